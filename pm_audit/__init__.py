@@ -1,0 +1,3 @@
+"""Audit preference models the way pytest tests code."""
+
+__version__ = "0.1.0"
