@@ -1,1 +1,1 @@
-"""TBD."""
+"""What an SAE's explanation must beat."""

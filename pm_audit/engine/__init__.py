@@ -1,1 +1,1 @@
-"""TBD."""
+"""Attribution proposes, ablation decides: the passes over a preference model."""

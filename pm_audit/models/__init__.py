@@ -1,1 +1,1 @@
-"""TBD."""
+"""Preference models: loaders, text formats, and the decoder that the engine drives."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Views of an audit record."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Sparse autoencoders: one encode and decode, one loader a format."""

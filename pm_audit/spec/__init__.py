@@ -1,1 +1,1 @@
-"""TBD."""
+"""What users write: hypotheses, probes and settings, read from YAML into typed models."""

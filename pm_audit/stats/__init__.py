@@ -1,1 +1,1 @@
-"""TBD."""
+"""Statistics over prompts: intervals, equivalence, multiplicity, power."""
