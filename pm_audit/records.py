@@ -119,6 +119,13 @@ class Firing(Record):
     activation: Finite
 
 
+class Neighbour(Record):
+    """Another latent of the same SAE whose decoder points nearly the same way."""
+
+    index: int
+    cosine: Finite
+
+
 class FeatureRecord(Feature):
     """A candidate feature with what was measured about it on discovery prompts."""
 
@@ -135,6 +142,11 @@ class FeatureRecord(Feature):
     dropped_by: str | None = None
     """Name of the filter that kept it out of the set, or None."""
     firings: tuple[Firing, ...] = ()
+    """Strongest firings in this audit's texts; several may share one text."""
+    corpus_firings: tuple[Firing, ...] = ()
+    """Strongest firings in a corpus, where a feature index was given."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Nearest decoder directions, nearest first: where a feature may have split."""
 
 
 class RowEvidence(Record):
@@ -233,6 +245,8 @@ class HypothesisRecord(Record):
     claim: str
     effect: str
     tags: tuple[str, ...]
+    severity: str = "error"
+    """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
     gap: Figure
@@ -253,6 +267,10 @@ class HypothesisRecord(Record):
     counter_examples_moved: Figure
     null_closure: Figure | None
     """Median closure of matched random sets; ``high`` is their 95th percentile."""
+    shares: GapShares | None = None
+    """Where the gap lives; None where no gap was found to take apart."""
+    interaction: Figure | None = None
+    """Joint effect of the selected features minus the sum of their single effects, raw."""
     p_value: Finite
     """Two-sided, of the gap against zero."""
     q_value: Finite

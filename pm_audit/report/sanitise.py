@@ -1,0 +1,162 @@
+"""Make hostile text safe, one function for each sink.
+
+Completions are adversarial input: they may hold terminal escapes, markup, spreadsheet formulas
+or workflow commands.  GitHub's runner reads ``::command::`` after leading white space and
+``##[command]`` anywhere in a line of a job's log, so both are broken wherever text can reach a
+log.  What cannot be shown is written as a visible escape (``\\x1b``), never dropped: a reader
+must be able to see that it was there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_BACKTICKS = re.compile(r"`+")
+
+
+def _escape(character: str) -> str:
+    point = ord(character)
+    if character in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[character]
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+
+
+def visible(text: str) -> str:
+    """Write control, format, surrogate and unassigned characters as visible escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escape(character) if unicodedata.category(character) in _UNSEEN else character
+        for character in text
+    )
+
+
+def _break_commands(text: str) -> str:
+    broken = text.replace("##[", "##\\x5b").replace("::", ":\\x3a")
+    # a leading colon could join one that is printed before it
+    return f"\\x3a{broken[1:]}" if broken.startswith(":") else broken
+
+
+def terminal(text: str) -> str:
+    """Return one line without raw escapes, line breaks, bidi controls or workflow commands."""
+    return _break_commands(visible(text))
+
+
+def terminal_lines(text: str) -> str:
+    """Make each line of a message safe and keep its line breaks."""
+    return "\n".join(_guard_line(visible(line)) for line in text.split("\n"))
+
+
+def _guard_line(line: str) -> str:
+    # node ids hold "::" legitimately, so only a line that would start a command is broken
+    guarded = line.replace("##[", "##\\x5b")
+    stripped = guarded.lstrip()
+    indent = guarded[: len(guarded) - len(stripped)]
+    return f"{indent}\\x3a{stripped[1:]}" if stripped.startswith("::") else guarded
+
+
+def xml(text: str) -> str:
+    """Return text for an XML attribute or element that the writer escapes as markup.
+
+    XML 1.0 cannot carry most control characters even as references, so they become visible.
+    """
+    return _break_commands(visible(text))
+
+
+def markdown(text: str) -> str:
+    """Return prose for Markdown: no markup, HTML, mentions, issue links or automatic links."""
+    safe = _MARKDOWN_SPECIAL.sub(r"\\\1", visible(text))
+    safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = safe.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
+    return safe.replace("::", ":&#58;").replace("##[", "##&#91;")
+
+
+def markdown_code(text: str) -> str:
+    """Return a code span that holds the text, in a table cell too.
+
+    A code span takes no markup, mentions or links; its fence is longer than any run of
+    backticks inside.
+    """
+    safe = _break_commands(visible(text)).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(safe)), default=0))
+    pad = " " if safe.startswith(("`", " ")) or safe.endswith(("`", " ")) or not safe else ""
+    return f"{fence}{pad}{safe}{pad}{fence}"
+
+
+def csv(text: str) -> str:
+    """Return a text cell that no spreadsheet reads as a formula and that keeps to one line.
+
+    Numbers are not text: do not pass them here, or minus signs would gain an apostrophe.
+    """
+    safe = _break_commands(visible(text))
+    start = text.lstrip()[:1]
+    dangerous = start in _FORMULA_STARTS if start else False
+    return f"'{safe}" if dangerous or _starts_with_control(text) else safe
+
+
+def _starts_with_control(text: str) -> bool:
+    return bool(text) and unicodedata.category(text[0]) in _UNSEEN
+
+
+def json_document(data: Any) -> str:
+    """Serialise to ASCII JSON that a terminal or a job log can print as it is.
+
+    Reading it back gives the same data: characters are escaped, never changed.
+
+    Raises:
+        ValueError: a number is not finite.
+
+    """
+    document = json.dumps(data, ensure_ascii=True, indent=1, allow_nan=False)
+    # DEL is ASCII and "##[" can only stand inside a string, where the escape is equivalent
+    return document.replace("\x7f", "\\u007f").replace("##[", "##\\u005b")
+
+
+def html(text: str) -> str:
+    """Return text for an HTML element or a quoted attribute.
+
+    The DOM holds the same text again, but for NUL and the C1 controls, which HTML cannot
+    carry by reference: those become visible escapes.
+    """
+    parts: list[str] = []
+    for character in text:
+        point = ord(character)
+        if character in "&<>\"'":
+            parts.append(f"&#{point};")
+        elif character == "\n" or 0x20 <= point < 0x7F:
+            parts.append(character)
+        elif point == 0 or 0x80 <= point < 0xA0 or 0xD800 <= point < 0xE000:
+            parts.append(_escape(character))
+        elif unicodedata.category(character) in _UNSEEN:
+            parts.append(f"&#{point};")
+        else:
+            parts.append(character)
+    # "::" and "##[" are harmless in a page, but pages are printed to job logs too
+    return "".join(parts).replace("::", ":&#58;").replace("##[", "##&#91;")
+
+
+def node_id(name: str) -> str:
+    """Return a name for a node id: letters, digits, ``_ . -``, at most 80 of them."""
+    if NAME.fullmatch(name):
+        return name
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:80] or "_"
+
+
+def github_message(text: str) -> str:
+    """Return the data part of a workflow command that the project itself emits."""
+    safe = "\n".join(visible(line) for line in text.split("\n"))
+    return safe.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def github_property(text: str) -> str:
+    """Return a property value (file, title) of a workflow command that the project emits."""
+    return github_message(text).replace(":", "%3A").replace(",", "%2C")
