@@ -1,0 +1,10 @@
+"""Evidence to verdict: figures with intervals, four checks, and the reasons in sentences.
+
+Everything here is computed from plain numbers that the record holds, deterministically, so
+that a record can be judged again and must come out the same.
+"""
+
+from pm_audit.verdict.expectation import Expectation
+from pm_audit.verdict.judge import judge, rejudge, settle
+
+__all__ = ["Expectation", "judge", "rejudge", "settle"]

@@ -1,0 +1,210 @@
+"""Judge one hypothesis from its evidence, and settle a run.
+
+``judge`` is deterministic: equal evidence, method and expectation give an equal record, which
+is what lets a record be verified from its own evidence (``rejudge``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pm_audit.records import (
+    Check,
+    Evidence,
+    FeatureRecord,
+    Figure,
+    GapShares,
+    HypothesisRecord,
+    MethodRecord,
+    Unit,
+)
+from pm_audit.stats import Interval, benjamini_hochberg
+from pm_audit.verdict.cautions import cautions
+from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
+from pm_audit.verdict.expectation import Expectation
+from pm_audit.verdict.figures import Ratios, Shares, measure
+
+if TYPE_CHECKING:
+    from pm_audit.spec import Hypothesis
+
+FALSE_DISCOVERY_RATE = 0.05
+DISCOVERY_CAUTION = "after Benjamini-Hochberg over "
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Which hypothesis, as it stands in the record."""
+
+    name: str
+    file: str
+    line: int
+    claim: str
+    effect: str
+    tags: tuple[str, ...]
+    severity: str
+    expect: dict[str, Any]
+    known_bias: dict[str, Any] | None
+
+
+def judge(
+    hypothesis: Hypothesis,
+    evidence: Evidence,
+    features: Sequence[FeatureRecord],
+    *,
+    method: MethodRecord,
+) -> HypothesisRecord:
+    """Return the record of one hypothesis: figures, checks, reasons and warnings.
+
+    The q-value is the p-value until ``settle`` has seen the whole run.
+
+    Raises:
+        NumericalError: a number of the evidence is not finite.
+        RecordError: the evidence is torn, or selection and test share prompts.
+
+    """
+    known_bias = hypothesis.known_bias
+    identity = _Identity(
+        name=hypothesis.name,
+        file=str(hypothesis.file),
+        line=hypothesis.line,
+        claim=hypothesis.claim,
+        effect=str(hypothesis.effect),
+        tags=tuple(hypothesis.tags),
+        severity=str(hypothesis.severity),
+        expect=hypothesis.expect.model_dump(mode="json"),
+        known_bias=None if known_bias is None else known_bias.model_dump(mode="json"),
+    )
+    return _judge(identity, evidence, tuple(features), method)
+
+
+def rejudge(record: HypothesisRecord, *, method: MethodRecord) -> HypothesisRecord:
+    """Judge again from what the record itself holds; equal to the record if nothing was changed.
+
+    The q-value and its warning need the whole run: pass the results to ``settle``.
+    """
+    identity = _Identity(
+        name=record.name,
+        file=record.file,
+        line=record.line,
+        claim=record.claim,
+        effect=record.effect,
+        tags=record.tags,
+        severity=record.severity,
+        expect=dict(record.expect),
+        known_bias=record.known_bias,
+    )
+    return _judge(identity, record.evidence, record.features, method)
+
+
+def settle(hypotheses: Sequence[HypothesisRecord]) -> tuple[HypothesisRecord, ...]:
+    """Fill in the q-values over a run, and warn where a gap does not survive them.
+
+    Outcomes stay as judged, so that one hypothesis's verdict never hangs on which others ran.
+    """
+    q_values = benjamini_hochberg([record.p_value for record in hypotheses])
+    settled = []
+    for record, q_value in zip(hypotheses, q_values, strict=True):
+        warnings = tuple(
+            warning for warning in record.warnings if not warning.startswith(DISCOVERY_CAUTION)
+        )
+        if record.closure is not None and not q_value <= FALSE_DISCOVERY_RATE:
+            warnings += (
+                f"{DISCOVERY_CAUTION}{len(q_values)} hypotheses the gap is no longer significant "
+                f"(p = {record.p_value:.2g}, q = {q_value:.2g})",
+            )
+        settled.append(record.model_copy(update={"q_value": q_value, "warnings": warnings}))
+    return tuple(settled)
+
+
+def _judge(
+    identity: _Identity,
+    evidence: Evidence,
+    features: tuple[FeatureRecord, ...],
+    method: MethodRecord,
+) -> HypothesisRecord:
+    where = f"{identity.file}:{identity.line}"
+    expect = Expectation.read(identity.expect, where=where)
+    figures = measure(evidence, method, margin=expect.margin)
+    fit = check_fit(figures, expect, evidence)
+    by_check = {
+        Check.GAP: check_gap(figures, expect),
+        Check.EXPLAINED: check_explained(figures, expect, evidence, fit=fit),
+        Check.SPECIFIC: check_specific(figures, expect, evidence),
+        Check.FIT: fit,
+    }
+    ratios = figures.ratios
+    return HypothesisRecord(
+        name=identity.name,
+        file=identity.file,
+        line=identity.line,
+        claim=identity.claim,
+        effect=identity.effect,
+        tags=identity.tags,
+        severity=identity.severity,
+        expect=identity.expect,
+        known_bias=identity.known_bias,
+        gap=_figure(figures.gap, Unit.REWARD),
+        gap_sigma=_figure(figures.gap_sigma, Unit.SIGMA),
+        residual=_figure(figures.residual, Unit.REWARD),
+        residual_sigma=_figure(figures.residual.scaled(1 / figures.sigma), Unit.SIGMA),
+        residual_share=_share(None if ratios is None else ratios.closure.one_minus()),
+        closure=_share(None if ratios is None else ratios.closure),
+        closure_mean=_share(None if ratios is None else ratios.closure_mean),
+        collateral=_share(None if ratios is None else ratios.collateral),
+        examples_moved=_figure(figures.examples_moved, Unit.REWARD),
+        counter_examples_moved=_figure(figures.counter_examples_moved, Unit.REWARD),
+        null_closure=None if ratios is None else _null(ratios),
+        shares=_shares(figures.shares),
+        interaction=None
+        if figures.interaction is None
+        else _figure(figures.interaction, Unit.REWARD),
+        p_value=figures.p_value,
+        q_value=figures.p_value,
+        minimum_detectable_gap=figures.minimum_detectable_gap,
+        features=features,
+        checks=tuple(by_check[check] for check in Check),
+        warnings=cautions(figures, expect, evidence),
+        evidence=evidence,
+    )
+
+
+def _figure(interval: Interval, unit: Unit) -> Figure:
+    """Turn an interval into a figure of the record; an infinite limit is no limit there."""
+    low, high = interval.low, interval.high
+    return Figure(
+        value=interval.value,
+        low=low if math.isfinite(low) else None,
+        high=high if math.isfinite(high) else None,
+        unit=unit,
+    )
+
+
+def _share(interval: Interval | None) -> Figure | None:
+    return None if interval is None else _figure(interval, Unit.SHARE)
+
+
+def _shares(shares: Shares | None) -> GapShares | None:
+    if shares is None:
+        return None
+    return GapShares(
+        selected=_figure(shares.selected, Unit.REWARD),
+        other_features=_figure(shares.other_features, Unit.REWARD),
+        error_term=_figure(shares.error_term, Unit.REWARD),
+        rest=_figure(shares.rest, Unit.REWARD),
+    )
+
+
+def _null(ratios: Ratios) -> Figure | None:
+    if not len(ratios.null_closures):
+        return None
+    return Figure(
+        value=float(np.median(ratios.null_closures)),
+        low=float(np.min(ratios.null_closures)),
+        high=ratios.null_bar,
+        unit=Unit.SHARE,
+    )
