@@ -1,0 +1,90 @@
+"""A preference model: a body that reads text and a head that turns one state into a reward.
+
+The reward of a row is the head's scalar at the row's last token, computed in fp32 whatever the
+body's dtype.  Parameters take no gradients: attribution differentiates the residual stream alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from pm_audit.models.decoder import Decoder
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreferenceModel:
+    """Everything that an audit needs to know of a preference model."""
+
+    name: str
+    decoder: Decoder
+    head: nn.Module
+    """Maps normalised hidden states [row hidden] to rewards [row], in fp32."""
+    tokenizer: Any
+    text_format: Any
+    """How dialogue and completion are written out and tokenised together."""
+    sha256: str
+    """Hash of the weights as loaded from disk."""
+    objective: str | None = None
+    """Which of several objectives the head reads; None where there is one."""
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: PreTrainedModel,
+        head: nn.Module,
+        *,
+        name: str,
+        tokenizer: Any,
+        text_format: Any,
+        sha256: str,
+        objective: str | None = None,
+    ) -> Self:
+        """Make a preference model of a transformers backbone (without its own head) and a head.
+
+        Puts both into eval mode, stops parameter gradients, and moves the head to fp32.
+
+        Raises:
+            ModelError: the backbone is no causal decoder that can be spliced.
+
+        """
+        backbone.eval().requires_grad_(requires_grad=False)
+        head.eval().float().requires_grad_(requires_grad=False)
+        return cls(
+            name=name,
+            decoder=Decoder(backbone),
+            head=head,
+            tokenizer=tokenizer,
+            text_format=text_format,
+            sha256=sha256,
+            objective=objective,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens go in."""
+        return self.decoder.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The body's dtype; head and rewards are fp32."""
+        return self.decoder.dtype
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return self.decoder.depth
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the residual stream."""
+        return self.decoder.hidden_size
+
+    def reward(self, hidden: Tensor) -> Tensor:
+        """Return rewards [row] in fp32 of normalised hidden states [row hidden]."""
+        rewards: Tensor = self.head(hidden.float())
+        return rewards.reshape(hidden.shape[0])
