@@ -90,14 +90,11 @@ class TopK(Activation):
 
     elementwise: ClassVar[bool] = False
     k: int
-    threshold: Tensor | None = None
-    """[latent] or scalar: latents must also exceed it (dictionary_learning's `use_threshold`)."""
 
     def __call__(self, pre: Tensor) -> Tensor:
         """Map pre-activations [token latent] to features [token latent]."""
         top = pre.topk(min(self.k, pre.shape[-1]), dim=-1, sorted=False)
-        features = torch.zeros_like(pre).scatter(-1, top.indices, torch.relu(top.values))
-        return features if self.threshold is None else features * (pre > self.threshold)
+        return torch.zeros_like(pre).scatter(-1, top.indices, torch.relu(top.values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,8 +29,6 @@ class Normalisation(StrEnum):
     NONE = "none"
     LAYER_NORM = "layer_norm"
     """Centred and divided by the standard deviation over the hidden axis (n - 1)."""
-    STANDARDISE = "standardise"
-    """As layer_norm, with the population standard deviation (n)."""
     CONSTANT_NORM = "constant_norm"
     """Scaled so that each token's norm is the square root of the hidden size."""
 
@@ -82,7 +80,7 @@ class Sae:
     """[hidden], subtracted before encoding; None where the input is not centred."""
     normalisation: Normalisation = Normalisation.NONE
     epsilon: float = 1e-5
-    """Added to the divisor of layer_norm and standardise."""
+    """Added to the divisor of layer_norm."""
     W_skip: Tensor | None = None
     """[hidden hidden], a linear path around the features (stream @ W_skip joins the offset)."""
     notes: tuple[str, ...] = field(default=())
@@ -180,11 +178,10 @@ class Sae:
             case Normalisation.CONSTANT_NORM:
                 scale = stream.norm(dim=-1) / self.hidden_size**0.5
                 normalised = stream / scale[:, None]
-            case Normalisation.LAYER_NORM | Normalisation.STANDARDISE:
-                correction = int(self.normalisation is Normalisation.LAYER_NORM)
+            case Normalisation.LAYER_NORM:
                 mean = stream.mean(dim=-1, keepdim=True)
                 centred = stream - mean
-                scale = stream.std(dim=-1, correction=correction)
+                scale = stream.std(dim=-1)
                 normalised = centred / (scale[:, None] + self.epsilon)
         if mean is None:
             return normalised, scale, skipped

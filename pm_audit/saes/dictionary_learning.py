@@ -1,0 +1,244 @@
+"""SAEs of dictionary_learning (``ae.pt``, ``config.json``) and of the published experiment.
+
+Weights of linear layers lie transposed against W_enc and W_dec: encoder.weight [latent hidden],
+decoder.weight [hidden latent].  A finished run has its biases scaled to raw activations; the
+checkpoint of an interrupted one (``{step, ae, norm_factor, ...}``) has not, and is scaled here.
+The published experiment's ``ae_layer{L}.pt`` holds the gated class without a configuration.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pm_audit.errors import SaeError
+from pm_audit.saes.activation import Activation, Gated, JumpRelu, Relu, TopK
+from pm_audit.saes.format import (
+    SaeFiles,
+    SaeFormat,
+    read_pickle,
+    refuse_square,
+    state_dict,
+    take,
+)
+from pm_audit.saes.sae import Sae
+
+CONFIG, WEIGHTS = "config.json", "ae.pt"
+_PUBLISHED = re.compile(r"ae_layer(\d+)\.pt")
+REFUSED: Mapping[str, str] = {
+    "transcoder": "a transcoder predicts another place than it reads",
+    "BatchTopK without a threshold": "its inference threshold was never trained (-1)",
+    "CrossCoder": "it reads several places at once",
+}
+
+Weights = Mapping[str, Tensor]
+Parts = dict[str, Any]
+"""Arguments of ``Sae`` that depend on the class of the dictionary."""
+
+
+def load(files: SaeFiles) -> Sae:
+    """Load a run of dictionary_learning.
+
+    Raises:
+        SaeError: it is refused, or its weights do not fit its configuration.
+
+    """
+    source = files.source
+    trainer, buffer = _sections(files.config(CONFIG), source=source)
+    weights = files.weights or files.weights_file(WEIGHTS)
+    if weights is None:
+        raise SaeError(f"{source}: {WEIGHTS} is missing beside {CONFIG}; fetch it too")
+    files = files.at_weights(weights)
+    kind = str(trainer.get("dict_class"))
+    if kind not in CLASSES:
+        raise SaeError(
+            f"{source}: dict_class {kind!r} does not load; these do: {', '.join(CLASSES)}"
+        )
+    tensors, notes = _read(files)
+    layer = _block(files, trainer, buffer)
+    k = trainer.get("k")
+    if isinstance(k, int) and int(tensors.setdefault("k", torch.tensor(k))) != k:
+        raise SaeError(f"{source}: k is {k} in {CONFIG} and {int(tensors['k'])} in the weights")
+    return _assemble(files, layer, kind, CLASSES[kind](tensors, source), notes)
+
+
+def load_published(files: SaeFiles) -> Sae:
+    """Load ``ae_layer{L}.pt`` of the published experiment: gated, after block L.
+
+    Raises:
+        SaeError: it holds other weights.
+
+    """
+    named = files.weights and _PUBLISHED.fullmatch(files.weights.name)
+    if not named:
+        raise SaeError(f"{files.source}: name the file ae_layer{{L}}.pt itself")
+    tensors, notes = _read(files)
+    layer = files.layer if files.layer is not None else int(named[1])
+    return _assemble(files, layer, "gated", _gated(tensors, files.source), notes)
+
+
+def _assemble(
+    files: SaeFiles, layer: int, architecture: str, parts: Parts, notes: tuple[str, ...]
+) -> Sae:
+    latent, hidden = parts["W_dec"].shape
+    refuse_square(hidden, latent, source=files.source)
+    return Sae(
+        name=files.name,
+        layer=layer,
+        architecture=architecture,
+        source=files.source,
+        sha256=files.sha256(),
+        notes=notes,
+        **parts,
+    )
+
+
+def _sections(config: Mapping[str, Any], *, source: str) -> tuple[Parts, Parts]:
+    trainer, buffer = config.get("trainer"), config.get("buffer") or {}
+    if not isinstance(trainer, dict) or not isinstance(buffer, dict):
+        raise SaeError(f"{source}: {CONFIG} has no `trainer` section that names dict_class")
+    if buffer.get("io") == "in_and_out":
+        raise SaeError(
+            f"{source}: trained on inputs and outputs of a module, so it is a transcoder; "
+            "audits need an SAE that reconstructs what it reads"
+        )
+    return trainer, buffer
+
+
+def _block(files: SaeFiles, trainer: Mapping[str, Any], buffer: Mapping[str, Any]) -> int:
+    named, layer = trainer.get("submodule_name"), trainer.get("layer")
+    hook = named or (None if layer is None else f"layer_{layer}")
+    if files.layer is None and buffer.get("io") == "in" and layer is not None:
+        hook = f"blocks.{layer}.hook_resid_pre"
+    return files.block(hook)
+
+
+def _read(files: SaeFiles) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the weights with biases on the scale of raw activations, and notes."""
+    source = files.source
+    held = read_pickle(files.weights) if files.weights else None
+    if not (isinstance(held, dict) and "ae" in held and "step" in held):
+        return state_dict(held, source=source), ()
+    tensors, factor = state_dict(held["ae"], source=source), held.get("norm_factor")
+    if factor is None:
+        return tensors, ("checkpoint of an interrupted run",)
+    factor = float(factor)
+    if not math.isfinite(factor) or factor <= 0:
+        raise SaeError(f"{source}: norm_factor {factor} of the checkpoint is no positive number")
+    scaled = {key: value * factor if _is_bias(key) else value for key, value in tensors.items()}
+    return scaled, (f"checkpoint of an interrupted run: biases scaled by {factor:g}",)
+
+
+def _is_bias(key: str) -> bool:
+    # r_mag is the logarithm of a ratio, so the scale of the activations leaves it as it is
+    return key.endswith("bias") or key in {"b_enc", "b_dec", "threshold"}
+
+
+def _linear(tensors: Weights, encoder_bias: str, decoder_bias: str, source: str) -> Parts:
+    keys = ("encoder.weight", "decoder.weight", encoder_bias, decoder_bias)
+    encoder, decoder, bias, offset = take(tensors, *keys, source=source)
+    return {
+        "W_enc": encoder.T.contiguous(),
+        "W_dec": decoder.T.contiguous(),
+        "b_enc": bias,
+        "b_dec": offset,
+    }
+
+
+def _centred(parts: Parts, activation: Activation) -> Parts:
+    return parts | {"activation": activation, "input_bias": parts["b_dec"]}
+
+
+def _standard(tensors: Weights, source: str) -> Parts:
+    return _centred(_linear(tensors, "encoder.bias", "bias", source), Relu())
+
+
+def _april_update(tensors: Weights, source: str) -> Parts:
+    return _linear(tensors, "encoder.bias", "decoder.bias", source) | {"activation": Relu()}
+
+
+def _gated(tensors: Weights, source: str) -> Parts:
+    gate, log_magnitude, magnitude = take(tensors, "gate_bias", "r_mag", "mag_bias", source=source)
+    parts = _linear(tensors, "gate_bias", "decoder_bias", source)
+    parts["b_enc"] = gate.new_zeros(gate.shape)
+    return _centred(parts, Gated(gate, log_magnitude, magnitude))
+
+
+def _topk(tensors: Weights, source: str) -> Parts:
+    (k,) = take(tensors, "k", source=source)
+    if int(k) <= 0:
+        raise SaeError(f"{source}: k is {int(k)}, expected the number of features a token fires")
+    return _centred(_linear(tensors, "encoder.bias", "b_dec", source), TopK(int(k)))
+
+
+def _threshold(tensors: Weights, source: str) -> JumpRelu:
+    (threshold,) = take(tensors, "threshold", source=source)
+    if not bool((threshold >= 0).all()):
+        raise SaeError(
+            f"{source}: the inference threshold is {threshold.min().item():g}, so it was never "
+            "trained and every positive latent would fire; train further, or use another SAE"
+        )
+    return JumpRelu(threshold)
+
+
+def _batch_topk(tensors: Weights, source: str) -> Parts:
+    parts = _linear(tensors, "encoder.bias", "b_dec", source)
+    return _centred(parts, _threshold(tensors, source))
+
+
+def _own_matrices(tensors: Weights, source: str) -> Parts:
+    keys = ("W_enc", "b_enc", "W_dec", "b_dec")
+    return dict(zip(keys, take(tensors, *keys, source=source), strict=True))
+
+
+def _matryoshka(tensors: Weights, source: str) -> Parts:
+    return _centred(_own_matrices(tensors, source), _threshold(tensors, source))
+
+
+def _jumprelu(tensors: Weights, source: str) -> Parts:
+    (threshold,) = take(tensors, "threshold", source=source)
+    return _own_matrices(tensors, source) | {"activation": JumpRelu(threshold)}
+
+
+CLASSES: Mapping[str, Callable[[Weights, str], Parts]] = {
+    "AutoEncoder": _standard,
+    "AutoEncoderNew": _april_update,
+    "GatedAutoEncoder": _gated,
+    "AutoEncoderTopK": _topk,
+    "BatchTopKSAE": _batch_topk,
+    "JumpReluAutoEncoder": _jumprelu,
+    "MatryoshkaBatchTopKSAE": _matryoshka,
+}
+
+
+def _recognises(files: SaeFiles) -> bool:
+    if files.weights is not None:
+        return files.weights.suffix == ".pt" and files.has(CONFIG)
+    return files.has(CONFIG) and files.has(WEIGHTS)
+
+
+def _recognises_published(files: SaeFiles) -> bool:
+    return files.weights is not None and bool(_PUBLISHED.fullmatch(files.weights.name))
+
+
+FORMAT = SaeFormat(
+    name="dictionary_learning",
+    files=f"`{WEIGHTS}`, `{CONFIG}`",
+    loads=tuple(CLASSES),
+    refuses=REFUSED,
+    recognises=_recognises,
+    load=load,
+)
+PUBLISHED = SaeFormat(
+    name="the published experiment",
+    files="`ae_layer{L}.pt`",
+    loads=("gated",),
+    refuses={},
+    recognises=_recognises_published,
+    load=load_published,
+)
