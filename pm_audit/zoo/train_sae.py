@@ -1,0 +1,192 @@
+"""The recipe of the default PM's sparse autoencoders, through sae-lens's own trainer.
+
+Activations after the chosen blocks of the PM itself (adapter merged) are gathered first, for all
+layers in one forward a text; then one SAE a layer is fitted on shuffled batches.  Gated SAEs
+(https://arxiv.org/abs/2404.16014) and BatchTopK SAEs (https://arxiv.org/abs/2412.06410, saved as
+JumpReLU) are on offer; the model card states how they compared.  The result is a folder in
+sae-lens's format with weights in fp16.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pm_audit.errors import AuditError
+from pm_audit.zoo.activations import Corpus, gather, read_layer
+from pm_audit.zoo.train_pm import Report
+
+
+class Architecture(StrEnum):
+    """Which SAE is trained."""
+
+    GATED = "gated"
+    BATCH_TOPK = "batchtopk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaeRecipe:
+    """Settings of one training run; the defaults made the default PM's SAEs."""
+
+    layers: tuple[int, ...] = (5, 8)
+    """Blocks after which an SAE reads, counted from 0."""
+    architecture: Architecture = Architecture.BATCH_TOPK
+    width: int = 4096
+    """Number of latents."""
+    k: int = 50
+    """Mean number of active features a token (BatchTopK)."""
+    l1: float = 1.0
+    """Weight of the sparsity penalty (gated)."""
+    tokens: int = 1_000_000
+    """Tokens gathered."""
+    epochs: float = 2.0
+    """Passes over the gathered tokens."""
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+def train_saes(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    out: Path,
+    recipe: SaeRecipe,
+    *,
+    report: Report,
+) -> None:
+    """Train one SAE for each layer of the recipe and write it to ``out/layer_{index}``.
+
+    An interrupted run goes on: gathered shards, finished layers and trainer checkpoints stay.
+    """
+    lower = _lower_part(backbone, max(recipe.layers))
+    shards = gather(
+        lower,
+        tokenizer,
+        corpus,
+        recipe.layers,
+        tokens=recipe.tokens,
+        folder=out / "activations",
+        seed=recipe.seed,
+        report=report,
+    )
+    for layer in recipe.layers:
+        folder = out / f"layer_{layer}"
+        if (folder / "sae_weights.safetensors").exists():
+            report(f"layer {layer}: already trained")
+            continue
+        report(f"layer {layer}: fitting {recipe.architecture.value}, {recipe.width} latents")
+        fit_sae(read_layer(shards, layer), layer, folder, recipe)
+        report(f"layer {layer}: written to {folder}")
+
+
+def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) -> None:
+    """Fit one SAE on activations [token hidden] and write it in sae-lens's format, fp16.
+
+    Raises:
+        AuditError: sae-lens is not installed.
+
+    """
+    try:
+        from sae_lens.config import LoggingConfig, SAETrainerConfig
+        from sae_lens.training.sae_trainer import SAETrainer
+    except ImportError as error:
+        raise AuditError(
+            f"training SAEs needs sae-lens ({error}); install it with "
+            "`pip install 'pm-audit[train]'`"
+        ) from None
+    torch.manual_seed(recipe.seed)
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    steps = int(len(activations) * recipe.epochs) // recipe.batch
+    config = SAETrainerConfig(
+        total_training_samples=steps * recipe.batch,
+        train_batch_size_samples=recipe.batch,
+        lr=recipe.learning_rate,
+        lr_warm_up_steps=min(100, steps // 10),
+        lr_decay_steps=steps // 3,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        autocast=True,
+        dead_feature_window=max(20, steps // 20),
+        feature_sampling_window=max(100, steps // 4),
+        n_checkpoints=4,
+        checkpoint_path=str(checkpoints),
+        n_batches_for_norm_estimate=20,
+        logger=LoggingConfig(log_to_wandb=False),
+    )
+    sae = _training_sae(activations.shape[1], layer, steps, recipe)
+    with torch.no_grad():
+        sae.b_dec.copy_(activations[:: max(1, len(activations) // 20_000)].float().mean(dim=0))
+    trainer = SAETrainer(config, sae, _batches(activations, recipe))
+    _resume(trainer, checkpoints)
+    trainer.fit()
+    sae.save_inference_model(folder)
+    _to_half(folder)
+
+
+def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:
+    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.saes.gated_sae import GatedTrainingSAE, GatedTrainingSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    shared: dict[str, Any] = {
+        "d_in": hidden_size,
+        "d_sae": recipe.width,
+        "normalize_activations": "expected_average_only_in",
+        "apply_b_dec_to_input": True,
+        "metadata": SAEMetadata(
+            model_name="pm_audit default PM", hook_name=f"blocks.{layer}.hook_resid_post"
+        ),
+    }
+    if recipe.architecture is Architecture.GATED:
+        return GatedTrainingSAE(
+            GatedTrainingSAEConfig(
+                l1_coefficient=recipe.l1, l1_warm_up_steps=steps // 10, **shared
+            )
+        )
+    return BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(k=recipe.k, **shared))
+
+
+def _batches(activations: Tensor, recipe: SaeRecipe) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(recipe.seed)
+    while True:
+        order = torch.randperm(len(activations), generator=generator)
+        for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
+            yield activations[order[start : start + recipe.batch]].float()
+
+
+def _resume(trainer: Any, checkpoints: Path) -> None:
+    """Load the newest checkpoint, if there is one."""
+    found = sorted(checkpoints.glob("*/trainer_state.pt"), key=lambda path: path.stat().st_mtime)
+    if found:
+        folder = found[-1].parent
+        trainer.sae.load_state_dict(load_file(folder / "sae_weights.safetensors"), strict=False)
+        trainer.load_trainer_state(folder)
+
+
+def _to_half(folder: Path) -> None:
+    """Halve the weights' size; every reader, sae-lens too, raises them to fp32 again."""
+    path = folder / "sae_weights.safetensors"
+    weights = {name: weight.half().contiguous() for name, weight in load_file(path).items()}
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+        raise AuditError(f"{path}: a weight is outside fp16's range; keep this SAE in fp32")
+    save_file(weights, path)
+    config_path = folder / "cfg.json"
+    config = json.loads(config_path.read_text())
+    config["dtype"] = "float16"
+    config_path.write_text(json.dumps(config, indent=1) + "\n")
+
+
+def _lower_part(backbone: PreTrainedModel, last: int) -> PreTrainedModel:
+    """Drop the blocks above the last layer that is read, in place; they cost and say nothing."""
+    backbone.layers = backbone.layers[: last + 1]
+    return backbone.to(torch.bfloat16)
