@@ -157,30 +157,31 @@ class PromptBootstrap:
 
     def _bca(self, value: float, resampled: Array, left_out: Array) -> tuple[float, float]:
         defined = resampled[np.isfinite(resampled)]
+        if not len(defined):
+            return -math.inf, math.inf
         slack = ROUNDING * max(1.0, abs(value))
         rank = (np.mean(defined < value - slack) + np.mean(defined <= value + slack)) / 2
         half = 0.5 / len(defined)
         bias = float(ndtri(min(max(float(rank), half), 1 - half)))
         influence = left_out.mean() - left_out
         skew = float(np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5))
-        size = self.prompts
-        tail = float(ndtr(-math.sqrt(size / (size - 1)) * self._t()))
+        reach = math.sqrt(self.prompts / (self.prompts - 1)) * self._t()
         # Undefined resamples count against both limits, so that they can only widen.
         below = np.where(np.isfinite(resampled), resampled, -np.inf)
         above = np.where(np.isfinite(resampled), resampled, np.inf)
-        low = np.quantile(below, _bca_level(bias, skew, tail), method="lower")
-        high = np.quantile(above, _bca_level(bias, skew, 1 - tail), method="higher")
+        low = np.quantile(below, _bca_level(bias, skew, -reach), method="lower")
+        high = np.quantile(above, _bca_level(bias, skew, reach), method="higher")
         return float(low), float(high)
 
 
-def _bca_level(bias: float, skew: float, level: float) -> float:
-    """Return the percentile that BCa reads for a nominal ``level``."""
-    score = bias + float(ndtri(level))
-    stretch = 1 - skew * score
+def _bca_level(bias: float, skew: float, score: float) -> float:
+    """Return the percentile that BCa reads for a nominal normal ``score``."""
+    shifted = bias + score
+    stretch = 1 - skew * shifted
     if stretch <= 0:
         # The correction has left its range (Efron 1987, section 3); the extreme is the answer.
-        return 0.0 if level < 0.5 else 1.0
-    return float(ndtr(bias + score / stretch))
+        return 0.0 if score < 0 else 1.0
+    return float(ndtr(bias + shifted / stretch))
 
 
 def _draw(prompts: int, resamples: int, seed: int) -> NDArray[np.uint16]:

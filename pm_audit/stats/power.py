@@ -1,16 +1,16 @@
 """The smallest gap that the prompts at hand would detect.
 
-A two-sided one-sample t test over prompts has power ``1 - F(t_crit) + F(-t_crit)`` under the
-noncentral t distribution with noncentrality ``gap * sqrt(n) / sd`` (Cohen 1988, section 2).
-The gap is solved for, given the standard deviation over prompts that was measured.
+A one-sample t test over prompts at a two-sided level finds a gap of the right sign with power
+``1 - F(t_crit)``, where F is the noncentral t distribution with noncentrality
+``gap * sqrt(n) / sd`` (Cohen 1988, section 2).  The gap is solved for, given the standard
+deviation over prompts that was measured.  A finding of the wrong sign is not counted as power.
 """
 
 from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-from scipy.stats import nct, t
+from scipy.special import nctdtrinc, stdtrit
 
 
 def minimum_detectable_gap(
@@ -28,14 +28,6 @@ def minimum_detectable_gap(
     if prompts < 2:
         raise ValueError(f"{prompts} prompt has no standard deviation; add prompts to the probe")
     freedom = prompts - 1
-    critical = float(t.isf(level / 2, freedom))
-
-    def shortfall(noncentrality: float) -> float:
-        reached = nct.sf(critical, freedom, noncentrality)
-        missed_side = nct.cdf(-critical, freedom, noncentrality)
-        return float(reached + missed_side - power)
-
-    # The noncentrality at which power is reached never exceeds the sum of the two quantiles
-    # of Student's t by much; three times that is a safe bracket even for two prompts.
-    ceiling = 3 * (critical + float(t.ppf(power, freedom)))
-    return float(brentq(shortfall, 0.0, ceiling, xtol=1e-6)) * deviation / math.sqrt(prompts)
+    critical = float(stdtrit(freedom, 1 - level / 2))
+    noncentrality = float(nctdtrinc(freedom, 1 - power, critical))
+    return noncentrality * deviation / math.sqrt(prompts)

@@ -115,10 +115,13 @@ def tabulate(evidence: Evidence) -> PromptTable:
     clean = level(Role.COUNTER_EXAMPLE, "reward")
     gap = level(Role.EXAMPLE, "reward") - clean
     gap_zero = level(Role.EXAMPLE, "zero") - level(Role.COUNTER_EXAMPLE, "zero")
+    gap_mean = level(Role.EXAMPLE, "mean") - level(Role.COUNTER_EXAMPLE, "mean")
+    gap_spliced = level(Role.EXAMPLE, "spliced") - level(Role.COUNTER_EXAMPLE, "spliced")
+    examples_moved = level(Role.EXAMPLE, "zero") - level(Role.EXAMPLE, "reward")
     null_gap = np.array([null.gap for null in evidence.null], dtype=np.float64).reshape(-1, count)
     # The bootstrap draws prompts by position.  An order fixed by the values alone makes every
     # figure independent of the order in which prompts were written.
-    order = np.lexsort([*null_gap, clean, gap_zero, gap])
+    order = np.lexsort([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
     examples = [row for row in evidence.rows if row.role is Role.EXAMPLE]
     replaced = None
     if _all_hold(examples, "features_replaced", "stream_replaced"):
@@ -127,17 +130,14 @@ def tabulate(evidence: Evidence) -> PromptTable:
             (level(Role.EXAMPLE, stage) - clean)[order] for stage in stages
         )
         replaced = (selected, features, stream)
-    examples_moved = level(Role.EXAMPLE, "zero") - level(Role.EXAMPLE, "reward")
     interaction = None
     if _all_hold(examples, "single_sum"):
         interaction = (-examples_moved - level(Role.EXAMPLE, "single_sum"))[order]
     return PromptTable(
         gap=gap[order],
         gap_zero=gap_zero[order],
-        gap_mean=(level(Role.EXAMPLE, "mean") - level(Role.COUNTER_EXAMPLE, "mean"))[order],
-        gap_spliced=(level(Role.EXAMPLE, "spliced") - level(Role.COUNTER_EXAMPLE, "spliced"))[
-            order
-        ],
+        gap_mean=gap_mean[order],
+        gap_spliced=gap_spliced[order],
         examples_moved=examples_moved[order],
         counter_examples_moved=(level(Role.COUNTER_EXAMPLE, "zero") - clean)[order],
         bystanders=tuple(

@@ -1,0 +1,177 @@
+"""Synthetic evidence: prompts whose true gap, closure and side effects are chosen."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from pm_audit.records import (
+    Evidence,
+    Feature,
+    FoldEvidence,
+    MethodRecord,
+    NullEvidence,
+    Role,
+    RowEvidence,
+    SaeFit,
+)
+
+METHOD = MethodRecord(
+    folds=2,
+    candidates=50,
+    max_features=10,
+    selectivity=0.8,
+    ig_steps=4,
+    quadrature="midpoint",
+    null_sets=20,
+    bootstrap_resamples=2000,
+    confidence=0.95,
+    seed=7,
+)
+
+FIT = SaeFit(
+    sae="mid",
+    layer=6,
+    fvu=0.1,
+    neighbour_fvu=(0.3, 0.4),
+    cosine=0.95,
+    l0=40.0,
+    dead_share=0.1,
+    massive=2,
+    tokens=900,
+)
+
+
+class Expect(BaseModel):
+    gap: str = "raises"
+    closure: float = 0.5
+    collateral: float = 0.25
+    margin: float = 0.1
+
+
+def hypothesis_of(**expect: Any) -> Any:
+    return SimpleNamespace(
+        name="planted",
+        file="hypotheses/planted.yaml",
+        line=1,
+        claim="It moves the reward.",
+        effect="raises",
+        tags=("planted",),
+        severity="error",
+        expect=Expect(**expect),
+        known_bias=None,
+    )
+
+
+def evidence_of(
+    gaps: Sequence[float],
+    *,
+    closure: float = 0.8,
+    closure_mean: float | None = None,
+    counter_part: float = 0.0,
+    control_moved: float = 0.0,
+    preserved: float = 0.95,
+    null_closure: float = 0.02,
+    jitter: float = 0.02,
+    sigma: float = 1.0,
+    noise: float = 1e-6,
+    null_sets: int = 20,
+    selected: bool = True,
+    fit: SaeFit = FIT,
+    seed: int = 0,
+) -> Evidence:
+    """Evidence whose prompts have the given gaps, explained up to jitter of the gap's size.
+
+    Each prompt has two examples, two counter-examples and a control.  ``counter_part`` of the
+    closure is made by moving the counter-examples towards the examples.
+    """
+    generator = np.random.default_rng(seed)
+    closure_mean = closure if closure_mean is None else closure_mean
+    size = abs(float(np.mean(gaps)))
+
+    def shaken(share: float, gap: float) -> float:
+        return share * gap + jitter * size * float(generator.normal())
+
+    rows = []
+    for prompt, gap in enumerate(gaps):
+        base = 3.0 * float(generator.normal())
+        examples_down = shaken(closure - counter_part, gap)
+        counters_up = counter_part * gap
+        mean_down = shaken(closure_mean - counter_part, gap)
+        spliced_down = shaken(1 - preserved, gap)
+        for role, variant, reward, zero, mean, spliced in (
+            (Role.EXAMPLE, 0, 0.5, -examples_down, -mean_down, -spliced_down),
+            (Role.EXAMPLE, 1, -0.5, -examples_down, -mean_down, -spliced_down),
+            (Role.COUNTER_EXAMPLE, 0, 0.25, counters_up, counters_up, 0.0),
+            (Role.COUNTER_EXAMPLE, 1, -0.25, counters_up, counters_up, 0.0),
+            (Role.CONTROL, 0, 0.0, control_moved * gap, 0.0, 0.0),
+        ):
+            start = base + reward + (gap if role is Role.EXAMPLE else 0.0)
+            rows.append(
+                RowEvidence(
+                    prompt=prompt,
+                    role=role,
+                    variant=variant,
+                    text=f" completion {variant}",
+                    reward=start,
+                    zero=start + zero,
+                    mean=start + mean,
+                    spliced=start + spliced,
+                )
+            )
+    feature = Feature(sae="mid", layer=6, index=812)
+    count = len(gaps)
+    halves = (tuple(range(0, count, 2)), tuple(range(1, count, 2)))
+    folds = tuple(
+        FoldEvidence(
+            held_out=half,
+            selected=(feature,) if selected else (),
+            growth=(closure,) if selected else (),
+            sign_agreement=0.9,
+            rank_correlation=0.6,
+            completeness_gap=0.01,
+        )
+        for half in halves
+    )
+    null = tuple(
+        NullEvidence(gap=tuple(gap - shaken(null_closure, gap) for gap in gaps))
+        for _ in range(null_sets)
+    )
+    return Evidence(
+        prompts=tuple(f"prompt {prompt}" for prompt in range(count)),
+        rows=tuple(rows),
+        sigma=sigma,
+        noise=noise,
+        folds=folds,
+        null=null,
+        fits=(fit,),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_evidence() -> Callable[..., Evidence]:
+    return evidence_of
+
+
+@pytest.fixture(scope="session")
+def make_hypothesis() -> Callable[..., Any]:
+    return hypothesis_of
+
+
+@pytest.fixture(scope="session")
+def method() -> MethodRecord:
+    return METHOD
+
+
+@pytest.fixture(scope="session")
+def good_fit() -> SaeFit:
+    return FIT
+
+
+@pytest.fixture(scope="session")
+def gaps() -> tuple[float, ...]:
+    """Sixteen prompts whose gap is about 1 and never the same."""
+    return tuple(1.0 + 0.3 * float(np.sin(3.0 * step)) for step in range(16))
