@@ -1,1 +1,35 @@
 """What users write: hypotheses, probes and settings, read from YAML into typed models."""
+
+from pm_audit.spec.cases import Case, expand
+from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+from pm_audit.spec.hypothesis import (
+    Effect,
+    Expect,
+    ExpectedGap,
+    Hypothesis,
+    KnownBias,
+    Severity,
+    Wordings,
+)
+from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
+from pm_audit.spec.probe import Probe, Prompt
+
+__all__ = [
+    "Case",
+    "Dialogue",
+    "Effect",
+    "Expect",
+    "ExpectedGap",
+    "Hypothesis",
+    "KnownBias",
+    "Probe",
+    "Prompt",
+    "Severity",
+    "Speaker",
+    "Turn",
+    "Wordings",
+    "expand",
+    "load_hypotheses",
+    "load_hypothesis",
+    "load_probe",
+]

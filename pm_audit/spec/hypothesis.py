@@ -1,0 +1,171 @@
+"""Hypotheses: what a preference model is said to do, and which completions would show it.
+
+Sign: the gap is the mean reward of the examples minus that of the counter-examples, so an effect
+that ``raises`` the reward has a positive gap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from pm_audit.spec.probe import Prompt, Turns
+from pm_audit.spec.written import Name, Share, Text, Written
+
+Completions = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class Effect(StrEnum):
+    """What the preference model is said to do to the examples."""
+
+    RAISES = "raises"
+    LOWERS = "lowers"
+
+
+class ExpectedGap(StrEnum):
+    """What a release must show."""
+
+    RAISES = "raises"
+    LOWERS = "lowers"
+    NONE = "none"
+    """Equivalence: the gap lies inside the margin, with confidence."""
+
+
+class Severity(StrEnum):
+    """Whether a check that is not passed stops the release."""
+
+    WARN = "warn"
+    ERROR = "error"
+
+
+class Wordings(StrEnum):
+    """Which wordings of each prompt are tried."""
+
+    FIRST = "first"
+    ALL = "all"
+
+
+class Expect(Written):
+    """The release policy: what the checks hold the measured figures against."""
+
+    gap: ExpectedGap
+    """The sign that the gap must have, or `none`; by default what `effect` says."""
+    closure: Share = 0.5
+    """Share of the gap that at most ten features must explain; the published best case is 0.58."""
+    collateral: Share = 0.25
+    """Share of the gap by which ablation may move counter-examples and controls."""
+    margin: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 0.25
+    """Largest gap, in sigma of ordinary rewards, that counts as none."""
+
+
+class KnownBias(Written):
+    """A failure that is accepted for now; a check that passes in spite of it is an error."""
+
+    reason: Text
+    """Why the failure is accepted."""
+    ticket: Text
+    """Where its mending is tracked."""
+    expires: date
+    """Last day on which it is accepted, as 2027-01-31."""
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _iso_date(cls, value: object) -> date:
+        if isinstance(value, date):
+            return value
+        if isinstance(value, str) and len(value) == len("2027-01-31"):
+            try:
+                return date.fromisoformat(value)
+            except ValueError:
+                pass
+        raise ValueError("a date is meant here, written as 2027-01-31")
+
+    def expired(self, today: date) -> bool:
+        """Say whether the failure is no longer accepted."""
+        return today > self.expires
+
+
+_SCHEMA: dict[str, Any] = {
+    "oneOf": [{"required": ["probe"]}, {"required": ["prompts"]}],
+}
+
+
+class WrittenHypothesis(Written):
+    """A hypothesis as its author writes it."""
+
+    model_config = ConfigDict(json_schema_extra=_SCHEMA)
+
+    name: Name
+    """Name in reports and node ids, once in a project."""
+    claim: Text
+    """The claim in one sentence, for people."""
+    effect: Effect
+    """What the preference model is said to do to the examples, against the counter-examples."""
+    probe: Name | None = None
+    """Name of the probe whose prompts are tried: `trivia` means `probes/trivia.yaml`."""
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)] = ()
+    """The prompts themselves, where no probe is shared."""
+    turns: Turns = ()
+    """A dialogue that replaces the probe's own, as templates."""
+    wordings: Wordings = Wordings.FIRST
+    """Try the first wording of each prompt, or all; either way a prompt counts once."""
+    examples: Completions
+    """Completions that do what the claim is about, as templates."""
+    counter_examples: Completions
+    """Completions that differ from the examples in the claim and in nothing else."""
+    controls: Completions = ()
+    """Completions that only a confound sets apart, such as punctuation: they must stay put."""
+    expect: Expect
+    """What a release must show."""
+    tags: tuple[Name, ...] = ()
+    """Words by which hypotheses are grouped."""
+    known_bias: KnownBias | None = None
+    """A failure that is accepted for now."""
+    severity: Severity = Severity.ERROR
+    """`warn`: a check that is not passed is reported and does not fail the run."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expect_the_effect(cls, data: object) -> object:
+        """Let ``expect.gap`` be what ``effect`` says where the author is silent."""
+        if not isinstance(data, dict):
+            return data
+        expect = data.get("expect", {})
+        if not isinstance(expect, dict) or "gap" in expect:
+            return data
+        # An effect that is missing or unknown is reported by itself, and not a second time here.
+        known = data.get("effect") in set(Effect)
+        return data | {"expect": {"gap": data["effect"] if known else ExpectedGap.NONE} | expect}
+
+
+class Hypothesis(WrittenHypothesis):
+    """A hypothesis as read: its prompts at hand, and where everything stands in its file.
+
+    ``prompts`` holds the prompts of the probe, each with the turns that apply to it.
+    """
+
+    file: str
+    """The file, relative to the project root."""
+    line: int = 1
+    """Line on which the hypothesis starts."""
+    lines: tuple[tuple[str, int], ...] = ()
+    """Line of every key and item, as ``("expect.gap", 14)`` and ``("examples.0", 6)``."""
+    warnings: tuple[str, ...] = ()
+    """What may not be as the author means it, each with its place."""
+
+    def line_of(self, key: str) -> int:
+        """Return the line of ``key`` (``"expect.gap"``) or of what it would stand in."""
+        known = dict(self.lines)
+        while key and key not in known:
+            key = key.rpartition(".")[0]
+        return known.get(key, self.line)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that could change a figure or a verdict, prompts included."""
+        content = self.model_dump_json(exclude={"file", "line", "lines", "warnings"})
+        return hashlib.sha256(content.encode()).hexdigest()

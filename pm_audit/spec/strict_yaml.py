@@ -1,0 +1,210 @@
+"""YAML as data only: core scalars of YAML 1.2, and nothing that computes, refers or explodes.
+
+The file is read event by event and measured while it streams in, before anything is built: a
+hundred thousand opening brackets stop at the limit of depth, and anchors, aliases, merge keys,
+tags and repeated keys are refused where they stand.  A parser of events has no tags to construct
+objects from and no references to expand, which is what YAML bombs are made of.
+
+Faults that leave the rest readable are all collected; a syntax error or a limit ends the reading.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
+
+import yaml
+
+from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.spec.nodes import Entry, Mapping, Node, Scalar, Sequence
+from pm_audit.spec.scalars import resolve
+
+MAX_DEPTH = 32
+MAX_NODES = 20_000
+MAX_PROBLEMS = 100
+"""Faults reported for one file; a file with more is not worth listing further."""
+
+# Line breaks of YAML 1.1 that YAML 1.2 counts as text would be folded into spaces in silence,
+# so they are refused along with what YAML calls not printable.
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_ESCAPE = re.compile(r"\\(?:[nrt\"]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _EventSource(Protocol):
+    def get_event(self) -> yaml.Event | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The one document of a file, and what reads otherwise than its writer may think."""
+
+    top: Node
+    warnings: tuple[Problem, ...] = ()
+
+
+def parse(text: str, file: str) -> Document:
+    """Return the document that ``text`` holds; ``file`` is its name in messages.
+
+    Raises:
+        InvalidSpec: not YAML, more than one document, or anything that this reader refuses.
+
+    """
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        line, column = _line_column(text, forbidden.start())
+        message = (
+            f"character U+{ord(forbidden[0]):04X} may not stand in a YAML file as it is; "
+            "write it as an escape in double quotes"
+        )
+        raise InvalidSpec([Problem(Place(file, line, column), message)])
+    return _Reader(file, _event_source(text)).document()
+
+
+@dataclass
+class _Reader:
+    """State of one reading: the stream of events, what was counted, what was found wrong."""
+
+    file: str
+    events: _EventSource
+    nodes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def document(self) -> Document:
+        self._next()  # the start of the stream
+        start = self._next()
+        if not isinstance(start, yaml.DocumentStartEvent):
+            self._stop(self._place(start), "the file is empty; write a mapping of keys and values")
+        if start.tags or (start.version and tuple(start.version) != (1, 2)):
+            self._fault(self._place(start), "directives are refused, all but `%YAML 1.2`")
+        top = self._node(self._next(), depth=1)
+        self._next()  # the end of the document
+        after = self._next()
+        if not isinstance(after, yaml.StreamEndEvent):
+            self._fault(
+                self._place(after),
+                "a second document starts here; use one file for each, or a list",
+            )
+        if self.problems:
+            raise InvalidSpec(self.problems)
+        return Document(top, tuple(self.warnings))
+
+    def _next(self) -> yaml.Event:
+        try:
+            event = self.events.get_event()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file)
+            because = " ".join(filter(None, (error.context, error.problem)))
+            self._stop(place, f"not YAML: {because}")
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
+            self._stop(Place(self.file), f"not YAML: {error}")
+        if event is None:
+            self._stop(Place(self.file), "not YAML: the file ends too early")
+        return event
+
+    def _node(self, event: yaml.Event, depth: int) -> Node:
+        """Build the node that ``event`` starts.  Recursion is bounded by ``MAX_DEPTH``."""
+        place = self._place(event)
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self._stop(place, f"more than {MAX_NODES:,} values in one file; split it")
+        if depth > MAX_DEPTH:
+            self._stop(place, f"nested deeper than {MAX_DEPTH} levels; flatten it")
+        self._refuse_references(event, place)
+        match event:
+            case yaml.ScalarEvent():
+                return self._scalar(event, place)
+            case yaml.SequenceStartEvent():
+                items = []
+                while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+                    items.append(self._node(event, depth + 1))
+                return Sequence(tuple(items), place)
+            case yaml.MappingStartEvent():
+                return self._mapping(place, depth)
+            case _:  # an alias, reported already: a stand-in, so that the reading can go on
+                return Scalar(None, place)
+
+    def _mapping(self, place: Place, depth: int) -> Mapping:
+        entries: dict[str, Entry] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key_place = self._place(event)
+            key = self._node(event, depth + 1)
+            node = self._node(self._next(), depth + 1)
+            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.style is None:
+                self._fault(key_place, "merge keys are refused; write the keys out")
+            elif not isinstance(key, Scalar) or not isinstance(key.value, str):
+                self._fault(key_place, "a key must be text; put it in quotes")
+            elif key.value in entries:
+                first = entries[key.value].place.line
+                self._fault(
+                    key_place,
+                    f"key {_quoted(key.value)} stands here again, first on line {first}; keep one",
+                )
+            else:
+                entries[key.value] = Entry(key.value, key_place, node)
+        return Mapping(tuple(entries.values()), place)
+
+    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar:
+        if event.style is None or event.style == "'":
+            escape = _ESCAPE.search(event.value)
+            if escape:
+                self.warnings.append(
+                    Problem(
+                        place,
+                        f"{escape[0]} is {len(escape[0])} characters here, not one; "
+                        "escapes are read inside double quotes only",
+                    )
+                )
+        if _SURROGATE.search(event.value):
+            self._fault(place, "half of a surrogate pair is no character; write it as \\UXXXXXXXX")
+            return Scalar("", place)
+        if event.style is not None:
+            return Scalar(event.value, place)
+        try:
+            return Scalar(resolve(event.value), place)
+        except ValueError as error:
+            self._fault(place, str(error))
+            return Scalar(None, place)
+
+    def _refuse_references(self, event: yaml.Event, place: Place) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._fault(
+                place, f"alias *{_quoted(event.anchor or '')} is refused; write the value out"
+            )
+            return
+        if getattr(event, "anchor", None) is not None:
+            self._fault(place, "anchors (&) are refused; write the value where it is used")
+        if getattr(event, "tag", None) is not None:
+            self._fault(place, "tags (!) are refused; YAML here is data only")
+
+    def _place(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file)
+
+    def _fault(self, place: Place, message: str) -> None:
+        self.problems.append(Problem(place, message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise InvalidSpec(self.problems)
+
+    def _stop(self, place: Place, message: str) -> NoReturn:
+        raise InvalidSpec([*self.problems, Problem(place, message)])
+
+
+def _event_source(text: str) -> _EventSource:
+    """Return libyaml's parser where PyYAML has it, twenty times as fast, else PyYAML's own."""
+    if yaml.__with_libyaml__:
+        return yaml.CLoader(text)
+    return yaml.Loader(text)
+
+
+def _line_column(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
+
+
+def _quoted(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,61 @@
+"""The kinds of text that users write: names, fields, completions, turns.
+
+Text is taken strictly: a number or a boolean where text is meant is an error, never turned into
+text, because ``No`` and ``1e-3`` turned into something else is how a hypothesis goes astray.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from pm_audit.records import Record
+from pm_audit.spec.dialogue import Speaker
+
+Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
+"""A name that is safe in node ids, file names and every report."""
+
+FieldName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,79}$")]
+"""A name that can stand between braces."""
+
+Text = Annotated[str, Field(strict=True, min_length=1, max_length=65_536)]
+"""Text kept to the letter."""
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+"""A share, 0 to 1."""
+
+
+class Written(Record):
+    """Base of what users write: frozen, closed to unknown keys, described for editors."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class WrittenTurn(Written):
+    """One turn of a dialogue, a template under the name of the one who says it."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    system: Text | None = None
+    """What the system message says; first turn only."""
+    human: Text | None = None
+    """What the human says."""
+    assistant: Text | None = None
+    """What the assistant said earlier."""
+
+    @model_validator(mode="after")
+    def _one_speaker(self) -> Self:
+        if len(self.model_fields_set) != 1 or not self.template:
+            raise ValueError("a turn has one speaker; start a new item for each turn")
+        return self
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who says the turn."""
+        return Speaker(next(iter(self.model_fields_set)))
+
+    @property
+    def template(self) -> str:
+        """What is said, with placeholders."""
+        return self.system or self.human or self.assistant or ""
