@@ -12,7 +12,7 @@ Every substitution lives in a ``with`` and is undone after an exception too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,12 +80,14 @@ class Decoder:
     @property
     def device(self) -> torch.device:
         """Where tokens go in."""
-        return self.backbone.get_input_embeddings().weight.device
+        device: torch.device = self.backbone.get_input_embeddings().weight.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The body's floating dtype."""
-        return self.backbone.dtype
+        dtype: torch.dtype = self.backbone.dtype
+        return dtype
 
     def inputs(self, token_ids: Tensor, positions: Tensor) -> BlockInputs:
         """Return what the backbone hands to each block for flat tokens [token] at positions."""
@@ -94,9 +96,7 @@ class Decoder:
             self.backbone(input_ids=token_ids[None], position_ids=positions[None], use_cache=False)
         return BlockInputs(relay.streams[0], tuple(relay.calls))
 
-    def run(
-        self, layer: int, stream: Tensor, inputs: BlockInputs, attend: Attend
-    ) -> Tensor:
+    def run(self, layer: int, stream: Tensor, inputs: BlockInputs, attend: Attend) -> Tensor:
         """Run block ``layer`` on the stream [token hidden] and return the stream after it."""
         args, kwargs = inputs.calls[layer]
         with self._routed(attend):
@@ -104,9 +104,7 @@ class Decoder:
         after: Tensor = output[0] if isinstance(output, tuple) else output
         return after[0]
 
-    def keys_values(
-        self, layer: int, stream: Tensor, inputs: BlockInputs
-    ) -> tuple[Tensor, Tensor]:
+    def keys_values(self, layer: int, stream: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
         """Return the keys and values [token kv_head dim] of block ``layer``, and run no further."""
         taken: list[tuple[Tensor, Tensor]] = []
 
@@ -164,8 +162,8 @@ class Decoder:
             kind = AttentionKind(
                 query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap
             )
-            flat = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-            return attend(*flat, kind)[None], None
+            flat = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+            return attend(flat[0], flat[1], flat[2], kind)[None], None
 
         modules = self._attention_modules()
         configs = {id(module.config): module.config for module in [self.backbone, *modules]}
@@ -270,8 +268,3 @@ def _direct_route(module: Any, route: Any) -> Any:
 def _unreachable(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
     del query, key, value, kind
     raise ModelError("a backbone attended outside its blocks; it cannot be spliced")
-
-
-def positions_tensor(values: Sequence[int], device: torch.device) -> Tensor:
-    """Return integers as a tensor [token] on ``device``."""
-    return torch.as_tensor(values, dtype=torch.long, device=device)

@@ -115,8 +115,8 @@ def attend_groups(
         queries = 1 if last_only else group.length
         own_query = query[asked : asked + group.count * queries]
         asked += group.count * queries
-        own_key = key[tokens].unflatten(0, (group.count, group.length))
-        own_value = value[tokens].unflatten(0, (group.count, group.length))
+        own_key = key[tokens].view(group.count, group.length, *key.shape[1:])
+        own_value = value[tokens].view(group.count, group.length, *value.shape[1:])
         if group.context is not None and clean is not None:
             own_key = _continue(clean[0], group.context, own_key)
             own_value = _continue(clean[1], group.context, own_value)
@@ -127,7 +127,7 @@ def attend_groups(
 
 def _continue(clean: Tensor, context: Tensor, own: Tensor) -> Tensor:
     """Put each segment's clean context before its own keys or values [segment key kv_head dim]."""
-    earlier = clean.index_select(0, context.flatten()).unflatten(0, context.shape)
+    earlier = clean.index_select(0, context.flatten()).view(*context.shape, *clean.shape[1:])
     return torch.cat([earlier, own], dim=1)
 
 

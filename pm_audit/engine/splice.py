@@ -1,0 +1,159 @@
+"""The splice: change the stream after one block and run only what comes after it.
+
+The intervention on a set S of features at completion positions is
+``x' = x - (decode(f) - decode(f with S replaced))``; the error term ``x - decode(f)`` stays.  As
+decoding is linear this is a sum of decoder rows, and where nothing is replaced it is exactly zero.
+
+A replay starts at the first changed position of each row: keys and values of earlier tokens are
+those of the clean forward.  In the last block only the readout asks, so only its row of the block
+is computed beyond keys and values.  No hooks are needed: the replay calls the blocks itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pm_audit.engine.grid import Integers
+from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
+from pm_audit.engine.trace import Floats, Trace, finite_rewards
+from pm_audit.models.packed_attention import AttentionKind, attend_groups
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.saes.sae import Sae
+
+Edit = Callable[[Batch, Tensor], Tensor]
+"""(batch, stream after a block [token hidden]) -> the changed stream [token hidden]."""
+
+
+def replay(
+    pm: PreferenceModel,
+    trace: Trace,
+    jobs: Jobs,
+    edits: Mapping[int, Edit],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+) -> Floats:
+    """Return each job's reward [job] with the stream edited after the given blocks.
+
+    Args:
+        pm: the preference model that was traced.
+        trace: its clean forward.
+        jobs: rows and first changed positions, none of them before the completion.
+        edits: what to do to the stream, by block; each sees what the edits below it caused.
+        token_budget: tokens of one batch; halved when memory runs out.
+
+    Raises:
+        NumericalError: a reward is not finite.
+
+    """
+    first = min(edits)
+    rewards = np.zeros(len(jobs))
+
+    def run(batch: Batch) -> None:
+        stream = trace.streams[first][batch.completion]
+        changed = edits[first](batch, stream)
+        later = {layer: edit for layer, edit in edits.items() if layer > first}
+        read = run_suffix(pm, trace, batch, first, changed, later)
+        rewards[batch.jobs] = read.double().cpu().numpy()
+
+    with torch.no_grad():
+        in_batches(
+            trace.grid.layout, jobs, run, token_budget=token_budget, device=trace.device(first)
+        )
+    return finite_rewards(rewards)
+
+
+def run_suffix(
+    pm: PreferenceModel,
+    trace: Trace,
+    batch: Batch,
+    layer: int,
+    stream: Tensor,
+    edits: Mapping[int, Edit] | None = None,
+) -> Tensor:
+    """Run the blocks after ``layer`` on a batch's stream [token hidden]; return rewards [job].
+
+    Differentiable in ``stream`` where gradients are enabled.
+    """
+    decoder, edits = pm.decoder, edits or {}
+    token_ids, positions = batch.token_ids, batch.positions
+    inputs = decoder.inputs(token_ids, positions) if layer + 1 < decoder.depth else None
+    readout = token_ids[batch.last], positions[batch.last]
+    final = decoder.depth - 1
+    read_early = layer < final and final not in edits
+    for block in range(layer + 1, decoder.depth):
+        assert inputs is not None
+        clean = trace.keys_values[block]
+        if block == final and read_early:
+            key, value = decoder.keys_values(block, stream, inputs)
+
+            def attend_last(
+                query: Tensor,
+                _: Tensor,
+                __: Tensor,
+                kind: AttentionKind,
+                *,
+                key: Tensor = key,
+                value: Tensor = value,
+                clean: tuple[Tensor, Tensor] = clean,
+            ) -> Tensor:
+                return attend_groups(
+                    batch.groups, query, key, value, kind, clean=clean, last_only=True
+                )
+
+            stream = decoder.run(block, stream[batch.last], decoder.inputs(*readout), attend_last)
+            break
+
+        def attend(
+            query: Tensor,
+            key: Tensor,
+            value: Tensor,
+            kind: AttentionKind,
+            *,
+            clean: tuple[Tensor, Tensor] = clean,
+        ) -> Tensor:
+            return attend_groups(batch.groups, query, key, value, kind, clean=clean)
+
+        stream = decoder.run(block, stream, inputs, attend)
+        if block in edits:
+            stream = edits[block](batch, stream)
+    if not read_early:
+        stream = stream[batch.last]
+    return pm.reward(decoder.finish(stream, *readout))
+
+
+def jobs_of_completions(trace: Trace, rows: Integers) -> Jobs:
+    """Return one job a row that starts where the completion does."""
+    layout = trace.grid.layout
+    stop = layout.length[rows]
+    return Jobs(rows, stop - np.diff(layout.completion_offsets)[rows], stop)
+
+
+def splice_reconstruction(
+    pm: PreferenceModel,
+    trace: Trace,
+    sae: Sae,
+    rows: Integers | None = None,
+    *,
+    token_budget: int = TOKEN_BUDGET,
+) -> Floats:
+    """Return rewards [row] with the completions' stream replaced by the SAE's reconstruction.
+
+    The error term goes, the features stay: what the SAE fails to carry shows as a change.
+    """
+    chosen = trace.rows(rows)
+
+    def reconstruct(_: Batch, stream: Tensor) -> Tensor:
+        return sae.decode(sae.encode(stream.to(sae.W_dec.dtype))).to(stream.dtype)
+
+    jobs = jobs_of_completions(trace, chosen)
+    replayed = np.flatnonzero(jobs.stop > jobs.start)
+    rewards = trace.rewards[chosen].copy()
+    edits = {sae.layer: reconstruct}
+    if len(replayed):
+        taken = jobs.take(replayed)
+        rewards[replayed] = replay(pm, trace, taken, edits, token_budget=token_budget)
+    return rewards

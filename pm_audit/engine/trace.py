@@ -1,0 +1,322 @@
+"""The clean forward: every token once, and what later replays need of it.
+
+Blocks run one after the other over all tokens of the grid, in batches; shared prefixes come
+first, so that the completions of a prompt attend to keys and values that were computed once.
+Kept are the rewards, the stream after each SAE's block at completion tokens, the sparse features
+there, and the keys and values of every block after the lowest SAE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pm_audit.engine.grid import Grid, Integers
+from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
+from pm_audit.errors import NumericalError, SaeError
+from pm_audit.models.decoder import BlockInputs
+from pm_audit.models.packed_attention import AttentionKind, attend_groups
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.saes.sae import Sae
+
+Floats = npt.NDArray[np.float64]
+
+_DENSE_ENTRIES = 4_194_304
+"""Token x latent entries that are encoded at once before they are made sparse."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFeatures:
+    """The active features of one SAE as triples, sorted by token."""
+
+    token: Tensor
+    """[active], index into the grid's completion tokens."""
+    latent: Tensor
+    """[active]"""
+    value: Tensor
+    """[active], greater than zero."""
+    scale: Tensor
+    """[completion token], factor of the decoder's output; frozen under ablation."""
+    offset: Tensor | None
+    """[completion token, hidden] or None: added after scaling; frozen under ablation."""
+
+    @property
+    def strength(self) -> Tensor:
+        """[active], ``scale * value``: the multiple of the decoder row in the stream."""
+        return self.scale[self.token] * self.value
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What one clean forward of a grid left behind; nothing in it changes afterwards."""
+
+    grid: Grid
+    rewards: Floats
+    """[row], raw reward."""
+    saes: tuple[Sae, ...]
+    features: Mapping[str, SparseFeatures]
+    """Active features by the SAE's name."""
+    streams: Mapping[int, Tensor]
+    """Stream [completion token, hidden] after each SAE's block and each block asked for."""
+    keys_values: Mapping[int, tuple[Tensor, Tensor]]
+    """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
+
+    def sae(self, name: str) -> Sae:
+        """Return the SAE of this name.
+
+        Raises:
+            SaeError: the trace was made without it.
+
+        """
+        for sae in self.saes:
+            if sae.name == name:
+                return sae
+        known = ", ".join(sae.name for sae in self.saes) or "none"
+        raise SaeError(f"SAE {name!r} is not part of this trace (traced: {known})")
+
+    def rows(self, rows: Sequence[int] | Integers | None) -> Integers:
+        """Return row indices as an array; all rows for None."""
+        if rows is None:
+            return np.arange(len(self.grid))
+        return np.asarray(rows, dtype=np.int64)
+
+    def device(self, layer: int) -> torch.device:
+        """Return where the stream after ``layer`` is kept."""
+        return self.streams[layer].device
+
+    def row_of_token(self) -> Integers:
+        """[completion token], the row of each completion token."""
+        return self.grid.layout.completion_row
+
+
+def trace(
+    pm: PreferenceModel,
+    saes: Sequence[Sae],
+    grid: Grid,
+    *,
+    also: Sequence[int] = (),
+    token_budget: int = TOKEN_BUDGET,
+) -> Trace:
+    """Run the clean forward of a grid.
+
+    Args:
+        pm: the preference model.
+        saes: read the stream after their blocks; none for rewards alone.
+        grid: rows to read.
+        also: further blocks whose stream at completion tokens is kept.
+        token_budget: tokens of one batch; halved when memory runs out.
+
+    Raises:
+        SaeError: an SAE does not fit this model, or two share a name.
+        NumericalError: a reward or an activation is not finite.
+
+    """
+    _check_saes(pm, saes)
+    kept = {sae.layer for sae in saes} | set(also)
+    lowest = min((sae.layer for sae in saes), default=pm.depth)
+    forward = _Forward(pm, grid, kept, lowest, token_budget)
+    with torch.no_grad():
+        rewards = forward.run()
+        features = {sae.name: _features(sae, forward.streams[sae.layer]) for sae in saes}
+    return Trace(
+        grid=grid,
+        rewards=finite_rewards(rewards),
+        saes=tuple(saes),
+        features=features,
+        streams=forward.streams,
+        keys_values=forward.keys_values,
+    )
+
+
+def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int = TOKEN_BUDGET) -> Floats:
+    """Return the rewards [row] of a grid, each distinct prompt read once."""
+    return trace(pm, (), grid, token_budget=token_budget).rewards
+
+
+def finite_rewards(rewards: Floats) -> Floats:
+    """Return the rewards, all of them finite.
+
+    Raises:
+        NumericalError: one is not.
+
+    """
+    bad = np.flatnonzero(~np.isfinite(rewards))
+    if len(bad):
+        raise NumericalError(
+            f"{len(bad)} of {len(rewards)} rewards are not finite (the first is number {bad[0]}); "
+            "check the PM's weights, or use a wider dtype"
+        )
+    return rewards
+
+
+class _Forward:
+    """One pass over the blocks; holds the stream of all flat tokens while it runs."""
+
+    def __init__(
+        self, pm: PreferenceModel, grid: Grid, kept: set[int], lowest: int, token_budget: int
+    ) -> None:
+        self.decoder = pm.decoder
+        self.pm = pm
+        self.layout = grid.layout
+        self.kept = kept
+        self.lowest = lowest
+        self.token_budget = token_budget
+        self.streams: dict[int, Tensor] = {}
+        self.keys_values: dict[int, tuple[Tensor, Tensor]] = {}
+        self.inputs: dict[tuple[int, int], BlockInputs] = {}
+
+    def run(self) -> Floats:
+        layout, device = self.layout, self.pm.device
+        first_row = np.unique(layout.prefix_of, return_index=True)[1]
+        prefixes = Jobs(first_row, np.zeros_like(first_row), layout.prefix_length)
+        rows = Jobs(np.arange(len(layout.length)), layout.shared_length, layout.length)
+        token_ids = torch.from_numpy(layout.token_ids).to(device)
+        positions = torch.from_numpy(layout.positions).to(device)
+        completion = torch.from_numpy(layout.completion_tokens).to(device)
+        readout = torch.from_numpy(layout.readout).to(device)
+        final = self.decoder.depth - 1
+
+        stream = self.decoder.inputs(token_ids, positions).embedded[0]
+        for layer in range(self.decoder.depth):
+            last_only = layer == final and final not in self.kept
+            after = stream.new_zeros(len(rows), stream.shape[1]) if last_only else stream.clone()
+            self.keys_values[layer] = _NO_KEYS
+            for part, jobs in enumerate((prefixes, rows)):
+                # Shared prefixes end before the readout, so the last block needs only their keys.
+                mode = (layer, last_only, part == 0)
+                self._run_block(mode, jobs, stream, after)
+            if layer <= self.lowest:
+                del self.keys_values[layer]
+            stream = after
+            if layer in self.kept:
+                self.streams[layer] = stream[completion]
+        if final in self.kept:
+            stream = stream[readout]
+        hidden = self.decoder.finish(stream, token_ids[readout], positions[readout])
+        return self.pm.reward(hidden).double().cpu().numpy()
+
+    def _run_block(
+        self, mode: tuple[int, bool, bool], jobs: Jobs, stream: Tensor, after: Tensor
+    ) -> None:
+        layer, last_only, is_prefix = mode
+        decoder = self.decoder
+
+        def run(batch: Batch) -> None:
+            tokens = batch.tokens
+            inputs = self._inputs(tokens, batch)
+            if not last_only:
+
+                def attend(
+                    query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind
+                ) -> Tensor:
+                    clean = self._keep(layer, tokens, key, value)
+                    return attend_groups(batch.groups, query, key, value, kind, clean=clean)
+
+                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
+                return
+            key, value = decoder.keys_values(layer, stream[tokens], inputs)
+            clean = self._keep(layer, tokens, key, value)
+            if is_prefix:
+                return
+
+            def attend_last(query: Tensor, _: Tensor, __: Tensor, kind: AttentionKind) -> Tensor:
+                return attend_groups(
+                    batch.groups, query, key, value, kind, clean=clean, last_only=True
+                )
+
+            last = batch.last
+            at_readout = decoder.inputs(batch.token_ids[last], batch.positions[last])
+            read = decoder.run(layer, stream[tokens[last]], at_readout, attend_last)
+            after[torch.from_numpy(batch.jobs).to(after.device)] = read
+
+        in_batches(self.layout, jobs, run, token_budget=self.token_budget, device=self.pm.device)
+
+    def _inputs(self, tokens: Tensor, batch: Batch) -> BlockInputs:
+        """Return what the blocks are handed for a batch; batches recur at every block."""
+        asked = (int(tokens[0]), len(tokens))
+        if asked not in self.inputs:
+            self.inputs[asked] = self.decoder.inputs(batch.token_ids, batch.positions)
+        return self.inputs[asked]
+
+    def _keep(
+        self, layer: int, tokens: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Write new keys and values where replays and rows of the same prefix find them."""
+        if self.keys_values[layer] is _NO_KEYS:
+            total = len(self.layout.token_ids)
+            self.keys_values[layer] = (
+                key.new_zeros(total, *key.shape[1:]),
+                value.new_zeros(total, *value.shape[1:]),
+            )
+        keys, values = self.keys_values[layer]
+        keys[tokens] = key
+        values[tokens] = value
+        return keys, values
+
+
+_NO_KEYS = (torch.empty(0), torch.empty(0))
+
+
+def _features(sae: Sae, stream: Tensor) -> SparseFeatures:
+    """Encode a stream [token hidden] a chunk at a time and keep the active features."""
+    chunk = max(1, _DENSE_ENTRIES // sae.width)
+    tokens, latents, values, scales, offsets = [], [], [], [], []
+    for first in range(0, stream.shape[0], chunk):
+        encoding = sae.encode(stream[first : first + chunk].to(sae.W_dec.dtype))
+        token, latent = encoding.features.nonzero(as_tuple=True)
+        tokens.append(token + first)
+        latents.append(latent)
+        values.append(encoding.features[token, latent])
+        scales.append(encoding.scale)
+        if encoding.offset is not None:
+            offsets.append(encoding.offset)
+    if not tokens:
+        encoding = sae.encode(stream.to(sae.W_dec.dtype))
+        nothing = torch.zeros(0, dtype=torch.long, device=stream.device)
+        empty = encoding.scale
+        return SparseFeatures(nothing, nothing, empty, empty, encoding.offset)
+    features = SparseFeatures(
+        torch.cat(tokens),
+        torch.cat(latents),
+        torch.cat(values),
+        torch.cat(scales),
+        torch.cat(offsets) if offsets else None,
+    )
+    if not bool(torch.isfinite(features.value).all() & torch.isfinite(features.scale).all()):
+        raise NumericalError(
+            f"SAE {sae.name!r} has features that are not finite on this text; check that it "
+            "belongs to this PM, and the PM's dtype"
+        )
+    return features
+
+
+def without_features(sae: Sae, features: SparseFeatures, tokens: Tensor) -> Tensor:
+    """Return what decoding leaves of completion tokens without features and error [token hidden].
+
+    This is the decoder's bias, scaled, plus the frozen offset: the end of attribution's path.
+    """
+    base = features.scale[tokens, None] * sae.b_dec
+    return base if features.offset is None else base + features.offset[tokens]
+
+
+def _check_saes(pm: PreferenceModel, saes: Sequence[Sae]) -> None:
+    names = [sae.name for sae in saes]
+    for name in names:
+        if names.count(name) > 1:
+            raise SaeError(f"two SAEs are named {name!r}; give each a name of its own")
+    for sae in saes:
+        if sae.hidden_size != pm.hidden_size:
+            raise SaeError(
+                f"{sae.source}: SAE {sae.name!r} reads a stream of width {sae.hidden_size}, this "
+                f"PM's is {pm.hidden_size}; it was trained on another model"
+            )
+        if not 0 <= sae.layer < pm.depth:
+            raise SaeError(
+                f"{sae.source}: SAE {sae.name!r} reads after block {sae.layer}, this PM has blocks "
+                f"0 to {pm.depth - 1}"
+            )
