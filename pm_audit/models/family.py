@@ -1,0 +1,45 @@
+"""What a family of preference models is to the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.preference_model import PreferenceModel
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks of a checkpoint."""
+
+    checkpoint: Checkpoint
+    text_format: str | None = None
+    """Name of a text format; None takes the family's own."""
+    objective: str | None = None
+    """Which objective of several; a mixture is ``name=0.7,name=0.3``."""
+    dtype: torch.dtype = torch.float32
+    """The body's dtype; the head is fp32 always."""
+    device: str | torch.device = "cpu"
+    base: str | None = None
+    """Where an adapter's base is, if not where the adapter says."""
+
+
+@dataclass(frozen=True)
+class PmFamily:
+    """One family of preference models."""
+
+    name: str
+    files: str
+    """How its checkpoints are told, in words."""
+    loads: tuple[str, ...]
+    """Heads and classes that load."""
+    refuses: Mapping[str, str]
+    """What is refused, and why."""
+    recognises: Callable[[Checkpoint], bool]
+    """Tells from configuration and weight names whether a checkpoint is of this family."""
+    load: Callable[[Request], PreferenceModel]
+    objectives: Callable[[Checkpoint], tuple[str, ...]] = field(default=lambda _: ())
+    """Names of its objectives; empty where there is one."""

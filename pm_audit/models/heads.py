@@ -1,0 +1,84 @@
+"""Reward heads: from the normalised state at the last token to one reward, in fp32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pm_audit.errors import ModelError
+
+
+class LinearHead(nn.Module):
+    """Reward is ``hidden @ weight + bias``, then brought to the checkpoint's own scale."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, sign: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(sign * weight.detach().float().reshape(1, -1))
+        self.bias = nn.Parameter(
+            torch.zeros(1) if bias is None else sign * bias.detach().float().reshape(1)
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [row hidden] to rewards [row]."""
+        rewards: Tensor = (hidden @ self.weight.T + self.bias).squeeze(-1)
+        return rewards
+
+
+class MixedHead(nn.Module):
+    """Reward is a weighted sum of the outputs of another head."""
+
+    def __init__(self, head: nn.Module, weights: Tensor) -> None:
+        super().__init__()
+        self.head = head
+        self.weights: Tensor
+        self.register_buffer("weights", weights.detach().float())
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [row hidden] to rewards [row]; the weights are [objective]."""
+        rewards: Tensor = self.head(hidden) @ self.weights
+        return rewards
+
+
+def mixture(objective: str | None, names: Sequence[str], *, source: str) -> Tensor:
+    """Return the weight of each objective [objective] for what the user asked.
+
+    Args:
+        objective: a name, its index, or a mixture ``name=0.7,name=0.3``.
+        names: names of the head's outputs, in order.
+        source: the checkpoint, for the message.
+
+    Raises:
+        ModelError: nothing was asked of several objectives, or the name is unknown.
+
+    """
+    choices = f"choose of {', '.join(names[:40])}, or weigh them: {names[0]}=0.7,{names[-1]}=0.3"
+    if objective is None:
+        raise ModelError(
+            f"{source}: the head has {len(names)} objectives and none was named; averaging them "
+            f"would mean nothing: {choices}"
+        )
+    weights = torch.zeros(len(names))
+    for part in objective.split(","):
+        name, _, weight = part.strip().rpartition("=") if "=" in part else (part.strip(), "", "1")
+        try:
+            amount = float(weight)
+        except ValueError:
+            amount = math.nan
+        if name not in names or not math.isfinite(amount):
+            raise ModelError(f"{source}: objective {part.strip()!r} is unknown; {choices}")
+        weights[list(names).index(name)] += amount
+    if not bool(weights.any()):
+        raise ModelError(f"{source}: all weights of objective {objective!r} are zero; {choices}")
+    return weights
+
+
+def label_names(config: Mapping[str, object], count: int) -> tuple[str, ...]:
+    """Return the names of a head's outputs, ``LABEL_0`` and so on where none are given."""
+    named = config.get("id2label")
+    labels = named if isinstance(named, Mapping) else {}
+    by_index = {int(index): str(label) for index, label in labels.items()}
+    names = tuple(by_index.get(index, f"LABEL_{index}") for index in range(count))
+    return names if len(set(names)) == count else tuple(f"LABEL_{i}" for i in range(count))

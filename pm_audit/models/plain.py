@@ -1,0 +1,59 @@
+"""Rewards the plain way: padded batches, an attention mask, the backbone's own forward.
+
+The engine shares prompts and packs tokens; this does neither, and so it is what the engine and
+the preflight are held against.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from pm_audit.models.preference_model import PreferenceModel
+
+
+class Padding(StrEnum):
+    """Side on which shorter rows are filled up."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+def plain_rewards(
+    model: PreferenceModel,
+    rows: Sequence[Sequence[int]],
+    *,
+    batch_size: int = 8,
+    padding: Padding = Padding.RIGHT,
+) -> Tensor:
+    """Return the rewards [row] of token rows, in fp32, each read at its row's last token."""
+    rewards = [
+        _batch(model, rows[first : first + batch_size], padding)
+        for first in range(0, len(rows), batch_size)
+    ]
+    return torch.cat(rewards)
+
+
+def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Padding) -> Tensor:
+    backbone = model.decoder.backbone
+    length = max(map(len, rows))
+    fill = model.tokenizer.pad_token_id
+    token_ids = torch.full((len(rows), length), 0 if fill is None else fill)
+    mask = torch.zeros_like(token_ids)
+    for index, row in enumerate(rows):
+        start = length - len(row) if padding is Padding.LEFT else 0
+        token_ids[index, start : start + len(row)] = torch.tensor(row)
+        mask[index, start : start + len(row)] = 1
+    inputs = {"input_ids": token_ids, "attention_mask": mask}
+    if "position_ids" in inspect.signature(backbone.forward).parameters:
+        inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0)
+    with torch.inference_mode():
+        inputs = {key: value.to(model.device) for key, value in inputs.items()}
+        hidden = backbone(**inputs, use_cache=False).last_hidden_state
+        # the mask, not the pad token's id, says where a row ends: pad may be a real token
+        last = [length - 1 if padding is Padding.LEFT else len(row) - 1 for row in rows]
+        return model.reward(hidden[torch.arange(len(rows)), torch.tensor(last)]).float().cpu()

@@ -1,0 +1,148 @@
+"""The preflight: what must hold of a preference model before any audit of it means anything.
+
+Each finding says what was measured and, where it failed, the remedy.  A head whose weights are
+missing never comes this far: loading refuses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pm_audit.errors import ModelError
+from pm_audit.models.plain import Padding, plain_rewards
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
+"""Largest difference, in standard deviations of the rewards, by the body's dtype; else 0.1."""
+
+_TEXTS = (
+    ("What is the capital of France?", " Paris."),
+    ("What is the capital of France?", " I do not know, but an atlas would tell you."),
+    ("Write one line about the sea.", " The sea keeps its own time, and lends it to the shore."),
+    ("How do I boil an egg?", " Put it in boiling water for eight minutes, then cool it."),
+    ("Is 17 a prime number?", " Yes: no whole number but 1 and 17 divides it."),
+    ("Tell me a joke.", " No."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One question of the preflight, answered."""
+
+    check: str
+    passed: bool
+    detail: str
+    """What was measured."""
+    remedy: str = ""
+    """What to do, where it failed."""
+
+
+def preflight(model: PreferenceModel) -> tuple[Finding, ...]:
+    """Ask everything; nothing raises but a text format that cannot write a plain question."""
+    rows = [
+        model.text_format.tokenise(_question(prompt), completion).token_ids
+        for prompt, completion in _TEXTS
+    ]
+    rewards = plain_rewards(model, rows)
+    return (
+        _finite(rewards),
+        _same(model, rewards, plain_rewards(model, rows, batch_size=1), "batch of one and of many"),
+        _same(
+            model,
+            rewards,
+            plain_rewards(model, rows, padding=Padding.LEFT),
+            "left and right padding",
+        ),
+        _one_bos(model, rows),
+        _eval_mode(model),
+        _head_in_full_precision(model),
+        _discriminates(rewards),
+        Finding("weights hashed", len(model.sha256) == 64, model.sha256[:12], "load from files"),
+    )
+
+
+def require(findings: tuple[Finding, ...], *, name: str) -> None:
+    """Raise where any finding failed.
+
+    Raises:
+        ModelError: with every failed finding and its remedy.
+
+    """
+    failed = [finding for finding in findings if not finding.passed]
+    if failed:
+        lines = "; ".join(f"{found.check}: {found.detail} ({found.remedy})" for found in failed)
+        raise ModelError(f"{name}: the preflight failed: {lines}")
+
+
+def _question(text: str) -> Dialogue:
+    return (Turn(speaker=Speaker.HUMAN, text=text),)
+
+
+def _finite(rewards: Tensor) -> Finding:
+    finite = bool(torch.isfinite(rewards).all())
+    return Finding(
+        "rewards finite",
+        finite,
+        f"{int(torch.isfinite(rewards).sum())} of {len(rewards)}",
+        "" if finite else "load in float32, or fetch the weights again",
+    )
+
+
+def _same(model: PreferenceModel, one: Tensor, other: Tensor, what: str) -> Finding:
+    spread = float(one.std()) or 1.0
+    largest = float((one - other).abs().max()) / spread
+    passed = largest <= TOLERANCE.get(model.dtype, 0.1)
+    return Finding(
+        what,
+        passed,
+        f"largest difference {largest:.1e} sd",
+        "" if passed else "load in float32; check attention implementation and position ids",
+    )
+
+
+def _one_bos(model: PreferenceModel, rows: list[tuple[int, ...]]) -> Finding:
+    bos = model.tokenizer.bos_token_id
+    if bos is None:
+        return Finding("one BOS", passed=True, detail="the tokenizer has no BOS")
+    leading = []
+    for row in rows:
+        count = 0
+        while count < len(row) and row[count] == bos:
+            count += 1
+        leading.append(count)
+    passed = max(leading) <= 1
+    remedy = (
+        "" if passed else "the chat template and the tokenizer both add it; use our text format"
+    )
+    return Finding("one BOS", passed, f"{max(leading)} at the start", remedy)
+
+
+def _eval_mode(model: PreferenceModel) -> Finding:
+    training = model.decoder.backbone.training or model.head.training
+    return Finding(
+        "eval mode",
+        not training,
+        "dropout off" if not training else "dropout on",
+        "call eval() on backbone and head" if training else "",
+    )
+
+
+def _head_in_full_precision(model: PreferenceModel) -> Finding:
+    dtypes = {parameter.dtype for parameter in model.head.parameters()}
+    passed = all(dtype in (torch.float32, torch.float64) for dtype in dtypes)
+    shown = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
+    return Finding("head in fp32", passed, shown, "" if passed else "call float() on the head")
+
+
+def _discriminates(rewards: Tensor) -> Finding:
+    spread = float(rewards.std())
+    return Finding(
+        "rewards differ",
+        spread > 0,
+        f"sd {spread:.3g} over {len(rewards)} texts",
+        "" if spread > 0 else "the head ignores its input; check that its weights were saved",
+    )

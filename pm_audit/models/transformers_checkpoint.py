@@ -1,0 +1,121 @@
+"""Loading with transformers, strictly: a missing or misshapen weight is an error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+from transformers.utils import logging
+
+from pm_audit.errors import ModelError
+from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.family import Request
+
+
+def load_strictly(auto: Any, request: Request, *, absent: Iterable[str] = ()) -> Any:
+    """Load a model of class ``auto`` (such as ``AutoModel``) and check that every weight came.
+
+    Args:
+        auto: class whose ``from_pretrained`` is called, without remote code.
+        request: the checkpoint, dtype and device.
+        absent: prefixes of weights that need not be in the file, because they come from elsewhere.
+
+    Raises:
+        ModelError: weights are missing, of another shape, NaN, or of a class not in transformers.
+
+    """
+    checkpoint = request.checkpoint
+    checkpoint.weight_files  # noqa: B018 - confines every name of the index before any is opened
+    place = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    try:
+        with quietly():
+            model, info = auto.from_pretrained(
+                checkpoint.folder,
+                dtype=request.dtype,
+                output_loading_info=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                weights_only=True,
+                **place,
+            )
+    except Exception as problem:  # transformers raises of many classes for a broken folder
+        raise ModelError(
+            f"{checkpoint.name}: transformers cannot load it without remote code: "
+            f"{' '.join(str(problem).split())[:300]}; check config.json and the weights"
+        ) from problem
+    refuse_missing(checkpoint, info, absent=tuple(absent))
+    refuse_nan(checkpoint, model)
+    return model.to(request.device)
+
+
+def refuse_missing(checkpoint: Checkpoint, info: Any, *, absent: tuple[str, ...] = ()) -> None:
+    """Refuse a load that left weights at random.
+
+    Raises:
+        ModelError: some are missing or mismatched; the message names them.
+
+    """
+    missing = [key for key in info["missing_keys"] if not key.startswith(absent)]
+    mismatched = [str(key[0]) for key in info["mismatched_keys"]]
+    if missing or mismatched:
+        named = ", ".join(sorted(missing + mismatched)[:5])
+        raise ModelError(
+            f"{checkpoint.name}: the checkpoint lacks {named}"
+            f"{' and others' if len(missing) + len(mismatched) > 5 else ''}, which would be "
+            "random; a reward model needs its head in the file (TRL: modules_to_save=['score'])"
+        )
+
+
+def refuse_nan(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        ModelError: one of them holds NaN or an infinity.
+
+    """
+    for name, weight in model.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise ModelError(
+                f"{checkpoint.name}: {name} holds NaN or infinite weights; fetch the model again, "
+                "or load it in the dtype in which it was saved"
+            )
+
+
+def load_tokenizer(request: Request) -> Any:
+    """Load the checkpoint's tokenizer, without remote code.
+
+    Raises:
+        ModelError: there is none that transformers can read.
+
+    """
+    checkpoint = request.checkpoint
+    place = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    try:
+        with quietly():
+            return AutoTokenizer.from_pretrained(
+                checkpoint.folder, local_files_only=True, trust_remote_code=False, **place
+            )
+    except Exception as problem:  # transformers raises of many classes for a broken folder
+        raise ModelError(
+            f"{checkpoint.name}: its tokenizer cannot be loaded: "
+            f"{' '.join(str(problem).split())[:200]}; save tokenizer.json beside the model"
+        ) from problem
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Hold back loading reports and progress bars; what matters in them is checked and raised."""
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
