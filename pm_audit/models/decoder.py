@@ -12,7 +12,7 @@ Every substitution lives in a ``with`` and is undone after an exception too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,7 +224,7 @@ class _RelayBlock(nn.Module):
     def __getattr__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "_block"), name)
 
-    def forward(self, stream: Tensor, *args: object, **kwargs: object) -> Any:
+    def forward(self, stream: Tensor, *args: object, **kwargs: object) -> object:
         relay: _Relay = object.__getattribute__(self, "_relay")
         relay.streams.append(stream)
         relay.calls.append((args, kwargs))
@@ -254,11 +254,11 @@ def _attends_directly(module: nn.Module) -> bool:
     return type(module).__name__ == "GPTJAttention"
 
 
-def _direct_route(module: Any, route: Any) -> Any:
+def _direct_route(module: nn.Module, route: Callable[..., tuple[Tensor, None]]) -> object:
     """Return a stand-in for ``_attn`` of a module without the attention interface."""
 
     def attn(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Tensor, None]:
-        scaling = 1.0 / float(module.scale_attn)
+        scaling = 1.0 / float(module.scale_attn)  # type: ignore[arg-type]
         attended, _ = route(module, query, key, value, mask, scaling=scaling)
         return attended.transpose(1, 2), None
 

@@ -39,8 +39,8 @@ class PreferenceModel:
         head: nn.Module,
         *,
         name: str,
-        tokenizer: Any,
-        text_format: Any,
+        tokenizer: object,
+        text_format: object,
         sha256: str,
         objective: str | None = None,
     ) -> Self:
