@@ -59,11 +59,11 @@ def plain(node: Node) -> object:
             return {entry.key: plain(entry.node) for entry in entries}
 
 
-def locate(node: Node, path: Path) -> Place:
+def locate(node: Node, path: Path, *, key_meant: bool = False) -> Place:
     """Return the place of the deepest node on ``path`` that exists.
 
-    A mapping's value is placed at its value, or at its key where it is the key that is meant
-    (the path ends in ``"[key]"``, as pydantic writes it) or the value is a nested block.
+    A scalar in a mapping is placed where it stands; a nested block, or anything of which the key
+    is meant, at its key.
     """
     place = node.place
     for step in path:
@@ -76,7 +76,8 @@ def locate(node: Node, path: Path) -> Place:
                 if entry is None:
                     break
                 node = entry.node
-                place = node.place if isinstance(node, Scalar) else entry.place
+                at_value = isinstance(node, Scalar) and not key_meant
+                place = node.place if at_value else entry.place
             case _:
                 break
     return place

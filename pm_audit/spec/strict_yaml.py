@@ -135,7 +135,7 @@ class _Reader:
             key_place = self._place(event)
             key = self._node(event, depth + 1)
             node = self._node(self._next(), depth + 1)
-            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.style is None:
+            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style:
                 self._fault(key_place, "merge keys are refused; write the keys out")
             elif not isinstance(key, Scalar) or not isinstance(key.value, str):
                 self._fault(key_place, "a key must be text; put it in quotes")
@@ -150,7 +150,7 @@ class _Reader:
         return Mapping(tuple(entries.values()), place)
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar:
-        if event.style is None or event.style == "'":
+        if not event.style or event.style == "'":
             escape = _ESCAPE.search(event.value)
             if escape:
                 self.warnings.append(
@@ -163,7 +163,7 @@ class _Reader:
         if _SURROGATE.search(event.value):
             self._fault(place, "half of a surrogate pair is no character; write it as \\UXXXXXXXX")
             return Scalar("", place)
-        if event.style is not None:
+        if event.style:
             return Scalar(event.value, place)
         try:
             return Scalar(resolve(event.value), place)

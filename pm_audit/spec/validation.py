@@ -27,7 +27,9 @@ def validate(model: type[Model], node: Node) -> Model:
         return model.model_validate(plain(node))
     except ValidationError as error:
         raise InvalidSpec(
-            Problem(locate(node, detail["loc"]), describe(model, detail))
+            Problem(
+                locate(node, detail["loc"], key_meant=_key_meant(detail)), describe(model, detail)
+            )
             for detail in error.errors(include_url=False, include_context=True)
         ) from None
 
@@ -79,6 +81,10 @@ def near(word: str, known: typing.Iterable[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:20])
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return f"known here: {shown}{more}" if names else "none is known here"
+
+
+def _key_meant(detail: ErrorDetails) -> bool:
+    return detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
 
 
 def _unknown_key(model: type[BaseModel], path: Path) -> str:
