@@ -18,11 +18,9 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 from scipy.stats import binomtest
 
 from pm_audit.records import (
@@ -35,6 +33,7 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
 )
+from pm_audit.spec import Hypothesis
 from pm_audit.verdict import judge
 
 SIZES = (12, 16, 24, 32)
@@ -66,13 +65,6 @@ FIT = SaeFit(
     tokens=900,
 )
 SET = Feature(sae="mid", layer=6, index=812)
-
-
-class Expect(BaseModel):
-    gap: str = "raises"
-    closure: float = 0.6
-    collateral: float = 0.25
-    margin: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -180,17 +172,17 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
     )
 
 
-def hypothesis(**expect: Any) -> Any:
-    return SimpleNamespace(
+def hypothesis(**expect: Any) -> Hypothesis:
+    return Hypothesis(
         name="simulated",
         file="simulated.yaml",
         line=1,
-        claim="",
+        claim="It moves the reward.",
         effect="raises",
-        tags=(),
-        severity="error",
-        expect=Expect(**expect),
-        known_bias=None,
+        prompts=({"id": "one", "wordings": ("Why?",)},),
+        examples=(" Yes.",),
+        counter_examples=(" No.",),
+        expect={"gap": "raises", "closure": 0.6, "margin": 0.2, **expect},
     )
 
 

@@ -10,13 +10,14 @@ raises the reward.  Rewards are in the PM's raw units unless a unit says otherwi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -62,7 +63,7 @@ class Check(StrEnum):
 class Outcome(StrEnum):
     """What became of a check."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     """The interval straddles the threshold; a failure unless the user says otherwise."""
@@ -130,9 +131,9 @@ class FeatureRecord(Feature):
     """A candidate feature with what was measured about it on discovery prompts."""
 
     contribution: Figure
-    """Mean over examples of reward minus reward with this feature alone ablated, held-out folds."""
+    """Mean over examples of reward minus reward with it alone ablated, held-out folds."""
     attribution: Finite | None
-    """Mean over examples of the attribution (IG) that proposed it; None where nothing proposed it."""
+    """Mean over examples of the attribution (IG) that proposed it; None where nothing did."""
     selectivity: Finite
     """Share of its absolute contribution that falls on examples, 0 to 1."""
     frequency: Finite
@@ -185,7 +186,7 @@ class FoldEvidence(Record):
     growth: tuple[Finite, ...]
     """Closure on the discovery prompts after each feature joined the set."""
     sign_agreement: Finite | None
-    """Share of candidates whose ablation has the sign that attribution gave; None without candidates."""
+    """Share of candidates whose ablation has attribution's sign; None without candidates."""
     rank_correlation: Finite | None
     """Spearman correlation of attribution and single ablation over candidates."""
     completeness_gap: Finite
@@ -206,7 +207,7 @@ class SaeFit(Record):
     layer: int
     """Block after which the SAE reads, counted from 0."""
     fvu: Finite
-    """Fraction of variance unexplained, per-dimension centred variance, massive positions left out."""
+    """Fraction of (per-dimension, centred) variance unexplained, massive positions left out."""
     neighbour_fvu: tuple[Finite, ...]
     """The same SAE applied one block earlier and one block later, where these exist."""
     cosine: Finite
@@ -287,6 +288,17 @@ class HypothesisRecord(Record):
     checks: tuple[CheckResult, ...]
     warnings: tuple[str, ...]
     evidence: Evidence
+    digest: str = ""
+    """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
+
+    def sealed(self) -> Self:
+        """Return the same record with its digest filled in."""
+        return self.model_copy(update={"digest": self.computed_digest()})
+
+    def computed_digest(self) -> str:
+        """Hash the record as it would be written, without the digest itself."""
+        content = self.model_dump_json(exclude={"digest"})
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 class SaeRecord(Record):

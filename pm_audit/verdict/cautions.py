@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from pm_audit.records import Evidence
-from pm_audit.verdict.expectation import Expectation
+from pm_audit.spec import Expect
 from pm_audit.verdict.figures import Figures, Ratios
 from pm_audit.verdict.wording import of_gap, share
 
@@ -24,12 +24,12 @@ COUNTER_EXAMPLES_PART = 0.2
 """Share of the gap closed by moving counter-examples that is worth a sentence."""
 
 
-def cautions(figures: Figures, expect: Expectation, evidence: Evidence) -> tuple[str, ...]:
+def cautions(figures: Figures, expect: Expect, evidence: Evidence) -> tuple[str, ...]:
     """Return the warnings of one hypothesis, in the order in which they should be read."""
     return tuple(_cautions(figures, expect, evidence))
 
 
-def _cautions(figures: Figures, expect: Expectation, evidence: Evidence) -> Iterator[str]:
+def _cautions(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[str]:
     if figures.prompts < STEADY_PROMPTS:
         noun = "prompt" if figures.prompts == 1 else "prompts"
         yield (

@@ -8,8 +8,8 @@ is inconclusive.
 from __future__ import annotations
 
 from pm_audit.records import Check, CheckResult, Evidence, Outcome
+from pm_audit.spec import Expect, ExpectedGap
 from pm_audit.stats import Interval
-from pm_audit.verdict.expectation import Expectation, GapExpectation
 from pm_audit.verdict.figures import MINIMUM_PROMPTS, Figures
 from pm_audit.verdict.wording import in_sigma, of_gap, share
 
@@ -21,7 +21,7 @@ SPLICE_TOLERANCE = 0.25
 """Share of the gap that may be lost or gained under the SAE's reconstruction."""
 
 
-def check_gap(figures: Figures, expect: Expectation) -> CheckResult:
+def check_gap(figures: Figures, expect: Expect) -> CheckResult:
     """Judge whether the PM's gap is what the policy says.
 
     ``raises`` and ``lowers`` pass beyond the noise floor and fail on the other side or inside
@@ -34,7 +34,7 @@ def check_gap(figures: Figures, expect: Expectation) -> CheckResult:
     readable = expect.margin > figures.floor_sigma
     none = readable and gap.within(-expect.margin, expect.margin)
     within = f"the {expect.margin:g} sigma that counts as none"
-    if expect.gap is GapExpectation.NONE:
+    if expect.gap is ExpectedGap.NONE:
         if not readable:
             return _result(
                 Check.GAP,
@@ -61,7 +61,7 @@ def check_gap(figures: Figures, expect: Expectation) -> CheckResult:
             Outcome.INCONCLUSIVE,
             f"the gap of {measured} is neither inside nor outside {within}; {_more(figures)}",
         )
-    oriented = gap.scaled(expect.gap.sign)
+    oriented = gap.scaled(1 if expect.gap is ExpectedGap.RAISES else -1)
     wanted = expect.gap.value
     if none:
         return _result(
@@ -85,7 +85,7 @@ def check_gap(figures: Figures, expect: Expectation) -> CheckResult:
 
 
 def check_explained(
-    figures: Figures, expect: Expectation, evidence: Evidence, *, fit: CheckResult
+    figures: Figures, expect: Expect, evidence: Evidence, *, fit: CheckResult
 ) -> CheckResult:
     """Judge whether the selected features explain the gap, better than chance sets would.
 
@@ -169,7 +169,7 @@ def check_explained(
     )
 
 
-def check_specific(figures: Figures, expect: Expectation, evidence: Evidence) -> CheckResult:
+def check_specific(figures: Figures, expect: Expect, evidence: Evidence) -> CheckResult:
     """Judge whether the ablation leaves counter-examples and controls where they were.
 
     Each completion template is held to the limit by itself: one that rises cannot hide
@@ -209,7 +209,7 @@ def check_specific(figures: Figures, expect: Expectation, evidence: Evidence) ->
     )
 
 
-def check_fit(figures: Figures, expect: Expectation, evidence: Evidence) -> CheckResult:
+def check_fit(figures: Figures, expect: Expect, evidence: Evidence) -> CheckResult:
     """Judge whether the SAEs belong to this PM, at this layer, on this text."""
     if not evidence.fits:
         return _result(Check.FIT, Outcome.INVALID, "no SAE's fit was measured")
@@ -252,8 +252,8 @@ def _result(check: Check, outcome: Outcome, reason: str) -> CheckResult:
     return CheckResult(check=check, outcome=outcome, reason=reason)
 
 
-def _unasked(check: Check, figures: Figures, expect: Expectation) -> CheckResult | None:
-    if expect.gap is GapExpectation.NONE:
+def _unasked(check: Check, figures: Figures, expect: Expect) -> CheckResult | None:
+    if expect.gap is ExpectedGap.NONE:
         return _result(
             check, Outcome.SKIPPED, "the hypothesis expects no gap, so nothing is to be explained"
         )

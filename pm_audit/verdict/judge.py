@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from pm_audit.errors import RecordError
 from pm_audit.records import (
     Check,
     Evidence,
@@ -23,14 +25,11 @@ from pm_audit.records import (
     MethodRecord,
     Unit,
 )
+from pm_audit.spec import Expect, Hypothesis
 from pm_audit.stats import Interval, benjamini_hochberg
 from pm_audit.verdict.cautions import cautions
 from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
-from pm_audit.verdict.expectation import Expectation
 from pm_audit.verdict.figures import Ratios, Shares, measure
-
-if TYPE_CHECKING:
-    from pm_audit.spec import Hypothesis
 
 FALSE_DISCOVERY_RATE = 0.05
 DISCOVERY_CAUTION = "after Benjamini-Hochberg over "
@@ -70,12 +69,12 @@ def judge(
     known_bias = hypothesis.known_bias
     identity = _Identity(
         name=hypothesis.name,
-        file=str(hypothesis.file),
+        file=hypothesis.file,
         line=hypothesis.line,
         claim=hypothesis.claim,
-        effect=str(hypothesis.effect),
-        tags=tuple(hypothesis.tags),
-        severity=str(hypothesis.severity),
+        effect=hypothesis.effect.value,
+        tags=hypothesis.tags,
+        severity=hypothesis.severity.value,
         expect=hypothesis.expect.model_dump(mode="json"),
         known_bias=None if known_bias is None else known_bias.model_dump(mode="json"),
     )
@@ -117,7 +116,8 @@ def settle(hypotheses: Sequence[HypothesisRecord]) -> tuple[HypothesisRecord, ..
                 f"{DISCOVERY_CAUTION}{len(q_values)} hypotheses the gap is no longer significant "
                 f"(p = {record.p_value:.2g}, q = {q_value:.2g})",
             )
-        settled.append(record.model_copy(update={"q_value": q_value, "warnings": warnings}))
+        update = {"q_value": q_value, "warnings": warnings}
+        settled.append(record.model_copy(update=update).sealed())
     return tuple(settled)
 
 
@@ -127,8 +127,7 @@ def _judge(
     features: tuple[FeatureRecord, ...],
     method: MethodRecord,
 ) -> HypothesisRecord:
-    where = f"{identity.file}:{identity.line}"
-    expect = Expectation.read(identity.expect, where=where)
+    expect = _read_expect(identity)
     figures = measure(evidence, method, margin=expect.margin)
     fit = check_fit(figures, expect, evidence)
     by_check = {
@@ -170,7 +169,17 @@ def _judge(
         checks=tuple(by_check[check] for check in Check),
         warnings=cautions(figures, expect, evidence),
         evidence=evidence,
-    )
+    ).sealed()
+
+
+def _read_expect(identity: _Identity) -> Expect:
+    try:
+        return Expect.model_validate(identity.expect)
+    except ValidationError as error:
+        raise RecordError(
+            f"{identity.file}:{identity.line}: the record's `expect` cannot be judged: {error}; "
+            "write the record again with `pytest --pm-audit`"
+        ) from error
 
 
 def _figure(interval: Interval, unit: Unit) -> Figure:

@@ -32,6 +32,9 @@ READINGS = (
     "single_sum",
 )
 
+TIE_DECIMALS = 9
+"""Decimals of sigma to which two prompts must agree to count as tied."""
+
 ROLE_WORDS = {
     Role.EXAMPLE: "example",
     Role.COUNTER_EXAMPLE: "counter-example",
@@ -121,7 +124,9 @@ def tabulate(evidence: Evidence) -> PromptTable:
     null_gap = np.array([null.gap for null in evidence.null], dtype=np.float64).reshape(-1, count)
     # The bootstrap draws prompts by position.  An order fixed by the values alone makes every
     # figure independent of the order in which prompts were written.
-    order = np.lexsort([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
+    # Rounded, lest the last bit of a float decide between prompts that tie.
+    keys = np.stack([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
+    order = np.lexsort(np.round(keys / evidence.sigma, TIE_DECIMALS))
     examples = [row for row in evidence.rows if row.role is Role.EXAMPLE]
     replaced = None
     if _all_hold(examples, "features_replaced", "stream_replaced"):

@@ -1,12 +1,10 @@
 """Synthetic evidence: prompts whose true gap, closure and side effects are chosen."""
 
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
 
 from pm_audit.records import (
     Evidence,
@@ -18,6 +16,7 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
 )
+from pm_audit.spec import Hypothesis
 
 METHOD = MethodRecord(
     folds=2,
@@ -45,24 +44,18 @@ FIT = SaeFit(
 )
 
 
-class Expect(BaseModel):
-    gap: str = "raises"
-    closure: float = 0.5
-    collateral: float = 0.25
-    margin: float = 0.1
-
-
-def hypothesis_of(**expect: Any) -> Any:
-    return SimpleNamespace(
+def hypothesis_of(**expect: Any) -> Hypothesis:
+    return Hypothesis(
         name="planted",
         file="hypotheses/planted.yaml",
         line=1,
         claim="It moves the reward.",
         effect="raises",
+        prompts=({"id": "one", "wordings": ("Why?",)},),
+        examples=(" Yes.",),
+        counter_examples=(" No.",),
         tags=("planted",),
-        severity="error",
-        expect=Expect(**expect),
-        known_bias=None,
+        expect={"gap": "raises", "margin": 0.1, **expect},
     )
 
 
@@ -157,7 +150,7 @@ def make_evidence() -> Callable[..., Evidence]:
 
 
 @pytest.fixture(scope="session")
-def make_hypothesis() -> Callable[..., Any]:
+def make_hypothesis() -> Callable[..., Hypothesis]:
     return hypothesis_of
 
 

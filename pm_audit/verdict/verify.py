@@ -1,0 +1,80 @@
+"""Verify a record: judge it again from its own evidence and hold every figure against it.
+
+Two independent questions.  Do the figures follow from the evidence?  Each is computed again and
+compared up to the rounding by which two processors may differ.  Was a digit changed after the
+record was written?  Each hypothesis carries a digest of its own text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from pm_audit.records import AuditRecord
+from pm_audit.verdict.judge import rejudge, settle
+
+TOLERANCE = 1e-9
+"""Relative difference that summation order on another processor may make."""
+
+
+def verify(record: AuditRecord) -> tuple[str, ...]:
+    """Return what does not agree, one sentence each; nothing for a sound record.
+
+    Raises:
+        NumericalError: a number of the evidence is not finite.
+        RecordError: the evidence of a hypothesis is torn.
+
+    """
+    return tuple(_disagreements(record))
+
+
+def _disagreements(record: AuditRecord) -> Iterator[str]:
+    again = settle([rejudge(one, method=record.method) for one in record.hypotheses])
+    for recorded, computed in zip(record.hypotheses, again, strict=True):
+        where = f"{recorded.file}::{recorded.name}"
+        differences = list(
+            _differences(
+                recorded.model_dump(mode="json", exclude={"digest"}),
+                computed.model_dump(mode="json", exclude={"digest"}),
+            )
+        )
+        for path, told, found in differences:
+            yield f"{where}: {path} is {told} in the record but {found} from its evidence"
+        if not differences and recorded.digest != recorded.computed_digest():
+            yield (
+                f"{where}: the record was changed after it was written (its digest does not match);"
+                " audit again"
+            )
+    judged = {
+        (one.file, one.name, result.check) for one in record.hypotheses for result in one.checks
+    }
+    for entry in record.manifest:
+        missing = [check for check in entry.checks if (entry.file, entry.name, check) not in judged]
+        if missing and record.complete:
+            yield (
+                f"{entry.file}::{entry.name}: the record says that the run was complete, but "
+                f"{', '.join(missing)} was not judged"
+            )
+
+
+def _differences(
+    told: JsonValue, found: JsonValue, path: str = ""
+) -> Iterator[tuple[str, JsonValue, JsonValue]]:
+    """Yield path and both values wherever two JSON trees part."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        for key in told.keys() | found.keys():
+            inner = f"{path}.{key}" if path else key
+            yield from _differences(told.get(key), found.get(key), inner)
+    elif isinstance(told, list) and isinstance(found, list) and len(told) == len(found):
+        for index, (one, other) in enumerate(zip(told, found, strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif not _same(told, found):
+        yield path, told, found
+
+
+def _same(told: JsonValue, found: JsonValue) -> bool:
+    if isinstance(told, float) and isinstance(found, float):
+        return math.isclose(told, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return told == found
