@@ -13,22 +13,29 @@ from pm_audit.spec.hypothesis import (
 )
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
 from pm_audit.spec.probe import Probe, Prompt
+from pm_audit.spec.schema import json_schema
+from pm_audit.spec.settings import Dtype, Mode, Replacement, Settings
 
 __all__ = [
     "Case",
     "Dialogue",
+    "Dtype",
     "Effect",
     "Expect",
     "ExpectedGap",
     "Hypothesis",
     "KnownBias",
+    "Mode",
     "Probe",
     "Prompt",
+    "Replacement",
+    "Settings",
     "Severity",
     "Speaker",
     "Turn",
     "Wordings",
     "expand",
+    "json_schema",
     "load_hypotheses",
     "load_hypothesis",
     "load_probe",

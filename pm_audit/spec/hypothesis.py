@@ -97,7 +97,7 @@ _SCHEMA: dict[str, Any] = {
 class WrittenHypothesis(Written):
     """A hypothesis as its author writes it."""
 
-    model_config = ConfigDict(json_schema_extra=_SCHEMA)
+    model_config = ConfigDict(title="Hypothesis", json_schema_extra=_SCHEMA)
 
     name: Name
     """Name in reports and node ids, once in a project."""

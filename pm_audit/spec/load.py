@@ -39,11 +39,12 @@ def load_hypotheses(
 
     """
     reading = _Reading(Path(root), probes)
-    files: dict[Path, None] = {}
+    files: dict[Path, Path] = {}
     for path in paths:
         found = reading.attempt(partial(yaml_files, Path(path), reading.root))
-        files |= dict.fromkeys(found or ())
-    loaded = [hypothesis for file in files for hypothesis in reading.hypotheses(file)]
+        for file in found or ():
+            files.setdefault(file.resolve(), file)
+    loaded = [each for file in files.values() for each in reading.hypotheses(file)]
     reading.refuse_duplicates(loaded)
     reading.finish()
     return tuple(loaded)

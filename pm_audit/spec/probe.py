@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pm_audit.spec.written import FieldName, Name, Text, Written, WrittenTurn
 
@@ -41,6 +41,8 @@ class Prompt(Written):
 
 class WrittenProbe(Written):
     """A probe file: prompts that hypotheses share.  Its name is the file's name."""
+
+    model_config = ConfigDict(title="Probe")
 
     about: Text | None = None
     """What the prompts have in common, and what each field holds."""

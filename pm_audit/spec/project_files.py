@@ -85,7 +85,8 @@ def yaml_files(path: Path, root: Path) -> tuple[Path, ...]:
 
     """
     real = inside(path, root)
-    located = root / path
+    # A path that climbs is named by where it leads, so that one file has one name.
+    located = root / (real.relative_to(root.resolve()) if ".." in path.parts else path)
     if real.is_file():
         if located.suffix not in YAML_SUFFIXES:
             raise _refusal(path, root, "is no YAML file; its name must end in .yaml or .yml")

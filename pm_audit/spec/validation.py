@@ -51,13 +51,13 @@ def describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         case "too_short":
             return f"`{key}` is an empty list; write at least one item, or leave the key out"
         case "tuple_type":
-            return f"`{key}` must be a list, not {_named(found)}; start each item with `- `"
+            return f"`{key}` must be a list of items, not {_named(found)}"
         case "dict_type" | "model_type":
             where = f"`{key}`" if path else "this"
             return f"{where} must be a mapping of keys and values, not {_named(found)}"
         case "enum":
             return f"`{key}` must be {context['expected']}, not {_named(found)}"
-        case "float_type" | "int_type":
+        case "float_type" | "int_type" | "float_parsing" | "int_parsing" | "int_from_float":
             return f"`{key}` must be a number, not {_named(found)}"
         case "string_pattern_mismatch" if path and path[-1] == "[key]":
             return f"{_named(found)} cannot be a field: letters, digits and _ only, no digit first"
@@ -68,6 +68,9 @@ def describe(model: type[BaseModel], detail: ErrorDetails) -> str:
             )
         case "value_error":
             return f"{context['error']}" + (f" (`{key}`)" if key else "")
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            bound = detail["msg"].removeprefix("Input should be ")
+            return f"`{key}` must be {bound}, not {_named(found)}"
         case _:
             return f"`{key}`: {detail['msg']}, found {_named(found)}"
 

@@ -35,7 +35,9 @@ class Written(Record):
 class WrittenTurn(Written):
     """One turn of a dialogue, a template under the name of the one who says it."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(
+        title="Turn", json_schema_extra={"minProperties": 1, "maxProperties": 1}
+    )
 
     system: Text | None = None
     """What the system message says; first turn only."""

@@ -1,0 +1,138 @@
+"""Settings of a run: what is audited, how, and where things lie.
+
+Each setting comes from the first source that gives it: the command line, ``[tool.pm_audit]`` of
+pyproject.toml, the ini options of pytest, and last the defaults below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.spec.validation import describe
+from pm_audit.spec.written import Text, Written
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"a number is meant here, not {str(value).lower()}")
+    return value
+
+
+# The command line and ini options give numbers as text, so text that reads as a number is one.
+Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
+Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
+
+
+class Dtype(StrEnum):
+    """Number format of the PM's body; heads and rewards are always read in float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class Replacement(StrEnum):
+    """What an ablated feature is set to."""
+
+    ZERO = "zero"
+    """Off, as if the feature had not fired."""
+    MEAN = "mean"
+    """Its mean over counter-example completions."""
+
+
+class Mode(StrEnum):
+    """How many features are ablated one at a time for the candidates."""
+
+    BUDGET = "budget"
+    """Candidates by score, until `candidates` or `budget_seconds` is reached."""
+    EXHAUSTIVE = "exhaustive"
+    """Every feature that fires on the examples."""
+
+
+class Settings(Written):
+    """Everything that a run can be told, with its defaults."""
+
+    pm: Text = "default"
+    """The preference model: a folder, a Hub name, or `default`."""
+    saes: tuple[Text, ...] = ()
+    """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
+    text_format: Text | None = None
+    """How dialogues become text: `hh`, `chat`, `raw` or `pair`; by default what the PM names."""
+    objective: Text | None = None
+    """Which reward of a model with several heads."""
+    dtype: Dtype = Dtype.FLOAT32
+    device: Text = "cpu"
+    """`cpu`, `cuda` or `cuda:N`."""
+
+    folds: Annotated[Count, Field(ge=2)] = 2
+    """Folds of prompts; each fold is tested with the features that the others selected."""
+    mode: Mode = Mode.BUDGET
+    candidates: Count = 64
+    """Features ablated one at a time in a fold, strongest scores first."""
+    budget_seconds: Seconds | None = None
+    """Time for single ablations of one hypothesis; none means that `candidates` alone decides."""
+    max_features: Count = 10
+    """Largest set of features that may explain a gap."""
+    selectivity: Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=1)] = 0.8
+    """Share of its absolute contribution that a feature must have on examples to be selected."""
+    ig_steps: Count = 4
+    """Steps of integrated gradients."""
+    replacement: Replacement = Replacement.ZERO
+    """What verdicts rest on; the other replacement is run beside it."""
+    null_sets: Count = 20
+    """Matched random sets in a fold that the selected set must beat."""
+    bootstrap_resamples: Annotated[Count, Field(ge=100)] = 2_000
+    confidence: Proportion = 0.95
+    """Coverage of every interval."""
+    seed: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, lt=2**63)] = 0
+    """Seed of everything that is drawn."""
+
+    hypotheses: Path = Path("hypotheses")
+    """Folder of hypotheses, from the project root."""
+    probes: Path = Path("probes")
+    """Folder of probes, from the project root."""
+    record: Path = Path("reports/record.json")
+    """Where the record is written."""
+    baseline: Path | None = None
+    """Record of the last release."""
+
+    @classmethod
+    def merged(
+        cls,
+        *,
+        cli: Mapping[str, Any] | None = None,
+        project: Mapping[str, Any] | None = None,
+        ini: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Return the settings that the sources make together; None counts as not given.
+
+        Args:
+            cli: what the command line gave.
+            project: the table ``[tool.pm_audit]`` of pyproject.toml.
+            ini: the ini options of pytest, without their prefix ``pm_audit_``.
+
+        Raises:
+            InvalidSpec: an unknown setting, or one of another kind, in any source.
+
+        """
+        sources = {"command line": cli, "pyproject.toml": project, "pytest ini options": ini}
+        chosen: dict[str, Any] = {}
+        origin: dict[str, str] = {}
+        for source, values in sources.items():
+            for key, value in (values or {}).items():
+                if value is not None and key not in chosen:
+                    chosen[key], origin[key] = value, source
+        try:
+            return cls.model_validate(chosen)
+        except ValidationError as error:
+            raise InvalidSpec(
+                Problem(Place(origin[str(detail["loc"][0])]), describe(cls, detail))
+                for detail in error.errors(include_url=False)
+            ) from None
