@@ -11,6 +11,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # tiny products; threads only wait for each other
+
 CORPUS = [
     "Human: What is the capital of France? Assistant: It is Paris, as any atlas would tell you.",
     "Human: Is 17 a prime number? Assistant: Yes, no whole number but 1 and 17 divides it.",

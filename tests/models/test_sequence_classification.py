@@ -7,10 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from pm_audit.errors import ModelError
 from pm_audit.models.plain import Padding, plain_rewards
 from pm_audit.models.preflight import preflight, require
-from pm_audit.models.registry import load, objectives
+from pm_audit.models.registry import load
 from pm_audit.spec.dialogue import Speaker, Turn
 
 FAMILIES = [
