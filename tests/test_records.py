@@ -1,0 +1,122 @@
+import json
+import math
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from pm_audit import records
+from pm_audit.errors import NumericalError, RecordError
+from pm_audit.records import AuditRecord, Feature, Figure, MethodRecord, SubjectRecord, Unit
+
+
+@pytest.fixture
+def record():
+    return AuditRecord(
+        created="2026-01-01T00:00:00Z",
+        complete=False,
+        subject=SubjectRecord(
+            pm="tiny",
+            pm_sha256="0",
+            tokenizer_sha256="0",
+            text_format="hh",
+            objective=None,
+            dtype="float32",
+            device="cpu",
+            layers=2,
+            hidden_size=8,
+            saes=(),
+        ),
+        method=MethodRecord(
+            folds=2,
+            candidates=50,
+            max_features=10,
+            selectivity=0.8,
+            ig_steps=4,
+            quadrature="midpoint",
+            null_sets=20,
+            bootstrap_resamples=2000,
+            confidence=0.95,
+            seed=0,
+        ),
+        environment={"completion": "\x1b[31m::error::\ud7ff\u2028"},
+        manifest=(),
+        hypotheses=(),
+    )
+
+
+def test_a_record_comes_back_as_it_was_written(record, tmp_path):
+    path = tmp_path / "deep" / "er" / "record.json"
+    record.write(path)
+    assert AuditRecord.read(path) == record
+    assert [file.name for file in path.parent.iterdir()] == ["record.json"]
+
+
+def test_writing_leaves_the_old_file_or_the_new_one(record, tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    record.write(path)
+    before = path.read_text(encoding="utf-8")
+
+    def full_disk(descriptor):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        record.model_copy(update={"complete": True}).write(path)
+    assert path.read_text(encoding="utf-8") == before
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_figure_is_finite(number):
+    with pytest.raises(NumericalError, match="overflow"):
+        Figure(value=number, unit=Unit.REWARD)
+    with pytest.raises(NumericalError):
+        Figure(value=0.0, low=number, unit=Unit.REWARD)
+
+
+def test_results_are_frozen_and_closed():
+    figure = Figure(value=1.0, unit=Unit.SHARE)
+    with pytest.raises(ValidationError):
+        figure.value = 2.0
+    with pytest.raises(ValidationError):
+        Figure(value=1.0, unit=Unit.SHARE, colour="red")
+
+
+def test_a_feature_is_written_as_sae_and_index():
+    assert str(Feature(sae="mid", layer=6, index=812)) == "mid/812"
+
+
+def test_a_missing_record_says_what_writes_one(tmp_path):
+    with pytest.raises(RecordError, match="pytest --pm-audit"):
+        AuditRecord.read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 0}', "\x00", "null", "[" * 100_000])
+def test_a_torn_record_is_an_error_and_no_traceback(tmp_path, text):
+    path = tmp_path / "record.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match=r"record\.json"):
+        AuditRecord.read(path)
+
+
+def test_a_record_of_another_shape_is_an_error(record, tmp_path):
+    path = tmp_path / "record.json"
+    tree = json.loads(record.model_dump_json())
+    tree["method"]["seed"] = "lucky"
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    with pytest.raises(RecordError, match="seed"):
+        AuditRecord.read(path)
+
+
+def test_a_record_that_holds_nan_is_an_error(record, tmp_path):
+    path = tmp_path / "record.json"
+    tree = json.loads(record.model_dump_json())
+    tree["method"]["selectivity"] = math.nan
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    with pytest.raises((RecordError, NumericalError)):
+        AuditRecord.read(path)
+
+
+def test_this_schema_is_the_one_that_is_written(record):
+    assert json.loads(record.model_dump_json())["schema_version"] == records.SCHEMA_VERSION
