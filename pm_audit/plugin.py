@@ -1,1 +1,145 @@
-"""The pytest entry point."""
+"""The pytest door: options and hooks only.
+
+Every project that has pm_audit installed imports this module on each test run, so it imports
+pytest and the standard library alone; the audit is imported when ``--pm-audit`` is given.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pm_audit.items.auditor import Auditor
+    from pm_audit.records import AuditRecord
+    from pm_audit.spec import Settings
+
+SETTINGS: tuple[tuple[str, str], ...] = (
+    ("pm", "the preference model: a folder, a Hub name, or `default`"),
+    ("text_format", "how dialogues become text: hh, chat, raw or pair"),
+    ("objective", "which reward of a model with several heads"),
+    ("dtype", "float32 or bfloat16"),
+    ("device", "cpu, cuda or cuda:N"),
+    ("seed", "seed of everything that is drawn"),
+    ("hypotheses", "folder of hypotheses, audited when no path is named"),
+    ("probes", "folder of probes"),
+    ("record", "where the record is written (reports/record.json)"),
+    ("baseline", "record of the last release; a regression against it fails the run"),
+)
+"""Settings with one value: an option ``--pm-audit-NAME`` and an ini option ``pm_audit_NAME``."""
+
+
+class Hooks:
+    """Hooks that other plug-ins can implement."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_pm_audit_auditor(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        progress: Callable[[str], None] | None,
+    ) -> Auditor | None:
+        """Return what audits a hypothesis.
+
+        It has ``audit(hypothesis) -> HypothesisRecord`` and the properties ``subject``,
+        ``method`` and ``environment``.  The default is ``pm_audit.audit.Auditor``.
+        """
+
+    @pytest.hookspec
+    def pytest_pm_audit_record(self, config: pytest.Config, record: AuditRecord) -> None:
+        """Receive the finished ``AuditRecord``, on the controller, after it was written."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--pm-audit`` and its settings, all of them ini options too."""
+    group = parser.getgroup("pm_audit", "auditing preference models")
+    group.addoption(
+        "--pm-audit",
+        action="store_true",
+        default=False,
+        help="audit hypotheses and nothing else: the paths named, or the hypotheses folder",
+    )
+    for name, text in SETTINGS:
+        flag = f"--pm-audit-{name.replace('_', '-')}"
+        group.addoption(flag, dest=f"pm_audit_{name}", default=None, metavar="VALUE", help=text)
+        parser.addini(f"pm_audit_{name}", text, default=None)
+    group.addoption(
+        "--pm-audit-sae",
+        dest="pm_audit_saes",
+        action="append",
+        default=None,
+        metavar="SAE",
+        help="a sparse autoencoder of this PM: a file, folder or release/id (repeatable)",
+    )
+    parser.addini("pm_audit_saes", "sparse autoencoders, one a line", type="linelist", default=[])
+    group.addoption(
+        "--pm-audit-set",
+        dest="pm_audit_set",
+        action="append",
+        default=None,
+        metavar="NAME=VALUE",
+        help="any other setting of [tool.pm_audit], such as candidates=32 (repeatable)",
+    )
+    group.addoption(
+        "--pm-audit-inconclusive",
+        dest="pm_audit_inconclusive",
+        choices=("fail", "pass"),
+        default="fail",
+        help="what an inconclusive check does to the run (default: fail)",
+    )
+    group.addoption(
+        "--pm-audit-update-baseline",
+        dest="pm_audit_update_baseline",
+        action="store_true",
+        default=False,
+        help="write this run, if complete, to the --pm-audit-baseline file",
+    )
+    group.addoption(
+        "--pm-audit-allow-partial",
+        dest="pm_audit_allow_partial",
+        action="store_true",
+        default=False,
+        help="let a run that judged only part of its manifest exit 0; its record stays partial",
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Publish the hooks of ``Hooks``."""
+    pluginmanager.add_hookspecs(Hooks)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring in the audit, only when it is asked for."""
+    if config.getoption("pm_audit"):
+        run = import_module("pm_audit.items.run").AuditRun(config, settings_given(config))
+        config.pluginmanager.register(run, "pm_audit.run")
+
+
+def settings_given(config: pytest.Config) -> dict[str, dict[str, Any]]:
+    """Return the settings that were given, by source: ``cli`` and ``ini``."""
+    names = [name for name, _ in SETTINGS] + ["saes"]
+    cli = _named_settings(config.getoption("pm_audit_set") or [])
+    cli |= {name: config.getoption(f"pm_audit_{name}") for name in names}
+    ini = {name: config.getini(f"pm_audit_{name}") for name in names}
+    return {
+        "cli": {name: value for name, value in cli.items() if value not in (None, "", [])},
+        "ini": {name: value for name, value in ini.items() if value not in (None, "", [])},
+    }
+
+
+def _named_settings(pairs: list[str]) -> dict[str, Any]:
+    unnamed = [pair for pair in pairs if "=" not in pair]
+    if unnamed:
+        raise pytest.UsageError(f"--pm-audit-set {unnamed[0]}: write it as NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def invocation_folder(config: pytest.Config) -> Path:
+    """Return the folder that paths on the command line are relative to."""
+    return Path(config.invocation_params.dir)

@@ -1,1 +1,1 @@
-"""Views of an audit record."""
+"""Views of an audit record, each safe for where it is read."""

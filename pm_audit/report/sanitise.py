@@ -1,9 +1,9 @@
-"""Make hostile text safe, one function for each sink.
+r"""Make hostile text safe, one function for each sink.
 
 Completions are adversarial input: they may hold terminal escapes, markup, spreadsheet formulas
 or workflow commands.  GitHub's runner reads ``::command::`` after leading white space and
 ``##[command]`` anywhere in a line of a job's log, so both are broken wherever text can reach a
-log.  What cannot be shown is written as a visible escape (``\\x1b``), never dropped: a reader
+log.  What cannot be shown is written as a visible escape (``\x1b``), never dropped: a reader
 must be able to see that it was there.
 """
 
@@ -12,12 +12,11 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Any
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$]|^[+-])")
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -107,7 +106,7 @@ def _starts_with_control(text: str) -> bool:
     return bool(text) and unicodedata.category(text[0]) in _UNSEEN
 
 
-def json_document(data: Any) -> str:
+def json_document(data: object) -> str:
     """Serialise to ASCII JSON that a terminal or a job log can print as it is.
 
     Reading it back gives the same data: characters are escaped, never changed.

@@ -1,0 +1,188 @@
+"""The command line: a thin door to each pipeline, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pm_audit.errors import AuditError, RecordError
+
+_READABLE = click.Path(exists=False, dir_okay=False, path_type=Path)
+
+
+class _Commands(click.Group):
+    """A group whose commands turn an ``AuditError`` into one message and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except AuditError as error:
+            from pm_audit.report.sanitise import terminal_lines
+
+            click.echo(terminal_lines(f"error: {error}"), err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pm-audit")
+def main() -> None:
+    """Audit preference models: hypotheses in, causes and residuals out."""
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(arguments: tuple[str, ...]) -> None:
+    """Audit: the same as `pytest --pm-audit ARGUMENTS`."""
+    import pytest
+
+    sys.exit(pytest.main(["--pm-audit", *arguments]))
+
+
+@main.command()
+@click.argument("record", type=_READABLE, default=Path("reports/record.json"))
+@click.option("-v", "--verbose", is_flag=True, help="List every candidate feature.")
+def show(record: Path, *, verbose: bool) -> None:
+    """Print a record's summary."""
+    from pm_audit.records import AuditRecord
+    from pm_audit.report import terminal
+
+    click.echo(terminal.summary(AuditRecord.read(record), every_feature=verbose))
+
+
+@main.command()
+@click.argument("record", type=_READABLE, default=Path("reports/record.json"))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="File to write; its suffix chooses .html, .md, .csv or .parquet (default: beside it).",
+)
+def report(record: Path, *, output: Path | None) -> None:
+    """Write a record as a page or a table."""
+    from pm_audit.records import AuditRecord
+    from pm_audit.report.files import write
+
+    target = output or record.with_suffix(".html")
+    write(AuditRecord.read(record), target)
+    click.echo(f"wrote {target}")
+
+
+@main.command()
+@click.argument("old", type=_READABLE)
+@click.argument("new", type=_READABLE)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Write the comparison as a page too: .html or .md.",
+)
+def compare(old: Path, new: Path, *, output: Path | None) -> None:
+    """Compare two records; exit code 1 where NEW is a regression against OLD."""
+    from pm_audit.compare import compare as compare_records
+    from pm_audit.records import AuditRecord
+    from pm_audit.report import changes
+    from pm_audit.report.files import write_comparison
+
+    comparison = compare_records(AuditRecord.read(old), AuditRecord.read(new))
+    click.echo("\n".join(changes.terminal_lines(comparison)))
+    if output is not None:
+        write_comparison(comparison, output)
+        click.echo(f"wrote {output}")
+    sys.exit(1 if comparison.regressed else 0)
+
+
+@main.command()
+@click.argument("record", type=_READABLE, default=Path("reports/record.json"))
+def verify(record: Path) -> None:
+    """Judge a record again from its own evidence; exit code 1 where a figure differs."""
+    from pm_audit.records import AuditRecord
+    from pm_audit.report.sanitise import terminal
+    from pm_audit.report.tables import differences
+    from pm_audit.verdict import rejudge, settle
+
+    stored = AuditRecord.read(record)
+    again = settle([rejudge(entry, method=stored.method) for entry in stored.hypotheses])
+    found = [
+        line
+        for was, now in zip(stored.hypotheses, again, strict=True)
+        for line in differences(was, now)
+    ]
+    for line in found:
+        click.echo(terminal(line))
+    if found:
+        click.echo(f"{len(found)} figures do not follow from the evidence")
+        sys.exit(1)
+    click.echo(f"every figure of {len(again)} hypotheses follows from the evidence")
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["hypothesis", "probe", "record"]))
+def schema(what: str) -> None:
+    """Print a JSON Schema for editors."""
+    if what == "record":
+        from pm_audit.records import AuditRecord
+
+        click.echo(json.dumps(AuditRecord.model_json_schema(), indent=2))
+        return
+    from pm_audit.spec import json_schema
+
+    click.echo(json.dumps(json_schema(what), indent=2))
+
+
+@main.command()
+@click.option("--pm", default="default", help="The preference model that will be audited.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Where to write (default: here).",
+)
+def init(pm: str, folder: Path) -> None:
+    """Write a first hypothesis, a probe, the settings and a workflow; overwrite nothing."""
+    from pm_audit.starter import write_starter
+
+    for line in write_starter(folder, pm=pm):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("what", required=False)
+def explain(what: str | None) -> None:
+    """Explain a figure or an outcome: its formula, its sign and how to read it."""
+    from pm_audit.report import glossary
+
+    if what is None:
+        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in glossary.ENTRIES))
+        return
+    entry = glossary.find(what)
+    if entry is None:
+        raise RecordError(
+            f"nothing is called {what!r}; known: "
+            + ", ".join(entry.name for entry in glossary.ENTRIES)
+        )
+    click.echo(glossary.text(entry))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("saes", nargs=-1)
+@click.option("--text-format", default=None, help="hh, chat, raw or pair.")
+def doctor(model: str, saes: tuple[str, ...], *, text_format: str | None) -> None:
+    """Examine a PM and its SAEs before an audit; exit code 1 where a finding fails."""
+    from pm_audit.doctor import doctor as examine
+
+    findings = examine(model, saes, text_format=text_format)
+    click.echo(findings.render())
+    sys.exit(0 if findings.passed else 1)
+
+
+if __name__ == "__main__":
+    main()

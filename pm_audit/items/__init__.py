@@ -1,0 +1,1 @@
+"""Hypotheses as pytest items: imported only under ``--pm-audit``."""

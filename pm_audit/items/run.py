@@ -1,0 +1,234 @@
+"""One audit run: what it sets out to judge, who judges it, and the record at its end.
+
+The manifest is read from the named paths before pytest collects anything, so that whatever
+makes pytest judge less (``-k``, ``--lf``, ``-x``, a killed worker, Ctrl-C) shows as a partial
+record.  Under xdist every worker audits and only the controller writes.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from pm_audit import plugin
+from pm_audit.errors import AuditError
+from pm_audit.items import intake
+from pm_audit.items.auditor import Auditor
+from pm_audit.items.check_item import CheckItem, HypothesisFile, relative
+from pm_audit.items.ledger import Ledger
+from pm_audit.items.outcome import RunOutcome
+from pm_audit.items.surroundings import Surroundings
+from pm_audit.records import HypothesisRecord
+from pm_audit.report import junit, sanitise
+from pm_audit.spec import Hypothesis, Settings
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+_SHARED = "pm_audit_shared"
+_DIST_MODES = ("no", "load")
+
+
+class AuditRun:
+    """The plug-in object behind ``--pm-audit``, one a process."""
+
+    def __init__(self, config: pytest.Config, given: dict[str, dict[str, Any]]) -> None:
+        self.config = config
+        self.given = given
+        worker = getattr(config, "workerinput", None)
+        self.is_worker = worker is not None
+        self.shared = Path(worker[_SHARED] if worker else tempfile.mkdtemp(prefix="pm_audit_"))
+        self.inconclusive_passes = config.getoption("pm_audit_inconclusive") == "pass"
+        self.ledger = Ledger(self.shared, self._audit)
+        self._settings: Settings | None = None
+        self.hypotheses: tuple[Hypothesis, ...] = ()
+        self.outcome = RunOutcome(self)
+        self._auditor: Auditor | None = None
+        self._auditor_error: AuditError | None = None
+        self._session: pytest.Session | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Read the manifest; broken input ends the run here, with all of it in one message.
+
+        Raises:
+            pytest.UsageError: the input is broken, or xdist would lose results in this mode.
+
+        """
+        self._session = session
+        mode = self.config.getoption("dist", "no")
+        if mode not in _DIST_MODES:
+            raise pytest.UsageError(
+                f"--dist {mode} can lose or repeat checks; run --pm-audit with --dist load"
+            )
+        try:
+            self._settings = intake.settings(self.config.rootpath, self.given)
+            named = self.config.args_source is pytest.Config.ArgsSource.ARGS
+            paths = intake.hypothesis_paths(
+                self.config.args if named else [],
+                folder=self.config.rootpath / self.settings.hypotheses,
+                invoked_from=plugin.invocation_folder(self.config),
+            )
+            self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
+        except AuditError as error:
+            raise pytest.UsageError(sanitise.terminal_lines(str(error))) from None
+        if not named:
+            self.config.args[:] = [str(path) for path in paths]
+
+    @property
+    def settings(self) -> Settings:
+        """Return the run's settings, known once the session has started."""
+        if self._settings is None:
+            raise RuntimeError("settings are read when the session starts")
+        return self._settings
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Tell an xdist worker where results are shared."""
+        node.workerinput[_SHARED] = str(self.shared)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Collect hypotheses and nothing else."""
+        if collection_path.is_file() and not self.hypotheses_of(collection_path):
+            return True
+        return None
+
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        """Collect a file of the manifest."""
+        if not self.hypotheses_of(file_path):
+            return None
+        collector = HypothesisFile.from_parent(parent, path=file_path)
+        collector.run = self
+        return collector
+
+    def hypotheses_of(self, path: Path) -> tuple[Hypothesis, ...]:
+        """Return the hypotheses that a file holds, in its order; none for any other file."""
+        resolved = path.resolve()
+        return tuple(
+            hypothesis
+            for hypothesis in self.hypotheses
+            if (self.config.rootpath / hypothesis.file).resolve() == resolved
+        )
+
+    def queue(self) -> Iterable[Hypothesis]:
+        """Yield hypotheses of this session that a waiting worker could audit ahead."""
+        if self.is_worker and self._session is not None:
+            for item in self._session.items:
+                if isinstance(item, CheckItem):
+                    yield item.hypothesis
+
+    def auditor(self) -> Auditor:
+        """Return what audits, loading the PM on first use.
+
+        Raises:
+            AuditError: the PM or an SAE cannot be loaded; raised again for every check.
+
+        """
+        if self._auditor_error is not None:
+            raise self._auditor_error
+        if self._auditor is None:
+            try:
+                self._auditor = self.config.hook.pytest_pm_audit_auditor(
+                    config=self.config, settings=self.settings, progress=self.outcome.progress
+                )
+            except AuditError as error:
+                self._auditor_error = error
+                raise
+        return self._auditor
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_pm_audit_auditor(
+        self, settings: Settings, progress: Callable[[str], None] | None
+    ) -> Auditor:
+        """Audit with the real thing, unless a plug-in brought another."""
+        from pm_audit.audit import Auditor  # imports torch
+
+        return Auditor(settings, progress=progress)
+
+    def _audit(self, hypothesis: Hypothesis) -> HypothesisRecord:
+        auditor = self.auditor()
+        self.outcome.starting(hypothesis.name)
+        record: HypothesisRecord = auditor.audit(hypothesis)
+        intake.write_surroundings(
+            self.shared,
+            Surroundings(
+                subject=auditor.subject, method=auditor.method, environment=auditor.environment
+            ),
+        )
+        return record
+
+    def command(self, item: CheckItem) -> str:
+        """Return the one command that judges this check again."""
+        words = ["pytest", "--pm-audit"]
+        known = {name for name, _ in plugin.SETTINGS}
+        for name, value in self.given["cli"].items():
+            flag = f"--pm-audit-{name.replace('_', '-')}"
+            if name == "saes":
+                words += [part for sae in value for part in ("--pm-audit-sae", str(sae))]
+            elif name not in known:
+                words += ["--pm-audit-set", f"{name}={value}"]
+            elif name not in ("record", "baseline"):
+                words += [flag, str(value)]
+        file = relative(item.path, self.config.rootpath)
+        if len(self.hypotheses_of(item.path)) == 1:
+            return shlex.join([*words, file])
+        return shlex.join([*words, "--pm-audit-allow-partial", f"{file}::{item.name}"])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what was judged; keep JUnit files within their schema."""
+        if self.is_worker:
+            return
+        self.outcome.note(report)
+        properties = {name: str(value) for name, value in report.user_properties}
+        if not properties or self.config.getini("junit_family") == "xunit1":
+            return
+        writers = [
+            found
+            for found in self.config.pluginmanager.get_plugins()
+            if hasattr(found, "add_global_property")
+        ]
+        for writer in writers:
+            report.user_properties = []
+            for name, value in properties.items() if report.when == "call" else ():
+                writer.add_global_property(junit.suite_name(name, properties), value)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that could not be collected: the run is then partial."""
+        if report.failed:
+            self.outcome.collection_failed = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> tuple[str, str, str] | None:
+        """Show a failed check of severity ``warn`` as WARNED."""
+        if report.when == "call" and ("pm_audit.warned", "yes") in report.user_properties:
+            return "warned", "W", "WARNED"
+        return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the record and let the gate decide, on the controller only."""
+        if self.is_worker or self.config.getoption("collectonly") or not self.hypotheses:
+            return
+        session.exitstatus = self.outcome.finish(exitstatus)
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Print the summary of the record."""
+        self.outcome.show(terminalreporter)
+
+    def pytest_unconfigure(self) -> None:
+        """Remove the shared results."""
+        if not self.is_worker:
+            shutil.rmtree(self.shared, ignore_errors=True)

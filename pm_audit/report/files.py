@@ -1,0 +1,45 @@
+"""Writing reports: the suffix of the file chooses the view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pm_audit.errors import RecordError
+from pm_audit.records import AuditRecord, write_atomically
+from pm_audit.report import changes, html, markdown, tables
+
+
+def write(record: AuditRecord, path: Path) -> None:
+    """Write a record as its suffix says: ``.html``, ``.md``, ``.csv`` or ``.parquet``.
+
+    Raises:
+        RecordError: another suffix, or no Parquet engine.
+
+    """
+    match path.suffix:
+        case ".html":
+            write_atomically(path, html.render(record))
+        case ".md":
+            write_atomically(path, markdown.render(record))
+        case ".csv":
+            tables.write_csv(tables.frame(record), path)
+        case ".parquet":
+            tables.write_parquet(tables.frame(record), path)
+        case _:
+            raise RecordError(f"{path}: its name must end in .html, .md, .csv or .parquet")
+
+
+def write_comparison(comparison: changes.Comparison, path: Path) -> None:
+    """Write a comparison as its suffix says: ``.html`` or ``.md``.
+
+    Raises:
+        RecordError: another suffix.
+
+    """
+    match path.suffix:
+        case ".html":
+            write_atomically(path, html.render_comparison(comparison))
+        case ".md":
+            write_atomically(path, changes.markdown_page(comparison))
+        case _:
+            raise RecordError(f"{path}: its name must end in .html or .md")

@@ -1,0 +1,147 @@
+"""Every figure and outcome of a report, explained once: formula, sign, and how to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One term."""
+
+    name: str
+    short: str
+    """One line, without a full stop."""
+    formula: str
+    """Plain text; empty where there is none."""
+    reading: str
+    """How to read it, and what it does not say."""
+
+
+ENTRIES = (
+    Entry(
+        "reward",
+        "the PM's number for a prompt and a completion",
+        "r(p, c)",
+        "Only differences for one prompt have meaning; the level has none.",
+    ),
+    Entry(
+        "sigma",
+        "the spread of the PM's rewards over ordinary completions",
+        "sigma = standard deviation of r over the fixed reference set",
+        "The unit in which gaps of two PMs can be compared.",
+    ),
+    Entry(
+        "gap",
+        "what the PM gives the examples above the counter-examples",
+        "g_p = mean r(p, example) - mean r(p, counter-example);  G = mean of g_p over prompts",
+        "Negative: the PM lowers the reward of what the hypothesis is about. The interval is over "
+        "prompts, which are the unit of inference.",
+    ),
+    Entry(
+        "residual",
+        "the gap that remains when the selected features are ablated",
+        "G_S = G with features S ablated at the completion's positions;  share = G_S / G",
+        "Near zero: the features explain the gap. A negative share means overshoot: the ablation "
+        "turned the gap round.",
+    ),
+    Entry(
+        "closure",
+        "the share of the gap that the selected features explain",
+        "kappa = 1 - G_S / G",
+        "Measured on prompts that took no part in the selection, and held against random sets of "
+        "the same size. Reported for zero and for mean replacement.",
+    ),
+    Entry(
+        "collateral",
+        "how far ablation moved what should have stayed put",
+        "largest mean |change| of counter-examples or of controls, over |G|",
+        "A gap that is closed by moving the counter-examples is not explained.",
+    ),
+    Entry(
+        "contribution",
+        "what one feature adds to the reward of the examples",
+        "r - r with this feature ablated, mean over examples",
+        "Positive: the feature raises the reward. A real ablation, unlike the attribution.",
+    ),
+    Entry(
+        "attribution",
+        "the cheap estimate that proposed a feature",
+        "sum over positions of f_i * <d_i, mean gradient of r along the path> (4-step IG)",
+        "It proposes and never decides: no verdict rests on it.",
+    ),
+    Entry(
+        "selectivity",
+        "the share of a feature's effect that falls on the examples",
+        "|contribution on examples| / (that + |contribution on counter-examples|)",
+        "A feature that moves everything explains nothing.",
+    ),
+    Entry(
+        "interaction",
+        "what the set does beyond its members",
+        "joint effect of the set - sum of its members' single effects",
+        "Far from zero: the single contributions do not add up.",
+    ),
+    Entry(
+        "null",
+        "the closure of random sets",
+        "sets of the same size, matched on activation x decoder norm, ablated the same way",
+        "The selected set must beat the 95th percentile of these.",
+    ),
+    Entry(
+        "fvu",
+        "how much of the stream the SAE fails to reconstruct",
+        "sum |x - decode(f)|^2 / sum |x - mean x|^2, variance by dimension",
+        "Lower at the SAE's own layer than at its neighbours, or the SAE does not belong there.",
+    ),
+    Entry(
+        "q-value",
+        "the gap's significance after all hypotheses of the run are counted",
+        "Benjamini-Hochberg over the p-values of the run",
+        "Below 0.05: at most one in twenty such gaps is expected to be chance.",
+    ),
+    Entry(
+        "pass",
+        "the check's interval lies on the expected side of its threshold",
+        "",
+        "Only a complete run can be a release verdict.",
+    ),
+    Entry(
+        "fail",
+        "the check's interval lies on the other side: the claim is refuted",
+        "",
+        "The one outcome that known_bias can excuse, until it expires.",
+    ),
+    Entry(
+        "inconclusive",
+        "the interval straddles the threshold",
+        "",
+        "More prompts narrow it. Counts as a failure unless --pm-audit-inconclusive=pass.",
+    ),
+    Entry(
+        "invalid",
+        "the check cannot be judged",
+        "",
+        "No gap where a share of it is asked, an SAE that does not fit, or too few prompts.",
+    ),
+    Entry(
+        "skipped",
+        "the check is not asked",
+        "",
+        "The hypothesis expects no gap, so there is nothing to explain.",
+    ),
+)
+
+
+def find(name: str) -> Entry | None:
+    """Return the entry of a term, whatever its case."""
+    return next((entry for entry in ENTRIES if entry.name == name.strip().lower()), None)
+
+
+def text(entry: Entry) -> str:
+    """Return an entry as a few lines of plain text."""
+    lines = [f"{entry.name}: {entry.short}."]
+    if entry.formula:
+        lines.append(f"  {entry.formula}")
+    lines.append(f"  {entry.reading}")
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""A linear axis: from figures to pixels, with round ticks.
+
+Plots are drawn as SVG by the page's own templates: a plotting library would bring a megabyte
+of script, could not follow the reader's light or dark theme, and would need looser content
+security.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    """Pixels from the left (or top) of the drawing."""
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps ``low`` to ``start`` pixels and ``high`` to ``end`` pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Return the pixel of a value, to a hundredth."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 2)
+
+    def ticks(self, *, most: int = 7) -> tuple[Tick, ...]:
+        """Return round ticks inside the axis, at most about ``most``."""
+        step = _round_step((self.high - self.low) / most)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return tuple(
+            Tick(self(number * step), _label(number * step, digits))
+            for number in range(first, last + 1)
+        )
+
+
+def spanning(
+    values: Iterable[float | None], *, start: float, end: float, with_zero: bool = True
+) -> Scale:
+    """Return a scale that holds every value, a margin, and zero where asked."""
+    known = [value for value in values if value is not None]
+    if with_zero or not known:
+        known.append(0.0)
+    low, high = min(known), max(known)
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    margin = 0.04 * (high - low)
+    low = low if with_zero and low == 0.0 else low - margin
+    high = high if with_zero and high == 0.0 else high + margin
+    return Scale(low, high, start, end)
+
+
+def _round_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
+
+
+def _label(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return f"0{text[2:]}" if float(text) == 0 and text.startswith("-0") else text

@@ -1,0 +1,47 @@
+"""A check's result as properties: they ride on the test report and end in JUnit XML.
+
+xunit1 files carry them on each test case.  The xunit2 schema allows properties on the suite
+only, so there each name is prefixed with the hypothesis and the check.
+"""
+
+from __future__ import annotations
+
+from pm_audit.records import CheckResult, HypothesisRecord
+from pm_audit.report import wording
+from pm_audit.report.sanitise import xml
+
+PREFIX = "pm_audit."
+
+
+def properties(
+    hypothesis: HypothesisRecord, result: CheckResult, *, result_sha256: str
+) -> list[tuple[str, str]]:
+    """Return name and value pairs, all of them text that XML can hold.
+
+    Args:
+        hypothesis: the audited hypothesis.
+        result: which of its checks.
+        result_sha256: hash of the shared result, by which the controller verifies it.
+
+    """
+    pairs: dict[str, str] = {
+        "hypothesis": hypothesis.name,
+        "check": result.check.value,
+        "outcome": result.outcome.value,
+        "reason": result.reason,
+        "severity": hypothesis.severity,
+        "gap": wording.with_bounds(hypothesis.gap),
+        "gap_sigma": wording.with_bounds(hypothesis.gap_sigma),
+        "residual": wording.with_bounds(hypothesis.residual),
+        "closure": wording.with_bounds(hypothesis.closure),
+        "features": " ".join(str(feature) for feature in wording.selected(hypothesis)),
+        "sha256": result_sha256,
+    }
+    return [(PREFIX + name, xml(value)) for name, value in pairs.items()]
+
+
+def suite_name(name: str, properties_of_case: dict[str, str]) -> str:
+    """Return a property's name for the suite: ``pm_audit.urls/gap.outcome``."""
+    hypothesis = properties_of_case.get(f"{PREFIX}hypothesis", "")
+    check = properties_of_case.get(f"{PREFIX}check", "")
+    return f"{PREFIX}{hypothesis}/{check}.{name.removeprefix(PREFIX)}"

@@ -1,0 +1,102 @@
+"""How figures, outcomes and features are put into words, the same in every report.
+
+Nothing here is made safe for a sink: each report passes these words through its own function
+of ``sanitise``.
+"""
+
+from __future__ import annotations
+
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    FeatureRecord,
+    Figure,
+    Firing,
+    HypothesisRecord,
+    Outcome,
+    Unit,
+)
+
+OUTCOME_WORDS = {
+    Outcome.PASS: "ok",
+    Outcome.FAIL: "FAIL",
+    Outcome.INCONCLUSIVE: "inc",
+    Outcome.INVALID: "inv",
+    Outcome.SKIPPED: "skip",
+}
+"""Four letters at most, so that the four checks fit beside the figures."""
+
+LEGEND = (
+    "gap: examples minus counter-examples, in sigma, with its interval; "
+    "inc: inconclusive, inv: invalid"
+)
+
+
+def number(figure: Figure) -> str:
+    """Return a figure with its unit: ``-1.23 sigma``, ``62%``, ``0.40``."""
+    if figure.unit is Unit.SHARE:
+        return f"{figure.value:.0%}"
+    return f"{figure.value:+.2f}" + (" sigma" if figure.unit is Unit.SIGMA else "")
+
+
+def bounds(figure: Figure) -> str:
+    """Return the interval, or nothing where the figure has none."""
+    if figure.low is None or figure.high is None:
+        return ""
+    if figure.unit is Unit.SHARE:
+        return f"[{figure.low:.0%}, {figure.high:.0%}]"
+    return f"[{figure.low:+.2f}, {figure.high:+.2f}]"
+
+
+def with_bounds(figure: Figure | None) -> str:
+    """Return a figure with its interval; a dash where there is none to report."""
+    return "-" if figure is None else f"{number(figure)} {bounds(figure)}".strip()
+
+
+def checks(hypothesis: HypothesisRecord) -> dict[Check, Outcome]:
+    """Return each judged check's outcome, in the order of the record."""
+    return {result.check: result.outcome for result in hypothesis.checks}
+
+
+def selected(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
+    """Return the features that some fold's search selected, largest contribution first."""
+    chosen = (feature for feature in hypothesis.features if feature.folds)
+    return tuple(sorted(chosen, key=lambda feature: -abs(feature.contribution.value)))
+
+
+def ranked(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
+    """Return every candidate, selected ones first, each group by size of contribution."""
+    return tuple(
+        sorted(
+            hypothesis.features,
+            key=lambda feature: (not feature.folds, -abs(feature.contribution.value)),
+        )
+    )
+
+
+def excerpt(firing: Firing, *, around: int = 24) -> tuple[str, str, str]:
+    """Return the text before, at and after a firing, cut to ``around`` characters a side."""
+    before = firing.before if len(firing.before) <= around else f"…{firing.before[-around:]}"
+    after = firing.after if len(firing.after) <= around else f"{firing.after[:around]}…"
+    return before, firing.token, after
+
+
+def tally(record: AuditRecord) -> str:
+    """Return how many checks came out how, in one sentence."""
+    counts: dict[Outcome, int] = {}
+    for hypothesis in record.hypotheses:
+        for outcome in checks(hypothesis).values():
+            counts[outcome] = counts.get(outcome, 0) + 1
+    words = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts]
+    return f"{len(record.hypotheses)} hypotheses: {', '.join(words) or 'no check judged'}"
+
+
+def judged_of_manifest(record: AuditRecord) -> tuple[int, int]:
+    """Return how many checks of the manifest this record judged, and how many it holds."""
+    judged = {
+        (hypothesis.name, result.check)
+        for hypothesis in record.hypotheses
+        for result in hypothesis.checks
+    }
+    wanted = {(entry.name, check) for entry in record.manifest for check in entry.checks}
+    return len(judged & wanted), len(wanted)

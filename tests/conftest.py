@@ -1,0 +1,90 @@
+"""A stored record and an auditor that answers from it, so that doors are tested without a PM."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+STAND_IN = """
+import json, os, time
+from pathlib import Path
+from pm_audit.errors import ModelError
+from pm_audit.records import AuditRecord
+
+RECORD = AuditRecord.read(Path(__file__).with_name("stored_record.json"))
+LOG = Path(__file__).with_name("audits.log")
+
+
+class StandIn:
+    subject, method, environment = RECORD.subject, RECORD.method, RECORD.environment
+
+    def audit(self, hypothesis):
+        with LOG.open("a") as stream:
+            stream.write(f"{hypothesis.name} {os.getpid()}\\n")
+        time.sleep(float(os.environ.get("STAND_IN_SECONDS", "0")))
+        if hypothesis.name == os.environ.get("STAND_IN_KILLS"):
+            os._exit(9)
+        if hypothesis.name == os.environ.get("STAND_IN_INTERRUPTS"):
+            raise KeyboardInterrupt
+        if hypothesis.name == "broken-pm":
+            raise ModelError("model/: no reward head; name a checkpoint that has one")
+        if hypothesis.name == "crash":
+            raise RuntimeError("a bug")
+        found = [h for h in RECORD.hypotheses if h.name == hypothesis.name]
+        bias = hypothesis.known_bias
+        return (found or RECORD.hypotheses)[0].model_copy(
+            update={
+                "name": hypothesis.name,
+                "file": hypothesis.file,
+                "line": hypothesis.line,
+                "severity": hypothesis.severity.value,
+                "known_bias": None if bias is None else bias.model_dump(mode="json"),
+            }
+        )
+
+
+def pytest_pm_audit_auditor(config, settings, progress):
+    if settings.pm == "missing":
+        raise ModelError("missing: no such model folder; check --pm-audit-pm")
+    return StandIn()
+"""
+
+HYPOTHESIS = """
+name: {name}
+claim: A claim about {name}.
+effect: lowers
+prompts:
+  - {{id: one, fields: {{question: "What is one?"}}}}
+  - {{id: two, fields: {{question: "What is two?"}}}}
+turns:
+  - human: "{{question}}"
+examples: [" I don't know."]
+counter_examples: [" It is known."]
+expect:
+  gap: lowers
+"""
+
+
+@pytest.fixture(scope="session")
+def stored_record_path() -> Path:
+    return HERE / "report" / "stored_record.json"
+
+
+@pytest.fixture
+def project(pytester, stored_record_path):
+    """Return what makes a project: ``project("urls", "length")`` writes these hypotheses."""
+    shutil.copy(stored_record_path, pytester.path / "stored_record.json")
+    pytester.makeconftest(STAND_IN)
+    pytester.makeini("[pytest]\nxfail_strict = true\n")
+    (pytester.path / "hypotheses").mkdir()
+
+    def write(*names: str, extra: str = "") -> None:
+        for name in names:
+            path = pytester.path / "hypotheses" / f"{name.replace('-', '_')}.yaml"
+            path.write_text(HYPOTHESIS.format(name=name) + extra, encoding="utf-8")
+
+    return write
