@@ -92,7 +92,9 @@ def test_a_missing_record_says_what_writes_one(tmp_path):
         AuditRecord.read(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 0}', "\x00", "null", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema_version": 0}', "\x00", "null", "[" * 100_000]
+)
 def test_a_torn_record_is_an_error_and_no_traceback(tmp_path, text):
     path = tmp_path / "record.json"
     path.write_text(text, encoding="utf-8")

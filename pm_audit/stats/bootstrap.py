@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,8 +155,12 @@ class PromptBootstrap:
         return np.concatenate(parts) / self.prompts
 
 
+@lru_cache(maxsize=4)
 def _draw(prompts: int, resamples: int, seed: int) -> NDArray[np.uint16]:
-    """Return how often each resample holds each prompt, ``"resample prompt"``."""
+    """Return how often each resample holds each prompt, ``"resample prompt"``; read only.
+
+    Kept because the hypotheses of a run share their probes, and so their number of prompts.
+    """
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK_ELEMENTS // prompts)
     chances = np.full(prompts, 1 / prompts)
@@ -163,4 +168,6 @@ def _draw(prompts: int, resamples: int, seed: int) -> NDArray[np.uint16]:
         generator.multinomial(prompts, chances, size=min(block, resamples - start))
         for start in range(0, resamples, block)
     ]
-    return np.concatenate(parts).astype(np.uint16)
+    counts = np.concatenate(parts).astype(np.uint16)
+    counts.setflags(write=False)
+    return counts

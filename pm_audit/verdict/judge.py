@@ -26,7 +26,7 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.spec import Expect, Hypothesis
-from pm_audit.stats import Interval, benjamini_hochberg
+from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
 from pm_audit.verdict.cautions import cautions
 from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
 from pm_audit.verdict.figures import Ratios, Shares, measure
@@ -119,6 +119,20 @@ def settle(hypotheses: Sequence[HypothesisRecord]) -> tuple[HypothesisRecord, ..
         update = {"q_value": q_value, "warnings": warnings}
         settled.append(record.model_copy(update=update).sealed())
     return tuple(settled)
+
+
+def figure_of(values: Sequence[float], *, method: MethodRecord, unit: Unit) -> Figure:
+    """Return the mean of one value per prompt with its interval, as every figure here has it.
+
+    For figures that no check compares, such as a feature's contribution.
+    """
+    bootstrap = PromptBootstrap(
+        len(values),
+        resamples=method.bootstrap_resamples,
+        confidence=method.confidence,
+        seed=method.seed,
+    )
+    return _figure(bootstrap.mean(np.sort(np.asarray(values, dtype=np.float64))), unit)
 
 
 def _judge(

@@ -14,7 +14,7 @@ import pm_audit.stats
 import pm_audit.verdict
 from pm_audit.errors import NumericalError, RecordError
 from pm_audit.records import Check, HypothesisRecord, Outcome, Unit
-from pm_audit.verdict import judge, rejudge, settle
+from pm_audit.verdict import figure_of, judge, rejudge, settle
 
 
 def outcomes(record: HypothesisRecord) -> dict[str, str]:
@@ -463,6 +463,16 @@ def test_verdicts_hold_under_python_minus_o():
         [sys.executable, "-O", "-c", script], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "refused"
+
+
+def test_a_figure_of_one_value_per_prompt_is_the_gaps_own(
+    make_evidence, make_hypothesis, method, gaps
+):
+    record = judge(make_hypothesis(), make_evidence(gaps), (), method=method)
+    figure = figure_of(gaps, method=method, unit=Unit.REWARD)
+    assert figure.value == pytest.approx(record.gap.value)
+    assert figure.low == pytest.approx(record.gap.low, abs=0.01)
+    assert figure_of(gaps[::-1], method=method, unit=Unit.REWARD) == figure
 
 
 def test_no_verdict_rests_on_an_assert():
