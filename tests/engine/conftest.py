@@ -158,13 +158,18 @@ class Plain:
         with torch.no_grad():
             return self._rewards(edits or {}, left=left).double().numpy()
 
-    def gradients(self, layer: int) -> np.ndarray:
-        """Return the gradient of each row's reward by its completion's stream, row by row."""
+    def gradients(
+        self, layer: int, edits: dict[int, Callable[[int, Tensor], Tensor]] | None = None
+    ) -> np.ndarray:
+        """Return the gradient of each row's reward by its completion's (edited) stream."""
+        edit = (edits or {}).get(layer, lambda _, stream: stream)
         leaves = [
             torch.zeros(len(row.token_ids) - row.completion_start, HIDDEN, requires_grad=True)
             for row in self.grid.rows
         ]
-        rewards = self._rewards({layer: lambda row, stream: stream + leaves[row]}, left=False)
+        rewards = self._rewards(
+            {layer: lambda row, stream: edit(row, stream) + leaves[row]}, left=False
+        )
         return torch.cat(torch.autograd.grad(rewards.sum(), leaves)).numpy()
 
     def _rewards(self, edits: dict[int, Callable[[int, Tensor], Tensor]], *, left: bool) -> Tensor:
