@@ -7,6 +7,7 @@ that ``raises`` the reward has a positive gap.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
@@ -15,6 +16,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pm_audit.spec.probe import Prompt, Turns
 from pm_audit.spec.written import Name, Share, Text, Written
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Completions = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -77,7 +80,7 @@ class KnownBias(Written):
     def _iso_date(cls, value: object) -> date:
         if isinstance(value, date):
             return value
-        if isinstance(value, str) and len(value) == len("2027-01-31"):
+        if isinstance(value, str) and _DAY.fullmatch(value):
             try:
                 return date.fromisoformat(value)
             except ValueError:

@@ -108,6 +108,7 @@ class _Reading:
         items = top.items if isinstance(top, nodes.Sequence) else (top,)
         if not items:
             self.problems.append(Problem(top.place, "empty list; write a hypothesis, or no file"))
+            return
         ends = [item.place.line or 1 for item in items[1:]] + [None]
         for item, end in zip(items, ends, strict=True):
             written = self.attempt(partial(validate, WrittenHypothesis, item))

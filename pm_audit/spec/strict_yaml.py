@@ -173,9 +173,7 @@ class _Reader:
 
     def _refuse_references(self, event: yaml.Event, place: Place) -> None:
         if isinstance(event, yaml.AliasEvent):
-            self._fault(
-                place, f"alias *{_quoted(event.anchor or '')} is refused; write the value out"
-            )
+            self._fault(place, "aliases (*) are refused; write the value out")
             return
         if getattr(event, "anchor", None) is not None:
             self._fault(place, "anchors (&) are refused; write the value where it is used")

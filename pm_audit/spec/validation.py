@@ -31,6 +31,7 @@ def validate(model: type[Model], node: Node) -> Model:
                 locate(node, detail["loc"], key_meant=_key_meant(detail)), describe(model, detail)
             )
             for detail in error.errors(include_url=False, include_context=True)
+            if not _echoes(detail)
         ) from None
 
 
@@ -84,6 +85,11 @@ def near(word: str, known: typing.Iterable[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:20])
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return f"known here: {shown}{more}" if names else "none is known here"
+
+
+def _echoes(detail: ErrorDetails) -> bool:
+    """Say whether a list is called empty only because its items, reported too, are wrong."""
+    return detail["type"] == "too_short" and bool(detail["input"])
 
 
 def _key_meant(detail: ErrorDetails) -> bool:

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pm_audit.spec import Dtype, Mode, Settings
+
+Faults = Callable[[Callable[[], object]], list[str]]
+
+
+def test_without_sources_the_default_pm_is_audited() -> None:
+    settings = Settings.merged()
+    assert settings.pm == "default"
+    assert settings.saes == ()
+    assert (settings.folds, settings.max_features, settings.selectivity) == (2, 10, 0.8)
+    assert settings.record == Path("reports/record.json")
+
+
+def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> None:
+    settings = Settings.merged(
+        cli={"pm": "from-cli", "seed": None},
+        project={"pm": "from-project", "seed": 1, "dtype": "bfloat16", "saes": ["a", "b"]},
+        ini={"pm": "from-ini", "seed": "2", "dtype": "float16", "candidates": "30"},
+    )
+    assert (settings.pm, settings.seed, settings.dtype) == ("from-cli", 1, Dtype.BFLOAT16)
+    assert settings.candidates == 30
+    assert settings.saes == ("a", "b")
+    assert settings.mode is Mode.BUDGET
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pm": 3}, "`pm` must be text, not the number 3"),
+        ({"saes": "a"}, "`saes` must be a list of items, not 'a'"),
+        ({"folds": True}, "a number is meant here, not true (`folds`)"),
+        ({"folds": 1}, "`folds` must be greater than or equal to 2, not the number 1"),
+        ({"candidates": "many"}, "`candidates` must be a number, not 'many'"),
+        ({"candidates": 1.5}, "`candidates` must be a number, not the number 1.5"),
+        ({"confidence": float("nan")}, "`confidence`"),
+        ({"dtype": "int8"}, "`dtype` must be 'float32', 'bfloat16' or 'float16', not 'int8'"),
+        ({"candidate": 3}, "unknown key 'candidate'; did you mean `candidates`?"),
+        ({"record": 3}, "`record`"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_with_its_source(
+    values: dict[str, object], message: str, faults: Faults
+) -> None:
+    (fault,) = faults(lambda: Settings.merged(project=values))
+    assert fault.startswith("pyproject.toml: ")
+    assert message in fault
+
+
+def test_all_faults_of_all_sources_are_reported(faults: Faults) -> None:
+    found = faults(lambda: Settings.merged(cli={"x": 1}, project={"pm": 1}, ini={"seed": "-1"}))
+    assert {fault.split(":")[0] for fault in found} == {
+        "command line",
+        "pyproject.toml",
+        "pytest ini options",
+    }
