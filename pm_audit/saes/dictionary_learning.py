@@ -155,6 +155,9 @@ def _centred(parts: Parts, activation: Activation) -> Parts:
 
 
 def _standard(tensors: Weights, source: str) -> Parts:
+    if "bias" not in tensors and "decoder.bias" in tensors:
+        # trainers write this class into the config of an AutoEncoderNew too
+        return _april_update(tensors, source)
     return _centred(_linear(tensors, "encoder.bias", "bias", source), Relu())
 
 
