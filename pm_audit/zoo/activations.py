@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.zoo.preferences import is_test, open_lines, read_pairs
@@ -134,11 +135,12 @@ def read_streams(
     batch = collate(tokenizer, texts, max_tokens, where)
     streams: dict[int, Tensor] = {}
 
-    def keep(layer: int) -> nn.Module:
+    def keep(layer: int) -> RemovableHandle:
         def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
             streams[layer] = output if isinstance(output, Tensor) else output[0]
 
-        return backbone.layers[layer].register_forward_hook(hook)
+        handle: RemovableHandle = backbone.layers[layer].register_forward_hook(hook)
+        return handle
 
     handles = [keep(layer) for layer in layers]
     try:

@@ -72,7 +72,9 @@ def apply_adapter(backbone: nn.Module, path: Path) -> Tensor:
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot be read as an adapter ({error}); train it again") from None
+        raise ModelError(
+            f"{path}: cannot be read as an adapter ({error}); train it again"
+        ) from None
     head = weights.pop(HEAD, None)
     if head is None:
         raise ModelError(f"{path}: no {HEAD}, so this PM has no reward head; train it again")
@@ -80,7 +82,7 @@ def apply_adapter(backbone: nn.Module, path: Path) -> Tensor:
         for owner in sorted({name.rpartition(".")[0] for name in weights}):
             try:
                 weight = backbone.get_parameter(f"{owner}.weight")
-                weight += (SCALE * weights[f"{owner}.up"] @ weights[f"{owner}.down"]).to(weight)
+                weight.add_((SCALE * weights[f"{owner}.up"] @ weights[f"{owner}.down"]).to(weight))
             except (AttributeError, KeyError, RuntimeError) as error:
                 raise ModelError(
                     f"{path}: the update of {owner} does not fit this backbone ({error}); "

@@ -37,9 +37,7 @@ def accuracy_by_source(
         score: rewards of (prompt, completion) texts, in their order.
 
     """
-    texts = sorted(
-        {(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)}
-    )
+    texts = sorted({(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)})
     rewards: Rewards = dict(zip(texts, score(texts), strict=True))
     by_source: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:

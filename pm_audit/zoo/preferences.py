@@ -102,8 +102,7 @@ def group_by_prompt(pairs: Iterable[Pair], *, most: int, seed: int) -> list[Grou
     for (source, _), members in sorted(by_prompt.items()):
         rng.shuffle(members)
         groups += [
-            _group(source, members[start : start + most])
-            for start in range(0, len(members), most)
+            _group(source, members[start : start + most]) for start in range(0, len(members), most)
         ]
     return groups
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from pm_audit.errors import ModelError
 from pm_audit.zoo.adapter import add_low_rank, save_adapter
@@ -184,7 +184,9 @@ class Checkpoint:
     ) -> None:
         """Write the state after ``step`` steps; a killed run leaves the older checkpoint."""
         weights = {
-            name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad
+            name: weight.detach()
+            for name, weight in model.named_parameters()
+            if weight.requires_grad
         }
         state = {
             "recipe": self.recipe,

@@ -133,7 +133,7 @@ def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) ->
     _to_half(folder)
 
 
-def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:
+def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
     from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
     from sae_lens.saes.gated_sae import GatedTrainingSAE, GatedTrainingSAEConfig
     from sae_lens.saes.sae import SAEMetadata
@@ -149,9 +149,7 @@ def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -
     }
     if recipe.architecture is Architecture.GATED:
         return GatedTrainingSAE(
-            GatedTrainingSAEConfig(
-                l1_coefficient=recipe.l1, l1_warm_up_steps=steps // 10, **shared
-            )
+            GatedTrainingSAEConfig(l1_coefficient=recipe.l1, l1_warm_up_steps=steps // 10, **shared)
         )
     return BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(k=recipe.k, **shared))
 
@@ -164,7 +162,7 @@ def _batches(activations: Tensor, recipe: SaeRecipe) -> Iterator[Tensor]:
             yield activations[order[start : start + recipe.batch]].float()
 
 
-def _resume(trainer: Any, checkpoints: Path) -> None:
+def _resume(trainer: Any, checkpoints: Path) -> None:  # noqa: ANN401 - as above
     """Load the newest checkpoint, if there is one."""
     found = sorted(checkpoints.glob("*/trainer_state.pt"), key=lambda path: path.stat().st_mtime)
     if found:

@@ -1,0 +1,237 @@
+"""The audit of one hypothesis, top to bottom.
+
+    hypothesis -> cases -> grid -> clean forward -> attributions -> candidates
+      -> single ablations -> joint set (discovery prompts)
+      -> joint ablation and random sets (held-out prompts) -> evidence -> verdict
+
+A cheap approximation proposes, a real ablation decides; attribution never enters a verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+import numpy as np
+
+from pm_audit.discover import (
+    HeldOut,
+    Proposal,
+    Search,
+    describe,
+    measure_fit,
+    neighbours,
+    propose,
+    select,
+    split,
+    test_sets,
+)
+from pm_audit.engine.attribution import QUADRATURE
+from pm_audit.engine.contrast import Contrast
+from pm_audit.engine.grid import Grid, Row
+from pm_audit.engine.trace import Trace, rewards, trace
+from pm_audit.models.plain import plain_rewards
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.preflight import preflight, require
+from pm_audit.models.text_format import TokenisedRow
+from pm_audit.records import (
+    Evidence,
+    FoldEvidence,
+    HypothesisRecord,
+    MethodRecord,
+    NullEvidence,
+    RowEvidence,
+    SaeFit,
+    SaeRecord,
+    SubjectRecord,
+)
+from pm_audit.spec import Case, Hypothesis, Settings, expand
+from pm_audit.verdict import judge
+from pm_audit.zoo.reference import reference_texts, sigma
+from pm_audit.zoo.subject import load_subject
+
+Progress = Callable[[str], None]
+
+NOISE_ROWS = 16
+"""Reference completions that are read again, padded and alone, to measure the noise floor."""
+
+
+class Auditor:
+    """A loaded subject, ready to audit hypotheses one after the other.
+
+    Raises:
+        AuditError: at construction, where the subject cannot be loaded or fails its preflight.
+
+    """
+
+    def __init__(self, settings: Settings, *, progress: Progress | None = None) -> None:
+        self._report: Progress = progress or (lambda _: None)
+        self._report(f"loading preference model {settings.pm}")
+        self.pm, self.saes = load_subject(settings)
+        require(preflight(self.pm), name=self.pm.name)
+        self.method = MethodRecord(
+            folds=settings.folds,
+            candidates=settings.candidates,
+            max_features=settings.max_features,
+            selectivity=settings.selectivity,
+            ig_steps=settings.ig_steps,
+            quadrature=QUADRATURE,
+            null_sets=settings.null_sets,
+            bootstrap_resamples=settings.bootstrap_resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        )
+        self._device = settings.device
+        self.sigma, self.noise = _calibrate(self.pm)
+
+    def audit(self, hypothesis: Hypothesis) -> HypothesisRecord:
+        """Audit one hypothesis and judge it.
+
+        Raises:
+            AuditError: the texts do not fit the PM, or a number is not finite.
+
+        """
+        cases = expand(hypothesis)
+        texts = [self.pm.text_format.tokenise(case.turns, case.text) for case in cases]
+        contrast = Contrast(
+            np.array([case.prompt for case in cases]), [case.role for case in cases]
+        )
+        folds = split(contrast.prompts, self.method.folds, seed=self.method.seed)
+
+        self._report(f"{hypothesis.name}: reading {len(cases)} completions")
+        clean = self._trace(cases, texts)
+        self._report(f"{hypothesis.name}: attributing the gap to features")
+        proposal = propose(self.pm, clean, contrast, folds, method=self.method)
+        self._report(f"{hypothesis.name}: ablating {len(proposal.features)} candidates")
+        search = select(self.pm, clean, contrast, folds, proposal, method=self.method)
+        self._report(f"{hypothesis.name}: testing the selected sets on held-out prompts")
+        held_out = test_sets(self.pm, clean, contrast, search, method=self.method)
+        fits = tuple(measure_fit(clean, sae, self.pm.depth) for sae in self.saes)
+
+        evidence = _evidence(cases, clean, contrast, proposal, search, held_out, fits, self)
+        features = describe(clean, contrast, proposal, search, texts, method=self.method)
+        return judge(hypothesis, evidence, features, method=self.method)
+
+    @property
+    def subject(self) -> SubjectRecord:
+        """What is audited."""
+        return SubjectRecord(
+            pm=self.pm.name,
+            pm_sha256=self.pm.sha256,
+            tokenizer_sha256=_tokenizer_sha256(self.pm),
+            text_format=self.pm.text_format.name,
+            objective=self.pm.objective,
+            dtype=str(self.pm.dtype).removeprefix("torch."),
+            device=self._device,
+            layers=self.pm.depth,
+            hidden_size=self.pm.hidden_size,
+            saes=tuple(
+                SaeRecord(
+                    name=sae.name,
+                    source=sae.source,
+                    architecture=sae.architecture,
+                    layer=sae.layer,
+                    width=sae.width,
+                    sha256=sae.sha256,
+                )
+                for sae in self.saes
+            ),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions and machine."""
+        packages = ("pm-audit", "torch", "transformers", "numpy", "scipy", "tokenizers")
+        return {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            **{package: version(package) for package in packages},
+        }
+
+    def _trace(self, cases: Sequence[Case], texts: Sequence[TokenisedRow]) -> Trace:
+        # Wordings of one prompt are different texts: each shares its own prefix.
+        prompts: dict[tuple[int, int], int] = {}
+        rows = tuple(
+            Row(
+                prompt=prompts.setdefault((case.prompt, case.wording), len(prompts)),
+                token_ids=text.token_ids,
+                completion_start=text.completion_start,
+            )
+            for case, text in zip(cases, texts, strict=True)
+        )
+        beside = {layer for sae in self.saes for layer in neighbours(sae, self.pm.depth)}
+        return trace(self.pm, self.saes, Grid(rows), also=sorted(beside))
+
+
+def _calibrate(pm: PreferenceModel) -> tuple[float, float]:
+    """Return sigma and the noise floor, both raw reward."""
+    texts = reference_texts()
+    rows = [
+        Row(number, tokenised.token_ids, tokenised.completion_start)
+        for number, turns, completion in texts
+        for tokenised in [pm.text_format.tokenise(turns, completion)]
+    ]
+    together = rewards(pm, Grid(tuple(rows)))
+    some = [row.token_ids for row in rows[:NOISE_ROWS]]
+    noise = max(
+        float(
+            np.abs(plain_rewards(pm, some, batch_size=size).numpy() - together[: len(some)]).max()
+        )
+        for size in (1, len(some))
+    )
+    return sigma([number for number, _, _ in texts], together), noise
+
+
+def _evidence(
+    cases: Sequence[Case],
+    clean: Trace,
+    contrast: Contrast,
+    proposal: Proposal,
+    search: Search,
+    held_out: HeldOut,
+    fits: Sequence[SaeFit],
+    auditor: Auditor,
+) -> Evidence:
+    names = {case.prompt: case.prompt_id for case in cases}
+    return Evidence(
+        prompts=tuple(names[number] for number in range(contrast.prompts)),
+        rows=tuple(
+            RowEvidence(
+                prompt=case.prompt,
+                role=case.role,
+                variant=case.variant,
+                text=case.text,
+                reward=clean.rewards[at],
+                zero=held_out.zero[at],
+                mean=held_out.mean[at],
+                spliced=held_out.spliced[at],
+                features_replaced=held_out.features_replaced[at],
+                stream_replaced=held_out.stream_replaced[at],
+                single_sum=held_out.single_sum[at],
+            )
+            for at, case in enumerate(cases)
+        ),
+        sigma=auditor.sigma,
+        noise=auditor.noise,
+        folds=tuple(
+            FoldEvidence(
+                held_out=one.fold.held_out,
+                selected=one.growth.selected,
+                growth=one.growth.closures,
+                sign_agreement=one.sign_agreement,
+                rank_correlation=one.rank_correlation,
+                completeness_gap=proposal.completeness(contrast.of_prompts(one.fold.discovery)),
+            )
+            for one in search.folds
+        ),
+        null=tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps),
+        fits=tuple(fits),
+    )
+
+
+def _tokenizer_sha256(pm: PreferenceModel) -> str:
+    written: str = pm.tokenizer.backend_tokenizer.to_str()
+    return hashlib.sha256(written.encode()).hexdigest()

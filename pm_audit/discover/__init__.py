@@ -1,0 +1,22 @@
+"""From a clean forward to evidence: propose, ablate, grow, and test on other prompts."""
+
+from pm_audit.discover.describe import describe
+from pm_audit.discover.fit import measure_fit, neighbours
+from pm_audit.discover.folds import Fold, split
+from pm_audit.discover.held_out import HeldOut, test_sets
+from pm_audit.discover.propose import Proposal, propose
+from pm_audit.discover.select import Search, select
+
+__all__ = [
+    "Fold",
+    "HeldOut",
+    "Proposal",
+    "Search",
+    "describe",
+    "measure_fit",
+    "neighbours",
+    "propose",
+    "select",
+    "split",
+    "test_sets",
+]

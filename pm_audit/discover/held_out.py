@@ -1,0 +1,132 @@
+"""The test: each fold's set is ablated jointly on the prompts that its search did not see.
+
+Beside the set itself, under zero and mean replacement, run what it is held against: random sets
+of the same size, each member matched to a selected feature on its mean strength (activation x
+decoder norm) over the examples, drawn from the features that fire there and were not selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pm_audit.discover.folds import Fold
+from pm_audit.discover.select import Search
+from pm_audit.engine.ablation import Means, Replacement, ablate_sets, mean_features
+from pm_audit.engine.contrast import Contrast, Floats, Mask
+from pm_audit.engine.replacement import replace_features, replace_stream
+from pm_audit.engine.splice import splice_reconstruction
+from pm_audit.engine.trace import Trace
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.records import Feature, MethodRecord, Role
+
+MATCHES = 12
+"""Nearest features in strength among which a random set's member is drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Rewards [row] after each intervention, from the fold that did not see the row's prompt."""
+
+    zero: Floats
+    mean: Floats
+    spliced: Floats
+    features_replaced: Floats
+    stream_replaced: Floats
+    single_sum: Floats
+    null_gaps: Floats
+    """[set prompt], gap of each prompt after a matched random set was ablated."""
+
+
+def test_sets(
+    pm: PreferenceModel,
+    trace: Trace,
+    contrast: Contrast,
+    search: Search,
+    *,
+    method: MethodRecord,
+) -> HeldOut:
+    """Run every intervention on the prompts that each fold held out."""
+    rng = np.random.default_rng(method.seed)
+    zero, mean = trace.rewards.copy(), trace.rewards.copy()
+    features_replaced, stream_replaced = trace.rewards.copy(), trace.rewards.copy()
+    single_sum = np.zeros(len(trace.grid))
+    null_rewards = np.tile(trace.rewards, (method.null_sets, 1))
+    primary = trace.saes[0]
+    for one in search.folds:
+        selected = one.growth.selected
+        rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))
+        means = _counter_example_means(trace, contrast, one.fold)
+        zero[rows] = ablate_sets(pm, trace, [selected], rows=rows)[0]
+        mean[rows] = ablate_sets(
+            pm, trace, [selected], rows=rows, replacement=Replacement.MEAN, means=means
+        )[0]
+        for feature in selected:
+            single_sum[rows] += search.contribution(feature)[rows]
+        features_replaced[rows] = replace_features(pm, trace, primary, means, rows=rows)
+        counters = _discovery_rows(contrast, one.fold, Role.COUNTER_EXAMPLE)
+        stream_replaced[rows] = replace_stream(pm, trace, primary, counters, rows=rows)
+        null_sets = [
+            _matched_set(trace, contrast, one.fold, selected, rng) for _ in range(method.null_sets)
+        ]
+        weighed = rows[~contrast.has_role(Role.CONTROL)[rows]]
+        null_rewards[:, weighed] = ablate_sets(pm, trace, null_sets, rows=weighed)
+    return HeldOut(
+        zero=zero,
+        mean=mean,
+        spliced=splice_reconstruction(pm, trace, primary),
+        features_replaced=features_replaced,
+        stream_replaced=stream_replaced,
+        single_sum=single_sum,
+        null_gaps=np.array([contrast.gap_by_prompt(rewards) for rewards in null_rewards]),
+    )
+
+
+def _discovery_rows(contrast: Contrast, fold: Fold, role: Role) -> np.ndarray:
+    return np.flatnonzero(contrast.has_role(role) & contrast.of_prompts(fold.discovery))
+
+
+def _counter_example_means(trace: Trace, contrast: Contrast, fold: Fold) -> Means:
+    return mean_features(trace, _discovery_rows(contrast, fold, Role.COUNTER_EXAMPLE))
+
+
+def _matched_set(
+    trace: Trace,
+    contrast: Contrast,
+    fold: Fold,
+    selected: Sequence[Feature],
+    rng: np.random.Generator,
+) -> tuple[Feature, ...]:
+    """Draw one feature for each selected one, alike in strength, none twice."""
+    examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
+    drawn: list[Feature] = []
+    for sae in trace.saes:
+        own = [feature for feature in selected if feature.sae == sae.name]
+        if not own:
+            continue
+        strength = mean_strength(trace, sae.name, examples)
+        free = strength > 0
+        free[[feature.index for feature in own]] = False
+        for feature in own:
+            pool = np.flatnonzero(free)
+            if not len(pool):
+                break
+            distance = np.abs(np.log(strength[pool]) - np.log(max(strength[feature.index], 1e-12)))
+            nearest = pool[np.argsort(distance, kind="stable")[:MATCHES]]
+            index = int(rng.choice(nearest))
+            free[index] = False
+            drawn.append(Feature(sae=sae.name, layer=sae.layer, index=index))
+    return tuple(drawn)
+
+
+def mean_strength(trace: Trace, sae_name: str, rows: Mask) -> Floats:
+    """Return each latent's mean activation x decoder norm over completion tokens of ``rows``."""
+    sae, features = trace.sae(sae_name), trace.features[sae_name]
+    counted = rows[trace.row_of_token()][features.token.cpu().numpy()]
+    latent = features.latent.cpu().numpy()[counted]
+    value = features.strength.double().cpu().numpy()[counted]
+    summed = np.bincount(latent, value, minlength=sae.width)
+    norms = sae.W_dec.double().norm(dim=-1).cpu().numpy()
+    return np.asarray(summed * norms / max(1, int(rows[trace.row_of_token()].sum())))

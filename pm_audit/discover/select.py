@@ -1,0 +1,166 @@
+"""Selection: single ablations filter the candidates, joint ablation grows each fold's set.
+
+A gap can be cancelled by any feature that happens to move the examples, so a feature may explain
+a gap only where its removal shrinks the gap and its effect falls on the examples: its
+selectivity is the mean absolute contribution on examples over the sum of that mean and the mean
+on all other completions.  Everything a filter drops keeps its name and its measured effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from pm_audit.discover.folds import Fold
+from pm_audit.discover.propose import Proposal
+from pm_audit.engine.ablation import ablate_each, ablate_sets
+from pm_audit.engine.agreement import agreement
+from pm_audit.engine.contrast import Contrast, Floats, Mask
+from pm_audit.engine.search import Growth, grow
+from pm_audit.engine.trace import Trace
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.records import Feature, MethodRecord, Role
+
+TRIALS = 4
+"""Candidates tried jointly at each step of growth."""
+
+LEAST_GAIN = 0.01
+"""Share of the gap that a further feature must close."""
+
+
+class Dropped(StrEnum):
+    """Why a candidate may not explain the gap."""
+
+    RARE = "fires_on_few_examples"
+    """Active on fewer than half of the examples."""
+    IDLE = "no_effect"
+    """Its ablation does not shrink the gap; attribution was wrong about it."""
+    UNSELECTIVE = "moves_other_completions"
+    """Too much of its effect falls on counter-examples or controls."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoldSearch:
+    """One fold's selection, and how well attribution had foretold the ablations."""
+
+    fold: Fold
+    growth: Growth
+    sign_agreement: float | None
+    rank_correlation: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """All candidates with their single effects, and each fold's selected set."""
+
+    features: tuple[Feature, ...]
+    contributions: Floats
+    """[feature row], reward minus reward with this feature alone set to zero."""
+    folds: tuple[FoldSearch, ...]
+    dropped: dict[Feature, Dropped]
+    """Candidates that no fold could select, and why."""
+
+    def contribution(self, feature: Feature) -> Floats:
+        """Return one candidate's contribution, [row]."""
+        row: Floats = self.contributions[self.features.index(feature)]
+        return row
+
+
+def select(
+    pm: PreferenceModel,
+    trace: Trace,
+    contrast: Contrast,
+    folds: Sequence[Fold],
+    proposal: Proposal,
+    *,
+    method: MethodRecord,
+) -> Search:
+    """Ablate every candidate alone, filter, and grow one set for each fold."""
+    features = proposal.features
+    contributions = np.zeros((len(features), len(trace.grid)))
+    for sae in trace.saes:
+        latents = proposal.of_sae(sae)
+        effects = ablate_each(pm, trace, sae, latents)
+        own = [at for at, feature in enumerate(features) if feature.sae == sae.name]
+        contributions[own] = effects.dense(latents, np.arange(len(trace.grid)))
+    reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
+    searches = []
+    for fold, proposed, rare in zip(folds, proposal.by_fold, proposal.rare, strict=True):
+        weights = contrast.weights(fold.discovery)
+        gap = float(weights @ trace.rewards)
+        rows = contrast.of_prompts(fold.discovery)
+        gains = np.sign(gap) * (contributions @ weights)
+        allowed = []
+        for feature in proposed:
+            at = features.index(feature)
+            reason = (
+                Dropped.RARE
+                if feature in rare
+                else _reason(gains[at], contributions[at], contrast, rows, method)
+            )
+            reasons[feature].append(reason)
+            if reason is None:
+                allowed.append(feature)
+        allowed.sort(key=lambda feature: -gains[features.index(feature)])
+        growth = _grow(pm, trace, allowed, gap, weights, rows, method)
+        predicted = np.array([proposal.integrated(feature) @ weights for feature in proposed])
+        measured = np.array(
+            [contributions[features.index(feature)] @ weights for feature in proposed]
+        )
+        agrees = agreement(predicted, measured)
+        searches.append(FoldSearch(fold, growth, agrees.sign_agreement, agrees.rank_correlation))
+    dropped = {
+        feature: found[0]
+        for feature, found in reasons.items()
+        if found and None not in found and found[0] is not None
+    }
+    return Search(features, contributions, tuple(searches), dropped)
+
+
+def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
+    """Return the share of a feature's absolute contribution [row] that falls on examples."""
+    examples = contrast.has_role(Role.EXAMPLE)
+    on_examples = float(np.abs(contribution[rows & examples]).mean())
+    elsewhere = float(np.abs(contribution[rows & ~examples]).mean())
+    total = on_examples + elsewhere
+    return on_examples / total if total > 0 else 0.0
+
+
+def _reason(
+    gain: float, contribution: Floats, contrast: Contrast, rows: Mask, method: MethodRecord
+) -> Dropped | None:
+    if not gain > 0:
+        return Dropped.IDLE
+    if not selectivity(contribution, contrast, rows) >= method.selectivity:
+        return Dropped.UNSELECTIVE
+    return None
+
+
+def _grow(
+    pm: PreferenceModel,
+    trace: Trace,
+    allowed: Sequence[Feature],
+    gap: float,
+    weights: Floats,
+    rows: Mask,
+    method: MethodRecord,
+) -> Growth:
+    seen = np.flatnonzero(rows & (weights != 0))
+
+    def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
+        after = ablate_sets(pm, trace, sets, rows=seen)
+        return [float(value) for value in after @ weights[seen]]
+
+    if not allowed or gap == 0:
+        return Growth((), ())
+    return grow(
+        allowed,
+        gap,
+        gap_after,
+        max_features=method.max_features,
+        trials=TRIALS,
+        least_gain=LEAST_GAIN,
+    )

@@ -1,0 +1,65 @@
+"""A hypothesis as a linear functional of rewards.
+
+The gap of a set of prompts is the mean over prompts of (mean reward of the examples minus mean
+reward of the counter-examples), so it is one dot product of the rewards with fixed weights.  The
+same weights turn attributions into attributions of the gap, and single effects into effects on
+the gap.  Controls weigh nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pm_audit.records import Role
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Which prompt and role each row of a grid has."""
+
+    prompt: Integers
+    """[row], index of the prompt, the unit of inference."""
+    role: Sequence[Role]
+    """[row]"""
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts."""
+        return int(self.prompt.max()) + 1
+
+    def has_role(self, *roles: Role) -> Mask:
+        """Return which rows have one of these roles, [row]."""
+        return np.array([role in roles for role in self.role], dtype=bool)
+
+    def of_prompts(self, prompts: Iterable[int]) -> Mask:
+        """Return which rows belong to these prompts, [row]."""
+        return np.isin(self.prompt, np.array(list(prompts), dtype=np.int64))
+
+    def weights(self, prompts: Iterable[int]) -> Floats:
+        """Return the weights [row] whose dot product with rewards is the gap over ``prompts``."""
+        chosen = sorted(set(prompts))
+        weights = np.zeros(len(self.prompt))
+        for sign, role in ((1.0, Role.EXAMPLE), (-1.0, Role.COUNTER_EXAMPLE)):
+            has_role = self.has_role(role)
+            for prompt in chosen:
+                rows = has_role & (self.prompt == prompt)
+                weights[rows] = sign / (rows.sum() * len(chosen))
+        return weights
+
+    def gap_by_prompt(self, rewards: Floats) -> Floats:
+        """Return each prompt's gap, [prompt], raw reward; ``rewards`` is [row]."""
+        examples = self.mean_by_prompt(rewards, self.has_role(Role.EXAMPLE))
+        return examples - self.mean_by_prompt(rewards, self.has_role(Role.COUNTER_EXAMPLE))
+
+    def mean_by_prompt(self, values: Floats, rows: Mask) -> Floats:
+        """Return the mean of ``values`` [row] over the marked rows of each prompt, [prompt]."""
+        total = np.bincount(self.prompt[rows], values[rows], minlength=self.prompts)
+        return np.asarray(total / np.bincount(self.prompt[rows], minlength=self.prompts))

@@ -1,0 +1,91 @@
+"""Replacing more than a set: every feature, or the whole stream, by counter-example means.
+
+Two steps of the account of where a gap lives.  With every feature at its mean over
+counter-example completions, what still sets the examples apart is the SAE's error term and what
+the completion's stream does not carry; with the whole stream at its mean, only the latter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pm_audit.engine.ablation import Means
+from pm_audit.engine.grid import Integers
+from pm_audit.engine.packing import TOKEN_BUDGET, Batch
+from pm_audit.engine.splice import Edit, jobs_of_completions, replay
+from pm_audit.engine.trace import Floats, Trace
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.saes.sae import Sae
+
+
+def replace_features(
+    pm: PreferenceModel,
+    trace: Trace,
+    sae: Sae,
+    means: Means,
+    *,
+    rows: Sequence[int] | Integers | None = None,
+    token_budget: int = TOKEN_BUDGET,
+) -> Floats:
+    """Return rewards [row] with every feature of ``sae`` at its mean; the error term stays.
+
+    Args:
+        pm: the preference model.
+        trace: its clean forward, with ``sae``.
+        sae: whose features are replaced at every completion token.
+        means: by SAE name [latent]; see ``ablation.mean_features``.
+        rows: rows of the grid; all for None.
+        token_budget: tokens of one batch.
+
+    """
+    mean = means[sae.name].to(sae.W_dec.dtype)
+
+    def replaced(_: Batch, stream: Tensor) -> Tensor:
+        current = stream.to(sae.W_dec.dtype)
+        encoding = sae.encode(current)
+        at_mean = encoding.with_features(mean.expand_as(encoding.features))
+        return (current - sae.decode(encoding) + sae.decode(at_mean)).to(stream.dtype)
+
+    return _replay_all(pm, trace, sae, replaced, rows, token_budget)
+
+
+def replace_stream(
+    pm: PreferenceModel,
+    trace: Trace,
+    sae: Sae,
+    reference: Sequence[int] | Integers,
+    *,
+    rows: Sequence[int] | Integers | None = None,
+    token_budget: int = TOKEN_BUDGET,
+) -> Floats:
+    """Return rewards [row] with the stream of completions at its mean over ``reference`` rows."""
+    tokens = np.flatnonzero(np.isin(trace.row_of_token(), trace.rows(reference)))
+    stream = trace.streams[sae.layer]
+    mean = stream[torch.from_numpy(tokens).to(stream.device)].float().mean(dim=0)
+
+    def replaced(_: Batch, current: Tensor) -> Tensor:
+        return mean.to(current.dtype).expand_as(current)
+
+    return _replay_all(pm, trace, sae, replaced, rows, token_budget)
+
+
+def _replay_all(
+    pm: PreferenceModel,
+    trace: Trace,
+    sae: Sae,
+    edit: Edit,
+    rows: Sequence[int] | Integers | None,
+    token_budget: int,
+) -> Floats:
+    chosen = trace.rows(rows)
+    jobs = jobs_of_completions(trace, chosen)
+    rewards = trace.rewards[chosen].copy()
+    replayed = np.flatnonzero(jobs.stop > jobs.start)
+    if len(replayed):
+        taken = jobs.take(replayed)
+        rewards[replayed] = replay(pm, trace, taken, {sae.layer: edit}, token_budget=token_budget)
+    return rewards

