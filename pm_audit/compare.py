@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from pm_audit.errors import RecordError
 from pm_audit.records import (
@@ -160,7 +160,7 @@ def _prompt_gaps(evidence: Evidence) -> np.ndarray:
 def _t_half_width(values: np.ndarray) -> float:
     if len(values) < 2:
         return math.inf
-    quantile = float(stats.t.ppf(0.5 + _CONFIDENCE / 2, len(values) - 1))
+    quantile = float(stdtrit(len(values) - 1, 0.5 + _CONFIDENCE / 2))
     return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 

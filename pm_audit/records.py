@@ -407,6 +407,10 @@ def write_atomically(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+            # a temporary file is private; a report is for whoever may read its folder
+            masked = os.umask(0)
+            os.umask(masked)
+            Path(stream.name).chmod(0o666 & ~masked)
         except BaseException:
             Path(stream.name).unlink(missing_ok=True)
             raise

@@ -75,8 +75,12 @@ def stored_record_path() -> Path:
 
 
 @pytest.fixture
-def project(pytester, stored_record_path):
+def project(pytester, stored_record_path, monkeypatch):
     """Return what makes a project: ``project("urls", "length")`` writes these hypotheses."""
+    # other plug-ins of the environment cost seconds in every one of these runs
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pm_audit.plugin")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shutil.copy(stored_record_path, pytester.path / "stored_record.json")
     pytester.makeconftest(STAND_IN)
     pytester.makeini("[pytest]\nxfail_strict = true\n")

@@ -116,7 +116,7 @@ class CheckItem(pytest.Item):
         if result.outcome is Outcome.INCONCLUSIVE and self.run.inconclusive_passes:
             return
         if self.hypothesis.severity == "warn":
-            self.user_properties.append(("pm_audit.warned", "yes"))
+            self.user_properties.append((f"{junit.PREFIX}warned", "yes"))
             return
         kind = UnjudgeableError if result.outcome is Outcome.INVALID else AuditFailure
         raise kind(result.reason)

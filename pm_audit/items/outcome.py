@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pm_audit import compare
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.items import intake
 from pm_audit.records import (
@@ -21,6 +20,7 @@ from pm_audit.records import (
     write_atomically,
 )
 from pm_audit.report import changes, github, markdown, sanitise, terminal
+from pm_audit.report.junit import PREFIX
 from pm_audit.verdict import settle
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class RunOutcome:
     def note(self, report: pytest.TestReport) -> None:
         """Remember a check that was judged; a report of an error judges nothing."""
         found = {name: str(value) for name, value in report.user_properties}
-        if report.when != "call" or "pm_audit.sha256" not in found:
+        if report.when != "call" or f"{PREFIX}sha256" not in found:
             return
-        key = (found["pm_audit.hypothesis"], Check(found["pm_audit.check"]))
-        self._judged[key] = found["pm_audit.sha256"]
+        key = (found[f"{PREFIX}hypothesis"], Check(found[f"{PREFIX}check"]))
+        self._judged[key] = found[f"{PREFIX}sha256"]
 
     def finish(self, exitstatus: int) -> int:
         """Write the record, hold it against the baseline, and return the exit status."""
@@ -149,7 +149,9 @@ class RunOutcome:
             write_atomically(path, sanitise.json_document(record.model_dump(mode="json")) + "\n")
             self.notes.append(f"baseline written: {path}")
             return exitstatus
-        comparison = compare.compare(AuditRecord.read(path), record)
+        from pm_audit.compare import compare  # only a gated run needs it
+
+        comparison = compare(AuditRecord.read(path), record)
         self.notes += ["", *changes.terminal_lines(comparison)]
         if comparison.regressed:
             return _worst(exitstatus, pytest.ExitCode.TESTS_FAILED)
@@ -166,7 +168,7 @@ class RunOutcome:
         for note in self.notes:
             reporter.write_line(sanitise.terminal_lines(note))
         if self.record is not None and os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in github.annotations(self.record):
+            for line in github.audit_annotations(self.record):
                 reporter.write_line(line)
 
 

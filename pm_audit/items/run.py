@@ -12,9 +12,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pytest
+from _pytest.junitxml import LogXML
 from _pytest.terminal import TerminalReporter
 
 from pm_audit import plugin
@@ -29,11 +30,14 @@ from pm_audit.records import HypothesisRecord
 from pm_audit.report import junit, sanitise
 from pm_audit.spec import Hypothesis, Settings
 
-if TYPE_CHECKING:
-    from xdist.workermanage import WorkerController
-
 _SHARED = "pm_audit_shared"
 _DIST_MODES = ("no", "load")
+
+
+class _XdistNode(Protocol):
+    """What xdist hands to ``pytest_configure_node``."""
+
+    workerinput: dict[str, object]
 
 
 class AuditRun:
@@ -53,6 +57,7 @@ class AuditRun:
         self._auditor: Auditor | None = None
         self._auditor_error: AuditError | None = None
         self._session: pytest.Session | None = None
+        self._warned: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -90,7 +95,7 @@ class AuditRun:
         return self._settings
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: WorkerController) -> None:
+    def pytest_configure_node(self, node: _XdistNode) -> None:
         """Tell an xdist worker where results are shared."""
         node.workerinput[_SHARED] = str(self.shared)
 
@@ -138,12 +143,13 @@ class AuditRun:
             raise self._auditor_error
         if self._auditor is None:
             try:
-                self._auditor = self.config.hook.pytest_pm_audit_auditor(
+                brought: Auditor = self.config.hook.pytest_pm_audit_auditor(
                     config=self.config, settings=self.settings, progress=self.outcome.progress
                 )
             except AuditError as error:
                 self._auditor_error = error
                 raise
+            self._auditor = brought
         return self._auditor
 
     @pytest.hookimpl(trylast=True)
@@ -162,7 +168,9 @@ class AuditRun:
         intake.write_surroundings(
             self.shared,
             Surroundings(
-                subject=auditor.subject, method=auditor.method, environment=auditor.environment
+                subject=auditor.subject,
+                method=auditor.method,
+                environment=dict(auditor.environment),
             ),
         )
         return record
@@ -191,17 +199,18 @@ class AuditRun:
             return
         self.outcome.note(report)
         properties = {name: str(value) for name, value in report.user_properties}
-        if not properties or self.config.getini("junit_family") == "xunit1":
+        if properties.get(f"{junit.PREFIX}warned"):
+            self._warned.add(report.nodeid)
+        writer = self._junit_writer()
+        if writer is None or not properties or writer.family == "xunit1":
             return
-        writers = [
-            found
-            for found in self.config.pluginmanager.get_plugins()
-            if hasattr(found, "add_global_property")
-        ]
-        for writer in writers:
-            report.user_properties = []
-            for name, value in properties.items() if report.when == "call" else ():
-                writer.add_global_property(junit.suite_name(name, properties), value)
+        report.user_properties = []
+        for name, value in properties.items() if report.when == "call" else ():
+            writer.add_global_property(junit.suite_name(name, properties), value)
+
+    def _junit_writer(self) -> LogXML | None:
+        found = (p for p in self.config.pluginmanager.get_plugins() if isinstance(p, LogXML))
+        return next(found, None)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file that could not be collected: the run is then partial."""
@@ -213,7 +222,7 @@ class AuditRun:
         self, report: pytest.TestReport | pytest.CollectReport
     ) -> tuple[str, str, str] | None:
         """Show a failed check of severity ``warn`` as WARNED."""
-        if report.when == "call" and ("pm_audit.warned", "yes") in report.user_properties:
+        if report.when == "call" and report.nodeid in self._warned:
             return "warned", "W", "WARNED"
         return None
 

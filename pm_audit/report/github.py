@@ -13,7 +13,7 @@ from pm_audit.report.sanitise import github_message, github_property
 _SHOWN = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID)
 
 
-def annotations(record: AuditRecord) -> list[str]:
+def audit_annotations(record: AuditRecord) -> list[str]:
     """Return one workflow command a check that was refuted, inconclusive or invalid."""
     return [
         _annotation(

@@ -19,7 +19,7 @@ from pm_audit.records import (
 from pm_audit.report import sanitise, wording
 
 WIDTH = 100
-_NAME_WIDTH = 22
+_NAME_WIDTH = 21
 _FEATURES_SHOWN = 3
 
 

@@ -1,4 +1,6 @@
-"""Write the record that the report's tests render: `python tests/report/make_stored_record.py`.
+"""Write the record that the report's tests render, and the files they expect.
+
+Run it as `python tests/report/make_stored_record.py`.
 
 The figures come from drawn rewards, with t intervals, so that they agree with one another.
 Texts hold a few hostile completions on purpose.
@@ -36,6 +38,7 @@ from pm_audit.records import (
     SubjectRecord,
     Unit,
 )
+from pm_audit.report import markdown, terminal
 
 SIGMA = 1.6
 PROMPTS = (
@@ -376,4 +379,12 @@ def build() -> AuditRecord:
 
 
 if __name__ == "__main__":
-    build().write(Path(__file__).with_name("stored_record.json"))
+    here = Path(__file__).parent
+    drawn = build()
+    drawn.write(here / "stored_record.json")
+    golden = here / "golden"
+    golden.mkdir(exist_ok=True)
+    (golden / "summary.txt").write_text(terminal.summary(drawn) + "\n", encoding="utf-8")
+    everything = terminal.summary(drawn, every_feature=True) + "\n"
+    (golden / "summary_verbose.txt").write_text(everything, encoding="utf-8")
+    (golden / "record.md").write_text(markdown.render(drawn), encoding="utf-8")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from pm_audit.records import (
     Evidence,
@@ -155,7 +155,7 @@ def mean_range(values: list[float]) -> Range:
     mean = fmean(values)
     if len(values) < 2:
         return Range(mean)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
     return Range(mean, mean - half, mean + half)
 
 

@@ -132,7 +132,7 @@ def schema(what: str) -> None:
 
         click.echo(json.dumps(AuditRecord.model_json_schema(), indent=2))
         return
-    from pm_audit.spec import json_schema
+    from pm_audit.spec.schema import json_schema
 
     click.echo(json.dumps(json_schema(what), indent=2))
 
@@ -146,8 +146,11 @@ def schema(what: str) -> None:
     help="Where to write (default: here).",
 )
 def init(pm: str, folder: Path) -> None:
-    """Write a first hypothesis, a probe, the settings and a workflow; overwrite nothing."""
-    from pm_audit.starter import write_starter
+    """Write a first hypothesis, a probe, the settings and a workflow.
+
+    Nothing that exists is overwritten.
+    """
+    from pm_audit.cli.starter import write_starter
 
     for line in write_starter(folder, pm=pm):
         click.echo(line)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from pm_audit.cli import main
+from pm_audit.records import AuditRecord
+
+
+@pytest.fixture
+def invoke():
+    return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_show_prints_the_summary(invoke, stored_record_path):
+    result = invoke("show", stored_record_path)
+    assert result.exit_code == 0
+    assert "5 hypotheses: 12 pass, 2 fail" in result.output
+    assert "left out" in invoke("show", "-v", stored_record_path).output
+
+
+def test_a_missing_or_torn_record_is_one_message(invoke, tmp_path):
+    result = invoke("show", tmp_path / "none.json")
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+    assert "no such record" in result.output
+    (tmp_path / "torn.json").write_text("{")
+    result = invoke("show", tmp_path / "torn.json")
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_report_writes_what_the_suffix_says(invoke, stored_record_path, tmp_path):
+    for suffix in (".html", ".md", ".csv"):
+        result = invoke("report", stored_record_path, "-o", tmp_path / f"out{suffix}")
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / f"out{suffix}").stat().st_size > 500
+    assert invoke("report", stored_record_path, "-o", tmp_path / "out.doc").exit_code == 2
+
+
+def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path, tmp_path):
+    same = invoke("compare", stored_record_path, stored_record_path)
+    assert same.exit_code == 0
+    assert "no regression" in same.output
+    record = AuditRecord.read(stored_record_path)
+    fewer = record.model_copy(update={"hypotheses": record.hypotheses[1:]})
+    fewer.write(tmp_path / "fewer.json")
+    page = tmp_path / "page.html"
+    gone = invoke("compare", stored_record_path, tmp_path / "fewer.json", "-o", page)
+    assert gone.exit_code == 1
+    assert "! i-dont-know: hypothesis gone" in gone.output
+    assert "hypothesis gone" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("what", ["hypothesis", "probe", "record"])
+def test_schema_is_json(invoke, what):
+    result = invoke("schema", what)
+    assert result.exit_code == 0, result.output
+    schema = json.loads(result.output)
+    assert schema["$defs"]
+    assert schema.keys() & {"properties", "oneOf", "if"}
+
+
+def test_explain_knows_every_figure(invoke):
+    listing = invoke("explain")
+    assert "closure" in listing.output
+    assert "kappa = 1 - G_S / G" in invoke("explain", "Closure").output
+    unknown = invoke("explain", "nonsense")
+    assert unknown.exit_code == 2
+    assert "known: reward" in unknown.output
+
+
+def test_verify_finds_a_figure_that_does_not_follow_from_the_evidence(
+    invoke, judged_record, tmp_path
+):
+    judged_record.write(tmp_path / "r.json")
+    result = invoke("verify", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+    first = judged_record.hypotheses[0]
+    gap = first.gap.model_copy(update={"value": first.gap.value + 1.0})
+    doctored = judged_record.model_copy(
+        update={
+            "hypotheses": (first.model_copy(update={"gap": gap}), *judged_record.hypotheses[1:])
+        }
+    )
+    doctored.write(tmp_path / "d.json")
+    result = invoke("verify", tmp_path / "d.json")
+    assert result.exit_code == 1
+    assert "gap.value: the record says" in result.output
+
+
+@pytest.fixture(scope="module")
+def judged_record(stored_record_path) -> AuditRecord:
+    """Return the stored record, judged again so that its figures follow from its evidence."""
+    from pm_audit.verdict import rejudge, settle
+
+    record = AuditRecord.read(stored_record_path)
+    expect = {"gap": "lowers", "closure": 0.6, "collateral": 0.25, "margin": 0.25}
+    hypotheses = settle(
+        [
+            rejudge(h.model_copy(update={"expect": expect}), method=record.method)
+            for h in record.hypotheses[:2]
+        ]
+    )
+    return record.model_copy(update={"hypotheses": hypotheses})
+
+
+def test_run_is_pytest(project, pytester):
+    project("i-dont-know")
+    result = pytester.run("pm-audit", "run", "--pm-audit-record", "out.json")
+    assert result.ret == 0
+    assert AuditRecord.read(pytester.path / "out.json").complete
+
+
+def test_init_writes_a_project_that_loads_and_overwrites_nothing(invoke, tmp_path):
+    from pm_audit.spec import load_hypotheses
+
+    result = invoke("init", "--folder", tmp_path, "--pm", "my/pm")
+    assert result.exit_code == 0, result.output
+    (hypothesis,) = load_hypotheses([tmp_path / "hypotheses"], tmp_path)
+    assert len(hypothesis.prompts) >= 10
+    assert 'pm = "my/pm"' in (tmp_path / "pyproject.toml").read_text(encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    again = invoke("init", "--folder", tmp_path)
+    assert again.exit_code == 0
+    assert "kept" in again.output
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -1,0 +1,54 @@
+"""The stored record that every view is tested on."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from pm_audit.records import AuditRecord
+
+
+@pytest.fixture(scope="session")
+def record(stored_record_path) -> AuditRecord:
+    return AuditRecord.read(stored_record_path)
+
+
+@pytest.fixture
+def with_texts(record):
+    """Return a maker of records whose every completion and firing is one of the given texts."""
+
+    def make(texts: list[str]) -> AuditRecord:
+        supply = itertools.cycle(texts)
+        hypotheses = []
+        for hypothesis in record.hypotheses:
+            rows = tuple(
+                row.model_copy(update={"text": next(supply)}) for row in hypothesis.evidence.rows
+            )
+            features = tuple(
+                feature.model_copy(
+                    update={
+                        "firings": tuple(
+                            firing.model_copy(
+                                update={"before": next(supply), "token": next(supply)}
+                            )
+                            for firing in feature.firings
+                        )
+                    }
+                )
+                for feature in hypothesis.features
+            )
+            evidence = hypothesis.evidence.model_copy(update={"rows": rows})
+            hypotheses.append(
+                hypothesis.model_copy(
+                    update={
+                        "evidence": evidence,
+                        "features": features,
+                        "claim": next(supply),
+                        "warnings": (next(supply),),
+                    }
+                )
+            )
+        return record.model_copy(update={"hypotheses": tuple(hypotheses)})
+
+    return make

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pm_audit.errors import RecordError
+from pm_audit.report import tables
+from pm_audit.report.files import write
+
+
+def test_one_row_a_hypothesis_with_figures_and_outcomes(record):
+    frame = tables.frame(record)
+    assert list(frame["hypothesis"]) == [h.name for h in record.hypotheses]
+    urls = frame.set_index("hypothesis").loc["urls"]
+    assert urls["gap"] == record.hypotheses[1].gap.value
+    assert urls["gap_low"] == record.hypotheses[1].gap.low
+    assert urls["check_explained"] == "fail"
+    assert urls["features_selected"] == 2
+    assert pd.isna(frame.set_index("hypothesis").loc["length"]["closure"])
+
+
+def test_features_and_rewards_hold_every_row(record):
+    assert len(tables.features_frame(record)) == sum(len(h.features) for h in record.hypotheses)
+    rewards = tables.rewards_frame(record)
+    assert len(rewards) == sum(len(h.evidence.rows) for h in record.hypotheses)
+    gap = rewards[rewards["hypothesis"] == "urls"].groupby(["prompt", "role"])["reward"].mean()
+    by_prompt = gap.unstack()
+    found = (by_prompt["example"] - by_prompt["counter_example"]).mean()
+    assert found == pytest.approx(record.hypotheses[1].gap.value)
+
+
+def test_csv_guards_texts_and_leaves_numbers_alone(with_texts):
+    frame = tables.rewards_frame(with_texts(["=1+1", "-2", "@x", "\x1b[1m", "plain"]))
+    text = tables.csv(frame)
+    assert "'=1+1" in text
+    assert "\x1b" not in text
+    assert ",-" in text
+    assert "'-2" in text
+
+
+def test_parquet_gives_the_same_texts_back(with_texts, tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = tables.rewards_frame(with_texts(["=1+1", "\x1b[1m", "é"]))
+    tables.write_parquet(frame, tmp_path / "rewards.parquet")
+    back = pd.read_parquet(tmp_path / "rewards.parquet")
+    assert list(back["text"]) == list(frame["text"])
+    assert [path.name for path in tmp_path.iterdir()] == ["rewards.parquet"]
+
+
+def test_the_suffix_chooses_the_view(record, tmp_path):
+    for suffix, start in (
+        (".html", "<!doctype html>"),
+        (".md", "# Audit"),
+        (".csv", "hypothesis,"),
+    ):
+        write(record, tmp_path / f"r{suffix}")
+        assert (tmp_path / f"r{suffix}").read_text(encoding="utf-8").startswith(start)
+    with pytest.raises(RecordError, match=r"must end in \.html"):
+        write(record, tmp_path / "r.pdf")
+
+
+def test_differences_name_the_figure_and_forgive_rounding(record):
+    was = record.hypotheses[0]
+    gap = was.gap.model_copy(update={"value": was.gap.value * (1 + 1e-12)})
+    assert tables.differences(was, was.model_copy(update={"gap": gap})) == []
+    gap = was.gap.model_copy(update={"value": was.gap.value + 0.1})
+    (line,) = tables.differences(was, was.model_copy(update={"gap": gap}))
+    assert line.startswith("i-dont-know.gap.value: the record says")
