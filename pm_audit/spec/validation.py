@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -76,7 +76,7 @@ def describe(model: type[BaseModel], detail: ErrorDetails) -> str:
             return f"`{key}`: {detail['msg']}, found {_named(found)}"
 
 
-def near(word: str, known: typing.Iterable[str]) -> str:
+def near(word: str, known: Iterable[str]) -> str:
     """Return the known names, those like ``word`` first, as the end of a message."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=3)

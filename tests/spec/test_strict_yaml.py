@@ -92,7 +92,7 @@ def test_all_faults_of_a_file_are_reported(faults: Faults) -> None:
 def test_bombs_are_refused_at_once(text: str, faults: Faults) -> None:
     start = time.process_time()
     assert len(faults(lambda: parse(text, "f"))) <= strict_yaml.MAX_PROBLEMS
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 10
 
 
 def test_the_limits_themselves_are_allowed() -> None:
