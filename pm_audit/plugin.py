@@ -7,7 +7,6 @@ pytest and the standard library alone; the audit is imported when ``--pm-audit``
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pm_audit.items.auditor import Auditor
     from pm_audit.records import AuditRecord
     from pm_audit.spec import Settings
 
@@ -43,8 +41,8 @@ class Hooks:
         config: pytest.Config,
         settings: Settings,
         progress: Callable[[str], None] | None,
-    ) -> Auditor | None:
-        """Return what audits a hypothesis.
+    ) -> object | None:
+        """Return what audits a hypothesis: a ``pm_audit.items.auditor.Auditor``.
 
         It has ``audit(hypothesis) -> HypothesisRecord`` and the properties ``subject``,
         ``method`` and ``environment``.  The default is ``pm_audit.audit.Auditor``.
@@ -117,7 +115,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Bring in the audit, only when it is asked for."""
     if config.getoption("pm_audit"):
-        run = import_module("pm_audit.items.run").AuditRun(config, settings_given(config))
+        options = tuple(name for name, _ in SETTINGS)
+        audit_run = import_module("pm_audit.items.run").AuditRun
+        run = audit_run(config, settings_given(config), options=options)
         config.pluginmanager.register(run, "pm_audit.run")
 
 
@@ -138,8 +138,3 @@ def _named_settings(pairs: list[str]) -> dict[str, Any]:
     if unnamed:
         raise pytest.UsageError(f"--pm-audit-set {unnamed[0]}: write it as NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-def invocation_folder(config: pytest.Config) -> Path:
-    """Return the folder that paths on the command line are relative to."""
-    return Path(config.invocation_params.dir)

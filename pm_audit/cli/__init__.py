@@ -102,25 +102,19 @@ def compare(old: Path, new: Path, *, output: Path | None) -> None:
 @main.command()
 @click.argument("record", type=_READABLE, default=Path("reports/record.json"))
 def verify(record: Path) -> None:
-    """Judge a record again from its own evidence; exit code 1 where a figure differs."""
+    """Judge a record again from its own evidence; exit code 1 where anything differs."""
     from pm_audit.records import AuditRecord
-    from pm_audit.report.sanitise import terminal
-    from pm_audit.report.tables import differences
-    from pm_audit.verdict import rejudge, settle
+    from pm_audit.report.sanitise import terminal_lines
+    from pm_audit.verdict import verify as disagreements
 
     stored = AuditRecord.read(record)
-    again = settle([rejudge(entry, method=stored.method) for entry in stored.hypotheses])
-    found = [
-        line
-        for was, now in zip(stored.hypotheses, again, strict=True)
-        for line in differences(was, now)
-    ]
+    found = disagreements(stored)
     for line in found:
-        click.echo(terminal(line))
+        click.echo(terminal_lines(line))
     if found:
-        click.echo(f"{len(found)} figures do not follow from the evidence")
+        click.echo(f"{len(found)} disagreements between the record and its evidence")
         sys.exit(1)
-    click.echo(f"every figure of {len(again)} hypotheses follows from the evidence")
+    click.echo(f"every figure of {len(stored.hypotheses)} hypotheses follows from the evidence")
 
 
 @main.command()

@@ -18,7 +18,6 @@ import pytest
 from _pytest.junitxml import LogXML
 from _pytest.terminal import TerminalReporter
 
-from pm_audit import plugin
 from pm_audit.errors import AuditError
 from pm_audit.items import intake
 from pm_audit.items.auditor import Auditor
@@ -43,9 +42,16 @@ class _XdistNode(Protocol):
 class AuditRun:
     """The plug-in object behind ``--pm-audit``, one a process."""
 
-    def __init__(self, config: pytest.Config, given: dict[str, dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        given: dict[str, dict[str, Any]],
+        *,
+        options: tuple[str, ...],
+    ) -> None:
         self.config = config
         self.given = given
+        self.options = options
         worker = getattr(config, "workerinput", None)
         self.is_worker = worker is not None
         self.shared = Path(worker[_SHARED] if worker else tempfile.mkdtemp(prefix="pm_audit_"))
@@ -79,7 +85,7 @@ class AuditRun:
             paths = intake.hypothesis_paths(
                 self.config.args if named else [],
                 folder=self.config.rootpath / self.settings.hypotheses,
-                invoked_from=plugin.invocation_folder(self.config),
+                invoked_from=self.config.invocation_params.dir,
             )
             self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
         except AuditError as error:
@@ -178,12 +184,11 @@ class AuditRun:
     def command(self, item: CheckItem) -> str:
         """Return the one command that judges this check again."""
         words = ["pytest", "--pm-audit"]
-        known = {name for name, _ in plugin.SETTINGS}
         for name, value in self.given["cli"].items():
             flag = f"--pm-audit-{name.replace('_', '-')}"
             if name == "saes":
                 words += [part for sae in value for part in ("--pm-audit-sae", str(sae))]
-            elif name not in known:
+            elif name not in self.options:
                 words += ["--pm-audit-set", f"{name}={value}"]
             elif name not in ("record", "baseline"):
                 words += [flag, str(value)]

@@ -8,11 +8,8 @@ share.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel
 
 from pm_audit.errors import RecordError
 from pm_audit.records import AuditRecord, Figure, HypothesisRecord, write_atomically
@@ -143,29 +140,3 @@ def _figure_cells(name: str, figure: Figure | None) -> dict[str, float | None]:
     if figure is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
-
-
-def differences(was: HypothesisRecord, now: HypothesisRecord) -> list[str]:
-    """Return one line for each field in which two records of one hypothesis differ.
-
-    Numbers may differ by rounding: one part in a billion.
-    """
-    return list(_differences(was.name, _plain(was), _plain(now)))
-
-
-def _plain(model: BaseModel) -> dict[str, object]:
-    return model.model_dump(mode="json")
-
-
-def _differences(path: str, was: object, now: object) -> Iterator[str]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in was.keys() | now.keys():
-            yield from _differences(f"{path}.{key}", was.get(key), now.get(key))
-    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        for position, (left, right) in enumerate(zip(was, now, strict=True)):
-            yield from _differences(f"{path}[{position}]", left, right)
-    elif isinstance(was, float | int) and isinstance(now, float | int):
-        if abs(was - now) > 1e-9 * max(1.0, abs(was), abs(now)):
-            yield f"{path}: the record says {was}, its evidence says {now}"
-    elif was != now:
-        yield f"{path}: the record says {was!r}, its evidence says {now!r}"

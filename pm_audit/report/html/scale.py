@@ -35,12 +35,13 @@ class Scale:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 2)
 
-    def ticks(self, *, most: int = 7) -> tuple[Tick, ...]:
-        """Return round ticks inside the axis, at most about ``most``."""
+    def ticks(self, *, most: int = 7, whole: bool = False) -> tuple[Tick, ...]:
+        """Return round ticks inside the axis, at most about ``most``; ``whole`` for counts."""
         step = _round_step((self.high - self.low) / most)
+        step = float(math.ceil(step)) if whole else step
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
-        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        digits = next(n for n in range(12) if n == 11 or math.isclose(round(step, n), step))
         return tuple(
             Tick(self(number * step), _label(number * step, digits))
             for number in range(first, last + 1)

@@ -1,0 +1,146 @@
+"""The page as text: safe, self-contained, quick.  ``test_html_browser`` opens it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import re
+import time
+from html.parser import HTMLParser
+
+from pm_audit.report import html
+from pm_audit.report.html.scale import Scale, spanning
+from pm_audit.report.html.views import heatmaps, mean_range, waterfall
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onclick='alert(1)",
+    "</style></script><svg onload=alert(1)>",
+    "\x1b[31m ::error::x ##[error]y",
+    "{{ 7 * 7 }}{% raw %}",
+    "\u202eevil\u2066",
+    "&lt;b&gt;",
+]
+
+
+class Elements(HTMLParser):
+    """Counts elements, gathers ids and the values that load or run something."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.counts: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.active: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif name == "href":
+                self.links.append(value)
+            elif name.startswith("on") or name in ("src", "style", "srcset", "action"):
+                self.active.append(f"{tag} {name}")
+
+
+def many(record, count: int):
+    hypotheses = tuple(
+        record.hypotheses[number % 5].model_copy(update={"name": f"hypothesis-{number}"})
+        for number in range(count)
+    )
+    return record.model_copy(update={"hypotheses": hypotheses})
+
+
+def test_hostile_texts_add_no_element_and_nothing_raw(record, with_texts):
+    plain = Elements(html.render(with_texts(["plain text"] * 3)))
+    page = html.render(with_texts(HOSTILE))
+    hostile = Elements(page)
+    for tag in plain.counts.keys() | hostile.counts.keys():
+        if tag not in ("mark", "p", "bdi", "span"):  # one for each different text
+            assert hostile.counts.get(tag) == plain.counts.get(tag), tag
+    assert hostile.active == []
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "##[" not in page
+    assert "alert(1)</script>" not in page
+
+
+def test_the_policy_allows_the_pages_own_style_and_script_only(record):
+    page = html.render(record)
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1)
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    for tag, source in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{source} 'sha256-{digest}'" in policy
+    assert not re.search(r"https?://(?!www\.facts|example\.org|x\.com)", page)
+
+
+def test_every_link_leads_to_an_element_of_the_page(record):
+    found = Elements(html.render(record))
+    assert len(found.ids) == len(set(found.ids))
+    assert found.links
+    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
+
+
+def test_twenty_hypotheses_render_fast_and_small(record):
+    twenty = many(record, 20)
+    html.render(record)
+    start = time.process_time()
+    page = html.render(twenty)
+    assert time.process_time() - start < 2
+    assert len(page.encode()) < 3 * 2**20
+
+
+def test_the_banner_says_what_a_release_may_do(record):
+    assert "2 checks would block a release" in html.render(record)
+    passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})
+    assert "Every check that blocks a release passed." in html.render(passing)
+    partial = passing.model_copy(update={"complete": False})
+    assert "This is no release verdict" in html.render(partial)
+    known = record.model_copy(update={"hypotheses": (record.hypotheses[2],)})
+    assert "1 known bias stand" in html.render(known)
+
+
+def test_the_waterfall_steps_join_and_end_at_nothing(record):
+    fall = waterfall(record.hypotheses[0])
+    whole, *parts = fall.steps
+    assert parts[0].start == whole.end
+    for left, right in itertools.pairwise(parts):
+        assert left.end == right.start
+    assert abs(parts[-1].end) < 1e-9
+    assert waterfall(record.hypotheses[3]) is None
+
+
+def test_heatmaps_keep_the_text_and_mark_its_firings(record):
+    for feature in record.hypotheses[0].features:
+        texts = {f.before + f.token + f.after for f in feature.firings}
+        lines = heatmaps(feature.firings)
+        assert {"".join(token.text for token in line) for line in lines} == texts
+        marked = [token for line in lines for token in line if token.heat]
+        assert {token.text for token in marked} == {f.token for f in feature.firings}
+        assert max(token.heat for token in marked) == 9
+    assert heatmaps(()) == ()
+
+
+def test_intervals_of_completions_are_t_intervals():
+    found = mean_range([1.0, 2.0, 3.0])
+    assert found.value == 2.0
+    assert abs(found.high - (2.0 + 4.302652729749 / 3**0.5)) < 1e-9
+    assert mean_range([5.0]).low is None
+
+
+def test_scales_have_round_ticks_inside():
+    scale = Scale(-1.03, 0.47, 0.0, 150.0)
+    assert [tick.label for tick in scale.ticks()] == ["-1.00", "-0.75", "-0.50", "-0.25", "0.00",
+                                                      "0.25"]  # fmt: skip
+    assert all(0 <= tick.at <= 150 for tick in scale.ticks())
+    assert [t.label for t in Scale(0, 3, 0, 1).ticks(whole=True)] == ["0", "1", "2", "3"]
+    flat = spanning([0.0, None], start=0.0, end=1.0)
+    assert flat.low < 0 < flat.high
