@@ -68,6 +68,15 @@ class Effects:
         table[latent_at[listed], row_at[listed]] = self.contribution[listed]
         return table
 
+    def weighted(self, latents: Sequence[int] | Integers, weights: Floats) -> Floats:
+        """Return each latent's contribution summed over rows with ``weights`` [row], [latent]."""
+        latents = np.asarray(latents, dtype=np.int64)
+        at = _positions(latents, self.latent)
+        listed = at >= 0
+        sums = np.zeros(len(latents))
+        np.add.at(sums, at[listed], weights[self.row[listed]] * self.contribution[listed])
+        return sums
+
 
 def mean_features(trace: Trace, rows: Sequence[int] | Integers) -> Means:
     """Return each latent's mean over the completion tokens of the reference rows.

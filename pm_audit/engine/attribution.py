@@ -116,7 +116,7 @@ def attribute(
     jobs = jobs_of_completions(trace, chosen)
     gradient = mean_gradient(pm, trace, sae, jobs, shares, token_budget=token_budget)
 
-    token, latent, value = _gather(sae, features, gradient, _is_in(trace, chosen))
+    token, latent, value = attributed_at(trace, sae, gradient, chosen)
     row = layout.completion_row[token]
     bare = _bare_rewards(pm, trace, sae, jobs, token_budget)
     summed = np.zeros(len(trace.grid))
@@ -147,6 +147,7 @@ def mean_gradient(
     jobs: Jobs,
     shares: Sequence[float],
     *,
+    dropped: int | None = None,
     token_budget: int = TOKEN_BUDGET,
 ) -> Tensor:
     """Return dr/dx [completion token, hidden], averaged over points of the path.
@@ -157,6 +158,7 @@ def mean_gradient(
         sae: whose features and error the path removes.
         jobs: one a row, from the completion's start.
         shares: how much of features and error is removed at each point, 0 to 1.
+        dropped: block whose contribution takes no gradient; see ``grad_drop``.
         token_budget: tokens of one batch.
 
     """
@@ -175,7 +177,7 @@ def mean_gradient(
             clean = torch.lerp(clean, rest, removed[batch.job_of][:, None])
         with torch.enable_grad():
             leaf = clean.detach().requires_grad_()
-            rewards = run_suffix(pm, trace, batch, layer, leaf)
+            rewards = run_suffix(pm, trace, batch, layer, leaf, dropped=dropped)
             (gradient,) = torch.autograd.grad(rewards.sum(), leaf)
         total.index_add_(0, batch.completion, gradient.float(), alpha=1 / len(shares))
 
@@ -201,15 +203,19 @@ def _bare_rewards(
     return replay(pm, trace, jobs, {sae.layer: strip}, token_budget=token_budget)
 
 
-def _gather(
-    sae: Sae, features: SparseFeatures, gradient: Tensor, rows: Tensor
+def attributed_at(
+    trace: Trace, sae: Sae, gradient: Tensor, rows: Integers
 ) -> tuple[Integers, Integers, Floats]:
-    """Return (token, latent, strength times <decoder row, gradient>) of active features."""
-    kept = rows[features.token].nonzero()[:, 0]
+    """Return (token, latent, strength times <decoder row, gradient>) of the rows' active features.
+
+    ``gradient`` is [completion token, hidden].
+    """
+    features = trace.features[sae.name]
+    chosen = torch.from_numpy(np.isin(trace.row_of_token(), rows)).to(gradient.device)
+    kept = chosen[features.token].nonzero()[:, 0]
     token, latent = features.token[kept], features.latent[kept]
-    strength = features.strength[kept]
     products = _products(sae, gradient.to(sae.W_dec.dtype), token, latent)
-    value = (strength * products).double()
+    value = (features.strength[kept] * products).double()
     return token.cpu().numpy(), latent.cpu().numpy(), value.cpu().numpy()
 
 
@@ -240,9 +246,3 @@ def _whole_path(trace: Trace, sae: Sae, features: SparseFeatures, gradient: Tens
     by_row = np.zeros(len(trace.grid))
     np.add.at(by_row, trace.row_of_token(), by_token)
     return by_row
-
-
-def _is_in(trace: Trace, rows: Integers) -> Tensor:
-    """[completion token], whether the token's row is one of ``rows``."""
-    chosen = np.isin(trace.row_of_token(), rows)
-    return torch.from_numpy(chosen).to(trace.streams[next(iter(trace.streams))].device)

@@ -20,7 +20,7 @@ from torch import Tensor
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
 from pm_audit.engine.trace import Floats, Trace, finite_rewards
-from pm_audit.models.packed_attention import AttentionKind, attend_groups
+from pm_audit.models.packed_attention import attend_in
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.saes.sae import Sae
 
@@ -73,10 +73,13 @@ def run_suffix(
     layer: int,
     stream: Tensor,
     edits: Mapping[int, Edit] | None = None,
+    *,
+    dropped: int | None = None,
 ) -> Tensor:
     """Run the blocks after ``layer`` on a batch's stream [token hidden]; return rewards [job].
 
-    Differentiable in ``stream`` where gradients are enabled.
+    Differentiable in ``stream`` where gradients are enabled; what block ``dropped`` adds to the
+    stream then counts as a constant.
     """
     decoder, edits = pm.decoder, edits or {}
     token_ids, positions = batch.token_ids, batch.positions
@@ -88,36 +91,13 @@ def run_suffix(
         assert inputs is not None
         clean = trace.keys_values[block]
         if block == final and read_early:
-            key, value = decoder.keys_values(block, stream, inputs)
-
-            def attend_last(
-                query: Tensor,
-                _: Tensor,
-                __: Tensor,
-                kind: AttentionKind,
-                *,
-                key: Tensor = key,
-                value: Tensor = value,
-                clean: tuple[Tensor, Tensor] = clean,
-            ) -> Tensor:
-                return attend_groups(
-                    batch.groups, query, key, value, kind, clean=clean, last_only=True
-                )
-
-            stream = decoder.run(block, stream[batch.last], decoder.inputs(*readout), attend_last)
-            break
-
-        def attend(
-            query: Tensor,
-            key: Tensor,
-            value: Tensor,
-            kind: AttentionKind,
-            *,
-            clean: tuple[Tensor, Tensor] = clean,
-        ) -> Tensor:
-            return attend_groups(batch.groups, query, key, value, kind, clean=clean)
-
-        stream = decoder.run(block, stream, inputs, attend)
+            attend = attend_in(batch.groups, clean, last_only=True)
+            at_readout = decoder.inputs(*readout)
+            after = decoder.run_at(block, stream, inputs, batch.last, at_readout, attend)
+            stream = stream[batch.last]
+        else:
+            after = decoder.run(block, stream, inputs, attend_in(batch.groups, clean))
+        stream = stream + (after - stream).detach() if block == dropped else after
         if block in edits:
             stream = edits[block](batch, stream)
     if not read_early:

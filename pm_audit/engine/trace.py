@@ -209,30 +209,22 @@ class _Forward:
         def run(batch: Batch) -> None:
             tokens = batch.tokens
             inputs = self._inputs(tokens, batch)
-            if not last_only:
 
-                def attend(
-                    query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind
-                ) -> Tensor:
-                    clean = self._keep(layer, tokens, key, value)
-                    return attend_groups(batch.groups, query, key, value, kind, clean=clean)
-
-                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
-                return
-            key, value = decoder.keys_values(layer, stream[tokens], inputs)
-            clean = self._keep(layer, tokens, key, value)
-            if is_prefix:
-                return
-
-            def attend_last(query: Tensor, _: Tensor, __: Tensor, kind: AttentionKind) -> Tensor:
+            def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
+                clean = self._keep(layer, tokens, key, value)
                 return attend_groups(
-                    batch.groups, query, key, value, kind, clean=clean, last_only=True
+                    batch.groups, query, key, value, kind, clean=clean, last_only=last_only
                 )
 
-            last = batch.last
-            at_readout = decoder.inputs(batch.token_ids[last], batch.positions[last])
-            read = decoder.run(layer, stream[tokens[last]], at_readout, attend_last)
-            after[torch.from_numpy(batch.jobs).to(after.device)] = read
+            if not last_only:
+                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
+            elif is_prefix:
+                self._keep(layer, tokens, *decoder.keys_values(layer, stream[tokens], inputs))
+            else:
+                last = batch.last
+                at_readout = decoder.inputs(batch.token_ids[last], batch.positions[last])
+                read = decoder.run_at(layer, stream[tokens], inputs, last, at_readout, attend)
+                after[torch.from_numpy(batch.jobs).to(after.device)] = read
 
         in_batches(self.layout, jobs, run, token_budget=self.token_budget, device=self.pm.device)
 

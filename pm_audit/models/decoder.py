@@ -117,6 +117,27 @@ class Decoder:
             self.run(layer, stream, inputs, take)
         return taken[0]
 
+    def run_at(
+        self,
+        layer: int,
+        stream: Tensor,
+        inputs: BlockInputs,
+        at: Tensor,
+        inputs_at: BlockInputs,
+        attend: Attend,
+    ) -> Tensor:
+        """Run block ``layer`` for some tokens only; return the stream after it [asked hidden].
+
+        Every token of ``stream`` [token hidden] gives its keys and values; only those at ``at``
+        [asked] ask and go on.  ``attend`` receives the queries of these and the keys of all.
+        """
+        key, value = self.keys_values(layer, stream, inputs)
+
+        def attend_at(query: Tensor, _: Tensor, __: Tensor, kind: AttentionKind) -> Tensor:
+            return attend(query, key, value, kind)
+
+        return self.run(layer, stream[at], inputs_at, attend_at)
+
     def finish(self, stream: Tensor, token_ids: Tensor, positions: Tensor) -> Tensor:
         """Return the normalised hidden states [row hidden] of the stream after the last block."""
         relay = _Relay(stream[None])

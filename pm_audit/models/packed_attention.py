@@ -125,6 +125,20 @@ def attend_groups(
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
+def attend_in(
+    groups: Sequence[SegmentGroup],
+    clean: tuple[Tensor, Tensor] | None,
+    *,
+    last_only: bool = False,
+) -> Attend:
+    """Return ``attend_groups`` with its segments and contexts filled in."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
+        return attend_groups(groups, query, key, value, kind, clean=clean, last_only=last_only)
+
+    return attend
+
+
 def _continue(clean: Tensor, context: Tensor, own: Tensor) -> Tensor:
     """Put each segment's clean context before its own keys or values [segment key kv_head dim]."""
     earlier = clean.index_select(0, context.flatten()).view(*context.shape, *clean.shape[1:])
