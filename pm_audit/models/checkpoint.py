@@ -102,9 +102,10 @@ class Checkpoint:
         """Names of the weights, read from headers; empty for GGUF."""
         if self.gguf is not None:
             return frozenset()
-        return frozenset(key for path in self.weight_files for key in self._names(path))
+        return frozenset(key for path in self.weight_files for key in self.keys_in(path))
 
-    def _names(self, path: Path) -> list[str]:
+    def keys_in(self, path: Path) -> list[str]:
+        """Names of the weights in one of the files."""
         if path.suffix != ".safetensors":
             return list(read_pickle(path))
         try:
@@ -113,19 +114,28 @@ class Checkpoint:
         except (SafetensorError, OSError) as problem:
             raise ModelError(f"{path}: cannot be read as safetensors: {problem}") from problem
 
-    def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """Read the weights whose names start with ``prefix``, the prefix taken off, in fp32."""
+    def tensors(self, prefix: str, *, wanted: set[str] | None = None) -> dict[str, Tensor]:
+        """Read the weights under ``prefix``, which is taken off their names.
+
+        Args:
+            prefix: what their names start with.
+            wanted: names without the prefix; None takes all.
+
+        """
         found: dict[str, Tensor] = {}
         for path in self.weight_files:
+            here = {
+                key.removeprefix(prefix): key
+                for key in self.keys_in(path)
+                if key.startswith(prefix)
+            }
+            asked = {name: key for name, key in here.items() if wanted is None or name in wanted}
             if path.suffix == ".safetensors":
                 with safe_open(path, framework="pt") as weights:
-                    names = [key for key in list(weights.keys()) if key.startswith(prefix)]
-                    held = {key: weights.get_tensor(key) for key in names}
-            else:
-                held = {
-                    key: value for key, value in read_pickle(path).items() if key.startswith(prefix)
-                }
-            found |= {key.removeprefix(prefix): value.float() for key, value in held.items()}
+                    found |= {name: weights.get_tensor(key) for name, key in asked.items()}
+            elif asked:
+                held = read_pickle(path)
+                found |= {name: held[key] for name, key in asked.items()}
         return found
 
     def sha256(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.preference_model import PreferenceModel
@@ -41,5 +42,7 @@ class PmFamily:
     recognises: Callable[[Checkpoint], bool]
     """Tells from configuration and weight names whether a checkpoint is of this family."""
     load: Callable[[Request], PreferenceModel]
+    head: Callable[[Request], nn.Module] | None = None
+    """Reads another objective's head alone, for families whose heads share one body."""
     objectives: Callable[[Checkpoint], tuple[str, ...]] = field(default=lambda _: ())
     """Names of its objectives; empty where there is one."""

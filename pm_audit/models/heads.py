@@ -27,6 +27,35 @@ class LinearHead(nn.Module):
         return rewards
 
 
+class RescaledHead(nn.Module):
+    """Reward is another head's output less a mean, as a share of a scale."""
+
+    def __init__(self, head: nn.Module, mean: float, scale: float) -> None:
+        super().__init__()
+        self.head, self.mean, self.scale = head, mean, scale
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [row hidden] to rewards [row]."""
+        rewards: Tensor = (self.head(hidden) - self.mean) / self.scale
+        return rewards
+
+
+class MlpHead(nn.Module):
+    """Linear layers with ReLU between them; the last has one output for each objective."""
+
+    def __init__(self, layers: Sequence[tuple[Tensor, Tensor | None]]) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        for weight, bias in layers:
+            parts += [_linear(weight, bias), nn.ReLU()]
+        self.layers = nn.Sequential(*parts[:-1])
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [row hidden] to rewards [row], or [row objective]."""
+        rewards: Tensor = self.layers(hidden)
+        return rewards.squeeze(-1)
+
+
 class MixedHead(nn.Module):
     """Reward is a weighted sum of the outputs of another head."""
 
@@ -40,6 +69,48 @@ class MixedHead(nn.Module):
         """Map hidden states [row hidden] to rewards [row]; the weights are [objective]."""
         rewards: Tensor = self.head(hidden) @ self.weights
         return rewards
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    outputs, inputs = weight.shape
+    layer = nn.Linear(inputs, outputs, bias=bias is not None)
+    layer.weight = nn.Parameter(weight.detach().float())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().float())
+    return layer
+
+
+def head_of(weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
+    """Return the head that these weights make: ``weight`` and ``bias``, or numbered layers.
+
+    Raises:
+        ModelError: names are of no such head, or an output is not one reward.
+
+    """
+    if set(weights) <= {"weight", "bias"} and "weight" in weights:
+        layers = [(weights["weight"], weights.get("bias"))]
+    else:
+        numbers = sorted({int(name.split(".")[0]) for name in weights if name[:1].isdigit()})
+        known = {f"{number}.{part}" for number in numbers for part in ("weight", "bias")}
+        if (
+            not numbers
+            or set(weights) - known
+            or any(f"{n}.weight" not in weights for n in numbers)
+        ):
+            raise ModelError(
+                f"{source}: the head's weights {', '.join(sorted(weights))[:200]} are neither one "
+                "linear layer nor numbered ones; add a family for it"
+            )
+        layers = [(weights[f"{n}.weight"], weights.get(f"{n}.bias")) for n in numbers]
+    outputs = layers[-1][0].shape[0]
+    if outputs != 1:
+        raise ModelError(f"{source}: the head has {outputs} outputs, expected one reward")
+    for weight, bias in layers:
+        if not bool(torch.isfinite(weight).all()) or (
+            bias is not None and not bool(torch.isfinite(bias).all())
+        ):
+            raise ModelError(f"{source}: the head holds NaN or infinite weights; fetch it again")
+    return LinearHead(*layers[0]) if len(layers) == 1 else MlpHead(layers)
 
 
 def mixture(objective: str | None, names: Sequence[str], *, source: str) -> Tensor:

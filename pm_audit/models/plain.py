@@ -13,7 +13,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.encoder import Encoder
+from pm_audit.models.preference_model import PreferenceModel, Readout
 
 
 class Padding(StrEnum):
@@ -30,7 +31,7 @@ def plain_rewards(
     batch_size: int = 8,
     padding: Padding = Padding.RIGHT,
 ) -> Tensor:
-    """Return the rewards [row] of token rows, in fp32, each read at its row's last token."""
+    """Return the rewards [row] of token rows, in fp32, each read where the PM reads it."""
     rewards = [
         _batch(model, rows[first : first + batch_size], padding)
         for first in range(0, len(rows), batch_size)
@@ -49,11 +50,22 @@ def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Paddi
         token_ids[index, start : start + len(row)] = torch.tensor(row)
         mask[index, start : start + len(row)] = 1
     inputs = {"input_ids": token_ids, "attention_mask": mask}
+    options: dict[str, bool] = {"use_cache": False}
+    first = 0
+    if isinstance(model.decoder, Encoder):
+        options, first = {}, model.decoder.first_position
+        segments = model.decoder.segments(token_ids, model.tokenizer.sep_token_id)
+        inputs |= {} if segments is None else {"token_type_ids": segments}
     if "position_ids" in inspect.signature(backbone.forward).parameters:
-        inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0)
+        inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0) + first
     with torch.inference_mode():
         inputs = {key: value.to(model.device) for key, value in inputs.items()}
-        hidden = backbone(**inputs, use_cache=False).last_hidden_state
-        # the mask, not the pad token's id, says where a row ends: pad may be a real token
-        last = [length - 1 if padding is Padding.LEFT else len(row) - 1 for row in rows]
-        return model.reward(hidden[torch.arange(len(rows)), torch.tensor(last)]).float().cpu()
+        hidden = backbone(**inputs, **options).last_hidden_state
+        read = [_read_at(model.readout, len(row), length, padding) for row in rows]
+        return model.reward(hidden[torch.arange(len(rows)), torch.tensor(read)]).float().cpu()
+
+
+def _read_at(readout: Readout, row: int, length: int, padding: Padding) -> int:
+    # the row's length, not the pad token's id, says where it ends: pad may be a real token
+    start = length - row if padding is Padding.LEFT else 0
+    return start if readout is Readout.FIRST else start + row - 1

@@ -7,6 +7,7 @@ body's dtype.  Parameters take no gradients: attribution differentiates the resi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 import torch
@@ -14,6 +15,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pm_audit.models.decoder import Decoder
+
+
+class Readout(StrEnum):
+    """The token whose state the head reads."""
+
+    LAST = "last"
+    FIRST = "first"
+    """Of bidirectional encoders, whose first token sees all the others."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,6 +40,8 @@ class PreferenceModel:
     """Hash of the weights as loaded from disk."""
     objective: str | None = None
     """Which of several objectives the head reads; None where there is one."""
+    readout: Readout = Readout.LAST
+    """Where the head reads; only the last token can be replayed by the engine."""
 
     @classmethod
     def from_backbone(
@@ -86,5 +97,6 @@ class PreferenceModel:
 
     def reward(self, hidden: Tensor) -> Tensor:
         """Return rewards [row] in fp32 of normalised hidden states [row hidden]."""
-        rewards: Tensor = self.head(hidden.float())
+        weight = next(self.head.parameters(), hidden)
+        rewards: Tensor = self.head(hidden.to(weight.device, torch.float32))
         return rewards.reshape(hidden.shape[0])

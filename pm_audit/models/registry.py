@@ -6,19 +6,38 @@ A package adds a family by an entry point of the group ``pm_audit.models`` that 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pm_audit.errors import ModelError
-from pm_audit.models import sequence_classification
+from pm_audit.models import (
+    adapter,
+    encoder,
+    multi_objective,
+    refusals,
+    sarm,
+    sequence_classification,
+    value_head,
+)
 from pm_audit.models.checkpoint import Checkpoint, open_checkpoint
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.preference_model import PreferenceModel
 
 GROUP = "pm_audit.models"
-BUILT_IN: tuple[PmFamily, ...] = (sequence_classification.FAMILY,)
+BUILT_IN: tuple[PmFamily, ...] = (
+    adapter.FAMILY,
+    sarm.FAMILY,
+    multi_objective.FAMILY,
+    value_head.FAMILY,
+    encoder.FAMILY,
+    sequence_classification.FAMILY,
+)
+ALL = "all"
+"""As an objective: each of them, one model after the other."""
 
 
 def families() -> tuple[PmFamily, ...]:
@@ -68,6 +87,43 @@ def load(
     return family_of(checkpoint).load(request)
 
 
+def load_each(
+    path_or_name: str | Path, *, objective: str | None = None, **options: Any
+) -> tuple[PreferenceModel, ...]:
+    """Load one preference model for each objective asked for.
+
+    Args:
+        path_or_name: as ``load`` takes it.
+        objective: ``all`` for each of them; anything else as ``load`` takes it.
+        options: the other arguments of ``load``.
+
+    Raises:
+        ModelError: as ``load``.
+
+    """
+    if objective != ALL:
+        return (load(path_or_name, objective=objective, **options),)
+    checkpoint = open_checkpoint(path_or_name)
+    family = family_of(checkpoint)
+    names = family.objectives(checkpoint) or (None,)
+    first = load(path_or_name, objective=names[0], **options)
+    return (first, *(_retargeted(first, family, checkpoint, name, options) for name in names[1:]))
+
+
+def _retargeted(
+    first: PreferenceModel,
+    family: PmFamily,
+    checkpoint: Checkpoint,
+    objective: str | None,
+    options: dict[str, Any],
+) -> PreferenceModel:
+    """Return another objective of a loaded model, on the same body where the family can."""
+    if family.head is None:
+        return replace(load(checkpoint.name, objective=objective, **options), decoder=first.decoder)
+    asked = Request(checkpoint, objective=objective, device=first.device)
+    return replace(first, head=family.head(asked), objective=objective)
+
+
 def objectives(path_or_name: str | Path) -> tuple[str, ...]:
     """Return the names of a checkpoint's objectives; empty where there is only one."""
     checkpoint = open_checkpoint(path_or_name)
@@ -78,13 +134,15 @@ def family_of(checkpoint: Checkpoint) -> PmFamily:
     """Return the family that knows the checkpoint.
 
     Raises:
-        ModelError: none does.
+        ModelError: none does, or the checkpoint is of a refused kind.
 
     """
     known = families()
+    refusals.refuse(checkpoint, refusals.FIRST)
     for family in known:
         if family.recognises(checkpoint):
             return family
+    refusals.refuse(checkpoint, refusals.LAST)
     raise ModelError(
         f"{checkpoint.name}: {checkpoint.architecture or 'no architecture'} in config.json is of "
         "no known family of preference models; known are "

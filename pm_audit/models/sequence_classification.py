@@ -61,6 +61,16 @@ def select(score: nn.Linear, request: Request, names: tuple[str, ...]) -> nn.Mod
     return MixedHead(score, mixture(request.objective, names, source=request.checkpoint.name))
 
 
+def load_head(request: Request) -> nn.Module:
+    """Read the head alone, for another objective of a body that is loaded already."""
+    held = request.checkpoint.tensors("score.", wanted={"weight", "bias"})
+    outputs, inputs = held["weight"].shape
+    score = nn.Linear(inputs, outputs, bias="bias" in held)
+    score.load_state_dict(held)
+    names = label_names(request.checkpoint.config, outputs)
+    return select(score, request, names).requires_grad_(requires_grad=False).to(request.device)
+
+
 def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
     """Return the text format asked for; without one, the tokenizer's chat template.
 
@@ -101,5 +111,6 @@ FAMILY = PmFamily(
     refuses={"missing `score`": "the head would be random"},
     recognises=_recognises,
     load=load,
+    head=load_head,
     objectives=_objectives,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,13 +16,20 @@ from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import Request
 
 
-def load_strictly(auto: Any, request: Request, *, absent: Iterable[str] = ()) -> Any:
+def load_strictly(
+    auto: Any,
+    request: Request,
+    *,
+    absent: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Any:
     """Load a model of class ``auto`` (such as ``AutoModel``) and check that every weight came.
 
     Args:
         auto: class whose ``from_pretrained`` is called, without remote code.
         request: the checkpoint, dtype and device.
         absent: prefixes of weights that need not be in the file, because they come from elsewhere.
+        options: further arguments of ``from_pretrained``.
 
     Raises:
         ModelError: weights are missing, of another shape, NaN, or of a class not in transformers.
@@ -41,6 +48,7 @@ def load_strictly(auto: Any, request: Request, *, absent: Iterable[str] = ()) ->
                 trust_remote_code=False,
                 weights_only=True,
                 **place,
+                **(options or {}),
             )
     except Exception as problem:  # transformers raises of many classes for a broken folder
         raise ModelError(
@@ -60,7 +68,7 @@ def refuse_missing(checkpoint: Checkpoint, info: Any, *, absent: tuple[str, ...]
 
     """
     missing = [key for key in info["missing_keys"] if not key.startswith(absent)]
-    mismatched = [str(key[0]) for key in info["mismatched_keys"]]
+    mismatched = [str(key[0]) for key in info["mismatched_keys"] if not key[0].startswith(absent)]
     if missing or mismatched:
         named = ", ".join(sorted(missing + mismatched)[:5])
         raise ModelError(

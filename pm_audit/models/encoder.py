@@ -1,0 +1,164 @@
+"""Bidirectional encoders with a classifier on the first token: DeBERTa, BERT and RoBERTa styles.
+
+Prompt and completion are a text pair.  Every token sees the completion, the prompt's included, so
+nothing of a row can be shared or replayed from a position on: rewards and the preflight work, an
+audit that ablates features is refused by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from typing_extensions import override
+
+from pm_audit.errors import ModelError
+from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.decoder import Decoder
+from pm_audit.models.family import PmFamily, Request
+from pm_audit.models.heads import MixedHead, label_names, mixture
+from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.text_format import PAIR, TextFormat
+from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
+
+KINDS = ("DebertaV2", "Deberta", "Bert", "Roberta", "XLMRoberta", "Camembert")
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder(Decoder):
+    """A bidirectional backbone in the place of a decoder; it answers for sizes and nothing else."""
+
+    backbone: PreTrainedModel
+
+    def __post_init__(self) -> None:
+        """Accept any backbone: none of its blocks is ever replayed."""
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks, in order."""
+        layers: nn.ModuleList = self.backbone.encoder.layer
+        return layers
+
+    @property
+    def first_position(self) -> int:
+        """Position of a row's first token: RoBERTa counts from its padding index plus one."""
+        embeddings: Any = self.backbone.embeddings
+        counts_on = hasattr(embeddings, "create_position_ids_from_input_ids")
+        return int(embeddings.padding_idx) + 1 if counts_on else 0
+
+    def segments(self, token_ids: Tensor, separator: int | None) -> Tensor | None:
+        """Return 0 up to each row's first separator and 1 after it, where the model has segments.
+
+        Args:
+            token_ids: [row token]
+            separator: the tokenizer's id of the token between the texts of a pair.
+
+        """
+        config: Any = self.backbone.config
+        if getattr(config, "type_vocab_size", 0) < 2 or separator is None:
+            return None
+        separators = (token_ids == separator).cumsum(dim=1)
+        return (separators - (token_ids == separator).long() > 0).long()
+
+    @override
+    def inputs(self, token_ids: Tensor, positions: Tensor) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    @override
+    def run(self, layer: int, stream: Tensor, inputs: object, attend: object) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    @override
+    def keys_values(self, layer: int, stream: Tensor, inputs: object) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    @override
+    def finish(self, stream: Tensor, token_ids: Tensor, positions: Tensor) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ModelError(
+            f"{type(self.backbone).__name__} is bidirectional: its rewards can be read, but no "
+            "feature can be ablated at the completion alone; audit a causal decoder"
+        )
+
+
+class FirstTokenHead(nn.Module):
+    """The checkpoint's own pooler and classifier, applied to the first token's state."""
+
+    def __init__(self, pooler: nn.Module | None, classifier: nn.Module) -> None:
+        super().__init__()
+        self.pooler, self.classifier = pooler, classifier
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map the first token's state [row hidden] to outputs [row], or [row objective]."""
+        states = hidden[:, None]
+        if self.pooler is not None:
+            states = self.pooler(states)
+        outputs: Tensor = self.classifier(states)
+        return outputs.squeeze(-1)
+
+
+def load(request: Request) -> PreferenceModel:
+    """Load encoder, pooler and classifier.
+
+    Raises:
+        ModelError: weights are missing, or several objectives and none was named.
+
+    """
+    checkpoint = request.checkpoint
+    model = load_strictly(AutoModelForSequenceClassification, request)
+    backbone = model.base_model
+    pooler = getattr(model, "pooler", None) or getattr(backbone, "pooler", None)
+    head: nn.Module = FirstTokenHead(pooler, model.classifier)
+    names = label_names(model.config.to_dict(), int(model.config.num_labels))
+    if len(names) > 1:
+        head = MixedHead(head, mixture(request.objective, names, source=checkpoint.name))
+    backbone.eval().requires_grad_(requires_grad=False)
+    tokenizer = load_tokenizer(request)
+    return PreferenceModel(
+        name=checkpoint.name,
+        decoder=Encoder(backbone),
+        head=head.eval().float().requires_grad_(requires_grad=False),
+        tokenizer=tokenizer,
+        text_format=TextFormat(
+            request.text_format or PAIR, tokenizer, longest=_longest(backbone, tokenizer)
+        ),
+        sha256=checkpoint.sha256(),
+        objective=request.objective,
+        readout=Readout.FIRST,
+    )
+
+
+def _longest(backbone: Any, tokenizer: Any) -> int:
+    return min(int(backbone.config.max_position_embeddings), int(tokenizer.model_max_length))
+
+
+def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the names of the classifier's outputs; empty where there is one."""
+    names = {"classifier.weight", "classifier.bias", "classifier.out_proj.weight"}
+    held = checkpoint.tensors("", wanted=names)
+    count = max((len(value) for key, value in held.items() if "dense" not in key), default=1)
+    return label_names(checkpoint.config, count) if count > 1 else ()
+
+
+def _recognises(checkpoint: Checkpoint) -> bool:
+    classes = {f"{kind}ForSequenceClassification" for kind in KINDS}
+    return checkpoint.gguf is None and checkpoint.architecture in classes
+
+
+FAMILY = PmFamily(
+    name="Encoders",
+    files="`*ForSequenceClassification` with `classifier`",
+    loads=tuple(f"{kind} (rewards and preflight)" for kind in KINDS),
+    refuses={"ablation of features": "every token sees the completion, the prompt's included"},
+    recognises=_recognises,
+    load=load,
+    objectives=objectives,
+)

@@ -1,0 +1,100 @@
+"""What is no scalar reward of one completion, each refused with its own reason.
+
+Some are told before any family is asked, because they look like one; a language model without a
+reward head is told last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pm_audit.errors import ModelError
+from pm_audit.models.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One kind of checkpoint that no audit can use."""
+
+    name: str
+    reason: str
+    """Why, and what to use instead."""
+    recognises: Callable[[Checkpoint], bool]
+
+
+def _is_pairwise(checkpoint: Checkpoint) -> bool:
+    named = f"{checkpoint.architecture} {checkpoint.config.get('model_type', '')}".lower()
+    ranker = (checkpoint.folder / "ranker_config.json").exists() and checkpoint.gguf is None
+    return ranker or any(word in named for word in ("pairrm", "pairwise", "ranker"))
+
+
+def _is_encoder_decoder(checkpoint: Checkpoint) -> bool:
+    return bool(checkpoint.config.get("is_encoder_decoder")) or checkpoint.architecture.startswith(
+        ("T5", "MT5", "UMT5")
+    )
+
+
+def _sees_images(checkpoint: Checkpoint) -> bool:
+    config = checkpoint.config
+    return "vision_config" in config or "vision_tower" in config or "mm_vision_tower" in config
+
+
+def _scores_tokens(checkpoint: Checkpoint) -> bool:
+    return "ForTokenClassification" in checkpoint.architecture or "ProcessReward" in (
+        checkpoint.architecture
+    )
+
+
+def _is_language_model(checkpoint: Checkpoint) -> bool:
+    return checkpoint.architecture.endswith(("ForCausalLM", "LMHeadModel"))
+
+
+FIRST = (
+    Refusal(
+        "pairwise rankers",
+        "it compares two completions and gives neither a reward of its own; use a scalar PM",
+        _is_pairwise,
+    ),
+    Refusal(
+        "T5 preference models",
+        "it answers in words which completion is better and has no scalar head; use a scalar PM",
+        _is_encoder_decoder,
+    ),
+    Refusal(
+        "vision-language reward models",
+        "its reward depends on images, which a hypothesis in text does not have; use a text PM",
+        _sees_images,
+    ),
+    Refusal(
+        "process reward models",
+        "it scores every step and gives the completion no single reward; use an outcome PM",
+        _scores_tokens,
+    ),
+    Refusal(
+        "GGUF files by themselves",
+        "a GGUF file holds a language model without a reward head; give the adapter that brings "
+        "the head, with this file as its base",
+        lambda checkpoint: checkpoint.gguf is not None,
+    ),
+)
+LAST = (
+    Refusal(
+        "DPO implicit rewards and generative judges",
+        "it is a language model without a reward head: an implicit reward needs the reference "
+        "model too, and a judge's verdict is text; use a PM with a scalar head",
+        _is_language_model,
+    ),
+)
+
+
+def refuse(checkpoint: Checkpoint, refusals: tuple[Refusal, ...]) -> None:
+    """Raise where a checkpoint is of a refused kind.
+
+    Raises:
+        ModelError: with the kind and the reason.
+
+    """
+    for refusal in refusals:
+        if refusal.recognises(checkpoint):
+            raise ModelError(f"{checkpoint.name}: {refusal.name} are refused: {refusal.reason}")

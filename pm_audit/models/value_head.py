@@ -1,0 +1,157 @@
+"""Causal decoders with a head of their own name, read at the last token.
+
+    v_head           TRL (``v_head.summary``), GRM, Starling
+    value_head       OpenRLHF, or whatever its config.value_head_prefix says; optional mean and std
+    regression_head  UltraRM
+    out_proj         OpenAssistant, with bias; pooling "last" only
+    score_head       beaver (safe-rlhf), with its normaliser; a cost has inverted polarity
+    score.0, score.2 INF-ORM, Qwen2.5-Math-RM, WorldPM: layers with ReLU between
+
+A head of several layers has no decoder direction: its gradients are needed, W_dec @ w_r means
+nothing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pm_audit.errors import ModelError
+from pm_audit.models.bare_backbone import body_config, load_body
+from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.family import PmFamily, Request
+from pm_audit.models.heads import RescaledHead, head_of
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.sequence_classification import choose_format
+from pm_audit.models.text_format import TextFormat
+from pm_audit.models.transformers_checkpoint import load_tokenizer
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way of naming and scaling the head."""
+
+    name: str
+    prefix: str
+    """What the head's weights start with."""
+    text_format: str | None = None
+    """The format that these models were trained on, where there is one."""
+    finish: Callable[[Checkpoint, nn.Module], nn.Module] = lambda _, head: head
+    """Brings the head's output to the checkpoint's own scale and polarity."""
+
+
+def load(request: Request) -> PreferenceModel:
+    """Load body and head.
+
+    Raises:
+        ModelError: weights are missing, or the reward is pooled over all tokens.
+
+    """
+    checkpoint = request.checkpoint
+    if checkpoint.config.get("pooling", "last") != "last":
+        raise ModelError(
+            f"{checkpoint.name}: pooling {checkpoint.config['pooling']!r} reads every token; "
+            "audits replay what the last token reads, so use a PM that pools the last one"
+        )
+    if request.objective is not None:
+        raise ModelError(
+            f"{checkpoint.name}: objective {request.objective!r} was named, the head has only one"
+        )
+    dialect = _dialect(checkpoint)
+    head = head_of(checkpoint.tensors(dialect.prefix), source=checkpoint.name)
+    config = body_config(checkpoint)
+    tokenizer = load_tokenizer(request)
+    return PreferenceModel.from_backbone(
+        load_body(request, config),
+        dialect.finish(checkpoint, head).to(request.device),
+        name=checkpoint.name,
+        tokenizer=tokenizer,
+        text_format=_format(request, dialect, tokenizer, config),
+        sha256=checkpoint.sha256(),
+    )
+
+
+def _format(request: Request, dialect: Dialect, tokenizer: object, config: object) -> TextFormat:
+    asked = Request(request.checkpoint, request.text_format or dialect.text_format)
+    chosen = choose_format(asked, tokenizer, config)
+    reads_at = request.checkpoint.config.get("reward_token_id")
+    appended = (int(reads_at),) if reads_at is not None else ()
+    return TextFormat(chosen.name, tokenizer, appended=appended, longest=chosen.longest)
+
+
+def _normalised(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
+    """OpenRLHF: subtract the stored mean and divide by the stored deviation, if it says so."""
+    if not checkpoint.config.get("normalize_reward"):
+        return head
+    stored = checkpoint.tensors("", wanted={"mean", "std"})
+    mean, deviation = (_scalar(checkpoint, stored, key) for key in ("mean", "std"))
+    return RescaledHead(head, mean, deviation)
+
+
+def _scored(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
+    """Safe-rlhf: its normaliser, and a cost turned round so that more is better."""
+    config = checkpoint.config
+    cost = config.get("score_type") == "cost"
+    mean, deviation = 0.0, 1.0
+    if config.get("do_normalize"):
+        stored = checkpoint.tensors("normalizer.", wanted={"mean", "var"})
+        deviation = _scalar(checkpoint, stored, "var") ** 0.5 + 1e-8
+        mean = 0.0 if cost else _scalar(checkpoint, stored, "mean")
+    return RescaledHead(head, mean, -deviation if cost else deviation)
+
+
+def _scalar(checkpoint: Checkpoint, stored: dict[str, Tensor], key: str) -> float:
+    if key not in stored or stored[key].numel() != 1:
+        raise ModelError(
+            f"{checkpoint.name}: its config normalises rewards but the file has no single {key}; "
+            "save the model with its normaliser, or switch normalisation off in config.json"
+        )
+    return float(stored[key])
+
+
+DIALECTS = (
+    Dialect("v_head.summary (TRL, GRM)", "v_head.summary."),
+    Dialect("v_head (Starling, InternLM2)", "v_head."),
+    Dialect("regression_head (UltraRM)", "regression_head.", "ultra"),
+    Dialect("out_proj (OpenAssistant)", "out_proj.", "oasst"),
+    Dialect("score_head (beaver)", "score_head.", "beaver", _scored),
+    Dialect("value_head (OpenRLHF)", "value_head.", None, _normalised),
+    Dialect("score of several layers (INF-ORM, Qwen2.5-Math-RM, WorldPM)", "score."),
+)
+
+
+def _dialect(checkpoint: Checkpoint) -> Dialect:
+    named = checkpoint.config.get("value_head_prefix")
+    if named is not None:
+        return Dialect("OpenRLHF", f"{named}.", None, _normalised)
+    return next(dialect for dialect in DIALECTS if _has(checkpoint, dialect.prefix))
+
+
+def _has(checkpoint: Checkpoint, prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in checkpoint.keys)
+
+
+def _recognises(checkpoint: Checkpoint) -> bool:
+    if checkpoint.gguf is not None or checkpoint.adapter is not None:
+        return False
+    named = checkpoint.config.get("value_head_prefix")
+    if named is not None:
+        return _has(checkpoint, f"{named}.")
+    # a plain score.weight is transformers' own, unless the config names it as OpenRLHF's
+    own = "score.weight" in checkpoint.keys
+    return any(_has(checkpoint, dialect.prefix) for dialect in DIALECTS[: -1 if own else None])
+
+
+FAMILY = PmFamily(
+    name="Heads of their own name",
+    files="a head under one of the names below beside a body that transformers knows",
+    loads=tuple(dialect.name for dialect in DIALECTS),
+    refuses={
+        "`pooling: mean`": "the reward reads every token",
+        "a body that transformers lacks (InternLM2)": "remote code stays off",
+    },
+    recognises=_recognises,
+    load=load,
+)
