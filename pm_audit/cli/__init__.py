@@ -181,5 +181,22 @@ def doctor(model: str, saes: tuple[str, ...], *, text_format: str | None) -> Non
     sys.exit(0 if findings.passed else 1)
 
 
+class _Recipes(click.Group):
+    """A group whose commands are imported when they are named: they bring torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return ["pm", "sae"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        from pm_audit.cli.recipes import COMMANDS
+
+        return COMMANDS.get(cmd_name)
+
+
+@main.group(cls=_Recipes)
+def train() -> None:
+    """Train a preference model, or SAEs on its residual stream; both resume."""
+
+
 if __name__ == "__main__":
     main()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from pm_audit.cli import main
@@ -127,3 +130,49 @@ def test_init_writes_a_project_that_loads_and_overwrites_nothing(invoke, tmp_pat
     assert again.exit_code == 0
     assert "kept" in again.output
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_help_names_every_command_and_imports_no_torch():
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from pm_audit.cli import main\n"
+        "print(CliRunner().invoke(main, ['--help']).output)\n"
+        "print('torch' in sys.modules)\n"
+    )
+    text = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert text.strip().endswith("False")
+    for name in ("run", "show", "report", "compare", "verify", "init", "doctor", "train"):
+        assert f"  {name} " in text
+
+
+def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch):
+    from pm_audit.cli import recipes
+    from pm_audit.zoo.train_sae import Architecture
+
+    called = {}
+    monkeypatch.setattr(
+        recipes, "train_pm", lambda data, out, recipe, *, device, report: called.update(pm=recipe)
+    )
+    monkeypatch.setattr(recipes, "load_adapted", lambda _: (torch.nn.Identity(), None, None))
+    monkeypatch.setattr(recipes, "train_saes", lambda *a, report: called.update(sae=a[-1]))
+    (tmp_path / "data.jsonl").write_text("")
+    data = tmp_path / "data.jsonl"
+    result = invoke("train", "pm", data, tmp_path / "pm", "--steps", 7, "--learning-rate", 0.01)
+    assert result.exit_code == 0, result.output
+    assert (called["pm"].steps, called["pm"].learning_rate, called["pm"].rank) == (7, 0.01, 16)
+    options = ("--layer", 3, "--layer", 4, "--architecture", "gated", "--width", 128)
+    result = invoke("train", "sae", tmp_path / "pm", data, data, *options)
+    assert result.exit_code == 0, result.output
+    assert called["sae"].layers == (3, 4)
+    assert called["sae"].architecture is Architecture.GATED
+    assert called["sae"].width == 128
+
+
+def test_doctor_renders_findings_and_exits_by_them(invoke, tmp_path):
+    result = invoke("doctor", tmp_path / "no-such-model")
+    assert result.exit_code == 1, result.output
+    assert "FAIL" in result.output
+    assert "Traceback" not in result.output

@@ -1,0 +1,91 @@
+"""`pm-audit train`: the recipes that made the default PM, for one's own data.
+
+Importing this module imports torch, so the command line does it only for these commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from pm_audit.zoo.activations import Corpus
+from pm_audit.zoo.default import load_adapted
+from pm_audit.zoo.train_pm import PmRecipe, train_pm
+from pm_audit.zoo.train_sae import SaeRecipe, train_saes
+
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _recipe_options(recipe: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each setting of a recipe that is a single value."""
+    kinds = get_type_hints(recipe)
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for field in reversed(fields(recipe)):
+            kind, flag = kinds[field.name], f"--{field.name.replace('_', '-')}"
+            if kind in (int, float):
+                option = click.option(flag, default=field.default, type=kind, show_default=True)
+            elif isinstance(field.default, StrEnum):
+                option = click.option(
+                    flag,
+                    default=field.default.value,
+                    type=click.Choice([mode.value for mode in kind]),
+                    callback=_as_mode(kind),
+                    show_default=True,
+                )
+            else:
+                continue
+            command = option(command)
+        return command
+
+    return add
+
+
+def _as_mode(kind: type[StrEnum]) -> Callable[[click.Context, click.Parameter, str], StrEnum]:
+    return lambda _context, _parameter, value: kind(value)
+
+
+@click.command("pm")
+@click.argument("data", type=_READABLE)
+@click.argument("folder", type=_FOLDER)
+@click.option("--device", default="cpu", show_default=True)
+@_recipe_options(PmRecipe)
+def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:  # noqa: ANN401
+    """Train a PM on the pairs in DATA (JSONL, may be gzipped) and write it to FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train_pm(data, folder, PmRecipe(**recipe), device=device, report=click.echo)
+    click.echo(f"wrote {folder}; audit it with: pytest --pm-audit --pm-audit-pm {folder}")
+
+
+@click.command("sae")
+@click.argument("pm", type=_FOLDER)
+@click.argument("preferences", type=_READABLE)
+@click.argument("text", type=_READABLE)
+@click.option("--layer", "layers", type=int, multiple=True, help="Block to read after; repeatable.")
+@click.option("--device", default="cpu", show_default=True)
+@_recipe_options(SaeRecipe)
+def sae_command(
+    pm: Path,
+    preferences: Path,
+    text: Path,
+    *,
+    layers: tuple[int, ...],
+    device: str,
+    **recipe: Any,  # noqa: ANN401
+) -> None:
+    """Train SAEs on the PM in folder PM, over PREFERENCES and plain TEXT (both JSONL)."""
+    if layers:
+        recipe["layers"] = layers
+    chosen = SaeRecipe(**recipe)
+    backbone, _, tokenizer = load_adapted(pm)
+    corpus = Corpus(preferences=preferences, text=text)
+    train_saes(backbone.to(device), tokenizer, corpus, pm, chosen, report=click.echo)
+
+
+COMMANDS = {"pm": pm_command, "sae": sae_command}
