@@ -246,8 +246,8 @@ class _Forward:
                 value.new_zeros(total, *value.shape[1:]),
             )
         keys, values = self.keys_values[layer]
-        keys[tokens] = key
-        values[tokens] = value
+        keys[tokens.to(key.device)] = key
+        values[tokens.to(key.device)] = value
         return keys, values
 
 

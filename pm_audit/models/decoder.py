@@ -50,14 +50,21 @@ class Decoder:
     backbone: PreTrainedModel
 
     def __post_init__(self) -> None:
-        # Found once here, so that a model that cannot be spliced is refused before any work.
-        blocks = self.blocks
-        if not self._attention_modules():
+        # A model that cannot be spliced is refused before any work.
+        name = type(self.backbone).__name__
+        modules = self._attention_modules()
+        if len(modules) != self.depth:
             raise ModelError(
-                f"{type(self.backbone).__name__}: attention of {type(blocks[0]).__name__} cannot "
-                "be routed; pm_audit splices causal decoders that use transformers' attention "
-                "interface, and GPT-J"
+                f"{name}: attention can be routed in {len(modules)} of {self.depth} blocks; "
+                "pm_audit splices causal decoders that use transformers' attention interface, "
+                "and GPT-J"
             )
+        if not all(getattr(module, "is_causal", True) for module in modules):
+            raise ModelError(f"{name}: attention is not causal; pm_audit splices causal decoders")
+        kinds = set(getattr(self.backbone.config.get_text_config(), "layer_types", None) or ())
+        strange = sorted(kinds - {"full_attention", "sliding_attention"})
+        if strange:
+            raise ModelError(f"{name}: blocks of kind {', '.join(strange)} are not supported")
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -102,7 +109,8 @@ class Decoder:
         with self._routed(attend):
             output = self.blocks[layer](stream[None], *args, **kwargs)
         after: Tensor = output[0] if isinstance(output, tuple) else output
-        return after[0]
+        # Blocks may live on several devices; between blocks the stream stays where it was.
+        return after[0].to(stream.device)
 
     def keys_values(self, layer: int, stream: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
         """Return the keys and values [token kv_head dim] of block ``layer``, and run no further."""
@@ -146,7 +154,7 @@ class Decoder:
                 input_ids=token_ids[None], position_ids=positions[None], use_cache=False
             )
         hidden: Tensor = output.last_hidden_state
-        return hidden[0]
+        return hidden[0].to(stream.device)
 
     @contextlib.contextmanager
     def _relayed(self, relay: _Relay) -> Iterator[None]:

@@ -77,7 +77,8 @@ class SegmentGroup:
             hidden = hidden | (key <= query[:, None] - window)
         hidden = hidden[None]
         if self.context_length is not None:
-            hidden = hidden | (key < context - self.context_length[:, None])[:, None]
+            length = self.context_length.to(like.device)
+            hidden = hidden | (key < context - length[:, None])[:, None]
         bias = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device)
         bias.masked_fill_(hidden, -math.inf)
         return bias.repeat(1, tiled, 1)[:, None]
@@ -141,7 +142,9 @@ def attend_in(
 
 def _continue(clean: Tensor, context: Tensor, own: Tensor) -> Tensor:
     """Put each segment's clean context before its own keys or values [segment key kv_head dim]."""
-    earlier = clean.index_select(0, context.flatten()).view(*context.shape, *clean.shape[1:])
+    earlier = clean.index_select(0, context.flatten().to(clean.device)).view(
+        *context.shape, *clean.shape[1:]
+    )
     return torch.cat([earlier, own], dim=1)
 
 
