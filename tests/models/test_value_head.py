@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, PreTrainedTokenizerFast
+
+from pm_audit.errors import ModelError
+from pm_audit.models.plain import Padding, plain_rewards
+from pm_audit.models.registry import load
+
+LIBRARY = Path(__file__).parent / "library"
+LENGTHS = (5, 17, 9, 30, 12, 7, 23, 14)
+FORMATS = {"ultra": "ultra", "oasst": "oasst", "beaver_reward": "beaver", "beaver_cost": "beaver"}
+
+
+@pytest.fixture
+def written(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Callable[[str], Path]:
+    """Copy what a library wrote and put our tokenizer beside it."""
+
+    def copy(name: str) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(LIBRARY / name, folder)
+        (folder / "expected.safetensors").unlink()
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return copy
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in LIBRARY.iterdir()))
+def test_rewards_equal_the_librarys(name: str, written: Callable[[str], Path]) -> None:
+    held = load_file(LIBRARY / name / "expected.safetensors")
+    rows = [row.tolist() for row in held["tokens"].split(LENGTHS)]
+    # a cost is turned round, so that more is better
+    expected = -held["rewards"] if name == "beaver_cost" else held["rewards"]
+    model = load(written(name))
+    for batch_size in (1, 8):
+        for padding in Padding:
+            ours = plain_rewards(model, rows, batch_size=batch_size, padding=padding)
+            torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    assert expected.std() > 1e-3
+    assert model.text_format.name == FORMATS.get(name, "chat")
+
+
+def change(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+@pytest.fixture
+def headed(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, tiny_config: Callable[..., Any]
+) -> Callable[..., tuple[Path, Any]]:
+    """Write a body of transformers under ``model.`` with further weights; return it too."""
+
+    def write(kind: str, weights: dict[str, torch.Tensor], **described: Any) -> tuple[Path, Any]:
+        torch.manual_seed(6)
+        config = tiny_config(kind)
+        body = AutoModel.from_config(config)
+        folder = tmp_path / "headed"
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        tensors = {f"model.{key}": value.clone() for key, value in body.state_dict().items()}
+        save_file(tensors | weights, folder / "model.safetensors")
+        change(folder, **described)
+        return folder, body.eval()
+
+    return write
+
+
+ROW = [1, 40, 50, 60, 70]
+
+
+def last_state(body: Any, row: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        return body(torch.tensor([row])).last_hidden_state[0, -1]
+
+
+@pytest.mark.parametrize("prefix", ["value_head", "score"])
+@pytest.mark.parametrize("normalised", ["raw", "normalised"])
+def test_openrlhf_names_its_head_in_the_config(
+    headed: Callable[..., tuple[Path, Any]], prefix: str, normalised: str
+) -> None:
+    weight = torch.randn(1, 32)
+    stored = {"mean": torch.tensor([0.5]), "std": torch.tensor([2.0])}
+    folder, body = headed(
+        "llama",
+        {f"{prefix}.weight": weight, **stored},
+        value_head_prefix=prefix,
+        normalize_reward=normalised == "normalised",
+        architectures=["LlamaForSequenceClassification"],
+    )
+    expected = weight @ last_state(body, ROW)
+    expected = (expected - 0.5) / 2.0 if normalised == "normalised" else expected
+    torch.testing.assert_close(plain_rewards(load(folder), [ROW]), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_trl_value_heads_are_read_at_the_last_token(
+    headed: Callable[..., tuple[Path, Any]],
+) -> None:
+    head = {"v_head.summary.weight": torch.randn(1, 32), "v_head.summary.bias": torch.ones(1)}
+    folder, body = headed("gpt_neox", head, architectures=["GPTNeoXForCausalLM"])
+    expected = head["v_head.summary.weight"] @ last_state(body, ROW) + 1
+    torch.testing.assert_close(plain_rewards(load(folder), [ROW]), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_reward_token_is_appended(headed: Callable[..., tuple[Path, Any]]) -> None:
+    folder, _ = headed("llama", {"v_head.weight": torch.randn(1, 32)}, reward_token_id=77)
+    from pm_audit.spec.dialogue import Speaker, Turn
+
+    turns = (Turn(speaker=Speaker.HUMAN, text="Hi"),)
+    row = load(folder, text_format="hh").text_format.tokenise(turns, " Hello.")
+    assert row.token_ids[-1] == 77
+    assert row.token_ids.count(77) == 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "described", "message"),
+    [
+        ({"out_proj.weight": torch.ones(1, 32)}, {"pooling": "mean"}, "reads every token"),
+        ({"v_head.weight": torch.ones(3, 32)}, {}, "has 3 outputs"),
+        ({"v_head.gate": torch.ones(1, 32)}, {}, "neither one linear layer"),
+        ({"v_head.weight": torch.full((1, 32), float("nan"))}, {}, "head holds NaN"),
+        (
+            {"value_head.weight": torch.ones(1, 32)},
+            {"value_head_prefix": "value_head", "normalize_reward": True},
+            "no single mean",
+        ),
+        ({"v_head.weight": torch.ones(1, 32)}, {"model_type": "internlm2"}, "remote code stays"),
+        ({"v_head.weight": torch.ones(1, 32)}, {"num_hidden_layers": 9}, "lacks layers.3"),
+        ({"v_head.weight": torch.ones(1, 32)}, {"vocab_size": 999}, "embed_tokens|do not fit"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    headed: Callable[..., tuple[Path, Any]],
+    weights: dict[str, torch.Tensor],
+    described: dict[str, Any],
+    message: str,
+) -> None:
+    folder, _ = headed("llama", weights, **described)
+    with pytest.raises(ModelError, match=message):
+        load(folder, text_format="hh")
+
+
+def test_one_head_has_no_objectives(headed: Callable[..., tuple[Path, Any]]) -> None:
+    folder, _ = headed("llama", {"v_head.weight": torch.ones(1, 32)})
+    with pytest.raises(ModelError, match="the head has only one"):
+        load(folder, objective="helpfulness")
