@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import processors
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+from pm_audit.errors import ModelError
+from pm_audit.models.plain import Padding, plain_rewards
+from pm_audit.models.preflight import preflight, require
+from pm_audit.models.registry import load, load_each
+from pm_audit.spec.dialogue import Speaker, Turn
+
+KINDS: dict[str, dict[str, Any]] = {
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": ["p2c", "c2p"],
+        "pooler_hidden_size": 32,
+        "type_vocab_size": 0,
+    },
+    "bert": {"type_vocab_size": 2},
+    "roberta": {"type_vocab_size": 1},
+}
+PROMPT = (Turn(speaker=Speaker.HUMAN, text="What is the capital of France?"),)
+COMPLETIONS = [
+    " Paris.",
+    " I don't know.",
+    " It is Paris, as any atlas would tell you.",
+    " No!",
+] * 2
+
+
+@pytest.fixture
+def save_encoder(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Callable[..., Path]:
+    def save(kind: str, labels: int = 1) -> Path:
+        torch.manual_seed(5)
+        config = AutoConfig.for_model(
+            kind,
+            hidden_size=32,
+            intermediate_size=64,
+            num_attention_heads=4,
+            num_hidden_layers=2,
+            vocab_size=400,
+            max_position_embeddings=128,
+            num_labels=labels,
+            pad_token_id=tokenizer.pad_token_id,
+            **KINDS[kind],
+        )
+        model = AutoModelForSequenceClassification.from_config(config)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        folder = tmp_path / kind
+        model.save_pretrained(folder)
+        rules = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+        rules.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>",
+            pair="<s> $A </s> $B:1 </s>:1",
+            special_tokens=[("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)],
+        )
+        PreTrainedTokenizerFast(
+            tokenizer_object=rules,
+            cls_token="<s>",
+            sep_token="</s>",
+            pad_token="<pad>",
+            model_max_length=128,
+        ).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rewards_equal_transformers_own_forward(
+    kind: str, save_encoder: Callable[..., Path], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    folder = save_encoder(kind)
+    model = load(folder)
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    rows = [model.text_format.tokenise(PROMPT, completion) for completion in COMPLETIONS]
+    expected = []
+    for completion in COMPLETIONS:
+        # the tokenizer's own pair, segments included
+        pair = model.tokenizer(
+            PROMPT[0].text,
+            completion.removeprefix(" "),
+            return_token_type_ids=True,
+            return_tensors="pt",
+        )
+        if kind != "bert":
+            pair.pop("token_type_ids")
+        with torch.inference_mode():
+            expected.append(reference(**pair).logits[0, 0])
+    for batch_size in (1, 8):
+        for padding in Padding:
+            ours = plain_rewards(
+                model, [row.token_ids for row in rows], batch_size=batch_size, padding=padding
+            )
+            torch.testing.assert_close(ours, torch.stack(expected), atol=1e-5, rtol=1e-5)
+    require(preflight(model), name=kind)
+    text = rows[0].text
+    held = [text[first:last] for first, last in rows[0].offsets[rows[0].completion_start :]]
+    assert "".join(held) == "Paris."
+
+
+def test_ablation_is_refused_by_name(save_encoder: Callable[..., Path]) -> None:
+    model = load(save_encoder("bert"))
+    assert (model.depth, model.hidden_size) == (2, 32)
+    with pytest.raises(ModelError, match="BertModel is bidirectional"):
+        model.decoder.inputs(torch.tensor([1]), torch.tensor([0]))
+
+
+def test_several_labels_are_several_objectives(save_encoder: Callable[..., Path]) -> None:
+    folder = save_encoder("deberta-v2", labels=3)
+    with pytest.raises(ModelError, match="3 objectives and none was named"):
+        load(folder)
+    models = load_each(folder, objective="all")
+    row = models[0].text_format.tokenise(PROMPT, " Paris.").token_ids
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        expected = reference(torch.tensor([row])).logits[0]
+    ours = torch.cat([plain_rewards(model, [row]) for model in models])
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
