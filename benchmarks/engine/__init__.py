@@ -1,0 +1,1 @@
+"""What an audit costs: the engine against the plain way and against SAELens, in one run."""
