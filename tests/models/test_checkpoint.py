@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pm_audit.errors import ModelError
+from pm_audit.models.checkpoint import open_checkpoint
+from pm_audit.models.registry import load
+
+SECRET = "outside"
+
+
+def hostile_names(root: Path) -> list[str]:
+    """Spell files outside ``root`` in every way that an index might."""
+    outside = root.parent / SECRET / "w.safetensors"
+    up = [
+        "../outside/w.safetensors",
+        "../../outside/w.safetensors",
+        "..",
+        "../",
+        "./../outside/w.safetensors",
+        "sub/../../outside/w.safetensors",
+        "sub/./.././../outside/w.safetensors",
+        "a/b/../../../outside/w.safetensors",
+        ".../../../outside/w.safetensors",
+        "..//outside//w.safetensors",
+        "../pm/../outside/w.safetensors",
+        "model.safetensors/../../outside/w.safetensors",
+    ]
+    absolute = [
+        str(outside),
+        f"/{outside}",
+        f"//{outside}",
+        "/etc/passwd",
+        "/proc/self/environ",
+        "/dev/zero",
+        "~/w.safetensors",
+        "~root/w.safetensors",
+    ]
+    urls = [
+        f"file://{outside}",
+        f"file:{outside}",
+        f"FILE://{outside}",
+        "http://localhost/w.safetensors",
+        "https://localhost/w.safetensors",
+        "ftp://localhost/w.safetensors",
+        "s3://bucket/w.safetensors",
+        "gs://bucket/w.safetensors",
+        "hf://org/model/w.safetensors",
+        "data:application/octet-stream;base64,AA==",
+        "jar:file:/x!/w",
+        "C:/w.safetensors",
+        "c:w.safetensors",
+    ]
+    windows = [
+        "..\\outside\\w.safetensors",
+        "sub\\..\\..\\outside\\w.safetensors",
+        "C:\\w.safetensors",
+        "\\\\server\\share\\w.safetensors",
+        "..\\../outside/w.safetensors",
+        "sub\\w.safetensors",
+    ]
+    odd = [
+        "",
+        "\0",
+        "../outside/w.safetensors\0.safetensors",
+        "w.safetensors\0/../../outside",
+        "sub/..\0/w.safetensors",
+    ]
+    links = [
+        "link.safetensors",
+        "./link.safetensors",
+        "folder_link/w.safetensors",
+        "./folder_link/w.safetensors",
+        "folder_link/../link.safetensors",
+        "up_link/outside/w.safetensors",
+        "root_link/etc/passwd",
+        "chain.safetensors",
+        "sub/link.safetensors",
+        "sub/deep_link/w.safetensors",
+        "absolute_link.safetensors",
+        "relative_link.safetensors",
+        "sub/../link.safetensors",
+        "hop/hop/w.safetensors",
+        "up_link/pm/../outside/w.safetensors",
+        "sub/up/outside/w.safetensors",
+    ]
+    return [*up, *absolute, *urls, *windows, *odd, *links]
+
+
+@pytest.fixture
+def trapped(tmp_path: Path) -> Path:
+    """Return a model folder full of links that lead to files outside it."""
+    root, outside = tmp_path / "pm", tmp_path / SECRET
+    (root / "sub").mkdir(parents=True)
+    outside.mkdir()
+    target = outside / "w.safetensors"
+    save_file({"secret": torch.ones(1)}, target)
+    links = {
+        "link.safetensors": target,
+        "folder_link": outside,
+        "up_link": tmp_path,
+        "root_link": Path("/"),
+        "chain.safetensors": root / "link.safetensors",
+        "sub/link.safetensors": target,
+        "sub/deep_link": outside,
+        "absolute_link.safetensors": target.absolute(),
+        "relative_link.safetensors": Path("../outside/w.safetensors"),
+        "hop": root / "sub",
+        "sub/hop": outside,
+        "sub/up": tmp_path,
+    }
+    for name, leads in links.items():
+        (root / name).symlink_to(leads)
+    config = {"architectures": ["LlamaForSequenceClassification"], "model_type": "llama"}
+    (root / "config.json").write_text(json.dumps(config))
+    return root
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Record every file outside the model's folder that is opened."""
+    seen: list[str] = []
+    names = {"open": builtins.open, "os_open": os.open, "io_open": io.open}
+
+    def watch(real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(path: Any, *args: Any, **options: Any) -> Any:
+            resolved = os.path.realpath(path) if isinstance(path, str | os.PathLike) else ""
+            if SECRET in resolved or resolved.startswith(("/etc/passwd", "/proc/self", "/dev/z")):
+                seen.append(resolved)
+            return real(path, *args, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(builtins, "open", watch(names["open"]))
+    monkeypatch.setattr(os, "open", watch(names["os_open"]))
+    monkeypatch.setattr(io, "open", watch(names["io_open"]))
+    return seen
+
+
+def test_there_are_sixty_hostile_names(tmp_path: Path) -> None:
+    assert len(set(hostile_names(tmp_path / "pm"))) >= 60
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_no_index_opens_a_file_outside(trapped: Path, opened: list[str], number: int) -> None:
+    name = hostile_names(trapped)[number]
+    index = {"weight_map": {"score.weight": name, "model.embed_tokens.weight": name}}
+    (trapped / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=r"was not opened|no plain file name|links out"):
+        load(trapped, text_format="hh")
+    # the folder's own links are refused first; the index must be refused without them too
+    for path in trapped.iterdir():
+        if path.is_symlink() and number < 44:
+            path.unlink()
+    with pytest.raises(ModelError, match=r"was not opened|no plain file name|links out"):
+        load(trapped, text_format="hh")
+    assert opened == []
+
+
+def test_an_index_within_the_folder_loads(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "sub").mkdir()
+    names = ["part-1.safetensors", "part-2.safetensors"]
+    shards = {key: names[index % 2] for index, key in enumerate(sorted(weights))}
+    for name in names:
+        held = {key: weights[key] for key in shards if shards[key] == name}
+        save_file(held, folder / name, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": shards}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    whole = load(folder, text_format="hh").sha256
+    (folder / "model.safetensors").unlink()
+    assert load(folder, text_format="hh").sha256 == whole
+
+
+@pytest.mark.parametrize("shards", [None, [], {"score.weight": 3}, {"score.weight": "absent"}])
+def test_a_torn_index_is_one_clear_error(trapped: Path, shards: Any) -> None:
+    for path in trapped.iterdir():
+        if path.is_symlink():
+            path.unlink()
+    (trapped / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(ModelError, match=r"no weight_map of file names|shards absent are missing"):
+        load(trapped, text_format="hh")
+
+
+def test_links_of_the_hub_cache_stay_inside_its_repository(tmp_path: Path) -> None:
+    repository = tmp_path / "models--org--pm"
+    snapshot, blobs = repository / "snapshots" / "abc", repository / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "1").write_text("{}")
+    (snapshot / "config.json").symlink_to(Path("../../blobs/1"))
+    assert open_checkpoint(snapshot).config == {}
+    (tmp_path / "elsewhere").write_text("{}")
+    (snapshot / "evil.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="links out of the folder"):
+        open_checkpoint(snapshot)
+
+
+class Canary:
+    """Leaves a file behind if a pickle that holds it is ever run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("written", ["torch", "pickle"])
+def test_a_pickle_is_never_run(
+    tmp_path: Path, save_classifier: Callable[..., Path], protocol: int, written: str
+) -> None:
+    folder = save_classifier("llama")
+    canary = tmp_path / "canary"
+    held: dict[str, Any] = dict(load_file(folder / "model.safetensors"))
+    held["evil"] = Canary(canary)
+    (folder / "model.safetensors").unlink()
+    path = folder / "pytorch_model.bin"
+    if written == "torch":
+        torch.save(held, path, pickle_protocol=protocol)
+    else:
+        path.write_bytes(pickle.dumps({"evil": held["evil"]}, protocol=protocol))
+    with pytest.raises(ModelError, match="nothing of it was run"):
+        load(folder, text_format="hh")
+    assert not canary.exists()
+
+
+def test_plain_pickled_weights_load(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama")
+    held = load_file(folder / "model.safetensors")
+    expected = load(folder, text_format="hh").head.weight
+    (folder / "model.safetensors").unlink()
+    torch.save(dict(held), folder / "pytorch_model.bin")
+    assert torch.equal(load(folder, text_format="hh").head.weight, expected)
+
+
+@pytest.mark.parametrize("name", ["absent", "", "a/b/c/d", "./absent", "../absent"])
+def test_a_missing_model_says_so(tmp_path: Path, monkeypatch: Any, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match=r"no such folder|no weights in the folder"):
+        load(name)
+
+
+def test_a_hub_name_without_a_network_is_one_clear_error() -> None:
+    with pytest.raises(ModelError, match="the Hugging Face hub cannot provide it"):
+        open_checkpoint("no-such-organisation/no-such-model", remote=False)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelError, match="neither a model's folder nor a GGUF file"):
+        load(tmp_path / "model.safetensors")
