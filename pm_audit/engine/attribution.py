@@ -33,7 +33,7 @@ from pm_audit.saes.sae import Sae
 QUADRATURE = "midpoint"
 """How the path is sampled: the gradient at the middle of each of the equal steps."""
 
-_DENSE_LATENTS_PER_ACTIVE = 24
+_DENSE_LATENTS_PER_ACTIVE = 100
 """Up to this ratio one dense product costs less than gathering a decoder row for every pair."""
 
 
