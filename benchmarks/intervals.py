@@ -24,10 +24,9 @@ RESAMPLES = 2000
 METHODS = ("plain BCa", "expanded BCa", "Student's t", "envelope")
 
 
-def intervals(over: np.ndarray, under: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def intervals(over: np.ndarray, under: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return each method's limits for mean(over) / mean(under): ``"method limit"``."""
     size = len(over)
-    counts = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
     value = over.mean() / under.mean()
     resampled = (counts @ over) / (counts @ under)
     left_out = (over.sum() - over) / (under.sum() - under)
@@ -49,6 +48,7 @@ def main() -> None:
     print("| population | prompts | statistic |", " | ".join(METHODS), "|")
     print("| --- " * (3 + len(METHODS)) + "|")
     for size in SIZES:
+        counts = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float)
         for family in (*FAMILIES, *EXTREME):
             for statistic in ("mean", "ratio"):
                 limits = []
@@ -60,7 +60,7 @@ def main() -> None:
                         under = 1.2 + 0.6 * standard(family, (size,), generator)
                         over = CLOSED * under + 0.25 * standard(family, (size,), generator)
                         truth = CLOSED
-                    limits.append(intervals(over, under, generator))
+                    limits.append(intervals(over, under, counts))
                 low, high = np.array(limits).transpose(2, 1, 0)
                 width = np.median(high - low, axis=1)
                 cells = (
