@@ -1,0 +1,82 @@
+"""Fill the reference pages from the code: a marker such as `<!-- generated: settings -->`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pm_audit import plugin
+from pm_audit.cli import main
+from pm_audit.report import glossary
+from pm_audit.spec import Settings
+
+MARKER = re.compile(r"<!-- generated: (\w+) -->")
+NOTEBOOK = Path(__file__).parent / "how-to" / "explore_a_record.ipynb"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put generated parts where a page asks for them (a hook of mkdocs)."""
+    return MARKER.sub(lambda found: GENERATED[found.group(1)](), markdown)
+
+
+def command_line() -> str:
+    parts = []
+    context = click.Context(main, info_name="pm-audit")
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        inner = click.Context(command, info_name=f"pm-audit {name}")
+        parts.append(f"## pm-audit {name}\n\n```text\n{command.get_help(inner)}\n```")
+    return "\n\n".join(parts)
+
+
+def settings() -> str:
+    lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{_plain(field.default)}`"
+        lines.append(f"| `{name}` | {default} | {_one_line(field.description or '')} |")
+    return "\n".join(lines)
+
+
+def options() -> str:
+    lines = ["| option | ini option | meaning |", "| --- | --- | --- |"]
+    for name, text in plugin.SETTINGS:
+        flag = f"--pm-audit-{name.replace('_', '-')}"
+        lines.append(f"| `{flag} VALUE` | `pm_audit_{name}` | {_one_line(text)} |")
+    return "\n".join(lines)
+
+
+def figures() -> str:
+    parts = []
+    for entry in glossary.ENTRIES:
+        formula = f"\n\n```text\n{entry.formula}\n```" if entry.formula else ""
+        parts.append(f"### {entry.name}\n\n{entry.short.capitalize()}.{formula}\n\n{entry.reading}")
+    return "\n\n".join(parts)
+
+
+def notebook() -> str:
+    parts = []
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    return "\n\n".join(parts)
+
+
+def _plain(value: object) -> str:
+    return str(getattr(value, "value", value))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+GENERATED = {
+    "command_line": command_line,
+    "settings": settings,
+    "options": options,
+    "figures": figures,
+    "notebook": notebook,
+}

@@ -1,0 +1,104 @@
+"""The documentation's examples work: YAML loads, Python runs, commands exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from pm_audit import plugin
+from pm_audit.cli import main
+from pm_audit.cli.starter import write_starter
+from pm_audit.spec import Settings, load_hypotheses
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "reports" / "README.md"]
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list:
+    return [
+        pytest.param(title, text, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (kind, title, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
+        if kind == language
+    ]
+
+
+@pytest.mark.parametrize(("title", "text"), blocks("yaml"))
+def test_hypotheses_load(title, text, tmp_path):
+    list(write_starter(tmp_path, pm="default"))
+    path = tmp_path / "hypotheses" / "first.yaml"
+    if "part of a hypothesis" in title:
+        keys = {line.split(":")[0] for line in text.splitlines() if re.match(r"[a-z_]+:", line)}
+        written = path.read_text(encoding="utf-8")
+        for key in keys:
+            written = re.sub(rf"^{key}:.*\n((  | *#).*\n)*", "", written, flags=re.MULTILINE)
+        path.write_text(written + text, encoding="utf-8")
+    else:
+        (tmp_path / "hypotheses" / "example.yaml").write_text(text, encoding="utf-8")
+    assert load_hypotheses([tmp_path / "hypotheses"], tmp_path)
+
+
+@pytest.mark.parametrize(("title", "text"), blocks("toml"))
+def test_settings_are_known(title, text):
+    table = tomllib.loads(text)["tool"]["pm_audit"]
+    assert Settings.merged(project=table).pm == table["pm"]
+
+
+def known_options() -> set[str]:
+    parser = pytest.Parser(_ispytest=True)
+    plugin.pytest_addoption(parser)
+    found = {name for group in parser._groups for o in group.options for name in o.names()}
+    return found | {"-v", "-n", "--junitxml"}
+
+
+@pytest.mark.parametrize(("title", "text"), blocks("console"))
+def test_commands_and_their_options_exist(title, text):
+    for line in text.splitlines():
+        program, *words = shlex.split(line.removeprefix("$ "))
+        flags = [word.split("=")[0] for word in words if word.startswith("-")]
+        if program == "pytest":
+            assert set(flags) <= known_options(), line
+        elif program == "pm-audit":
+            command: click.Command = main
+            while isinstance(command, click.Group):
+                command = command.get_command(click.Context(command), words.pop(0))
+                assert command is not None, line
+            options = {name for p in command.params for name in p.opts}
+            assert set(flags) <= options, line
+        else:
+            assert program in ("pip", "git"), line
+
+
+def test_the_notebook_runs(stored_record_path, tmp_path, monkeypatch):
+    (tmp_path / "reports").mkdir()
+    shutil.copy(stored_record_path, tmp_path / "reports" / "record.json")
+    notebook = json.loads((ROOT / "docs/how-to/explore_a_record.ipynb").read_text("utf-8"))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebook.py").write_text("\n".join(code), encoding="utf-8")
+    names = runpy.run_path("notebook.py")
+    assert (tmp_path / "reports" / "hypotheses.csv").exists()
+    means = names["rewards"].groupby(["hypothesis", "role"])["before"].mean()
+    assert means["urls", "example"] == pytest.approx(-3.03, abs=0.01)
+    assert means["urls", "counter_example"] == pytest.approx(0, abs=1e-9)
+
+
+def test_generated_parts_are_all_known_and_filled():
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        filled = generate["on_page_markdown"](text)
+        assert "<!-- generated" not in filled
+        assert len(filled) >= len(text) - 40
+    assert "kappa = 1 - G_S / G" in generate["figures"]()
+    assert "pm-audit verify" in generate["command_line"]()
