@@ -27,7 +27,7 @@ from benchmarks.engine.lenses import LensContestant
 from benchmarks.engine.measure import measure
 from benchmarks.engine.packed import PackedContestant
 from benchmarks.engine.plain import PlainContestant
-from benchmarks.engine.workload import FEATURES, Workload, default_workload, random_workload
+from benchmarks.engine.workload import FEATURES, Workload, random_workload, trained_workload
 
 MOST_DIFFERENCE = 1e-4
 PLAIN_FEATURES = 20
@@ -37,14 +37,19 @@ def main() -> int:
     """Run every job of every contestant and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--pm", choices=("default", "random"), default="default")
+    parser.add_argument(
+        "--pm", default="default", help="default, random, or a folder of `pm-audit train pm`"
+    )
     parser.add_argument("--full", action="store_true", help="time the others on all 300 features")
     parser.add_argument("--repeats", type=int, default=3, help="of J1 and J2; the least counts")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    work = default_workload() if arguments.pm == "default" else random_workload()
+    if arguments.pm == "random":
+        work = random_workload()
+    else:
+        work = trained_workload(None if arguments.pm == "default" else Path(arguments.pm))
     report = run(work, repeats=arguments.repeats, others=FEATURES if arguments.full else None)
     print(render(report))
     if arguments.json:

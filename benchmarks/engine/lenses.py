@@ -42,6 +42,7 @@ class LensContestant:
         self.sae = _sae(work)
         self.sae.use_error_term = True
         self.hook = f"blocks.{work.sae.layer}.hook_resid_post"
+        self.sae.cfg.metadata.hook_name = self.hook
 
     def rewards(self) -> np.ndarray:
         """Return rewards [row]."""

@@ -95,21 +95,23 @@ class Padded:
         return cls(ids, mask, completion, mask.sum(1) - 1)
 
 
-def default_workload() -> Workload:
-    """Return the default PM with its SAE nearest to mid depth."""
+def trained_workload(pm_folder: Path | None = None) -> Workload:
+    """Return a PM of the recipe's making (the default one) with its SAE nearest to mid depth."""
     from pm_audit.saes.registry import load as load_sae
     from pm_audit.spec.dialogue import Speaker, Turn
-    from pm_audit.zoo.default import default_saes, load_pm
+    from pm_audit.zoo.default import FOLDER, default_saes, load_pm
 
-    pm = load_pm()
-    folder = min(default_saes(), key=lambda path: abs(int(path.name[6:]) - pm.depth // 2))
+    pm = load_pm(pm_folder or FOLDER)
+    folder = min(
+        default_saes(pm_folder or FOLDER), key=lambda path: abs(int(path.name[6:]) - pm.depth // 2)
+    )
     rows = []
     for number, prompt in enumerate(PROMPTS):
         for completion in COMPLETIONS:
             turns = (Turn(speaker=Speaker.HUMAN, text=prompt),)
             row = pm.text_format.tokenise(turns, completion)
             rows.append(Row(number, row.token_ids, row.completion_start))
-    return _workload("default", pm, load_sae(folder), folder, Grid(tuple(rows)))
+    return _workload(pm.name, pm, load_sae(folder), folder, Grid(tuple(rows)))
 
 
 def random_workload(
