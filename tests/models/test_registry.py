@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from pm_audit.errors import ModelError
+from pm_audit.models import registry
+from pm_audit.models.family import PmFamily
+from pm_audit.models.registry import load, load_each
+from pm_audit.models.sequence_classification import load as load_classifier
+
+
+def test_another_package_adds_a_family(
+    save_classifier: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_classifier("llama")
+    (folder / "mine.txt").touch()
+    mine = PmFamily(
+        "mine",
+        "`mine.txt`",
+        ("mine",),
+        {},
+        lambda checkpoint: (checkpoint.folder / "mine.txt").exists(),
+        lambda request: load_classifier(registry.replace(request, text_format="beaver")),
+    )
+    point = EntryPoint("mine", "somewhere:MINE", registry.GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda _: mine)
+    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
+    assert load(folder).text_format.name == "beaver"
+    monkeypatch.setattr(EntryPoint, "load", lambda _: 3)
+    with pytest.raises(ModelError, match="is a int, expected a PmFamily"):
+        load(folder)
+
+
+def test_all_objectives_share_one_body(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama", labels=3)
+    models = load_each(folder, objective="all", text_format="hh")
+    assert [model.objective for model in models] == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert len({id(model.decoder) for model in models}) == 1
+    alone = load(folder, objective="LABEL_1", text_format="hh")
+    state = alone.decoder.backbone.get_input_embeddings().weight[:4]
+    assert alone.reward(state).tolist() == models[1].reward(state).tolist()
+    assert alone.reward(state).tolist() != models[2].reward(state).tolist()
+
+
+def test_all_of_one_objective_is_the_model(save_classifier: Callable[..., Path]) -> None:
+    (model,) = load_each(save_classifier("llama"), objective="all", text_format="hh")
+    assert model.objective is None
