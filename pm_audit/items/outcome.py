@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ class RunOutcome:
         self.collection_failed = False
         self.record: AuditRecord | None = None
         self.notes: list[str] = []
+        self._annotations: list[str] = []
 
     def progress(self, message: str) -> None:
         """Show where a long audit stands, on a terminal only."""
@@ -57,7 +59,7 @@ class RunOutcome:
             seconds = (time.monotonic() - self._started) / done * (total - done)
             left = f", about {seconds:.0f} s left"
         text = sanitise.terminal(f"[{done}/{total}{left}] {message}")
-        reporter.rewrite(text[: max(20, reporter._tw.fullwidth - 1)], erase=True)
+        reporter.rewrite(text[: shutil.get_terminal_size().columns - 1], erase=True)
 
     def starting(self, name: str) -> None:
         """Count an audit that begins."""
@@ -126,11 +128,16 @@ class RunOutcome:
         document = sanitise.json_document(record.model_dump(mode="json"))
         write_atomically(path, document + "\n")
         self.notes.append(f"record: {path}")
+        self._summarise(markdown.render(record))
+        self._annotations += github.audit_annotations(record)
+        self._run.config.hook.pytest_pm_audit_record(config=self._run.config, record=record)
+
+    def _summarise(self, page: str) -> None:
+        """Append to the job's summary, where the run is a job on GitHub."""
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             with Path(summary).open("a", encoding="utf-8") as stream:
-                stream.write(markdown.render(record))
-        self._run.config.hook.pytest_pm_audit_record(config=self._run.config, record=record)
+                stream.write(page)
 
     def _partial(self, exitstatus: int) -> int:
         if self._run.config.getoption("pm_audit_allow_partial"):
@@ -153,6 +160,8 @@ class RunOutcome:
 
         comparison = compare(AuditRecord.read(path), record)
         self.notes += ["", *changes.terminal_lines(comparison)]
+        self._annotations += changes.github_annotations(comparison)
+        self._summarise(changes.markdown_page(comparison))
         if comparison.regressed:
             return _worst(exitstatus, pytest.ExitCode.TESTS_FAILED)
         return exitstatus
@@ -167,9 +176,8 @@ class RunOutcome:
             reporter.section("preference model audit")
         for note in self.notes:
             reporter.write_line(sanitise.terminal_lines(note))
-        if self.record is not None and os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in github.audit_annotations(self.record):
-                reporter.write_line(line)
+        for line in self._annotations if os.environ.get("GITHUB_ACTIONS") == "true" else ():
+            reporter.write_line(line)
 
 
 def _worst(exitstatus: int, other: pytest.ExitCode) -> int:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_audit.report import sanitise
+from pm_audit.report import html, markdown, sanitise, tables, terminal
 
 FRAGMENTS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x7f", "\r", "\n", "\t", "\x08",
@@ -172,3 +172,18 @@ def test_a_code_span_is_closed_by_its_own_fence_only(text):
     assert span.endswith(fence)
     assert fence not in re.findall(r"`+", inner)
     assert re.search(r"(?<!\\)\|", inner) is None
+
+
+@pytest.mark.parametrize("start", range(0, 1000, 340))
+def test_whole_reports_of_a_thousand_hostile_completions(with_texts, start):
+    record = with_texts(COMPLETIONS[start : start + 340])
+    views = {
+        "terminal": terminal.summary(record, every_feature=True),
+        "markdown": markdown.render(record),
+        "html": html.render(record),
+        "csv": tables.csv(tables.rewards_frame(record)),
+        "json": sanitise.json_document(record.model_dump(mode="json")),
+    }
+    for name, text in views.items():
+        assert raw(text, allowed="\n") == [], name
+        assert commands(text) == [], name
