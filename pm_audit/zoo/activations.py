@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.zoo.preferences import is_test, open_lines, read_pairs
-from pm_audit.zoo.train_pm import CHARACTERS_A_TOKEN, Report, collate
+from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, collate
 
 MASSIVE = 10.0
 """A token is massive when its norm exceeds this many times the median norm of its batch."""
@@ -38,6 +38,8 @@ class Corpus:
     dialogue_share: float = 0.5
     """Share of the texts that are prompts with an answer."""
     max_tokens: int = 192
+    suffix: str = ""
+    """Written after every answer, as the PM reads it."""
 
     def texts(self, *, seed: int) -> Iterator[str]:
         """Yield texts for ever, dialogues and plain text in the stated proportion."""
@@ -53,7 +55,7 @@ class Corpus:
         size = int(self.max_tokens * CHARACTERS_A_TOKEN)
         while True:
             if rng.random() < self.dialogue_share:
-                yield rng.choice(dialogues)[:size]
+                yield rng.choice(dialogues)[:size] + self.suffix
             else:
                 document = rng.choice(documents)
                 start = rng.randrange(max(1, len(document) - size))
@@ -69,7 +71,7 @@ def gather(
     tokens: int,
     folder: Path,
     seed: int,
-    report: Report,
+    report: Callable[[str], None],
 ) -> list[Path]:
     """Write shards of activations after each of ``layers``, at least ``tokens`` in all.
 

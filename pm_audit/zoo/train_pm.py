@@ -1,7 +1,7 @@
 """The recipe of a preference model: Bradley-Terry on pairs, LoRA on the upper blocks.
 
-1. Read the frozen base once over a sample of training pairs and fit the head by logistic
-   regression on the differences of the last token's normalised states (a linear probe).
+1. Read the frozen base once over the training pairs and fit the head by logistic regression on
+   the differences of the last token's normalised states (a linear probe).
 2. Train LoRA (https://arxiv.org/abs/2106.09685) on the blocks from ``first_trained`` up, and the
    head, on ``-log sigmoid(reward(chosen) - reward(rejected))``.  Nothing below is
    differentiated.  Pairs of one prompt form a group, so that a shared completion is read once.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,9 +36,8 @@ from pm_audit.zoo.preferences import (
     is_test,
     read_pairs,
 )
-
-CHARACTERS_A_TOKEN = 4.3
-"""Measured on the pairs; sizes batches before anything is tokenised."""
+from pm_audit.zoo.probe import fit_probe, frozen_states
+from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,11 @@ class PmRecipe:
     learning_rate: float = 3e-4
     head_learning_rate: float = 1e-3
     warmup: int = 20
-    probe_pairs: int = 2500
-    """Pairs that the linear probe, which starts the head, is fitted on."""
+    pairs_a_prompt: int = 3
+    """Most pairs of one prompt that the probe, which starts the head, is fitted on."""
+    suffix: str = "<|im_end|>\n"
+    """Written after every completion; the reward is read at its last token, where the base's
+    own end of turn has told it that the answer is complete."""
     max_tokens: int = 384
     """Longer texts are left out of training, since their cost buys little accuracy."""
     pairs_a_group: int = 3
@@ -66,39 +69,6 @@ class PmRecipe:
 
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Texts padded on the right: ``ids`` [row token], index of the last real token ``last`` [row].
-
-    No mask: under causal attention no real token sees the padding to its right.
-    """
-
-    ids: Tensor
-    last: Tensor
-
-
-class RewardModel(nn.Module):
-    """Backbone and bias-free scalar head; the reward is read at the last token."""
-
-    def __init__(self, backbone: nn.Module, hidden_size: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = nn.Linear(hidden_size, 1, bias=False)
-        nn.init.zeros_(self.head.weight)
-
-    def states(self, batch: Batch) -> Tensor:
-        """Return the normalised states at the last tokens, [row hidden], fp32."""
-        stream = self.backbone(input_ids=batch.ids, use_cache=False)
-        rows = torch.arange(len(batch.last), device=batch.last.device)
-        states: Tensor = stream.last_hidden_state[rows, batch.last].float()
-        return states
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Return rewards [row], fp32."""
-        rewards: Tensor = self.head(self.states(batch)).squeeze(-1)
-        return rewards
 
 
 def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Report) -> None:
@@ -123,7 +93,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     backbone, tokenizer = load_backbone(recipe.depth)
     hidden_size = backbone.config.hidden_size
     backbone.to(dtype=torch.bfloat16)
-    add_low_rank(backbone.layers[recipe.first_trained :], rank=recipe.rank)
+    if recipe.steps:
+        add_low_rank(backbone.layers[recipe.first_trained :], rank=recipe.rank)
     model = RewardModel(backbone, hidden_size).to(device)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     adapter = [weight for weight in trained if weight is not model.head.weight]
@@ -139,7 +110,7 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     checkpoint = Checkpoint(out / "checkpoint.pt", recipe)
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
-        _start_head(model, tokenizer, groups, recipe, report)
+        model.head.weight.data.copy_(_start_head(model, tokenizer, pairs, recipe, out, report))
     stream = even_epochs(groups, seed=recipe.seed)
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
     for step in range(recipe.steps):
@@ -247,7 +218,9 @@ def _step(
     pair_count = sum(len(group.pairs) for group in groups)
     loss_sum, hits = 0.0, 0
     for part in _micro_batches(groups, recipe.micro_tokens):
-        texts = [group.prompt + text for group in part for text in group.completions]
+        texts = [
+            group.prompt + text + recipe.suffix for group in part for text in group.completions
+        ]
         rewards = model(collate(tokenizer, texts, recipe.max_tokens, device(model)))
         first = 0
         losses = []
@@ -280,54 +253,40 @@ def _micro_batches(groups: Sequence[Group], tokens: int) -> Iterator[list[Group]
         yield part
 
 
-def collate(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int, where: torch.device
-) -> Batch:
-    """Tokenise and pad on the right; texts longer than ``most`` tokens lose their beginning."""
-    rows = [ids[-most:] for ids in tokenizer(list(texts)).input_ids]
-    width = -(-max(map(len, rows)) // 32) * 32
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    for row, tokens in enumerate(rows):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-    last = torch.tensor([len(tokens) - 1 for tokens in rows])
-    return Batch(ids.to(where), last.to(where))
-
-
-def device(model: nn.Module) -> torch.device:
-    """Return where a model's weights are."""
-    return next(model.parameters()).device
-
-
 def _start_head(
     model: RewardModel,
     tokenizer: PreTrainedTokenizerBase,
-    groups: Sequence[Group],
+    pairs: Sequence[Pair],
     recipe: PmRecipe,
+    out: Path,
     report: Report,
-) -> None:
-    """Fit the head by logistic regression on frozen states."""
-    stream = even_epochs(groups, seed=recipe.seed + 1)
-    differences: list[Tensor] = []
-    while sum(map(len, differences)) < recipe.probe_pairs:
-        group = next(stream)
-        with torch.no_grad():
-            texts = [group.prompt + text for text in group.completions]
-            states = model.states(collate(tokenizer, texts, recipe.max_tokens, device(model)))
-        chosen, rejected = zip(*group.pairs, strict=True)
-        differences.append(states[list(chosen)] - states[list(rejected)])
-    inputs = torch.cat(differences)
-    scale = inputs.std(dim=0).clamp_min(1e-6)
-    weight = torch.zeros(inputs.shape[1], device=inputs.device, requires_grad=True)
-    solver = torch.optim.LBFGS([weight], max_iter=200)
+) -> Tensor:
+    """Fit the head [1 hidden] by logistic regression on frozen states."""
+    chosen = _spread(pairs, recipe.pairs_a_prompt)
+    texts = sorted(
+        {(pair.prompt, text) for pair in chosen for text in (pair.chosen, pair.rejected)}
+    )
 
-    def closure() -> Tensor:
-        solver.zero_grad()
-        loss = -F.logsigmoid(inputs / scale @ weight).mean() + 0.02 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    @torch.no_grad()
+    def read(written: Sequence[str]) -> Tensor:
+        full = [text + recipe.suffix for text in written]
+        return model.states(collate(tokenizer, full, recipe.max_tokens, device(model))).cpu()
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        model.head.weight.copy_((weight / scale)[None])
-        accuracy = float((inputs @ model.head.weight[0] > 0).float().mean())
-    report(f"head started from a probe on {len(inputs)} pairs, accuracy on them {accuracy:.3f}")
+    probe = fit_probe(chosen, frozen_states(texts, read, out / "states", report=report))
+    by_source = ", ".join(f"{source} {share:.3f}" for source, share in probe.accuracy.items())
+    report(
+        f"head started from a probe on {len(chosen)} pairs, penalty {probe.penalty:g}; accuracy on "
+        f"prompts left out: macro {probe.macro:.3f} ({by_source})"
+    )
+    return probe.weight[None]
+
+
+def _spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    """Keep at most ``most`` pairs of each prompt, so that no prompt decides alone."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for pair in pairs:
+        seen[pair.source, pair.prompt_id] += 1
+        if seen[pair.source, pair.prompt_id] <= most:
+            kept.append(pair)
+    return kept

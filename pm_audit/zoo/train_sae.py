@@ -1,10 +1,11 @@
 """The recipe of the default PM's sparse autoencoders, through sae-lens's own trainer.
 
 Activations after the chosen blocks of the PM itself (adapter merged) are gathered first, for all
-layers in one forward a text; then one SAE a layer is fitted on shuffled batches.  Gated SAEs
-(https://arxiv.org/abs/2404.16014) and BatchTopK SAEs (https://arxiv.org/abs/2412.06410, saved as
-JumpReLU) are on offer; the model card states how they compared.  The result is a folder in
-sae-lens's format with weights in fp16.
+layers in one forward a text; then one SAE a layer is fitted on shuffled batches.  TopK SAEs
+(https://arxiv.org/abs/2406.04093) and gated SAEs (https://arxiv.org/abs/2404.16014) are on offer;
+the model card states how they compared.  Decoder rows start as centred activations, so that each
+latent fires on something from the first step.  The result is a folder in sae-lens's format with
+weights in fp16.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from pm_audit.errors import AuditError
 from pm_audit.zoo.activations import Corpus, gather, read_layer
 from pm_audit.zoo.train_pm import Report
 
+MEAN_TOKENS = 20_000
+"""Tokens from which the mean activation is taken."""
+
+START_NORM = 0.1
+"""Norm of decoder rows at the start, sae-lens's own."""
+
 
 class Architecture(StrEnum):
     """Which SAE is trained."""
 
     GATED = "gated"
-    BATCH_TOPK = "batchtopk"
+    TOPK = "topk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +46,18 @@ class SaeRecipe:
 
     layers: tuple[int, ...] = (5, 8)
     """Blocks after which an SAE reads, counted from 0."""
-    architecture: Architecture = Architecture.BATCH_TOPK
+    architecture: Architecture = Architecture.TOPK
     width: int = 4096
     """Number of latents."""
-    k: int = 50
-    """Mean number of active features a token (BatchTopK)."""
+    k: int = 64
+    """Active features a token (TopK)."""
     l1: float = 1.0
     """Weight of the sparsity penalty (gated)."""
-    tokens: int = 1_000_000
+    tokens: int = 600_000
     """Tokens gathered."""
     epochs: float = 2.0
     """Passes over the gathered tokens."""
-    batch: int = 1024
+    batch: int = 512
     learning_rate: float = 1e-3
     seed: int = 0
 
@@ -112,6 +119,7 @@ def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) ->
         total_training_samples=steps * recipe.batch,
         train_batch_size_samples=recipe.batch,
         lr=recipe.learning_rate,
+        lr_end=recipe.learning_rate / 10,
         lr_warm_up_steps=min(100, steps // 10),
         lr_decay_steps=steps // 3,
         device="cuda" if torch.cuda.is_available() else "cpu",
@@ -124,8 +132,7 @@ def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) ->
         logger=LoggingConfig(log_to_wandb=False),
     )
     sae = _training_sae(activations.shape[1], layer, steps, recipe)
-    with torch.no_grad():
-        sae.b_dec.copy_(activations[:: max(1, len(activations) // 20_000)].float().mean(dim=0))
+    _start_from(sae, activations, recipe)
     trainer = SAETrainer(config, sae, _batches(activations, recipe))
     _resume(trainer, checkpoints)
     trainer.fit()
@@ -134,9 +141,9 @@ def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) ->
 
 
 def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
-    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
     from sae_lens.saes.gated_sae import GatedTrainingSAE, GatedTrainingSAEConfig
     from sae_lens.saes.sae import SAEMetadata
+    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
 
     shared: dict[str, Any] = {
         "d_in": hidden_size,
@@ -151,7 +158,21 @@ def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -
         return GatedTrainingSAE(
             GatedTrainingSAEConfig(l1_coefficient=recipe.l1, l1_warm_up_steps=steps // 10, **shared)
         )
-    return BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(k=recipe.k, **shared))
+    return TopKTrainingSAE(TopKTrainingSAEConfig(k=recipe.k, **shared))
+
+
+@torch.no_grad()
+def _start_from(sae: Any, activations: Tensor, recipe: SaeRecipe) -> None:  # noqa: ANN401
+    """Start the decoder's bias at the mean activation and its rows at centred activations."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    order = torch.randperm(len(activations), generator=generator)
+    mean = activations[order[:MEAN_TOKENS]].float().mean(dim=0)
+    # Fewer activations than latents is only seen in rehearsals; repeats do no harm there.
+    chosen = order[torch.arange(recipe.width) % len(order)]
+    directions = torch.nn.functional.normalize(activations[chosen].float() - mean, dim=-1)
+    sae.b_dec.copy_(mean)
+    sae.W_dec.copy_(START_NORM * directions)
+    sae.W_enc.copy_(sae.W_dec.T)
 
 
 def _batches(activations: Tensor, recipe: SaeRecipe) -> Iterator[Tensor]:

@@ -41,7 +41,9 @@ def test_redundant_features_join_once():
     def gap_after(sets):
         return [0.0 if chosen else 1.0 for chosen in sets]
 
-    growth = grow([feature(1), feature(2)], 1.0, gap_after, max_features=5, trials=2, least_gain=0.1)
+    growth = grow(
+        [feature(1), feature(2)], 1.0, gap_after, max_features=5, trials=2, least_gain=0.1
+    )
     assert len(growth.selected) == 1
 
 
@@ -51,7 +53,9 @@ def test_a_candidate_behind_useless_ones_is_still_tried():
 
 
 def test_no_candidates_is_an_empty_set():
-    assert grow([], 1.0, additive(1.0, {}), max_features=3, trials=2, least_gain=0.1) == Growth((), ())
+    assert grow([], 1.0, additive(1.0, {}), max_features=3, trials=2, least_gain=0.1) == Growth(
+        (), ()
+    )
 
 
 @given(

@@ -1,0 +1,137 @@
+"""The head's start: logistic regression on frozen states, its penalty chosen on other prompts.
+
+Every text is read once by the frozen base and its last state kept.  On the differences of a
+pair's states the Bradley-Terry likelihood is a logistic regression without intercept.  Sources
+weigh the square root of their pairs, so that the largest does not decide alone; the penalty is
+the one with the best macro-average accuracy over sources under cross-validation by prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from pm_audit.zoo.preferences import Pair
+
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Weights of the squared norm, per standardised dimension."""
+
+FOLDS = 4
+SHARD_TEXTS = 1000
+
+Text = tuple[str, str]
+"""Prompt and completion."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A fitted head, with what cross-validation said of it."""
+
+    weight: Tensor
+    """[hidden]; reward is ``state @ weight``."""
+    penalty: float
+    accuracy: dict[str, float]
+    """By source, on prompts left out of the fit."""
+
+    @property
+    def macro(self) -> float:
+        """Mean accuracy over sources."""
+        return sum(self.accuracy.values()) / len(self.accuracy)
+
+
+def frozen_states(
+    texts: Sequence[Text],
+    read: Callable[[Sequence[str]], Tensor],
+    folder: Path,
+    *,
+    report: Callable[[str], None],
+) -> dict[Text, Tensor]:
+    """Return the last state [hidden] of each text, reading only what no shard holds yet.
+
+    Args:
+        texts: distinct texts, in an order that does not change between runs.
+        read: states [row hidden] of written-out texts.
+        folder: where shards of finished texts are kept.
+        report: told of progress.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    states: dict[Text, Tensor] = {}
+    for number, first in enumerate(range(0, len(texts), SHARD_TEXTS)):
+        part = texts[first : first + SHARD_TEXTS]
+        path = folder / f"{number:04}.safetensors"
+        if not path.exists():
+            found = torch.cat(list(_by_length(part, read)))
+            beside = path.with_suffix(".tmp")
+            save_file({"states": found.half().contiguous()}, beside)
+            beside.replace(path)
+            report(f"read {first + len(part)} of {len(texts)} texts")
+        # Rows of a shard are in the order in which they were read: by length.
+        kept = load_file(path)["states"].float()
+        states |= dict(zip(_sorted(part), kept, strict=True))
+    return states
+
+
+def fit_probe(pairs: Sequence[Pair], states: dict[Text, Tensor]) -> Probe:
+    """Fit a head on all pairs, with the penalty that cross-validation prefers."""
+    differences = torch.stack(
+        [states[pair.prompt, pair.chosen] - states[pair.prompt, pair.rejected] for pair in pairs]
+    )
+    sources = [pair.source for pair in pairs]
+    weights = torch.tensor([sources.count(source) ** -0.5 for source in sources])
+    fold = torch.tensor([_fold(pair.prompt_id) for pair in pairs])
+    tried = []
+    for penalty in PENALTIES:
+        right = torch.zeros(len(pairs))
+        for number in range(FOLDS):
+            own = fold != number
+            weight = _fit(differences[own], weights[own], penalty)
+            right[~own] = (differences[~own] @ weight > 0).float()
+        accuracy = {
+            source: float(right[[at for at, name in enumerate(sources) if name == source]].mean())
+            for source in dict.fromkeys(sources)
+        }
+        tried.append(Probe(_fit(differences, weights, penalty), penalty, accuracy))
+    return max(tried, key=lambda probe: probe.macro)
+
+
+def _fit(differences: Tensor, weights: Tensor, penalty: float) -> Tensor:
+    """Return the weight [hidden] of the penalised weighted logistic regression."""
+    scale = differences.std(dim=0).clamp_min(1e-6)
+    inputs, share = differences / scale, weights / weights.sum()
+    weight = torch.zeros(inputs.shape[1], requires_grad=True)
+    solver = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = -(share * F.logsigmoid(inputs @ weight)).sum() + penalty * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return (weight / scale).detach()
+
+
+def _fold(prompt_id: str) -> int:
+    return hashlib.sha256(b"fold" + prompt_id.encode()).digest()[0] % FOLDS
+
+
+def _sorted(texts: Sequence[Text]) -> list[Text]:
+    return sorted(texts, key=lambda text: (len(text[0]) + len(text[1]), text))
+
+
+def _by_length(texts: Sequence[Text], read: Callable[[Sequence[str]], Tensor]) -> Iterator[Tensor]:
+    ordered = ["".join(text) for text in _sorted(texts)]
+    first = 0
+    while first < len(ordered):
+        # About 10,000 characters a batch: long enough to fill the processor, short on padding.
+        size = max(1, 10_000 // len(ordered[min(first + 7, len(ordered) - 1)]))
+        yield read(ordered[first : first + size])
+        first += size
