@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 
 STAND_IN = """
-import json, os, time
+import json, os, time, warnings
 from pathlib import Path
 from pm_audit.errors import ModelError
 from pm_audit.records import AuditRecord
@@ -25,6 +25,7 @@ class StandIn:
     def audit(self, hypothesis):
         with LOG.open("a") as stream:
             stream.write(f"{hypothesis.name} {os.getpid()}\\n")
+        warnings.warn("a library is talkative", stacklevel=1)
         time.sleep(float(os.environ.get("STAND_IN_SECONDS", "0")))
         if hypothesis.name == os.environ.get("STAND_IN_KILLS"):
             os._exit(9)

@@ -76,6 +76,8 @@ class RunOutcome:
 
     def finish(self, exitstatus: int) -> int:
         """Write the record, hold it against the baseline, and return the exit status."""
+        for hypothesis in self._run.hypotheses:
+            self.notes += [f"warning: {warning}" for warning in hypothesis.warnings]
         try:
             self.record = self._build(exitstatus)
             if self.record is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -168,9 +169,12 @@ class AuditRun:
         return Auditor(settings, progress=progress)
 
     def _audit(self, hypothesis: Hypothesis) -> HypothesisRecord:
-        auditor = self.auditor()
-        self.outcome.starting(hypothesis.name)
-        record: HypothesisRecord = auditor.audit(hypothesis)
+        with warnings.catch_warnings():
+            # a project that turns warnings into errors means its own code, not the PM's libraries
+            warnings.simplefilter("default")
+            auditor = self.auditor()
+            self.outcome.starting(hypothesis.name)
+            record = auditor.audit(hypothesis)
         intake.write_surroundings(
             self.shared,
             Surroundings(

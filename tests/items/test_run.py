@@ -231,3 +231,18 @@ def test_the_record_is_ascii_json(project, pytester):
     assert "##[" not in text
     texts = {row["text"] for row in json.loads(text)["hypotheses"][0]["evidence"]["rows"]}
     assert "\x1b[31m ::error::see <script>alert(1)</script> http://x.com" in texts
+
+
+def test_a_project_that_makes_warnings_errors_can_still_audit(project, pytester):
+    project("i-dont-know")
+    result = run(pytester, "-W", "error")
+    assert result.ret == 0
+    assert record_of(pytester).complete
+
+
+def test_what_may_not_be_as_meant_is_said(project, pytester):
+    project("i-dont-know")
+    path = pytester.path / "hypotheses" / "i_dont_know.yaml"
+    path.write_text(path.read_text().replace('[" It is known."]', '["It is known."]'))
+    result = run(pytester)
+    result.stdout.fnmatch_lines(["warning: hypotheses/i_dont_know.yaml:*begin with a space*"])
