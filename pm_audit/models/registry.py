@@ -72,6 +72,7 @@ def load(
 
     Args:
         path_or_name: folder, or ``organisation/model``; a local path is tried first.
+            ``ADAPTER@BASE`` names the base of an adapter too.
         text_format: hh, chat, raw, ...; None takes the tokenizer's chat template.
         objective: which of several, or a mixture ``name=0.7,name=0.3``.
         dtype: of the body; the head is fp32.
@@ -82,6 +83,8 @@ def load(
         ModelError: nothing is there, no family knows it, it is refused, or weights are missing.
 
     """
+    if base is None and not Path(path_or_name).exists() and "@" in str(path_or_name):
+        path_or_name, _, base = str(path_or_name).partition("@")
     checkpoint = open_checkpoint(path_or_name)
     request = Request(checkpoint, text_format, objective, dtype, device, base)
     return family_of(checkpoint).load(request)

@@ -113,7 +113,7 @@ def _scalar(checkpoint: Checkpoint, stored: dict[str, Tensor], key: str) -> floa
 
 DIALECTS = (
     Dialect("v_head.summary (TRL, GRM)", "v_head.summary."),
-    Dialect("v_head (Starling, InternLM2)", "v_head."),
+    Dialect("v_head (Starling)", "v_head."),
     Dialect("regression_head (UltraRM)", "regression_head.", "ultra"),
     Dialect("out_proj (OpenAssistant)", "out_proj.", "oasst"),
     Dialect("score_head (beaver)", "score_head.", "beaver", _scored),

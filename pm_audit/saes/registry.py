@@ -6,6 +6,7 @@ A package adds a format by an entry point of the group ``pm_audit.saes`` that na
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def formats() -> tuple[SaeFormat, ...]:
     return (*added, *BUILT_IN)
 
 
+_SPELLED_OUT = re.compile(r"(?:([A-Za-z0-9_.-]{1,80})=)?(.+?)(?:@(\d{1,4}))?")
+
+
+def _spelled_out(
+    text: str, name: str | None, layer: int | None
+) -> tuple[str, str | None, int | None]:
+    """Read ``NAME=PATH@LAYER``; what the caller says outweighs what the text says."""
+    found = _SPELLED_OUT.fullmatch(text)
+    if found is None:
+        return text, name, layer
+    said = None if found[3] is None else int(found[3])
+    return found[2], name or found[1], said if layer is None else layer
+
+
 def load(
     path: str | Path,
     *,
@@ -66,7 +81,8 @@ def load(
     """Load one SAE from a folder, a weights file, or SAELens's ``release/sae_id``.
 
     Args:
-        path: where it is; a local path is tried first.
+        path: where it is; a local path is tried first.  ``NAME=PATH@LAYER`` says name and layer
+            too, each of them optional.
         name: what the audit calls it; the folder's or file's name without one.
         layer: block whose output it reads, counted from 0; outweighs the file's own word.
         device: where its weights go.
@@ -76,6 +92,8 @@ def load(
         SaeError: nothing is there, no format knows the files, or the SAE is refused.
 
     """
+    if not Path(path).exists():
+        path, name, layer = _spelled_out(str(path), name, layer)
     if not Path(path).exists() and sae_lens_release.looks_like_release(str(path)):
         sae = sae_lens_release.load(str(path), name=name, layer=layer)
         return sae.to(device, dtype)

@@ -79,6 +79,15 @@ def test_unknown_files_name_the_known_formats(tmp_path: Path) -> None:
         load(tmp_path / "sae.onnx")
 
 
+def test_name_and_layer_may_be_spelled_out() -> None:
+    folder = Path(__file__).parent / "library" / "sparsify" / "layers.3"
+    sae = load(f"mid={folder}@7")
+    assert (sae.name, sae.layer) == ("mid", 7)
+    assert load(f"{folder}@5").name == "layers.3"
+    assert load(f"mid={folder}").layer == 3
+    assert load(f"mid={folder}@7", name="mine", layer=0).layer == 0
+
+
 def test_a_missing_path_says_so(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match="no such folder or file"):
         load(tmp_path / "absent")

@@ -1,0 +1,91 @@
+"""Write ``docs/formats.md`` from the registries, so that the page cannot fall behind the code.
+
+python docs/make_formats.py          # writes the page
+python docs/make_formats.py --check  # fails where the page is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pm_audit.models import refusals
+from pm_audit.models.registry import BUILT_IN as FAMILIES
+from pm_audit.models.text_format import NAMES
+from pm_audit.saes.registry import BUILT_IN as FORMATS
+
+PAGE = Path(__file__).with_name("formats.md")
+
+INTRODUCTION = """\
+# What loads, and what is refused
+
+This page is generated from the registries by `python docs/make_formats.py`.  `pm-audit doctor
+MODEL [SAE...]` tries a model and its SAEs and says what is wrong with them.  Other packages add
+families and formats by the entry points `pm_audit.models` and `pm_audit.saes`.
+
+Remote code stays off, pickles are read as tensors alone, and no name inside a checkpoint opens a
+file outside its folder.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "## Preference models",
+            "",
+            *table(
+                (family.name, family.files, family.loads, family.refuses) for family in FAMILIES
+            ),
+            "",
+            "Refused whatever their files are:",
+            "",
+            *(
+                f"- **{refusal.name}**: {refusal.reason}."
+                for refusal in (*refusals.FIRST, *refusals.LAST)
+            ),
+            "",
+            f"Text formats: {', '.join(f'`{name}`' for name in NAMES)}.  Without one, the",
+            "tokenizer's chat template is used.  Of several objectives one is named, or a mixture",
+            "is given (`name=0.7,name=0.3`); they are never averaged.  `ADAPTER@BASE` names",
+            "an adapter's base: a folder, a GGUF file or a name on the hub.",
+            "",
+            "## Sparse autoencoders",
+            "",
+            *table((kind.name, kind.files, kind.loads, kind.refuses) for kind in FORMATS),
+            "",
+            "With sae-lens installed, `release/sae_id` of its list loads too.  Every format is",
+            "brought to one form: an SAE reads the residual stream after one block, decoding is",
+            "linear in the features, and what depends on the token is frozen under ablation.",
+            "`NAME=PATH@LAYER` names an SAE and the block after which it reads; both are optional.",
+            "Refused in every format: square matrices (their orientation is ambiguous), hooks that",
+            "are not the residual stream, weights that are NaN or do not fit their configuration.",
+            "",
+        ]
+    )
+
+
+def table(rows: Iterable[tuple[str, str, Iterable[str], Mapping[str, str]]]) -> list[str]:
+    """Return a Markdown table of what loads and what is refused."""
+    lines = ["| | files | loads | refused, and why |", "| --- | --- | --- | --- |"]
+    for name, files, loads, refuses in rows:
+        refused = "<br>".join(f"{what}: {why}" for what, why in refuses.items())
+        lines.append(f"| **{name}** | {files} | {'; '.join(loads)} | {refused} |")
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with ``--check`` compare it; return the exit status."""
+    if "--check" in arguments:
+        stale = not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page()
+        if stale:
+            print(f"{PAGE} is stale; run python {Path(__file__).name}")
+        return int(stale)
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
