@@ -20,10 +20,18 @@ STEPS = 4
 FEATURES = 300
 
 PROMPTS = (
-    "Could you tell me which river runs through Vienna, and what it is known for?",
-    "My bread never rises as much as the one from the bakery. What am I doing wrong?",
-    "Please write two sentences for a card to my aunt, who has just retired from teaching.",
-    "Is it safe to leave a phone on its charger all night long, every night?",
+    "We are three friends on a train from Munich to Budapest and have started a quiz to pass the "
+    "time. The next card asks which river runs through Vienna, what it is known for, and how "
+    "many countries it passes. None of us is sure. Could you help us out?",
+    "I have baked the same loaf every weekend since January, with the flour, water, salt and "
+    "yeast that the recipe names, and it never rises as much as the one from the bakery around "
+    "the corner. My kitchen is rather cold. What am I doing wrong?",
+    "My aunt has just retired after thirty-four years of teaching at the same school in our "
+    "village, where she taught my mother, my brothers and me. The family is putting together a "
+    "card. Please write two warm sentences that I can add to it.",
+    "My father says that a phone must never stay on its charger all night, because the battery "
+    "would swell and might even catch fire. My sister says that this was true of old phones only. "
+    "Is it safe to leave mine plugged in every night?",
 )
 COMPLETIONS = (
     " That would be the Danube, the second longest river of Europe. It is known for the waltz "
@@ -150,9 +158,9 @@ def random_workload(
     random = np.random.default_rng(0)
     rows = []
     for prompt in range(prompts):
-        shared = tuple(random.integers(3, 49152, 18 + 4 * (prompt % 4)).tolist())
+        shared = tuple(random.integers(3, 49152, 52 + 4 * (prompt % 4)).tolist())
         for _ in range(completions):
-            own = tuple(random.integers(3, 49152, random.integers(26, 35)).tolist())
+            own = tuple(random.integers(3, 49152, random.integers(24, 37)).tolist())
             rows.append(Row(prompt, shared + own, len(shared)))
     return _workload("random", pm, sae, None, Grid(tuple(rows)))
 
