@@ -24,7 +24,6 @@ from torch import Tensor
 
 from pm_audit.engine.edits import Members, firing_counts, plan
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET
 from pm_audit.engine.splice import replay
 from pm_audit.engine.trace import Floats, Trace
 from pm_audit.models.preference_model import PreferenceModel
@@ -104,7 +103,7 @@ def ablate_each(
     rows: Sequence[int] | Integers | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Effects:
     """Ablate each latent alone, in every row where that changes anything.
 
@@ -116,7 +115,7 @@ def ablate_each(
         rows: rows of the grid; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -149,7 +148,7 @@ def ablate_sets(
     rows: Sequence[int] | Integers | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [set row] with all features of each set ablated together.
 
@@ -160,7 +159,7 @@ def ablate_sets(
         rows: rows of the grid; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: an SAE is not part of the trace, or a feature is outside its SAE.

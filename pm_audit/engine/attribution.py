@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
+from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.splice import jobs_of_completions, replay, run_suffix
 from pm_audit.engine.trace import Floats, SparseFeatures, Trace, without_features
 from pm_audit.errors import NumericalError
@@ -88,7 +88,7 @@ def attribute(
     method: Method = Method.INTEGRATED_GRADIENTS,
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Attributions:
     """Attribute the reward to every active feature at every completion token.
 
@@ -148,7 +148,7 @@ def mean_gradient(
     shares: Sequence[float],
     *,
     dropped: int | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Tensor:
     """Return dr/dx [completion token, hidden], averaged over points of the path.
 
@@ -159,7 +159,7 @@ def mean_gradient(
         jobs: one a row, from the completion's start.
         shares: how much of features and error is removed at each point, 0 to 1.
         dropped: block whose contribution takes no gradient; see ``grad_drop``.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     """
     layer = sae.layer
@@ -190,7 +190,7 @@ def mean_gradient(
 
 
 def _bare_rewards(
-    pm: PreferenceModel, trace: Trace, sae: Sae, jobs: Jobs, token_budget: int
+    pm: PreferenceModel, trace: Trace, sae: Sae, jobs: Jobs, token_budget: int | None
 ) -> Floats:
     """Return rewards [job] at the end of the path."""
     features = trace.features[sae.name]

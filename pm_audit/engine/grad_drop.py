@@ -15,7 +15,6 @@ import numpy as np
 
 from pm_audit.engine.attribution import attributed_at, mean_gradient
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET
 from pm_audit.engine.splice import jobs_of_completions
 from pm_audit.engine.trace import Floats, Trace
 from pm_audit.models.preference_model import PreferenceModel
@@ -44,7 +43,7 @@ def grad_drop(
     sae: Sae,
     *,
     rows: Sequence[int] | Integers | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> DropScores:
     """Score every active feature by attributions with one block's gradient dropped at a time.
 
@@ -54,7 +53,7 @@ def grad_drop(
         sae: whose features are scored; after the last block nothing can be dropped, and the
             score is the size of plain AtP.
         rows: rows of the grid; all for None.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: the SAE is not part of the trace.

@@ -18,7 +18,7 @@ import torch
 
 from pm_audit.engine.edits import Members, plan
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
+from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.splice import run_suffix
 from pm_audit.engine.trace import Floats, Trace
 from pm_audit.models.preference_model import PreferenceModel
@@ -46,7 +46,7 @@ def attribute_alone(
     *,
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> LoneAttributions:
     """Attribute each latent along the path of its own removal.
 
@@ -57,7 +57,7 @@ def attribute_alone(
         latents: few of them, each at most once; see ``large_norm_latents``.
         steps: midpoints of the path.
         rows: rows of the grid; all for None.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.

@@ -21,6 +21,9 @@ from pm_audit.models.packed_attention import SegmentGroup
 TOKEN_BUDGET = 2048
 """Tokens of one batch; larger batches no longer speed up matrix products on a CPU."""
 
+CUDA_TOKEN_BUDGET = 16384
+"""The same on a GPU, where small batches leave most of the device idle."""
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """How allocators without an exception of their own, and accelerate, speak of it."""
 
@@ -99,7 +102,7 @@ def in_batches(
     jobs: Jobs,
     run: Callable[[Batch], None],
     *,
-    token_budget: int,
+    token_budget: int | None,
     device: torch.device,
 ) -> None:
     """Run every batch of the jobs; out of memory halves the batches that are still to run.
@@ -108,13 +111,15 @@ def in_batches(
         layout: of the grid.
         jobs: what to run.
         run: writes its batch's results where they belong; running a batch again is harmless.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; None for what suits the device.
         device: where the batches' index tensors go.
 
     Raises:
         AuditError: a single job does not fit into memory.
 
     """
+    if token_budget is None:
+        token_budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
     pending = np.arange(len(jobs))
     while len(pending):
         done: list[Integers] = []

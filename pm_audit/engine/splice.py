@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
+from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.trace import Floats, Trace, finite_rewards
 from pm_audit.models.packed_attention import attend_in
 from pm_audit.models.preference_model import PreferenceModel
@@ -34,7 +34,7 @@ def replay(
     jobs: Jobs,
     edits: Mapping[int, Edit],
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Floats:
     """Return each job's reward [job] with the stream edited after the given blocks.
 
@@ -43,7 +43,7 @@ def replay(
         trace: its clean forward.
         jobs: rows and first changed positions, none of them before the completion.
         edits: what to do to the stream, by block; each sees what the edits below it caused.
-        token_budget: tokens of one batch; halved when memory runs out.
+        token_budget: tokens of one batch, by the device for None; halved when memory runs out.
 
     Raises:
         NumericalError: a reward is not finite.
@@ -118,7 +118,7 @@ def splice_reconstruction(
     sae: Sae,
     rows: Integers | None = None,
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [row] with the completions' stream replaced by the SAE's reconstruction.
 

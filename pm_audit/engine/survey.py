@@ -25,7 +25,6 @@ from scipy.stats import chi2
 from pm_audit.engine.ablation import Effects, ablate_each, ablate_sets
 from pm_audit.engine.agreement import Agreement, agreement
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET
 from pm_audit.engine.trace import Floats, Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature
@@ -95,7 +94,7 @@ def survey(
     subsets: int = 24,
     confidence: float = 0.95,
     seed: int = 0,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Survey:
     """Measure single effects on a weighted sum of rewards, by ablation.
 
@@ -110,7 +109,7 @@ def survey(
         subsets: random subsets that bound what was left out.
         confidence: of that bound.
         seed: of the subsets.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: the SAE is not part of the trace.
@@ -169,7 +168,7 @@ def _bound(
     subsets: int,
     confidence: float,
     seed: int,
-    token_budget: int,
+    token_budget: int | None,
 ) -> Missed:
     """Bound what ``left`` could have shown."""
     member = np.random.default_rng(seed).random((subsets, len(left))) < 0.5

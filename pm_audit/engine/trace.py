@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.grid import Grid, Integers
-from pm_audit.engine.packing import TOKEN_BUDGET, Batch, Jobs, in_batches
+from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.errors import NumericalError, SaeError
 from pm_audit.models.decoder import BlockInputs
 from pm_audit.models.packed_attention import AttentionKind, attend_groups
@@ -100,7 +100,7 @@ def trace(
     grid: Grid,
     *,
     also: Sequence[int] = (),
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Trace:
     """Run the clean forward of a grid.
 
@@ -109,7 +109,7 @@ def trace(
         saes: read the stream after their blocks; none for rewards alone.
         grid: rows to read.
         also: further blocks whose stream at completion tokens is kept.
-        token_budget: tokens of one batch; halved when memory runs out.
+        token_budget: tokens of one batch, by the device for None; halved when memory runs out.
 
     Raises:
         SaeError: an SAE does not fit this model, or two share a name.
@@ -133,7 +133,7 @@ def trace(
     )
 
 
-def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int = TOKEN_BUDGET) -> Floats:
+def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None) -> Floats:
     """Return the rewards [row] of a grid, each distinct prompt read once."""
     return trace(pm, (), grid, token_budget=token_budget).rewards
 
@@ -158,7 +158,7 @@ class _Forward:
     """One pass over the blocks; holds the stream of all flat tokens while it runs."""
 
     def __init__(
-        self, pm: PreferenceModel, grid: Grid, kept: set[int], lowest: int, token_budget: int
+        self, pm: PreferenceModel, grid: Grid, kept: set[int], lowest: int, token_budget: int | None
     ) -> None:
         self.decoder = pm.decoder
         self.pm = pm
