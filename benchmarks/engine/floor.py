@@ -65,7 +65,7 @@ class Floor:
     def ablations(self, latents: np.ndarray) -> float:
         """Multiply-adds of J3 or J4: clean forward, encoding, one suffix a (latent, row)."""
         features = self.work.clean.features[self.work.sae.name]
-        token, latent = features.token.numpy(), features.latent.numpy()
+        token, latent = features.token.cpu().numpy(), features.latent.cpu().numpy()
         kept = np.isin(latent, latents)
         row = self.layout.completion_row[token[kept]]
         key = latent[kept] * len(self.work.grid) + row

@@ -70,8 +70,8 @@ class Workload:
     def latents(self) -> np.ndarray:
         """Active latents [active latent], those that fire on most rows first."""
         features = self.clean.features[self.sae.name]
-        row = self.grid.layout.completion_row[features.token.numpy()]
-        pairs = np.unique(np.stack([features.latent.numpy(), row]), axis=1)
+        row = self.grid.layout.completion_row[features.token.cpu().numpy()]
+        pairs = np.unique(np.stack([features.latent.cpu().numpy(), row]), axis=1)
         counts = np.bincount(pairs[0], minlength=self.sae.width)
         order = np.argsort(-counts, kind="stable")
         return order[counts[order] > 0]
