@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Decoder:
     def __post_init__(self) -> None:
         # A model that cannot be spliced is refused before any work.
         name = type(self.backbone).__name__
-        modules = self._attention_modules()
+        modules = self._attention_modules
         if len(modules) != self.depth:
             raise ModelError(
                 f"{name}: attention can be routed in {len(modules)} of {self.depth} blocks; "
@@ -194,7 +195,7 @@ class Decoder:
             flat = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
             return attend(flat[0], flat[1], flat[2], kind)[None], None
 
-        modules = self._attention_modules()
+        modules = self._attention_modules
         configs = {id(module.config): module.config for module in [self.backbone, *modules]}
         before = {key: config._attn_implementation for key, config in configs.items()}
         direct = [module for module in modules if _attends_directly(module)]
@@ -216,8 +217,9 @@ class Decoder:
             else:
                 ALL_ATTENTION_FUNCTIONS.register(_ROUTE, earlier_route)
 
+    @cached_property
     def _attention_modules(self) -> list[Any]:
-        """Return each block's attention module, where its attention can be routed."""
+        """Each block's attention module, where its attention can be routed."""
         found = []
         for block in self.blocks:
             for module in block.modules():
