@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModel, PreTrainedTokenizerFast
 
+from pm_audit.engine.grid import Grid, Row
+from pm_audit.engine.trace import rewards
 from pm_audit.errors import ModelError
 from pm_audit.models.plain import plain_rewards
 from pm_audit.models.registry import load
@@ -85,6 +87,16 @@ def test_contributions_sum_to_the_reward(
     contributions = head.contributions(streams)
     assert contributions.count_nonzero(dim=-1).tolist() == [K] * len(ROWS)
     torch.testing.assert_close(contributions.sum(dim=-1), head(streams), atol=1e-5, rtol=1e-5)
+
+
+def test_the_engine_reads_the_same_rewards(
+    sarm: tuple[Path, dict[str, torch.Tensor], torch.Tensor],
+) -> None:
+    folder, _, _ = sarm
+    model = load(folder)
+    grid = Grid(tuple(Row(number, tuple(row), 2) for number, row in enumerate(ROWS)))
+    packed = torch.from_numpy(rewards(model, grid)).float()
+    torch.testing.assert_close(packed, plain_rewards(model, ROWS), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
