@@ -11,7 +11,7 @@ import shlex
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -200,6 +200,16 @@ class AuditRun:
         if len(self.hypotheses_of(item.path)) == 1:
             return shlex.join([*words, file])
         return shlex.join([*words, "--pm-audit-allow-partial", f"{file}::{item.name}"])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give errors of the audit the item's own words: pytest asks for those in calls only."""
+        report = yield
+        if isinstance(item, CheckItem) and call.when == "setup" and report.failed and call.excinfo:
+            report.longrepr = item.repr_failure(call.excinfo)
+        return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -100,6 +100,8 @@ def test_an_audit_error_is_one_message_and_a_bug_keeps_its_traceback(project, py
     assert "model/: no reward head; name a checkpoint that has one" in text
     assert "this is a bug of pm_audit" in text
     assert text.count("RuntimeError: a bug") >= 1
+    assert "AuditStoppedError" not in text
+    assert "def setup" not in text
     assert audits(pytester) == ["broken-pm", "crash"]
 
 
@@ -108,7 +110,13 @@ def test_a_pm_that_cannot_be_loaded_is_loaded_once(project, pytester):
     result = run(pytester, "--pm-audit-pm", "missing")
     result.assert_outcomes(errors=8)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*missing: no such model folder; check --pm-audit-pm"])
+    result.stdout.fnmatch_lines(
+        [
+            "hypotheses/length.yaml:*: missing: no such model folder; check --pm-audit-pm",
+            "again: pytest --pm-audit --pm-audit-pm missing hypotheses/length.yaml",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
     assert not (pytester.path / "reports").exists()
 
 
