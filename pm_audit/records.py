@@ -170,9 +170,9 @@ class RowEvidence(Record):
     spliced: Finite
     """Reward with the residual stream replaced by the SAE's reconstruction."""
     features_replaced: Finite | None = None
-    """Examples only: reward with every feature set to its counter-example mean."""
+    """Reward with every feature set to its counter-example mean."""
     stream_replaced: Finite | None = None
-    """Examples only: the same with the SAE's error term at its counter-example mean as well."""
+    """The same with the SAE's error term at its counter-example mean as well."""
     single_sum: Finite | None = None
     """Sum over the selected set of reward minus reward with that feature alone set to zero."""
 

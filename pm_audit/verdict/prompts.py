@@ -76,8 +76,8 @@ class PromptTable:
     null_gap: Array
     """Gap after each matched random set was ablated: ``"set prompt"``."""
     replaced: tuple[Array, Array, Array] | None
-    """Examples' mean reward minus the counter-examples' clean one, with the selected features,
-    then all features, then the whole stream at counter-example means; None where not run."""
+    """Gap with the selected features, then all features, then the whole stream of every completion
+    at counter-example means; None where not run."""
     interaction: Array | None
     """Examples' joint effect minus the sum of single effects; None where not run."""
 
@@ -127,14 +127,15 @@ def tabulate(evidence: Evidence) -> PromptTable:
     # Rounded, lest the last bit of a float decide between prompts that tie.
     keys = np.stack([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
     order = np.lexsort(np.round(keys / evidence.sigma, TIE_DECIMALS))
-    examples = [row for row in evidence.rows if row.role is Role.EXAMPLE]
+    weighed = [row for row in evidence.rows if row.role is not Role.CONTROL]
     replaced = None
-    if _all_hold(examples, "features_replaced", "stream_replaced"):
-        stages = ("mean", "features_replaced", "stream_replaced")
-        selected, features, stream = (
-            (level(Role.EXAMPLE, stage) - clean)[order] for stage in stages
+    if _all_hold(weighed, "features_replaced", "stream_replaced"):
+        features, stream = (
+            level(Role.EXAMPLE, stage) - level(Role.COUNTER_EXAMPLE, stage)
+            for stage in ("features_replaced", "stream_replaced")
         )
-        replaced = (selected, features, stream)
+        replaced = (gap_mean[order], features[order], stream[order])
+    examples = [row for row in weighed if row.role is Role.EXAMPLE]
     interaction = None
     if _all_hold(examples, "single_sum"):
         interaction = (-examples_moved - level(Role.EXAMPLE, "single_sum"))[order]

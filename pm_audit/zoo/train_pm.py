@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,21 +45,22 @@ from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, 
 class PmRecipe:
     """Settings of one training run; the defaults made the default PM."""
 
-    depth: int = 12
+    depth: int = 10
     """Blocks of the base that the PM keeps."""
-    first_trained: int = 4
+    first_trained: int = 5
     """First block with LoRA, counted from 0."""
     rank: int = 16
-    steps: int = 450
+    steps: int = 0
+    """Steps of LoRA training after the probe; none leaves the body as it is."""
     batch_tokens: int = 4096
     """Tokens of one optimiser step, prompts and completions."""
     micro_tokens: int = 2048
     """Padded tokens of one forward and backward."""
-    learning_rate: float = 3e-4
-    head_learning_rate: float = 1e-3
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 3e-4
     warmup: int = 20
-    pairs_a_prompt: int = 3
-    """Most pairs of one prompt that the probe, which starts the head, is fitted on."""
+    probe_pairs_a_prompt: tuple[tuple[str, int], ...] = (("alpaca_eval", 3), ("rmb", 4))
+    """Sources with many pairs a prompt, and how many of these start the head at most."""
     suffix: str = "<|im_end|>\n"
     """Written after every completion; the reward is read at its last token, where the base's
     own end of turn has told it that the answer is complete."""
@@ -262,7 +264,7 @@ def _start_head(
     report: Report,
 ) -> Tensor:
     """Fit the head [1 hidden] by logistic regression on frozen states."""
-    chosen = _spread(pairs, recipe.pairs_a_prompt)
+    chosen = _spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
     texts = sorted(
         {(pair.prompt, text) for pair in chosen for text in (pair.chosen, pair.rejected)}
     )
@@ -281,12 +283,12 @@ def _start_head(
     return probe.weight[None]
 
 
-def _spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
-    """Keep at most ``most`` pairs of each prompt, so that no prompt decides alone."""
+def _spread(pairs: Sequence[Pair], most: Mapping[str, int], *, seed: int) -> list[Pair]:
+    """Keep at most so many pairs of a prompt as its source allows, drawn at random."""
     seen: Counter[tuple[str, str]] = Counter()
     kept = []
-    for pair in pairs:
+    for pair in random.Random(seed).sample(pairs, len(pairs)):  # noqa: S311 - no secret
         seen[pair.source, pair.prompt_id] += 1
-        if seen[pair.source, pair.prompt_id] <= most:
+        if seen[pair.source, pair.prompt_id] <= most.get(pair.source, len(pairs)):
             kept.append(pair)
     return kept

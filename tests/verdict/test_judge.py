@@ -277,13 +277,11 @@ def test_where_the_gap_lives_sums_to_the_gap(make_evidence, make_hypothesis, met
     rows = tuple(
         row.model_copy(
             update={
-                "features_replaced": row.mean - 0.2,
-                "stream_replaced": row.mean - 0.3,
+                "features_replaced": row.mean - (0.2 if row.role == "example" else 0.0),
+                "stream_replaced": row.mean - (0.3 if row.role == "example" else 0.0),
                 "single_sum": row.reward - row.zero + 0.05,
             }
         )
-        if row.role == "example"
-        else row
         for row in evidence.rows
     )
     record = judge(make_hypothesis(), evidence.model_copy(update={"rows": rows}), (), method=method)
