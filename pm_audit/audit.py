@@ -21,8 +21,6 @@ from pm_audit.discover import (
     Proposal,
     Search,
     describe,
-    measure_fit,
-    neighbours,
     propose,
     select,
     split,
@@ -30,6 +28,7 @@ from pm_audit.discover import (
 )
 from pm_audit.engine.attribution import QUADRATURE
 from pm_audit.engine.contrast import Contrast
+from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import Trace, rewards, trace
 from pm_audit.models.plain import plain_rewards
@@ -72,6 +71,7 @@ class Auditor:
         self.pm, self.saes = load_subject(settings)
         require(preflight(self.pm), name=self.pm.name)
         self.method = MethodRecord(
+            prompts=settings.prompts,
             folds=settings.folds,
             candidates=settings.candidates,
             max_features=settings.max_features,
@@ -93,7 +93,8 @@ class Auditor:
             AuditError: the texts do not fit the PM, or a number is not finite.
 
         """
-        cases = expand(hypothesis)
+        tried = hypothesis.prompts[: self.method.prompts]
+        cases = expand(hypothesis.model_copy(update={"prompts": tried}))
         texts = [self.pm.text_format.tokenise(case.turns, case.text) for case in cases]
         contrast = Contrast(
             np.array([case.prompt for case in cases]), [case.role for case in cases]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from tabulate import tabulate
 
-from pm_audit.discover import measure_fit, neighbours
+from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import Trace, trace

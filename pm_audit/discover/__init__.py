@@ -1,7 +1,6 @@
 """From a clean forward to evidence: propose, ablate, grow, and test on other prompts."""
 
 from pm_audit.discover.describe import describe
-from pm_audit.discover.fit import measure_fit, neighbours
 from pm_audit.discover.folds import Fold, split
 from pm_audit.discover.held_out import HeldOut, test_sets
 from pm_audit.discover.propose import Proposal, propose
@@ -13,8 +12,6 @@ __all__ = [
     "Proposal",
     "Search",
     "describe",
-    "measure_fit",
-    "neighbours",
     "propose",
     "select",
     "split",

@@ -24,8 +24,14 @@ from torch import Tensor
 
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
-from pm_audit.engine.splice import jobs_of_completions, replay, run_suffix
-from pm_audit.engine.trace import Floats, SparseFeatures, Trace, without_features
+from pm_audit.engine.splice import jobs_of_completions, run_suffix
+from pm_audit.engine.trace import (
+    Floats,
+    SparseFeatures,
+    Trace,
+    finite_rewards,
+    without_features,
+)
 from pm_audit.errors import NumericalError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.saes.sae import Sae
@@ -192,15 +198,47 @@ def mean_gradient(
 def _bare_rewards(
     pm: PreferenceModel, trace: Trace, sae: Sae, jobs: Jobs, token_budget: int | None
 ) -> Floats:
-    """Return rewards [job] at the end of the path."""
+    """Return rewards [job] at the end of the path.
+
+    Without per-token scales the stream ends the same at every token, so that rows of one prompt
+    differ in length alone: the longest is run and read where each of them ends.
+    """
     features = trace.features[sae.name]
+    alike = features.offset is None and bool((features.scale == 1).all())
+    leader = _longest_of_prompt(trace, jobs) if alike else np.arange(len(jobs))
+    leaders, follows = np.unique(leader, return_inverse=True)
+    behind = jobs.stop[leader] - jobs.stop
+    rewards = np.zeros(len(jobs))
 
-    def strip(batch: Batch, stream: Tensor) -> Tensor:
-        return without_features(sae, features, batch.completion).to(stream.dtype)
+    def run(batch: Batch) -> None:
+        bare = without_features(sae, features, batch.completion)
+        bare = bare.to(trace.streams[sae.layer].dtype)
+        led = [np.flatnonzero(follows == job) for job in batch.jobs]
+        last = np.repeat(batch.last.cpu().numpy(), [len(rows) for rows in led])
+        rows = np.concatenate(led)
+        at = torch.from_numpy(last - behind[rows]).to(bare.device) if alike else None
+        read = run_suffix(pm, trace, batch, sae.layer, bare, at=at)
+        rewards[rows] = read.double().cpu().numpy()
 
-    if not len(jobs):
-        return np.zeros(0)
-    return replay(pm, trace, jobs, {sae.layer: strip}, token_budget=token_budget)
+    device = trace.device(sae.layer)
+    with torch.no_grad():
+        in_batches(
+            trace.grid.layout, jobs.take(leaders), run, token_budget=token_budget, device=device
+        )
+    return finite_rewards(rewards)
+
+
+def _longest_of_prompt(trace: Trace, jobs: Jobs) -> Integers:
+    """Return, for each job, the longest job whose tokens before the completion are the same."""
+    longest: dict[tuple[int, tuple[int, ...]], int] = {}
+    keys = []
+    for job, (row, start) in enumerate(zip(jobs.row.tolist(), jobs.start.tolist(), strict=True)):
+        one = trace.grid.rows[row]
+        key = (one.prompt, one.token_ids[:start])
+        keys.append(key)
+        if key not in longest or jobs.stop[job] > jobs.stop[longest[key]]:
+            longest[key] = job
+    return np.array([longest[key] for key in keys], dtype=np.int64)
 
 
 def attributed_at(

@@ -74,19 +74,22 @@ def run_suffix(
     stream: Tensor,
     edits: Mapping[int, Edit] | None = None,
     *,
+    at: Tensor | None = None,
     dropped: int | None = None,
 ) -> Tensor:
     """Run the blocks after ``layer`` on a batch's stream [token hidden]; return rewards [job].
 
-    Differentiable in ``stream`` where gradients are enabled; what block ``dropped`` adds to the
-    stream then counts as a constant.
+    With ``at`` [readout], indices of tokens of the batch, rewards [readout] are read there instead
+    of at each job's last token.  Differentiable in ``stream`` where gradients are enabled; what
+    block ``dropped`` adds to the stream then counts as a constant.
     """
     decoder, edits = pm.decoder, edits or {}
     token_ids, positions = batch.token_ids, batch.positions
     inputs = decoder.inputs(token_ids, positions) if layer + 1 < decoder.depth else None
-    readout = token_ids[batch.last], positions[batch.last]
+    read_at = batch.last if at is None else at
+    readout = token_ids[read_at], positions[read_at]
     final = decoder.depth - 1
-    read_early = layer < final and final not in edits
+    read_early = layer < final and final not in edits and at is None
     for block in range(layer + 1, decoder.depth):
         assert inputs is not None
         clean = trace.keys_values[block]
@@ -101,7 +104,7 @@ def run_suffix(
         if block in edits:
             stream = edits[block](batch, stream)
     if not read_early:
-        stream = stream[batch.last]
+        stream = stream[read_at]
     return pm.reward(decoder.finish(stream, *readout))
 
 

@@ -71,10 +71,12 @@ class Settings(Written):
     device: Text = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
 
+    prompts: Count = 20
+    """Most prompts of a hypothesis that are tried, the first ones of its probe."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
     mode: Mode = Mode.BUDGET
-    candidates: Count = 64
+    candidates: Count = 32
     """Features ablated one at a time in a fold, strongest scores first."""
     budget_seconds: Seconds | None = None
     """Time for single ablations of one hypothesis; none means that `candidates` alone decides."""

@@ -81,9 +81,7 @@ def load_pm(
         LinearHead(head).to(device),
         name=NAME if folder == FOLDER else folder.name,
         tokenizer=tokenizer,
-        text_format=TextFormat(
-            text_format or TEXT_FORMAT, tokenizer, appended=tuple(suffix)
-        ),
+        text_format=TextFormat(text_format or TEXT_FORMAT, tokenizer, appended=tuple(suffix)),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
     )
 

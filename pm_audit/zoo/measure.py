@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from pm_audit.discover import measure_fit, neighbours
+from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import rewards, trace
