@@ -14,7 +14,8 @@ from typing import Any, get_type_hints
 import click
 
 from pm_audit.zoo.activations import Corpus
-from pm_audit.zoo.default import load_adapted
+from pm_audit.zoo.default import load_adapted, read_recipe
+from pm_audit.zoo.measure import measure
 from pm_audit.zoo.train_pm import PmRecipe, train_pm
 from pm_audit.zoo.train_sae import SaeRecipe, train_saes
 
@@ -84,8 +85,29 @@ def sae_command(
         recipe["layers"] = layers
     chosen = SaeRecipe(**recipe)
     backbone, _, tokenizer = load_adapted(pm)
-    corpus = Corpus(preferences=preferences, text=text)
+    corpus = Corpus(preferences=preferences, text=text, suffix=read_recipe(pm)["suffix"])
     train_saes(backbone.to(device), tokenizer, corpus, pm, chosen, report=click.echo)
 
 
-COMMANDS = {"pm": pm_command, "sae": sae_command}
+@click.command("measure")
+@click.argument("folder", type=_FOLDER)
+@click.argument("preferences", type=_READABLE)
+@click.option("--pairs", default=400, show_default=True, help="Most held-out pairs a source.")
+@click.option("--texts", default=512, show_default=True, help="Held-out texts for each SAE.")
+def measure_command(folder: Path, preferences: Path, *, pairs: int, texts: int) -> None:
+    """Measure the PM in FOLDER and its SAEs on held-out PREFERENCES; write FOLDER/card.json."""
+    card = measure(folder, preferences, pairs=pairs, texts=texts, report=click.echo)
+    for row in card.accuracy:
+        click.echo(
+            f"{row.source}: accuracy {row.accuracy:.3f} on {row.pairs} pairs "
+            f"(longer wins: {row.longer:.3f})"
+        )
+    for sae in card.saes:
+        click.echo(
+            f"{sae.sae}: L0 {sae.l0:.1f}, FVU {sae.fvu:.3f}, cosine {sae.cosine:.3f}, dead "
+            f"{sae.dead_share:.1%}, reward correlation {sae.reward_correlation:.3f}, "
+            f"{sae.tokens} tokens"
+        )
+
+
+COMMANDS = {"pm": pm_command, "sae": sae_command, "measure": measure_command}

@@ -7,7 +7,10 @@ left when the SAE's reconstruction takes the completion's place.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,10 +20,11 @@ from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import rewards, trace
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.records import Finite, Record, SaeFit
+from pm_audit.records import Finite, Record, SaeFit, write_atomically
 from pm_audit.saes.sae import Sae
+from pm_audit.zoo.default import load_pm, load_saes
 from pm_audit.zoo.evaluate import SourceAccuracy, accuracy_by_source
-from pm_audit.zoo.preferences import Pair
+from pm_audit.zoo.preferences import Pair, is_test, read_pairs
 from pm_audit.zoo.train_pm import Report
 
 ROWS_AT_ONCE = 64
@@ -50,6 +54,35 @@ class Card(Record):
 
     accuracy: tuple[SourceAccuracy, ...]
     saes: tuple[SaeCard, ...]
+
+
+def measure(folder: Path, preferences: Path, *, pairs: int, texts: int, report: Report) -> Card:
+    """Measure the PM in ``folder`` and its SAEs on held-out pairs, and write ``card.json``.
+
+    Args:
+        folder: what the recipes wrote.
+        preferences: the preference pairs that the PM was trained on; its held-out prompts count.
+        pairs: most pairs of a source.
+        texts: texts on which each SAE is measured.
+        report: told of progress.
+
+    """
+    held_out = [pair for pair in read_pairs(preferences) if is_test(pair)]
+    random.Random(0).shuffle(held_out)  # noqa: S311 - a sample, not a secret
+    seen: Counter[str] = Counter()
+    chosen = []
+    for pair in held_out:
+        seen[pair.source] += 1
+        if seen[pair.source] <= pairs:
+            chosen.append(pair)
+    pm = load_pm(folder)
+    dialogues = list(dict.fromkeys((pair.prompt, pair.chosen) for pair in held_out))[:texts]
+    card = Card(
+        accuracy=tuple(measure_pm(pm, chosen, report=report)),
+        saes=tuple(measure_sae(pm, sae, dialogues, report=report) for sae in load_saes(folder)),
+    )
+    write_atomically(folder / "card.json", card.model_dump_json(indent=1) + "\n")
+    return card
 
 
 def grids(pm: PreferenceModel, texts: Sequence[tuple[str, str]]) -> list[Grid]:

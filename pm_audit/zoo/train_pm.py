@@ -45,25 +45,25 @@ from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, 
 class PmRecipe:
     """Settings of one training run; the defaults made the default PM."""
 
-    depth: int = 10
+    depth: int = 12
     """Blocks of the base that the PM keeps."""
-    first_trained: int = 5
+    first_trained: int = 4
     """First block with LoRA, counted from 0."""
     rank: int = 16
-    steps: int = 0
+    steps: int = 320
     """Steps of LoRA training after the probe; none leaves the body as it is."""
     batch_tokens: int = 4096
     """Tokens of one optimiser step, prompts and completions."""
     micro_tokens: int = 2048
     """Padded tokens of one forward and backward."""
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 3e-4
+    learning_rate: float = 3e-4
+    head_learning_rate: float = 1e-3
     warmup: int = 20
     probe_pairs_a_prompt: tuple[tuple[str, int], ...] = (("alpaca_eval", 3), ("rmb", 4))
     """Sources with many pairs a prompt, and how many of these start the head at most."""
-    suffix: str = "<|im_end|>\n"
-    """Written after every completion; the reward is read at its last token, where the base's
-    own end of turn has told it that the answer is complete."""
+    suffix: str = ""
+    """Written after every completion, such as the base's end of turn; the reward is read at the
+    last token of the text with its suffix."""
     max_tokens: int = 384
     """Longer texts are left out of training, since their cost buys little accuracy."""
     pairs_a_group: int = 3

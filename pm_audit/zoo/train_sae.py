@@ -44,7 +44,7 @@ class Architecture(StrEnum):
 class SaeRecipe:
     """Settings of one training run; the defaults made the default PM's SAEs."""
 
-    layers: tuple[int, ...] = (5, 7)
+    layers: tuple[int, ...] = (5, 8)
     """Blocks after which an SAE reads, counted from 0."""
     architecture: Architecture = Architecture.TOPK
     width: int = 4096
