@@ -46,12 +46,14 @@ from pm_audit.records import (
     SaeRecord,
     SubjectRecord,
 )
+from pm_audit.saes.sae import Sae
 from pm_audit.spec import Case, Hypothesis, Settings, expand
 from pm_audit.verdict import judge
 from pm_audit.zoo.reference import reference_texts, sigma
 from pm_audit.zoo.subject import load_subject
 
 Progress = Callable[[str], None]
+Subject = tuple[PreferenceModel, Sequence[Sae]]
 
 NOISE_ROWS = 16
 """Reference completions that are read again, padded and alone, to measure the noise floor."""
@@ -60,15 +62,27 @@ NOISE_ROWS = 16
 class Auditor:
     """A loaded subject, ready to audit hypotheses one after the other.
 
+    Args:
+        settings: what is audited and how.
+        subject: a PM and its SAEs that are loaded already, in place of those that are named.
+        progress: is told each step.
+
     Raises:
         AuditError: at construction, where the subject cannot be loaded or fails its preflight.
 
     """
 
-    def __init__(self, settings: Settings, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        subject: Subject | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         self._report: Progress = progress or (lambda _: None)
-        self._report(f"loading preference model {settings.pm}")
-        self.pm, self.saes = load_subject(settings)
+        if subject is None:
+            self._report(f"loading preference model {settings.pm}")
+        self.pm, self.saes = subject or load_subject(settings)
         require(preflight(self.pm), name=self.pm.name)
         self.method = MethodRecord(
             prompts=settings.prompts,
