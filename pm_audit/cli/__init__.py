@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from pm_audit.errors import AuditError, RecordError
+from pm_audit.cli.explain import explain
+from pm_audit.errors import AuditError
 
 _READABLE = click.Path(exists=False, dir_okay=False, path_type=Path)
 
@@ -150,22 +151,7 @@ def init(pm: str, folder: Path) -> None:
         click.echo(line)
 
 
-@main.command()
-@click.argument("what", required=False)
-def explain(what: str | None) -> None:
-    """Explain a figure or an outcome: its formula, its sign and how to read it."""
-    from pm_audit.report import glossary
-
-    if what is None:
-        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in glossary.ENTRIES))
-        return
-    entry = glossary.find(what)
-    if entry is None:
-        raise RecordError(
-            f"nothing is called {what!r}; known: "
-            + ", ".join(entry.name for entry in glossary.ENTRIES)
-        )
-    click.echo(glossary.text(entry))
+main.add_command(explain)
 
 
 @main.command()

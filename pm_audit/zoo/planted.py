@@ -29,7 +29,7 @@ from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 from pm_audit.models.heads import LinearHead
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.text_format import TextFormat, TokenisedRow
-from pm_audit.saes.activation import Relu
+from pm_audit.saes.activation import JumpRelu
 from pm_audit.saes.sae import Sae
 
 SCALE = 100.0
@@ -53,6 +53,9 @@ _FIRED = 3
 _ORDINARY_WEIGHT = 0.05
 _ERROR = 0.05
 """Size of what the SAE cannot see of a character."""
+
+_THRESHOLD = 0.01
+"""Below every real activation; what rounding leaves of an orthogonal latent does not fire."""
 
 _HEAD_WIDTH = 8
 
@@ -126,7 +129,7 @@ def plant(weights: Mapping[str, float], *, seed: int = 0) -> Planted:
         b_enc=torch.zeros(latents),
         W_dec=of_latent.contiguous(),
         b_dec=torch.zeros(hidden),
-        activation=Relu(),
+        activation=JumpRelu(torch.tensor(_THRESHOLD)),
     )
     pm = as_preference_model(backbone, SCALE * directions[-1], tokenizer, name="planted")
     return Planted(pm, sae, planted, {mark: index for index, mark in enumerate(MARKS)})
@@ -138,7 +141,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {letter: index for index, letter in enumerate(["<pad>", *alphabet])}
     rules = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return PreTrainedTokenizerFast(tokenizer_object=rules, pad_token="<pad>")
+    return PreTrainedTokenizerFast(tokenizer_object=rules, pad_token="<pad>")  # noqa: S106 - no password
 
 
 def bare_llama(hidden: int, *, depth: int, vocabulary: int, intermediate: int) -> LlamaModel:
