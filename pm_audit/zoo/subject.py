@@ -16,7 +16,7 @@ from pm_audit.zoo import default
 
 
 def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
-    """Load the PM and its SAEs; ``default``, or a folder of our own recipe, brings its own SAEs.
+    """Load the PM and its SAEs; ``default``, or a folder of our own recipe, brings its own.
 
     Raises:
         ModelError: the PM cannot be loaded.
@@ -38,15 +38,27 @@ def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
             dtype=dtype,
             device=settings.device,
         )
-    paths: tuple[str | Path, ...] = settings.saes
-    if not paths and folder is not None:
-        paths = default.default_saes(folder)
+    paths = _sae_paths(settings.saes, folder)
     if not paths:
         raise SaeError(
             f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH, or `saes` in "
             "[tool.pm_audit]"
         )
     return pm, tuple(load_sae(path, device=settings.device) for path in paths)
+
+
+def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path, ...]:
+    """Return where the SAEs are: those named, else the uppermost of the PM's own.
+
+    An SAE of the PM's own folder may be named by its folder alone, such as ``layer_5``.
+    """
+    if folder is None:
+        return named
+    own = {path.name: path for path in default.default_saes(folder)}
+    if named:
+        return tuple(own.get(name, name) for name in named)
+    # The uppermost is the cheapest to ablate, and was measured to close more of most gaps.
+    return tuple(own.values())[-1:]
 
 
 def _recipe_folder(pm: str) -> Path | None:
