@@ -230,7 +230,7 @@ class Decoder:
         return found
 
 
-class _Taken(Exception):  # noqa: N818 - not an error: leaves a block once its keys are known
+class _Taken(Exception):
     """Keys and values have been taken; the rest of the block is not needed."""
 
 
