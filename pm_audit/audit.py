@@ -16,12 +16,14 @@ from importlib.metadata import version
 
 import numpy as np
 
+from pm_audit.baselines import run_rivals
 from pm_audit.discover import (
     HeldOut,
     Proposal,
     Search,
     describe,
     propose,
+    run_placebo,
     select,
     split,
     test_sets,
@@ -41,6 +43,7 @@ from pm_audit.records import (
     HypothesisRecord,
     MethodRecord,
     NullEvidence,
+    RivalEvidence,
     RowEvidence,
     SaeFit,
     SaeRecord,
@@ -96,6 +99,8 @@ class Auditor:
             bootstrap_resamples=settings.bootstrap_resamples,
             confidence=settings.confidence,
             seed=settings.seed,
+            rivals=settings.rivals,
+            placebos=settings.placebos,
         )
         self._device = settings.device
         self.sigma, self.noise = _calibrate(self.pm)
@@ -126,8 +131,47 @@ class Auditor:
         fits = tuple(measure_fit(clean, sae, self.pm.depth) for sae in self.saes)
 
         evidence = _evidence(cases, clean, contrast, proposal, search, held_out, fits, self)
+        evidence = self._with_rivals(evidence, hypothesis.name, clean, contrast, proposal, search)
         features = describe(clean, contrast, proposal, search, texts, method=self.method)
         return judge(hypothesis, evidence, features, method=self.method)
+
+    def _with_rivals(
+        self,
+        evidence: Evidence,
+        name: str,
+        clean: Trace,
+        contrast: Contrast,
+        proposal: Proposal,
+        search: Search,
+    ) -> Evidence:
+        """Return the evidence with what the method asks for beside the set's own test."""
+        rivals: tuple[RivalEvidence, ...] = ()
+        if self.method.rivals:
+            self._report(f"{name}: trying rival explanations")
+            rivals = run_rivals(
+                self.pm,
+                clean,
+                contrast,
+                [(one.fold.discovery, one.fold.held_out) for one in search.folds],
+                [one.growth.selected for one in search.folds],
+                most=self.method.max_features,
+                seed=self.method.seed,
+            )
+        placebos = []
+        for number in range(self.method.placebos):
+            self._report(f"{name}: placebo {number + 1} of {self.method.placebos}")
+            placebos.append(
+                run_placebo(
+                    self.pm,
+                    clean,
+                    contrast,
+                    [one.fold for one in search.folds],
+                    proposal,
+                    method=self.method,
+                    seed=self.method.seed + number,
+                )
+            )
+        return evidence.model_copy(update={"rivals": rivals, "placebos": tuple(placebos)})
 
     @property
     def subject(self) -> SubjectRecord:

@@ -200,6 +200,29 @@ class NullEvidence(Record):
     """Gap of each prompt after the random set was ablated, in the order of ``Evidence.prompts``."""
 
 
+class RivalEvidence(Record):
+    """One way of explaining a gap by directions, ablated on the prompts that did not choose them.
+
+    The first rival is the SAE's own features, given the same budget.
+    """
+
+    name: str
+    rewards: tuple[tuple[Finite, ...], ...]
+    """Rewards after 1, 2, ... directions were ablated jointly, in the order of
+    ``Evidence.rows``; a rival may find fewer directions than its budget."""
+
+
+class PlaceboEvidence(Record):
+    """The whole search, repeated with examples and counter-examples exchanged at random."""
+
+    gap: tuple[Finite, ...]
+    """Gap of each prompt between the exchanged labels, in the order of ``Evidence.prompts``."""
+    gap_after: tuple[Finite, ...]
+    """The same after the sets that the search selected were ablated on prompts it had not seen."""
+    selected: tuple[int, ...]
+    """Features that each fold's search selected."""
+
+
 class SaeFit(Record):
     """How well one SAE reconstructs this PM's residual stream on this audit's texts."""
 
@@ -232,6 +255,24 @@ class Evidence(Record):
     folds: tuple[FoldEvidence, ...]
     null: tuple[NullEvidence, ...]
     fits: tuple[SaeFit, ...]
+    rivals: tuple[RivalEvidence, ...] = ()
+    placebos: tuple[PlaceboEvidence, ...] = ()
+
+
+class RivalPoint(Record):
+    """What a rival does with so many directions."""
+
+    directions: int
+    closure: Figure
+    collateral: Figure | None
+    """Largest mean movement of a counter-example or control, as a share of the gap."""
+
+
+class Rival(Record):
+    """One way of explaining the gap, with its worth at each number of directions."""
+
+    name: str
+    points: tuple[RivalPoint, ...]
 
 
 class GapShares(Record):
@@ -278,6 +319,11 @@ class HypothesisRecord(Record):
     """Where the gap lives; None where no gap was found to take apart."""
     interaction: Figure | None = None
     """Joint effect of the selected features minus the sum of their single effects, raw."""
+    rivals: tuple[Rival, ...] = ()
+    """Closure and collateral of other ways of explaining the gap; empty where not run."""
+    placebo_closure: Figure | None = None
+    """Share of the gap's size that searches on exchanged labels closed of their own gaps: the
+    median, and as ``high`` the largest; None where not run."""
     p_value: Finite
     """Two-sided, of the gap against zero."""
     q_value: Finite
@@ -297,7 +343,11 @@ class HypothesisRecord(Record):
 
     def computed_digest(self) -> str:
         """Hash the record as it would be written, without the digest itself."""
-        content = self.model_dump_json(exclude={"digest"})
+        # What was not run leaves no trace in the hash, so records from before it still verify.
+        unused = {name for name in ("rivals", "placebo_closure") if not getattr(self, name)}
+        empty = {name for name in ("rivals", "placebos") if not getattr(self.evidence, name)}
+        left_out = {"digest": True, **dict.fromkeys(unused, True), "evidence": empty}
+        content = self.model_dump_json(exclude=left_out)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -342,6 +392,10 @@ class MethodRecord(Record):
     bootstrap_resamples: int
     confidence: Finite
     seed: int
+    rivals: bool = False
+    """Whether other ways of explaining each gap were run beside the SAE."""
+    placebos: int = 0
+    """Searches repeated on exchanged labels."""
 
 
 class ManifestEntry(Record):

@@ -3,6 +3,7 @@
 from pm_audit.discover.describe import describe
 from pm_audit.discover.folds import Fold, split
 from pm_audit.discover.held_out import HeldOut, test_sets
+from pm_audit.discover.placebo import run_placebo
 from pm_audit.discover.propose import Proposal, propose
 from pm_audit.discover.select import Search, select
 
@@ -13,6 +14,7 @@ __all__ = [
     "Search",
     "describe",
     "propose",
+    "run_placebo",
     "select",
     "split",
     "test_sets",

@@ -109,6 +109,18 @@ def propose(
 ) -> Proposal:
     """Score every active feature of every SAE and choose each fold's candidates."""
     scores = tuple(_score(pm, trace, sae, method) for sae in trace.saes)
+    return rank(scores, trace, contrast, folds, method=method)
+
+
+def rank(
+    scores: tuple[SaeScores, ...],
+    trace: Trace,
+    contrast: Contrast,
+    folds: Sequence[Fold],
+    *,
+    method: MethodRecord,
+) -> Proposal:
+    """Choose each fold's candidates from scores that are there already, whatever the contrast."""
     rare, by_fold = [], []
     for fold in folds:
         ranked: list[tuple[float, Feature]] = []

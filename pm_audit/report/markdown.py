@@ -7,7 +7,7 @@ become markup, a mention or a link.
 from __future__ import annotations
 
 from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
-from pm_audit.report import wording
+from pm_audit.report import rivals, wording
 from pm_audit.report.sanitise import markdown, markdown_code
 
 _MARKS = {
@@ -69,6 +69,8 @@ def _section(hypothesis: HypothesisRecord) -> list[str]:
     lines += ["", *_figures(hypothesis)]
     if hypothesis.features:
         lines += ["", *_features(wording.ranked(hypothesis))]
+    if beside := rivals.markdown_lines(hypothesis):
+        lines += ["", *beside[:-1]]
     return lines
 
 

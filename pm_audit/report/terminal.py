@@ -16,7 +16,7 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import sanitise, wording
+from pm_audit.report import rivals, sanitise, wording
 
 WIDTH = 100
 _NAME_WIDTH = 21
@@ -31,6 +31,9 @@ def summary(record: AuditRecord, *, every_feature: bool = False) -> str:
     parts = [_table(record), wording.LEGEND, ""]
     for hypothesis in record.hypotheses:
         parts.extend(_features(hypothesis, every_feature=every_feature))
+        beside = rivals.terminal_lines(hypothesis) if every_feature else []
+        if beside:
+            parts += [f"{sanitise.terminal(hypothesis.name)}, beside it:", *beside, ""]
     parts.append(sanitise.terminal(wording.tally(record)))
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)

@@ -90,6 +90,10 @@ class Settings(Written):
     """What verdicts rest on; the other replacement is run beside it."""
     null_sets: Count = 20
     """Matched random sets in a fold that the selected set must beat."""
+    rivals: bool = False
+    """Try neurons, PCA, probes and a learned subspace beside the SAE; costs as much again."""
+    placebos: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    """Searches repeated with examples and counter-examples exchanged at random."""
     bootstrap_resamples: Annotated[Count, Field(ge=100)] = 2_000
     confidence: Proportion = 0.95
     """Coverage of every interval."""

@@ -30,6 +30,7 @@ from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
 from pm_audit.verdict.cautions import cautions
 from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
 from pm_audit.verdict.figures import Ratios, Shares, measure
+from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 FALSE_DISCOVERY_RATE = 0.05
 DISCOVERY_CAUTION = "after Benjamini-Hochberg over "
@@ -182,6 +183,8 @@ def _judge(
         features=features,
         checks=tuple(by_check[check] for check in Check),
         warnings=cautions(figures, expect, evidence),
+        rivals=() if ratios is None else measure_rivals(evidence, method),
+        placebo_closure=None if ratios is None else placebo_closure(evidence),
         evidence=evidence,
     ).sealed()
 

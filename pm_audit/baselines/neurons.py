@@ -1,0 +1,80 @@
+"""Single neurons: the coordinates of the stream that the gap's gradient names.
+
+A coordinate j is scored by the first-order effect of setting it to the counter-examples' mean,
+``sum over tokens of (x_j - m_j) dr/dx_j``, weighed as the gap weighs rewards.  The best are then
+grown into a set by joint ablation, as features are: neurons picked by gradient alone overshoot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pm_audit.baselines.discovery import Discovery
+from pm_audit.baselines.subspace import ablate_subspace
+from pm_audit.engine.attribution import mean_gradient
+from pm_audit.engine.grid import Integers
+from pm_audit.engine.search import grow
+from pm_audit.engine.splice import jobs_of_completions
+from pm_audit.records import Feature, Role
+
+TRIALS = 4
+"""Coordinates tried jointly at each step, as many as of features."""
+
+LEAST_GAIN = 0.01
+"""Share of the gap that a further coordinate must close."""
+
+
+CANDIDATES = 32
+"""Coordinates that the gradient proposes."""
+
+
+def neurons(discovery: Discovery, *, most: int) -> Tensor:
+    """Return the grown set's coordinates as unit vectors [direction hidden]."""
+    trace, gap = discovery.trace, discovery.gap
+    rows = discovery.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE)
+    unit = torch.eye(trace.streams[discovery.layer].shape[1], device=trace.device(discovery.layer))
+
+    def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
+        return [
+            float(
+                discovery.weights[rows]
+                @ ablate_subspace(
+                    discovery.pm,
+                    trace,
+                    discovery.layer,
+                    unit[[one.index for one in chosen]],
+                    centre=discovery.centre,
+                    rows=rows,
+                )
+            )
+            for chosen in sets
+        ]
+
+    if gap == 0:
+        return unit[:0]
+    candidates = [
+        Feature(sae="neurons", layer=discovery.layer, index=index)
+        for index in _proposed(discovery, rows)
+    ]
+    grown = grow(
+        candidates, gap, gap_after, max_features=most, trials=TRIALS, least_gain=LEAST_GAIN
+    )
+    return unit[[one.index for one in grown.selected]]
+
+
+def _proposed(discovery: Discovery, rows: Integers) -> list[int]:
+    trace = discovery.trace
+    rows = rows[np.diff(trace.grid.layout.completion_offsets)[rows] > 0]
+    jobs = jobs_of_completions(trace, rows)
+    gradient = mean_gradient(discovery.pm, trace, discovery.sae, jobs, [0.0])
+    stream = trace.streams[discovery.layer].float()
+    weights = torch.from_numpy(discovery.weights[trace.row_of_token()]).to(stream.device)
+    effect = weights.float() @ ((stream - discovery.centre) * gradient)
+    score = effect * (1.0 if discovery.gap >= 0 else -1.0)
+    best = torch.topk(score, min(CANDIDATES, len(score)))
+    proposed: list[int] = best.indices[best.values > 0].tolist()
+    return proposed

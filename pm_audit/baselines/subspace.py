@@ -1,0 +1,61 @@
+"""Ablating a subspace: the stream's part in it is set to a reference, the rest stays.
+
+With orthonormal directions D [direction hidden] and reference m, at completion positions only,
+
+    x' = x - ((x - m) D^T) D        m: the counter-examples' mean stream, or zero
+
+Sign: as everywhere, a contribution is reward minus reward after ablation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from pm_audit.engine.grid import Integers
+from pm_audit.engine.packing import Batch
+from pm_audit.engine.splice import jobs_of_completions, replay
+from pm_audit.engine.trace import Floats, Trace
+from pm_audit.models.preference_model import PreferenceModel
+
+
+def ablate_subspace(
+    pm: PreferenceModel,
+    trace: Trace,
+    layer: int,
+    directions: Tensor,
+    *,
+    centre: Tensor | None = None,
+    rows: Integers | None = None,
+) -> Floats:
+    """Return rewards [row] with the span of ``directions`` set to its reference.
+
+    Args:
+        pm: the preference model.
+        trace: its clean forward, with the stream after ``layer``.
+        layer: block after which the stream is changed.
+        directions: [direction hidden], orthonormal.
+        centre: [hidden], what the subspace is set to; zero for None.
+        rows: rows of the grid; all for None.
+
+    """
+    chosen = trace.rows(rows)
+    rewards = trace.rewards[chosen].copy()
+    jobs = jobs_of_completions(trace, chosen)
+    replayed = np.flatnonzero(jobs.stop > jobs.start)
+    if not len(directions) or not len(replayed):
+        return rewards
+    directions = directions.to(trace.device(layer))
+
+    def project(_: Batch, stream: Tensor) -> Tensor:
+        return without(stream, directions, centre)
+
+    rewards[replayed] = replay(pm, trace, jobs.take(replayed), {layer: project})
+    return rewards
+
+
+def without(stream: Tensor, directions: Tensor, centre: Tensor | None) -> Tensor:
+    """Return the stream [token hidden] with the span of orthonormal directions at its reference."""
+    wide = stream.float()
+    off = wide if centre is None else wide - centre
+    return (wide - (off @ directions.T) @ directions).to(stream.dtype)
