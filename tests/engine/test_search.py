@@ -1,5 +1,6 @@
 """Greedy growth on sets whose joint effect is known."""
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -67,4 +68,4 @@ def test_the_residual_never_grows_and_the_set_is_bounded(effects, gap, most):
     growth = run(gap, effects, max_features=most)
     residuals = [1.0, *(abs(1 - closure) for closure in growth.closures)]
     assert len(growth.selected) == len(growth.closures) <= most
-    assert all(later <= earlier for earlier, later in zip(residuals, residuals[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(residuals))

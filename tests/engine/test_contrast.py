@@ -1,0 +1,32 @@
+"""The gap is one dot product, whatever the order and number of completions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pm_audit.engine.contrast import Contrast
+from pm_audit.records import Role
+
+EXAMPLE, COUNTER, CONTROL = Role.EXAMPLE, Role.COUNTER_EXAMPLE, Role.CONTROL
+CONTRAST = Contrast(
+    np.array([0, 0, 0, 0, 1, 1]), [EXAMPLE, EXAMPLE, COUNTER, CONTROL, EXAMPLE, COUNTER]
+)
+REWARDS = np.array([1.0, 3.0, 1.0, 50.0, 4.0, 6.0])
+
+
+def test_the_gap_by_hand():
+    assert CONTRAST.gap_by_prompt(REWARDS) == pytest.approx([1.0, -2.0])
+    assert CONTRAST.weights([0, 1]) @ REWARDS == pytest.approx(-0.5)
+    assert CONTRAST.weights([0]) @ REWARDS == pytest.approx(1.0)
+
+
+def test_controls_weigh_nothing():
+    assert CONTRAST.weights([0, 1])[3] == 0.0
+
+
+@given(st.permutations(range(6)), st.floats(-50, 50))
+def test_order_and_a_prompts_own_level_do_not_matter(order, level):
+    moved = Contrast(CONTRAST.prompt[order], [CONTRAST.role[at] for at in order])
+    rewards = (REWARDS + np.where(CONTRAST.prompt == 1, level, 0.0))[order]
+    assert moved.weights([0, 1]) @ rewards == pytest.approx(-0.5)
