@@ -14,7 +14,7 @@ from pm_audit.spec.hypothesis import (
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
 from pm_audit.spec.probe import Probe, Prompt
 from pm_audit.spec.schema import json_schema
-from pm_audit.spec.settings import Dtype, Mode, Replacement, Settings
+from pm_audit.spec.settings import Dtype, Settings
 
 __all__ = [
     "Case",
@@ -25,10 +25,8 @@ __all__ = [
     "ExpectedGap",
     "Hypothesis",
     "KnownBias",
-    "Mode",
     "Probe",
     "Prompt",
-    "Replacement",
     "Settings",
     "Severity",
     "Speaker",

@@ -27,7 +27,6 @@ def _no_boolean(value: object) -> object:
 # The command line and ini options give numbers as text, so text that reads as a number is one.
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
 Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 
 
 class Dtype(StrEnum):
@@ -36,24 +35,6 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
-
-
-class Replacement(StrEnum):
-    """What an ablated feature is set to."""
-
-    ZERO = "zero"
-    """Off, as if the feature had not fired."""
-    MEAN = "mean"
-    """Its mean over counter-example completions."""
-
-
-class Mode(StrEnum):
-    """How many features are ablated one at a time for the candidates."""
-
-    BUDGET = "budget"
-    """Candidates by score, until `candidates` or `budget_seconds` is reached."""
-    EXHAUSTIVE = "exhaustive"
-    """Every feature that fires on the examples."""
 
 
 class Settings(Written):
@@ -75,19 +56,14 @@ class Settings(Written):
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
-    mode: Mode = Mode.BUDGET
     candidates: Count = 32
     """Features ablated one at a time in a fold, strongest scores first."""
-    budget_seconds: Seconds | None = None
-    """Time for single ablations of one hypothesis; none means that `candidates` alone decides."""
     max_features: Count = 10
     """Largest set of features that may explain a gap."""
     selectivity: Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=1)] = 0.8
     """Share of its absolute contribution that a feature must have on examples to be selected."""
     ig_steps: Count = 4
     """Steps of integrated gradients."""
-    replacement: Replacement = Replacement.ZERO
-    """What verdicts rest on; the other replacement is run beside it."""
     null_sets: Count = 20
     """Matched random sets in a fold that the selected set must beat."""
     rivals: bool = False

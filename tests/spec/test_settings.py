@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pm_audit.spec import Dtype, Mode, Settings
+from pm_audit.spec import Dtype, Settings
 
 Faults = Callable[[Callable[[], object]], list[str]]
 
@@ -27,7 +27,6 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
     assert (settings.pm, settings.seed, settings.dtype) == ("from-cli", 1, Dtype.BFLOAT16)
     assert settings.candidates == 30
     assert settings.saes == ("a", "b")
-    assert settings.mode is Mode.BUDGET
 
 
 @pytest.mark.parametrize(
