@@ -4,11 +4,12 @@ Two completions of one prompt are read, and every latent that fires on either is
 each of them: no attribution is involved.  With ``c(i)`` the reward minus the reward with latent i
 silenced, the edit from A to B gains ``c_B(i) - c_A(i)`` by latent i, and
 
-    r(B) - r(A) = sum over features of (c_B - c_A)  +  error term  +  remainder
+    r(B) - r(A) = sum over features of (c_B - c_A)  +  overlap  +  error term  +  remainder
 
-The error term is what each reward loses when the stream is replaced by the SAE's reconstruction,
-B minus A.  The remainder is what effects taken one at a time cannot say: features that act
-together or overlap, the decoder's bias, and length.  It is never hidden.
+The overlap is what silencing all features together does beyond the sum of single effects, B minus
+A: features that carry the same evidence, or act only together.  The error term is what each reward
+loses when the stream is replaced by the SAE's reconstruction.  The remainder is the rest: the
+decoder's bias, position and length.  Neither is ever hidden.
 
 Sign: positive raises the reward of B against A.
 """
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from tabulate import tabulate
 
-from pm_audit.engine.ablation import ablate_each
+from pm_audit.engine.ablation import ablate_each, ablate_sets
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import Trace, trace
@@ -70,10 +71,12 @@ class Explanation(Record):
     reward_b: Finite
     features: tuple[FeatureChange, ...]
     """Every feature that fires on either completion, strongest change first."""
+    overlap: Finite
+    """Joint effect of all features less the sum of their single effects, B minus A."""
     error_term: Finite
     """What the SAE's error term is worth in B, less what it is worth in A."""
     remainder: Finite
-    """Difference less features and error term."""
+    """Difference less features, overlap and error term."""
 
     @property
     def difference(self) -> float:
@@ -90,6 +93,7 @@ class Explanation(Record):
         ]
         totals = [
             (f"{len(others)} other features", sum(one.change for one in others)),
+            ("overlap of features", self.overlap),
             ("error term of the SAE", self.error_term),
             ("remainder", self.remainder),
             ("reward of B minus A", self.difference),
@@ -139,6 +143,11 @@ def take_apart(
     latents = np.flatnonzero(strength.any(axis=1))
     contributions = ablate_each(pm, clean, sae, latents).dense(latents, [0, 1])
     changes = contributions[:, 1] - contributions[:, 0]
+    everything = tuple(
+        Feature(sae=sae.name, layer=sae.layer, index=int(latent)) for latent in latents
+    )
+    joint = clean.rewards - ablate_sets(pm, clean, [everything])[0]
+    by_features = float(joint[1] - joint[0])
     by_error = clean.rewards - splice_reconstruction(pm, clean, sae)
     error_term = float(by_error[1] - by_error[0])
     difference = float(clean.rewards[1] - clean.rewards[0])
@@ -153,7 +162,7 @@ def take_apart(
         reward_b=clean.rewards[1],
         features=tuple(
             FeatureChange(
-                feature=Feature(sae=sae.name, layer=sae.layer, index=int(latents[at])),
+                feature=everything[at],
                 contribution_a=contributions[at, 0],
                 contribution_b=contributions[at, 1],
                 change=changes[at],
@@ -163,8 +172,9 @@ def take_apart(
             )
             for at in order
         ),
+        overlap=by_features - float(changes.sum()),
         error_term=error_term,
-        remainder=difference - float(changes.sum()) - error_term,
+        remainder=difference - by_features - error_term,
     )
 
 

@@ -346,7 +346,11 @@ class HypothesisRecord(Record):
         # What was not run leaves no trace in the hash, so records from before it still verify.
         unused = {name for name in ("rivals", "placebo_closure") if not getattr(self, name)}
         empty = {name for name in ("rivals", "placebos") if not getattr(self.evidence, name)}
-        left_out = {"digest": True, **dict.fromkeys(unused, True), "evidence": empty}
+        left_out: dict[str, Any] = {
+            "digest": True,
+            **dict.fromkeys(unused, True),
+            "evidence": empty,
+        }
         content = self.model_dump_json(exclude=left_out)
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -11,6 +11,7 @@ from pm_audit.errors import SaeError
 from pm_audit.explain import Explanation, explain, take_apart
 from pm_audit.spec import Settings, Speaker, Turn
 from pm_audit.zoo.planted import SCALE, STRENGTH, Planted, plant
+from pm_audit.zoo.planted_micro import micro
 
 torch.set_num_threads(1)
 
@@ -30,8 +31,13 @@ def edited(planted: Planted) -> Explanation:
 
 
 def test_the_parts_sum_to_the_difference(edited: Explanation) -> None:
-    parts = sum(one.change for one in edited.features) + edited.error_term + edited.remainder
-    assert parts == pytest.approx(edited.difference, abs=1e-9)
+    assert total(edited) == pytest.approx(edited.difference, abs=1e-9)
+
+
+def total(edit: Explanation) -> float:
+    return (
+        sum(one.change for one in edit.features) + edit.overlap + edit.error_term + edit.remainder
+    )
 
 
 def test_the_planted_features_are_gained_and_lost(planted: Planted, edited: Explanation) -> None:
@@ -45,13 +51,24 @@ def test_the_planted_features_are_gained_and_lost(planted: Planted, edited: Expl
     assert lost.change == pytest.approx(SCALE * 2.0 * STRENGTH / length, abs=1e-4)
     # a linear model leaves nothing over: every other feature fires on both alike
     assert edited.remainder == pytest.approx(0, abs=1e-3)
+    assert edited.overlap == pytest.approx(0, abs=1e-3)
     assert all(abs(one.change) < 1e-3 for one in edited.features[2:])
+
+
+def test_features_that_share_their_evidence_show_as_overlap() -> None:
+    # On paper: A and B are worth 0.5 each beside one another, and 1.5 together.
+    model = micro()
+    turns = (Turn(speaker=Speaker.HUMAN, text="xx"),)
+    edit = take_apart(model.pm, model.sae, turns, "xxxxxx", "ABxxxx")
+    assert [one.change for one in edit.features] == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert edit.overlap == pytest.approx(0.5, abs=1e-6)
+    assert edit.difference == pytest.approx(1.5, abs=1e-6)
+    assert edit.remainder == pytest.approx(0, abs=1e-6)
 
 
 def test_an_edit_that_changes_length_leaves_a_remainder_in_sight(planted: Planted) -> None:
     longer = take_apart(planted.pm, planted.sae, TURNS, " Here!", " Here! And there, and there.")
-    parts = sum(one.change for one in longer.features) + longer.error_term + longer.remainder
-    assert parts == pytest.approx(longer.difference, abs=1e-9)
+    assert total(longer) == pytest.approx(longer.difference, abs=1e-9)
     # the prompt's own share of the average shrinks, which no completion feature can say
     assert abs(longer.remainder) > 1e-3
     assert f"{longer.remainder:+.3f}" in longer.render()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pm_audit.cli.calibrate import calibrate
 from pm_audit.cli.explain import explain
 from pm_audit.errors import AuditError
 
@@ -151,6 +152,7 @@ def init(pm: str, folder: Path) -> None:
         click.echo(line)
 
 
+main.add_command(calibrate)
 main.add_command(explain)
 
 
