@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,7 +113,8 @@ def judged_record(stored_record_path) -> AuditRecord:
 
 def test_run_is_pytest(project, pytester):
     project("i-dont-know")
-    result = pytester.run("pm-audit", "run", "--pm-audit-record", "out.json")
+    command = Path(sys.executable).with_name("pm-audit")
+    result = pytester.run(command, "run", "--pm-audit-record", "out.json")
     assert result.ret == 0
     assert AuditRecord.read(pytester.path / "out.json").complete
 
@@ -157,6 +159,7 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
         recipes, "train_pm", lambda data, out, recipe, *, device, report: called.update(pm=recipe)
     )
     monkeypatch.setattr(recipes, "load_adapted", lambda _: (torch.nn.Identity(), None, None))
+    monkeypatch.setattr(recipes, "read_recipe", lambda _: {"suffix": ""})
     monkeypatch.setattr(recipes, "train_saes", lambda *a, report: called.update(sae=a[-1]))
     (tmp_path / "data.jsonl").write_text("")
     data = tmp_path / "data.jsonl"

@@ -1,0 +1,79 @@
+"""Frozen results of an audit, with JSON in and out.
+
+The record is the product: the terminal, JUnit, Markdown, HTML and tables are views of it, and
+every figure of a verdict can be computed again from the evidence that the record holds.
+Nothing here imports torch.
+
+Sign: a contribution is reward minus reward after ablation, so positive means that the feature
+raises the reward.  Rewards are in the PM's raw units unless a unit says otherwise.
+"""
+
+from pm_audit.records.atomic import write_atomically
+from pm_audit.records.base import (
+    Check,
+    CheckResult,
+    Feature,
+    Figure,
+    Finite,
+    Outcome,
+    Record,
+    Role,
+    Unit,
+)
+from pm_audit.records.evidence import (
+    Evidence,
+    FeatureRecord,
+    Firing,
+    FoldEvidence,
+    Neighbour,
+    NullEvidence,
+    PlaceboEvidence,
+    RivalEvidence,
+    RowEvidence,
+    SaeFit,
+)
+from pm_audit.records.run import (
+    SCHEMA_VERSION,
+    AuditRecord,
+    GapShares,
+    HypothesisRecord,
+    ManifestEntry,
+    MethodRecord,
+    Rival,
+    RivalPoint,
+    SaeRecord,
+    SubjectRecord,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AuditRecord",
+    "Check",
+    "CheckResult",
+    "Evidence",
+    "Feature",
+    "FeatureRecord",
+    "Figure",
+    "Finite",
+    "Firing",
+    "FoldEvidence",
+    "GapShares",
+    "HypothesisRecord",
+    "ManifestEntry",
+    "MethodRecord",
+    "Neighbour",
+    "NullEvidence",
+    "Outcome",
+    "PlaceboEvidence",
+    "Record",
+    "Rival",
+    "RivalEvidence",
+    "RivalPoint",
+    "Role",
+    "RowEvidence",
+    "SaeFit",
+    "SaeRecord",
+    "SubjectRecord",
+    "Unit",
+    "write_atomically",
+]

@@ -1,0 +1,154 @@
+"""Plain numbers of one hypothesis on one subject; verdicts are computed from these alone."""
+
+from __future__ import annotations
+
+from pm_audit.records.base import Feature, Figure, Finite, Record, Role
+
+
+class Firing(Record):
+    """A place in this audit's texts where a feature fires."""
+
+    before: str
+    """Text of the same completion (or prompt) before the token."""
+    token: str
+    after: str
+    activation: Finite
+
+
+class Neighbour(Record):
+    """Another latent of the same SAE whose decoder points nearly the same way."""
+
+    index: int
+    cosine: Finite
+
+
+class FeatureRecord(Feature):
+    """A candidate feature with what was measured about it on discovery prompts."""
+
+    contribution: Figure
+    """Mean over examples of reward minus reward with it alone ablated, held-out folds."""
+    attribution: Finite | None
+    """Mean over examples of the attribution (IG) that proposed it; None where nothing did."""
+    selectivity: Finite
+    """Share of its absolute contribution that falls on examples, 0 to 1."""
+    frequency: Finite
+    """Share of examples on which it fires, 0 to 1."""
+    folds: tuple[int, ...]
+    """Folds whose search selected it; empty for a candidate that was not selected."""
+    dropped_by: str | None = None
+    """Name of the filter that kept it out of the set, or None."""
+    firings: tuple[Firing, ...] = ()
+    """Strongest firings in this audit's texts; several may share one text."""
+    corpus_firings: tuple[Firing, ...] = ()
+    """Strongest firings in a corpus, where a feature index was given."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Nearest decoder directions, nearest first: where a feature may have split."""
+
+
+class RowEvidence(Record):
+    """One completion of one prompt: its reward, and its reward after each intervention.
+
+    Figures after ablation come from the fold that did not see this prompt in its search.
+    """
+
+    prompt: int
+    """Index into ``Evidence.prompts``: the unit of inference."""
+    role: Role
+    variant: int
+    """Index of the completion template within its role."""
+    text: str
+    reward: Finite
+    zero: Finite
+    """Reward with the selected set ablated to zero."""
+    mean: Finite
+    """Reward with the selected set set to its mean over counter-example completions."""
+    spliced: Finite
+    """Reward with the residual stream replaced by the SAE's reconstruction."""
+    features_replaced: Finite | None = None
+    """Reward with every feature set to its counter-example mean."""
+    stream_replaced: Finite | None = None
+    """The same with the SAE's error term at its counter-example mean as well."""
+    single_sum: Finite | None = None
+    """Sum over the selected set of reward minus reward with that feature alone set to zero."""
+
+
+class FoldEvidence(Record):
+    """What one fold's search found on its discovery prompts, and where it was tested."""
+
+    held_out: tuple[int, ...]
+    """Indices of the prompts on which this fold's set is tested."""
+    selected: tuple[Feature, ...]
+    growth: tuple[Finite, ...]
+    """Closure on the discovery prompts after each feature joined the set."""
+    sign_agreement: Finite | None
+    """Share of candidates whose ablation has attribution's sign; None without candidates."""
+    rank_correlation: Finite | None
+    """Spearman correlation of attribution and single ablation over candidates."""
+    completeness_gap: Finite
+    """Sum of attributions plus error term minus the true change, as a share of the true change."""
+
+
+class NullEvidence(Record):
+    """One matched random set per fold, ablated on the held-out prompts."""
+
+    gap: tuple[Finite, ...]
+    """Gap of each prompt after the random set was ablated, in the order of ``Evidence.prompts``."""
+
+
+class RivalEvidence(Record):
+    """One way of explaining a gap by directions, ablated on the prompts that did not choose them.
+
+    The first rival is the SAE's own features, given the same budget.
+    """
+
+    name: str
+    rewards: tuple[tuple[Finite, ...], ...]
+    """Rewards after 1, 2, ... directions were ablated jointly, in the order of
+    ``Evidence.rows``; a rival may find fewer directions than its budget."""
+
+
+class PlaceboEvidence(Record):
+    """The whole search, repeated with examples and counter-examples exchanged at random."""
+
+    gap: tuple[Finite, ...]
+    """Gap of each prompt between the exchanged labels, in the order of ``Evidence.prompts``."""
+    gap_after: tuple[Finite, ...]
+    """The same after the sets that the search selected were ablated on prompts it had not seen."""
+    selected: tuple[int, ...]
+    """Features that each fold's search selected."""
+
+
+class SaeFit(Record):
+    """How well one SAE reconstructs this PM's residual stream on this audit's texts."""
+
+    sae: str
+    layer: int
+    """Block after which the SAE reads, counted from 0."""
+    fvu: Finite
+    """Fraction of (per-dimension, centred) variance unexplained, massive positions left out."""
+    neighbour_fvu: tuple[Finite, ...]
+    """The same SAE applied one block earlier and one block later, where these exist."""
+    cosine: Finite
+    l0: Finite
+    """Mean number of active features a token."""
+    dead_share: Finite
+    """Share of latents that fire on no token of this audit; small texts make it large."""
+    massive: int
+    """Positions left out of FVU and cosine for their massive norm."""
+    tokens: int
+
+
+class Evidence(Record):
+    """Plain numbers of one hypothesis on one subject; verdicts are computed from these alone."""
+
+    prompts: tuple[str, ...]
+    rows: tuple[RowEvidence, ...]
+    sigma: Finite
+    """Standard deviation of the PM's reward over the fixed reference completions."""
+    noise: Finite
+    """Largest change of a reward under re-batching and padding: the PM's own noise floor."""
+    folds: tuple[FoldEvidence, ...]
+    null: tuple[NullEvidence, ...]
+    fits: tuple[SaeFit, ...]
+    rivals: tuple[RivalEvidence, ...] = ()
+    placebos: tuple[PlaceboEvidence, ...] = ()

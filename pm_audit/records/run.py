@@ -1,0 +1,215 @@
+"""One run: its subject, method and manifest, and every hypothesis as judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from pm_audit.errors import RecordError
+from pm_audit.records.atomic import write_atomically
+from pm_audit.records.base import Check, CheckResult, Figure, Finite, Record
+from pm_audit.records.evidence import Evidence, FeatureRecord
+
+SCHEMA_VERSION = 1
+
+
+class RivalPoint(Record):
+    """What a rival does with so many directions."""
+
+    directions: int
+    closure: Figure
+    collateral: Figure | None
+    """Largest mean movement of a counter-example or control, as a share of the gap."""
+
+
+class Rival(Record):
+    """One way of explaining the gap, with its worth at each number of directions."""
+
+    name: str
+    points: tuple[RivalPoint, ...]
+
+
+class GapShares(Record):
+    """Where the gap lives, summing to the gap; each part in raw reward (see docs for the order)."""
+
+    selected: Figure
+    other_features: Figure
+    error_term: Figure
+    rest: Figure
+
+
+class HypothesisRecord(Record):
+    """One hypothesis, audited: figures, features, checks, and the evidence behind them."""
+
+    name: str
+    file: str
+    line: int
+    claim: str
+    effect: str
+    tags: tuple[str, ...]
+    severity: str = "error"
+    """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
+    expect: dict[str, Any]
+    known_bias: dict[str, Any] | None
+    gap: Figure
+    """Mean reward of examples minus counter-examples, raw."""
+    gap_sigma: Figure
+    residual: Figure
+    """Gap that remains after ablation, raw; the sign of the gap, negative share = overshoot."""
+    residual_sigma: Figure
+    residual_share: Figure | None
+    closure: Figure | None
+    """One minus residual over gap; None where no gap was found to explain."""
+    closure_mean: Figure | None
+    """Closure under mean replacement, held beside zero replacement."""
+    collateral: Figure | None
+    """Largest mean movement of counter-examples or controls, as a share of the gap."""
+    examples_moved: Figure
+    """Mean change of the examples' reward under ablation, raw."""
+    counter_examples_moved: Figure
+    null_closure: Figure | None
+    """Median closure of matched random sets; ``high`` is their 95th percentile."""
+    shares: GapShares | None = None
+    """Where the gap lives; None where no gap was found to take apart."""
+    interaction: Figure | None = None
+    """Joint effect of the selected features minus the sum of their single effects, raw."""
+    rivals: tuple[Rival, ...] = ()
+    """Closure and collateral of other ways of explaining the gap; empty where not run."""
+    placebo_closure: Figure | None = None
+    """Share of the gap's size that searches on exchanged labels closed of their own gaps: the
+    median, and as ``high`` the largest; None where not run."""
+    p_value: Finite
+    """Two-sided, of the gap against zero."""
+    q_value: Finite
+    """Benjamini-Hochberg over the hypotheses of the run."""
+    minimum_detectable_gap: Finite
+    """Gap in sigma that this many prompts would detect with power 0.8 at level 0.05."""
+    features: tuple[FeatureRecord, ...]
+    checks: tuple[CheckResult, ...]
+    warnings: tuple[str, ...]
+    evidence: Evidence
+    digest: str = ""
+    """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
+
+    def sealed(self) -> Self:
+        """Return the same record with its digest filled in."""
+        return self.model_copy(update={"digest": self.computed_digest()})
+
+    def computed_digest(self) -> str:
+        """Hash the record as it would be written, without the digest itself."""
+        # What was not run leaves no trace in the hash, so records from before it still verify.
+        unused = {name for name in ("rivals", "placebo_closure") if not getattr(self, name)}
+        empty = {name for name in ("rivals", "placebos") if not getattr(self.evidence, name)}
+        left_out: dict[str, Any] = {
+            "digest": True,
+            **dict.fromkeys(unused, True),
+            "evidence": empty,
+        }
+        content = self.model_dump_json(exclude=left_out)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+class SaeRecord(Record):
+    """One SAE of the subject."""
+
+    name: str
+    source: str
+    architecture: str
+    layer: int
+    width: int
+    sha256: str
+
+
+class SubjectRecord(Record):
+    """What was audited."""
+
+    pm: str
+    pm_sha256: str
+    tokenizer_sha256: str
+    text_format: str
+    objective: str | None
+    dtype: str
+    device: str
+    layers: int
+    hidden_size: int
+    saes: tuple[SaeRecord, ...]
+
+
+class MethodRecord(Record):
+    """How it was audited: every setting that could change a figure."""
+
+    prompts: int | None = None
+    """Most prompts of a hypothesis that were tried, the first ones of its probe; None for all."""
+    folds: int
+    candidates: int
+    max_features: int
+    selectivity: Finite
+    ig_steps: int
+    quadrature: str
+    null_sets: int
+    bootstrap_resamples: int
+    confidence: Finite
+    seed: int
+    rivals: bool = False
+    """Whether other ways of explaining each gap were run beside the SAE."""
+    placebos: int = 0
+    """Searches repeated on exchanged labels."""
+
+
+class ManifestEntry(Record):
+    """A check that this run set out to judge."""
+
+    name: str
+    file: str
+    line: int
+    sha256: str
+    """Hash of the hypothesis and the probe as read."""
+    checks: tuple[Check, ...]
+
+
+class AuditRecord(Record):
+    """One run: what was audited, how, where, and every hypothesis with its evidence."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    """UTC, ISO 8601."""
+    complete: bool
+    """Every check of the manifest was judged; a partial run never counts as a release PASS."""
+    subject: SubjectRecord
+    method: MethodRecord
+    environment: dict[str, str]
+    manifest: tuple[ManifestEntry, ...]
+    hypotheses: tuple[HypothesisRecord, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON; a killed run leaves the old file or the new one."""
+        write_atomically(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> AuditRecord:
+        """Read a record back.
+
+        Raises:
+            RecordError: the file is missing, torn, or of another schema version.
+
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecordError(f"{path}: no such record; `pytest --pm-audit` writes one") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise RecordError(f"{path}: cannot be read as a record: {error}") from error
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != SCHEMA_VERSION:
+            raise RecordError(
+                f"{path}: schema_version is {version!r}, this pm_audit reads {SCHEMA_VERSION}; "
+                "write the record again with `pytest --pm-audit`"
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise RecordError(f"{path}: not a record of schema {version}: {error}") from error
