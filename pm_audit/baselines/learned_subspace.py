@@ -7,6 +7,7 @@ leaves counter-examples and controls where they are:
 
     loss = mean_p (gap after / G)^2 + mean over other completions of (movement / G)^2
 
+Learning ends with the first direction that does not lower the loss over all discovery prompts.
 A rival with the reward's own gradient at hand: it bounds what any set of directions could do.
 """
 
@@ -40,11 +41,30 @@ def learned_subspace(discovery: Discovery, *, most: int) -> Tensor:
     _, _, axes = torch.linalg.svd(discovery.differences, full_matrices=False)
     starts = torch.cat([discovery.differences.mean(dim=0, keepdim=True), axes])
     kept = torch.zeros(0, starts.shape[1], device=starts.device)
+    lowest = _whole_loss(discovery, kept)
     for _ in range(min(most, len(orthonormal(starts, most=most)))):
         start = orthonormal(torch.cat([kept, starts.float()]), most=len(kept) + 1)[-1]
         learned = _learn(discovery, kept, start, generator)
-        kept = orthonormal(torch.cat([kept, learned[None]]), most=len(kept) + 1)
+        wider = orthonormal(torch.cat([kept, learned[None]]), most=len(kept) + 1)
+        loss = _whole_loss(discovery, wider)
+        if not loss < lowest:
+            break
+        kept, lowest = wider, loss
     return kept
+
+
+def _whole_loss(discovery: Discovery, directions: Tensor) -> float:
+    rows = discovery.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE, Role.CONTROL)
+    after = discovery.trace.rewards.copy()
+    after[rows] = ablate_subspace(
+        discovery.pm,
+        discovery.trace,
+        discovery.layer,
+        directions,
+        centre=discovery.centre,
+        rows=rows,
+    )
+    return float(_loss(discovery, torch.from_numpy(after), rows, list(discovery.prompts)))
 
 
 def _learn(
