@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -44,7 +45,8 @@ def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
             f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH, or `saes` in "
             "[tool.pm_audit]"
         )
-    return pm, tuple(load_sae(path, device=settings.device) for path in paths)
+    saes = (load_sae(path, device=settings.device) for path in paths)
+    return pm, tuple(_named_by_owner(sae, pm.name, folder) for sae in saes)
 
 
 def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path, ...]:
@@ -59,6 +61,13 @@ def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path,
         return tuple(own.get(name, name) for name in named)
     # The uppermost is the cheapest to ablate, and was measured to close more of most gaps.
     return tuple(own.values())[-1:]
+
+
+def _named_by_owner(sae: Sae, pm_name: str, folder: Path | None) -> Sae:
+    """Say of a PM's own SAE whose it is, not where this machine keeps it: records travel."""
+    if folder is None or not Path(sae.source).resolve().is_relative_to(folder.resolve()):
+        return sae
+    return replace(sae, source=f"{pm_name}/{sae.name}")
 
 
 def _recipe_folder(pm: str) -> Path | None:

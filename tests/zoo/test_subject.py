@@ -1,0 +1,25 @@
+"""The default subject: its own SAE without being asked, and a record that names no machine."""
+
+import pytest
+
+from pm_audit.errors import SaeError
+from pm_audit.spec import Settings
+from pm_audit.zoo.subject import load_subject
+
+
+def test_the_default_pm_brings_its_uppermost_sae():
+    pm, saes = load_subject(Settings())
+    assert [(sae.name, sae.layer, sae.source) for sae in saes] == [
+        ("layer_8", 8, "default/layer_8")
+    ]
+    assert saes[0].hidden_size == pm.hidden_size
+
+
+def test_its_other_sae_goes_by_its_folders_name():
+    _, saes = load_subject(Settings(saes=("layer_5", "layer_8")))
+    assert [sae.layer for sae in saes] == [5, 8]
+
+
+def test_an_sae_that_is_not_there_is_one_message():
+    with pytest.raises(SaeError, match="no-such-sae"):
+        load_subject(Settings(saes=("no-such-sae",)))
