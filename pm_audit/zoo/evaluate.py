@@ -7,7 +7,7 @@ preference model learns first.  Ties of the model count as wrong.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from pm_audit.records import Finite, Record
 from pm_audit.zoo.preferences import Pair
@@ -24,9 +24,6 @@ class SourceAccuracy(Record):
     """Share of pairs in which the chosen completion has more characters."""
 
 
-Rewards = Mapping[tuple[str, str], float]
-
-
 def accuracy_by_source(
     pairs: Sequence[Pair], score: Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 ) -> list[SourceAccuracy]:
@@ -38,7 +35,7 @@ def accuracy_by_source(
 
     """
     texts = sorted({(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)})
-    rewards: Rewards = dict(zip(texts, score(texts), strict=True))
+    rewards = dict(zip(texts, score(texts), strict=True))
     by_source: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         by_source[pair.source].append(pair)

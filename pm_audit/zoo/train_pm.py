@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
-from pm_audit.errors import ModelError
+from pm_audit.errors import InvalidSpec, ModelError, Place, Problem
 from pm_audit.zoo.adapter import add_low_rank, save_adapter
 from pm_audit.zoo.backbone import load_backbone
 from pm_audit.zoo.preferences import (
@@ -80,7 +80,7 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     beside them lets an interrupted run go on where it stopped.
 
     Raises:
-        InvalidSpec: the data cannot be read as preference pairs.
+        InvalidSpec: the data cannot be read as preference pairs, or holds none to train on.
         ModelError: a checkpoint in ``out`` is of another recipe.
 
     """
@@ -90,6 +90,9 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
         for pair in read_pairs(data)
         if not is_test(pair) and _longest(pair) <= CHARACTERS_A_TOKEN * recipe.max_tokens
     ]
+    if not pairs:
+        message = f"no pair of at most {recipe.max_tokens} tokens to train on; raise --max-tokens"
+        raise InvalidSpec([Problem(Place(str(data)), message)])
     groups = group_by_prompt(pairs, most=recipe.pairs_a_group, seed=recipe.seed)
     report(f"{len(pairs)} training pairs over {len(groups)} groups")
     backbone, tokenizer = load_backbone(recipe.depth)

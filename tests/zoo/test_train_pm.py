@@ -1,0 +1,17 @@
+"""Training refuses data that it cannot use before it loads anything."""
+
+import json
+
+import pytest
+
+from pm_audit.errors import InvalidSpec
+from pm_audit.zoo.train_pm import PmRecipe, train_pm
+
+
+@pytest.mark.parametrize("length", [0, 100_000])
+def test_no_pair_to_train_on_is_one_message(tmp_path, length):
+    row = {"source": "s", "prompt_id": "1", "prompt": "p", "chosen": "x" * length, "rejected": "y"}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(row) + "\n" if length else "")
+    with pytest.raises(InvalidSpec, match=r"pairs\.jsonl: no pair of at most 384 tokens"):
+        train_pm(path, tmp_path / "out", PmRecipe(), device="cpu", report=print)
