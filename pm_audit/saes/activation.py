@@ -9,6 +9,7 @@ only then can a few latents be encoded without the others.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
@@ -17,14 +18,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Activation(ABC):
     """Base of the activations; tensors held by a subclass are all shaped [latent]."""
 
     elementwise: ClassVar[bool] = True
 
+    @abstractmethod
     def __call__(self, pre: Tensor) -> Tensor:
         """Map pre-activations [token latent] to features [token latent], all at least zero."""
-        raise NotImplementedError
 
     def select(self, indices: Tensor) -> Self:
         """Keep the latents named by ``indices`` [selected]; only for elementwise activations."""
