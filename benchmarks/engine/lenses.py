@@ -156,7 +156,7 @@ def _sae(work: Workload) -> Any:
     from sae_lens import SAE
 
     if work.sae_folder is not None:
-        return SAE.load_from_disk(work.sae_folder, device="cpu")
+        return SAE.load_from_disk(work.sae_folder, device="cpu", dtype="float32")
     with tempfile.TemporaryDirectory() as folder:
         return SAE.load_from_disk(save_topk(work, Path(folder)), device="cpu")
 
