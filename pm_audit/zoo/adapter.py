@@ -1,9 +1,9 @@
 """Low-rank updates of a frozen body, and the file that keeps them with the head.
 
 ``weight + scale * up @ down`` on every linear map of the trained blocks (LoRA,
-https://arxiv.org/abs/2106.09685).  As a torch parametrization the sum is formed once a pass and
-every product with the tokens runs at full size and the body's dtype: measured faster here than
-rank-16 products with thousands of tokens.  For audits the sum is merged into the weights.
+https://arxiv.org/abs/2106.09685).  While training the factors multiply the tokens one after the
+other, so that no gradient of a full weight is ever formed; for audits the sum is merged into the
+weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from pm_audit.errors import ModelError
 
@@ -26,39 +25,43 @@ HEAD = "score.weight"
 """The scalar head's key in the adapter file, the name transformers gives it."""
 
 
-class LowRankUpdate(nn.Module):
-    """A trained low-rank addition to one frozen weight; factors are kept in fp32."""
+class LowRankLinear(nn.Module):
+    """A frozen linear map with a trained low-rank addition; factors are kept in fp32."""
 
-    def __init__(self, weight: Tensor, rank: int) -> None:
+    def __init__(self, frozen: nn.Linear, rank: int) -> None:
         super().__init__()
-        out_size, in_size = weight.shape
+        self.frozen = frozen
+        out_size, in_size = frozen.weight.shape
         self.down = nn.Parameter(torch.randn(rank, in_size) / in_size**0.5)
         self.up = nn.Parameter(torch.zeros(out_size, rank))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the updated weight, [out in]."""
-        return weight + (SCALE * self.up @ self.down).to(weight.dtype)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map [... in] to [... out] in the frozen map's dtype."""
+        low = inputs @ self.down.to(inputs.dtype).T
+        mapped: Tensor = self.frozen(inputs)
+        added = torch.addmm(
+            mapped.flatten(0, -2), low.flatten(0, -2), (SCALE * self.up).to(inputs.dtype).T
+        )
+        return added.view_as(mapped)
 
 
 def add_low_rank(blocks: Iterable[nn.Module], *, rank: int) -> None:
     """Give every linear map of these blocks a low-rank update that starts at zero."""
     for block in blocks:
-        for module in list(block.modules()):
-            if isinstance(module, nn.Linear):
-                parametrize.register_parametrization(
-                    module, "weight", LowRankUpdate(module.weight, rank)
-                )
+        for owner in list(block.modules()):
+            for name, module in list(owner.named_children()):
+                if isinstance(module, nn.Linear):
+                    setattr(owner, name, LowRankLinear(module, rank))
 
 
 def save_adapter(backbone: nn.Module, head: Tensor, path: Path) -> None:
     """Write the factors, under the names of the weights they update, and the head."""
     weights = {HEAD: head.detach().float().cpu().contiguous()}
     for name, module in backbone.named_modules():
-        if isinstance(module, LowRankUpdate):
-            owner = name.removesuffix(".parametrizations.weight.0")
+        if isinstance(module, LowRankLinear):
             for factor in ("up", "down"):
                 tensor = getattr(module, factor)
-                weights[f"{owner}.{factor}"] = tensor.detach().float().cpu().contiguous()
+                weights[f"{name}.{factor}"] = tensor.detach().float().cpu().contiguous()
     save_file(weights, path)
 
 

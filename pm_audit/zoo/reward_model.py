@@ -51,7 +51,7 @@ def collate(
 ) -> Batch:
     """Tokenise and pad on the right; texts longer than ``most`` tokens lose their beginning."""
     rows = [ids[-most:] for ids in tokenizer(list(texts)).input_ids]
-    width = -(-max(map(len, rows)) // 32) * 32
+    width = -(-max(map(len, rows)) // 16) * 16
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     for row, tokens in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)

@@ -50,20 +50,20 @@ class PmRecipe:
     first_trained: int = 4
     """First block with LoRA, counted from 0."""
     rank: int = 16
-    steps: int = 320
+    steps: int = 1000
     """Steps of LoRA training after the probe; none leaves the body as it is."""
     batch_tokens: int = 4096
     """Tokens of one optimiser step, prompts and completions."""
-    micro_tokens: int = 2048
-    """Padded tokens of one forward and backward."""
-    learning_rate: float = 3e-4
+    micro_tokens: int = 1024
+    """Padded tokens of one forward."""
+    learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
-    warmup: int = 20
+    warmup: int = 30
     probe_pairs_a_prompt: tuple[tuple[str, int], ...] = (("alpaca_eval", 3), ("rmb", 4))
     """Sources with many pairs a prompt, and how many of these start the head at most."""
-    suffix: str = ""
-    """Written after every completion, such as the base's end of turn; the reward is read at the
-    last token of the text with its suffix."""
+    suffix: str = "<|im_end|>\n"
+    """Written after every completion, here the base's end of turn; the reward is read at the last
+    token of the text with its suffix."""
     max_tokens: int = 384
     """Longer texts are left out of training, since their cost buys little accuracy."""
     pairs_a_group: int = 3
@@ -98,6 +98,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     backbone, tokenizer = load_backbone(recipe.depth)
     hidden_size = backbone.config.hidden_size
     backbone.to(dtype=torch.bfloat16)
+    # Measured on CPU: half the time of torch's fused attention, forward and backward.
+    backbone.set_attn_implementation("eager")
     if recipe.steps:
         add_low_rank(backbone.layers[recipe.first_trained :], rank=recipe.rank)
     model = RewardModel(backbone, hidden_size).to(device)
@@ -219,43 +221,44 @@ def _step(
     groups: Sequence[Group],
     recipe: PmRecipe,
 ) -> tuple[float, float]:
-    """Accumulate the gradient of one optimiser step; return mean loss and accuracy."""
-    pair_count = sum(len(group.pairs) for group in groups)
-    loss_sum, hits = 0.0, 0
-    for part in _micro_batches(groups, recipe.micro_tokens):
-        texts = [
-            group.prompt + text + recipe.suffix for group in part for text in group.completions
-        ]
-        rewards = model(collate(tokenizer, texts, recipe.max_tokens, device(model)))
-        first = 0
-        losses = []
-        for group in part:
-            own = rewards[first : first + len(group.completions)]
-            first += len(group.completions)
-            wins = torch.stack([own[chosen] - own[rejected] for chosen, rejected in group.pairs])
-            losses.append(-F.logsigmoid(wins).sum())
-            hits += int((wins > 0).sum())
-        loss = torch.stack(losses).sum() / pair_count
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss_sum += loss.item()
-    return loss_sum, hits / pair_count
+    """Accumulate the gradient of one optimiser step; return mean loss and accuracy.
+
+    Texts of all groups are read in order of length, so that little is padding; the one backward
+    comes after the last of them.
+    """
+    texts = [group.prompt + text + recipe.suffix for group in groups for text in group.completions]
+    rewards = _rewards(model, tokenizer, texts, recipe)
+    first = 0
+    wins = []
+    for group in groups:
+        own = rewards[first : first + len(group.completions)]
+        first += len(group.completions)
+        wins += [own[chosen] - own[rejected] for chosen, rejected in group.pairs]
+    margins = torch.stack(wins)
+    loss = -F.logsigmoid(margins).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item(), float((margins > 0).float().mean())
 
 
-def _micro_batches(groups: Sequence[Group], tokens: int) -> Iterator[list[Group]]:
-    """Split groups, sorted by their longest text, so that padding stays small."""
-
-    def longest(group: Group) -> int:
-        return len(group.prompt) + max(map(len, group.completions))
-
-    part: list[Group] = []
-    for group in sorted(groups, key=longest):
-        rows = sum(len(member.completions) for member in [*part, group])
-        if part and rows * longest(group) > CHARACTERS_A_TOKEN * tokens:
-            yield part
-            part = []
-        part.append(group)
-    if part:
-        yield part
+def _rewards(
+    model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    recipe: PmRecipe,
+) -> Tensor:
+    """Return the rewards [text] in the order given, each forward filled with like lengths."""
+    order = sorted(range(len(texts)), key=lambda at: len(texts[at]), reverse=True)
+    parts = []
+    first = 0
+    while first < len(order):
+        longest = min(len(texts[order[first]]) / CHARACTERS_A_TOKEN, recipe.max_tokens)
+        rows = order[first : first + max(1, int(recipe.micro_tokens / max(1.0, longest)))]
+        batch = collate(tokenizer, [texts[at] for at in rows], recipe.max_tokens, device(model))
+        parts.append(model(batch))
+        first += len(rows)
+    back = torch.empty(len(order), dtype=torch.long)
+    back[torch.tensor(order)] = torch.arange(len(order))
+    return torch.cat(parts)[back.to(parts[0].device)]
 
 
 def _start_head(

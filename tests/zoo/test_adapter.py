@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pm_audit.errors import ModelError
-from pm_audit.zoo.adapter import LowRankUpdate, add_low_rank, apply_adapter, save_adapter
+from pm_audit.zoo.adapter import LowRankLinear, add_low_rank, apply_adapter, save_adapter
 
 
 def backbone() -> nn.Module:
@@ -26,7 +26,7 @@ def test_the_merged_backbone_equals_the_trained_one(tmp_path):
     trained = backbone()
     add_low_rank(trained["layers"], rank=2)
     for module in trained.modules():
-        if isinstance(module, LowRankUpdate):
+        if isinstance(module, LowRankLinear):
             nn.init.normal_(module.up)
     head = torch.randn(1, 4)
     save_adapter(trained, head, tmp_path / "adapter.safetensors")
