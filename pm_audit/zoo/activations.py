@@ -3,6 +3,8 @@
 Dialogues of the preference data and plain text are mixed; each text is cut to its first tokens.
 One forward serves every layer.  The first token of a text and any token of massive norm are
 left out: a handful of attention sinks with a hundred times the usual norm would own the loss.
+Of the others a random share is kept, for variety.  The tokens of the suffix, where the reward is
+read, are two in a text of hundreds and matter most: all are kept, several times over.
 Shards are finished files, so an interrupted gathering goes on with the next one.
 """
 
@@ -40,6 +42,10 @@ class Corpus:
     max_tokens: int = 192
     suffix: str = ""
     """Written after every answer, as the PM reads it."""
+    kept_share: float = 0.5
+    """Share of ordinary tokens that is kept."""
+    suffix_copies: int = 3
+    """How often each token of the suffix enters."""
 
     def texts(self, *, seed: int) -> Iterator[str]:
         """Yield texts for ever, dialogues and plain text in the stated proportion."""
@@ -83,8 +89,7 @@ def gather(
         path = folder / f"{number:04}.safetensors"
         if not path.exists():
             # A seed a shard, so that a resumed run reads the texts that it would have read.
-            texts = corpus.texts(seed=seed * 10_000 + number)
-            parts = _fill(backbone, tokenizer, texts, layers, corpus.max_tokens)
+            parts = _fill(backbone, tokenizer, corpus, layers, seed=seed * 10_000 + number)
             beside = path.with_suffix(".tmp")
             save_file(parts, beside)
             beside.replace(path)
@@ -101,21 +106,33 @@ def read_layer(shards: Sequence[Path], layer: int) -> Tensor:
 def _fill(
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    texts: Iterator[str],
+    corpus: Corpus,
     layers: Sequence[int],
-    max_tokens: int,
+    *,
+    seed: int,
 ) -> dict[str, Tensor]:
+    texts = corpus.texts(seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    suffix = len(tokenizer(corpus.suffix, add_special_tokens=False).input_ids)
     parts: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     count = 0
     while count < SHARD_TOKENS:
         batch = sorted((next(texts) for _ in range(64)), key=len)
         for start in range(0, len(batch), 16):
-            streams, kept = read_streams(
-                backbone, tokenizer, batch[start : start + 16], layers, max_tokens
-            )
+            read = batch[start : start + 16]
+            streams, kept = read_streams(backbone, tokenizer, read, layers, corpus.max_tokens)
+            kept = kept.cpu()
+            drawn = torch.rand(kept.shape, generator=generator) < corpus.kept_share
+            copies = (kept & drawn).long()
+            for row, text in enumerate(read):
+                if suffix and text.endswith(corpus.suffix):
+                    last = int(kept[row].nonzero().max())
+                    copies[row, last + 1 - suffix : last + 1] = corpus.suffix_copies
+            chosen = torch.repeat_interleave(torch.arange(copies.numel()), copies.flatten())
             for layer in layers:
-                parts[layer].append(streams[layer][kept].to(torch.bfloat16).cpu())
-            count += int(kept.sum())
+                stream = streams[layer].flatten(0, 1).to(torch.bfloat16).cpu()
+                parts[layer].append(stream[chosen])
+            count += len(chosen)
     return {
         f"layer_{layer}": torch.cat(parts[layer])[:SHARD_TOKENS].contiguous() for layer in layers
     }
