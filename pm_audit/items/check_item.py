@@ -51,9 +51,7 @@ class HypothesisFile(pytest.File):
         """Yield an item for each check of each hypothesis, in the order of the file."""
         for hypothesis in self.run.hypotheses_of(self.path):
             for check in Check:
-                item = CheckItem.from_parent(
-                    self, name=f"{sanitise.node_id(hypothesis.name)}/{check.value}"
-                )
+                item = CheckItem.from_parent(self, name=f"{_node_id(hypothesis)}/{check.value}")
                 item.prepare(self.run, hypothesis, check)
                 yield item
 
@@ -152,6 +150,11 @@ class CheckItem(pytest.Item):
         if isinstance(error, AuditStoppedError | AuditError):
             return sanitise.terminal_lines(f"{error}\nagain: {self.run.command(self)}")
         return super().repr_failure(excinfo)
+
+
+def _node_id(hypothesis: Hypothesis) -> str:
+    parts = (hypothesis.name, hypothesis.objective)
+    return "@".join(sanitise.node_id(part) for part in parts if part is not None)
 
 
 def today() -> datetime.date:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pm_audit.errors import InvalidSpec, Place, Problem, RecordError
 from pm_audit.items.surroundings import Surroundings
 from pm_audit.records import Check, ManifestEntry, write_atomically
-from pm_audit.spec import Hypothesis, Settings, load_hypotheses
+from pm_audit.spec import ALL_OBJECTIVES, Hypothesis, Settings, load_hypotheses
 
 _SURROUNDINGS = "surroundings.json"
 
@@ -65,20 +65,36 @@ def _holds(path: Path, folder: Path) -> bool:
 
 
 def hypotheses(paths: Iterable[Path], root: Path, chosen: Settings) -> tuple[Hypothesis, ...]:
-    """Return the hypotheses of the run, every fault of every file in one error.
+    """Return the hypotheses of the run, each once for every objective that it is judged for.
 
     Raises:
-        InvalidSpec: anything wrong in any file.
+        InvalidSpec: anything wrong in any file; every fault of every file in one error.
+        ModelError: each objective of a PM was asked for, and there is no such PM.
 
     """
-    return load_hypotheses(paths, root, probes=Path(chosen.probes))
+    read = load_hypotheses(paths, root, probes=Path(chosen.probes))
+    judged_for = _objectives(chosen)
+    return tuple(
+        hypothesis.model_copy(update={"objective": objective})
+        for hypothesis in read
+        for objective in judged_for
+    )
+
+
+def _objectives(chosen: Settings) -> tuple[str | None, ...]:
+    """Return the objectives that each hypothesis is judged for, of which most PMs have one."""
+    if chosen.objective != ALL_OBJECTIVES:
+        return (chosen.objective,)
+    from pm_audit.zoo.subject import objectives  # imports torch, which other runs need later
+
+    return objectives(chosen)
 
 
 def manifest(hypotheses_read: Iterable[Hypothesis]) -> tuple[ManifestEntry, ...]:
     """Return what the run sets out to judge: each check of each hypothesis."""
     return tuple(
         ManifestEntry(
-            name=hypothesis.name,
+            name=hypothesis.full_name,
             file=hypothesis.file,
             line=hypothesis.line,
             sha256=hypothesis.sha256,

@@ -38,7 +38,7 @@ class Entry:
 
 
 class Ledger:
-    """Results by hypothesis name, kept in a folder that the processes of a run share."""
+    """Results by the hypothesis' full name, kept in a folder that the processes of a run share."""
 
     def __init__(self, folder: Path, audit: Callable[[Hypothesis], HypothesisRecord]) -> None:
         self._folder = folder
@@ -51,12 +51,12 @@ class Ledger:
         While another process audits it, the first free hypothesis of ``queue`` is audited.
         """
         while True:
-            found = self.find(hypothesis.name)
+            found = self.find(hypothesis.full_name)
             if found is not None:
                 return found
             if self._try(hypothesis):
                 continue
-            if not any(self.find(other.name) is None and self._try(other) for other in queue):
+            if not any(self.find(other.full_name) is None and self._try(other) for other in queue):
                 time.sleep(_WAIT_SECONDS)
 
     def find(self, name: str) -> Entry | None:
@@ -79,7 +79,7 @@ class Ledger:
 
     def _try(self, hypothesis: Hypothesis) -> bool:
         """Audit under the hypothesis' lock; False when another process holds it."""
-        path = self._path(hypothesis.name)
+        path = self._path(hypothesis.full_name)
         lock = FileLock(path.with_suffix(".lock"))
         try:
             lock.acquire(timeout=0)

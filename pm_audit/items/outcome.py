@@ -92,7 +92,7 @@ class RunOutcome:
 
     def _build(self, exitstatus: int) -> AuditRecord | None:
         surroundings = intake.read_surroundings(self._run.shared)
-        results = [found for h in self._run.hypotheses if (found := self._result(h.name))]
+        results = [found for h in self._run.hypotheses if (found := self._result(h.full_name))]
         if surroundings is None or not results:
             self.notes.append("no check was judged, so no record was written")
             return None

@@ -7,6 +7,7 @@ record.  Under xdist every worker audits and only the controller writes.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import shutil
 import tempfile
@@ -90,9 +91,26 @@ class AuditRun:
             )
             self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
         except AuditError as error:
-            raise pytest.UsageError(sanitise.terminal_lines(str(error))) from None
+            message = f"{error}{self._moved_root()}"
+            raise pytest.UsageError(sanitise.terminal_lines(message)) from None
         if not named:
             self.config.args[:] = [str(path) for path in paths]
+
+    def _moved_root(self) -> str:
+        """Say what moved pytest's root: it looks for one before it knows our options."""
+        folder = self.config.invocation_params.dir
+        words = [str(word) for word in self.config.invocation_params.args]
+        moving = [
+            flag
+            for flag, path in itertools.pairwise(words)
+            if flag.startswith("--pm-audit-") and "=" not in flag and (folder / path).exists()
+        ]
+        if not moving or self.config.rootpath == folder:
+            return ""
+        return (
+            f"\npytest took {self.config.rootpath} for the project's root; a path after "
+            f"{moving[0]} can do that: write {moving[0]}=PATH"
+        )
 
     @property
     def settings(self) -> Settings:
@@ -173,7 +191,7 @@ class AuditRun:
             # a project that turns warnings into errors means its own code, not the PM's libraries
             warnings.simplefilter("default")
             auditor = self.auditor()
-            self.outcome.starting(hypothesis.name)
+            self.outcome.starting(hypothesis.full_name)
             record = auditor.audit(hypothesis)
         intake.write_surroundings(
             self.shared,

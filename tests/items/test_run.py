@@ -144,6 +144,15 @@ def test_duplicate_names_and_missing_folders_are_usage_errors(project, pytester)
     result.stderr.fnmatch_lines(["*name `urls` is taken by*"])
 
 
+def test_a_pm_elsewhere_that_moves_the_root_is_named(project, pytester, tmp_path):
+    project("i-dont-know")
+    (tmp_path / "pm").mkdir()
+    result = run(pytester, "--pm-audit-pm", str(tmp_path / "pm"))
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*can do that: write --pm-audit-pm=PATH"])
+    assert run(pytester, f"--pm-audit-pm={tmp_path / 'pm'}").ret == 0
+
+
 def test_only_hypotheses_are_collected(project, pytester):
     project("i-dont-know")
     (pytester.path / "test_other.py").write_text("def test_other(): raise SystemExit('ran')\n")
