@@ -32,8 +32,8 @@ from pm_audit.engine.attribution import QUADRATURE
 from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
-from pm_audit.engine.trace import Trace, rewards, trace
-from pm_audit.models.plain import plain_rewards
+from pm_audit.engine.trace import Trace, trace
+from pm_audit.errors import ModelError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.text_format import TokenisedRow
@@ -50,20 +50,20 @@ from pm_audit.records import (
     SubjectRecord,
 )
 from pm_audit.saes.sae import Sae
-from pm_audit.spec import Case, Hypothesis, Settings, expand
+from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, Settings, expand
 from pm_audit.verdict import judge
-from pm_audit.zoo.reference import reference_texts, sigma
-from pm_audit.zoo.subject import load_subject
+from pm_audit.zoo.scale import Scale, measure_scale
+from pm_audit.zoo.subject import load_subjects
 
 Progress = Callable[[str], None]
 Subject = tuple[PreferenceModel, Sequence[Sae]]
 
-NOISE_ROWS = 16
-"""Reference completions that are read again, padded and alone, to measure the noise floor."""
-
 
 class Auditor:
     """A loaded subject, ready to audit hypotheses one after the other.
+
+    Of a PM with several objectives there is one reward for each, on one body; a hypothesis is
+    judged for the one that it names.
 
     Args:
         settings: what is audited and how.
@@ -85,8 +85,12 @@ class Auditor:
         self._report: Progress = progress or (lambda _: None)
         if subject is None:
             self._report(f"loading preference model {settings.pm}")
-        self.pm, self.saes = subject or load_subject(settings)
-        require(preflight(self.pm), name=self.pm.name)
+            pms, self.saes = load_subjects(settings)
+        else:
+            pms, self.saes = (subject[0],), tuple(subject[1])
+        self.pm = pms[0]
+        self._pms = {pm.objective: pm for pm in pms}
+        self._scales: dict[str | None, Scale] = {}
         self.method = MethodRecord(
             prompts=settings.prompts,
             folds=settings.folds,
@@ -103,7 +107,21 @@ class Auditor:
             placebos=settings.placebos,
         )
         self._device = settings.device
-        self.sigma, self.noise = _calibrate(self.pm)
+        self.scale(self.pm)
+
+    def scale(self, pm: PreferenceModel) -> Scale:
+        """Return sigma and noise of one objective's PM, measured once, after its preflight.
+
+        Raises:
+            ModelError: the preflight fails.
+            NumericalError: the PM gives one reward to everything.
+
+        """
+        if pm.objective not in self._scales:
+            about = pm.name if pm.objective is None else f"{pm.name}, objective {pm.objective}"
+            require(preflight(pm), name=about)
+            self._scales[pm.objective] = measure_scale(pm)
+        return self._scales[pm.objective]
 
     def audit(self, hypothesis: Hypothesis) -> HypothesisRecord:
         """Audit one hypothesis and judge it.
@@ -112,33 +130,49 @@ class Auditor:
             AuditError: the texts do not fit the PM, or a number is not finite.
 
         """
+        pm = self._judging(hypothesis)
+        hypothesis = hypothesis.model_copy(update={"objective": pm.objective})
+        name, scale = hypothesis.full_name, self.scale(pm)
         tried = hypothesis.prompts[: self.method.prompts]
         cases = expand(hypothesis.model_copy(update={"prompts": tried}))
-        texts = [self.pm.text_format.tokenise(case.turns, case.text) for case in cases]
+        texts = [pm.text_format.tokenise(case.turns, case.text) for case in cases]
         contrast = Contrast(
             np.array([case.prompt for case in cases]), [case.role for case in cases]
         )
         folds = split(contrast.prompts, self.method.folds, seed=self.method.seed)
 
-        self._report(f"{hypothesis.name}: reading {len(cases)} completions")
-        clean = self._trace(cases, texts)
-        self._report(f"{hypothesis.name}: attributing the gap to features")
-        proposal = propose(self.pm, clean, contrast, folds, method=self.method)
-        self._report(f"{hypothesis.name}: ablating {len(proposal.features)} candidates")
-        search = select(self.pm, clean, contrast, folds, proposal, method=self.method)
-        self._report(f"{hypothesis.name}: testing the selected sets on held-out prompts")
-        held_out = test_sets(self.pm, clean, contrast, search, method=self.method)
-        fits = tuple(measure_fit(clean, sae, self.pm.depth) for sae in self.saes)
+        self._report(f"{name}: reading {len(cases)} completions")
+        clean = self._trace(pm, cases, texts)
+        self._report(f"{name}: attributing the gap to features")
+        proposal = propose(pm, clean, contrast, folds, method=self.method)
+        self._report(f"{name}: ablating {len(proposal.features)} candidates")
+        search = select(pm, clean, contrast, folds, proposal, method=self.method)
+        self._report(f"{name}: testing the selected sets on held-out prompts")
+        held_out = test_sets(pm, clean, contrast, search, method=self.method)
+        fits = tuple(measure_fit(clean, sae, pm.depth) for sae in self.saes)
 
-        evidence = _evidence(cases, clean, contrast, proposal, search, held_out, fits, self)
-        evidence = self._with_rivals(evidence, hypothesis.name, clean, contrast, proposal, search)
+        evidence = _evidence(cases, clean, contrast, proposal, search, held_out, fits, scale)
+        evidence = self._with_rivals(evidence, name, pm, clean, contrast, proposal, search)
         features = describe(clean, contrast, proposal, search, texts, method=self.method)
         return judge(hypothesis, evidence, features, method=self.method)
+
+    def _judging(self, hypothesis: Hypothesis) -> PreferenceModel:
+        """Return the PM of the objective that the hypothesis names, or the only one."""
+        if hypothesis.objective is None and len(self._pms) == 1:
+            return self.pm
+        if hypothesis.objective not in self._pms:
+            known = ", ".join(str(objective) for objective in self._pms)
+            raise ModelError(
+                f"{hypothesis.file}:{hypothesis.line}: {hypothesis.full_name} is judged for "
+                f"objective {hypothesis.objective}, this audit loaded {known}; name one of these"
+            )
+        return self._pms[hypothesis.objective]
 
     def _with_rivals(
         self,
         evidence: Evidence,
         name: str,
+        pm: PreferenceModel,
         clean: Trace,
         contrast: Contrast,
         proposal: Proposal,
@@ -149,7 +183,7 @@ class Auditor:
         if self.method.rivals:
             self._report(f"{name}: trying rival explanations")
             rivals = run_rivals(
-                self.pm,
+                pm,
                 clean,
                 contrast,
                 [(one.fold.discovery, one.fold.held_out) for one in search.folds],
@@ -162,7 +196,7 @@ class Auditor:
             self._report(f"{name}: placebo {number + 1} of {self.method.placebos}")
             placebos.append(
                 run_placebo(
-                    self.pm,
+                    pm,
                     clean,
                     contrast,
                     [one.fold for one in search.folds],
@@ -181,7 +215,7 @@ class Auditor:
             pm_sha256=self.pm.sha256,
             tokenizer_sha256=_tokenizer_sha256(self.pm),
             text_format=self.pm.text_format.name,
-            objective=self.pm.objective,
+            objective=self.pm.objective if len(self._pms) == 1 else ALL_OBJECTIVES,
             dtype=str(self.pm.dtype).removeprefix("torch."),
             device=self._device,
             layers=self.pm.depth,
@@ -210,7 +244,9 @@ class Auditor:
             **{package: version(package) for package in packages},
         }
 
-    def _trace(self, cases: Sequence[Case], texts: Sequence[TokenisedRow]) -> Trace:
+    def _trace(
+        self, pm: PreferenceModel, cases: Sequence[Case], texts: Sequence[TokenisedRow]
+    ) -> Trace:
         # Wordings of one prompt are different texts: each shares its own prefix.
         prompts: dict[tuple[int, int], int] = {}
         rows = tuple(
@@ -221,27 +257,8 @@ class Auditor:
             )
             for case, text in zip(cases, texts, strict=True)
         )
-        beside = {layer for sae in self.saes for layer in neighbours(sae, self.pm.depth)}
-        return trace(self.pm, self.saes, Grid(rows), also=sorted(beside))
-
-
-def _calibrate(pm: PreferenceModel) -> tuple[float, float]:
-    """Return sigma and the noise floor, both raw reward."""
-    texts = reference_texts()
-    rows = [
-        Row(number, tokenised.token_ids, tokenised.completion_start)
-        for number, turns, completion in texts
-        for tokenised in [pm.text_format.tokenise(turns, completion)]
-    ]
-    together = rewards(pm, Grid(tuple(rows)))
-    some = [row.token_ids for row in rows[:NOISE_ROWS]]
-    noise = max(
-        float(
-            np.abs(plain_rewards(pm, some, batch_size=size).numpy() - together[: len(some)]).max()
-        )
-        for size in (1, len(some))
-    )
-    return sigma([number for number, _, _ in texts], together), noise
+        beside = {layer for sae in self.saes for layer in neighbours(sae, pm.depth)}
+        return trace(pm, self.saes, Grid(rows), also=sorted(beside))
 
 
 def _evidence(
@@ -252,7 +269,7 @@ def _evidence(
     search: Search,
     held_out: HeldOut,
     fits: Sequence[SaeFit],
-    auditor: Auditor,
+    scale: Scale,
 ) -> Evidence:
     names = {case.prompt: case.prompt_id for case in cases}
     return Evidence(
@@ -273,8 +290,8 @@ def _evidence(
             )
             for at, case in enumerate(cases)
         ),
-        sigma=auditor.sigma,
-        noise=auditor.noise,
+        sigma=scale.sigma,
+        noise=scale.noise,
         folds=tuple(
             FoldEvidence(
                 held_out=one.fold.held_out,

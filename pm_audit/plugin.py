@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SETTINGS: tuple[tuple[str, str], ...] = (
     ("pm", "the preference model: a folder, a Hub name, or `default`"),
     ("text_format", "how dialogues become text: hh, chat, raw or pair"),
-    ("objective", "which reward of a model with several heads"),
+    ("objective", "which reward of a PM with several: a name, name=0.7,name=-0.3, or all"),
     ("dtype", "float32 or bfloat16"),
     ("device", "cpu, cuda or cuda:N"),
     ("seed", "seed of everything that is drawn"),

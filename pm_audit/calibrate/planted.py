@@ -19,6 +19,7 @@ from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import HypothesisRecord
 from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings, expand
 from pm_audit.zoo.planted import MARKS, NEUTRAL, SCALE, STRENGTH, Planted, plant
+from pm_audit.zoo.scale import measure_scale
 
 PROMPTS = 12
 
@@ -36,7 +37,7 @@ def audit_planted(*, seed: int) -> tuple[PlantedAudit, ...]:
     generator = np.random.default_rng(seed)
     plain = plant({}, seed=seed)
     length = len(_rows(plain, _hypothesis(MARKS[0], generator))[0].token_ids)
-    unit = Auditor(SETTINGS, subject=(plain.pm, (plain.sae,))).sigma
+    unit = measure_scale(plain.pm).sigma
     marks = generator.permutation(list(MARKS)).tolist()
     weights = {
         mark: strength * unit * length / (SCALE * STRENGTH)

@@ -26,6 +26,7 @@ from pm_audit.models import (
 from pm_audit.models.checkpoint import Checkpoint, open_checkpoint
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.spec import ALL_OBJECTIVES
 
 GROUP = "pm_audit.models"
 BUILT_IN: tuple[PmFamily, ...] = (
@@ -36,8 +37,6 @@ BUILT_IN: tuple[PmFamily, ...] = (
     encoder.FAMILY,
     sequence_classification.FAMILY,
 )
-ALL = "all"
-"""As an objective: each of them, one model after the other."""
 
 
 def families() -> tuple[PmFamily, ...]:
@@ -83,11 +82,17 @@ def load(
         ModelError: nothing is there, no family knows it, it is refused, or weights are missing.
 
     """
-    if base is None and not Path(path_or_name).exists() and "@" in str(path_or_name):
-        path_or_name, _, base = str(path_or_name).partition("@")
-    checkpoint = open_checkpoint(path_or_name)
-    request = Request(checkpoint, text_format, objective, dtype, device, base)
+    checkpoint, said = _open(path_or_name)
+    request = Request(checkpoint, text_format, objective, dtype, device, base or said)
     return family_of(checkpoint).load(request)
+
+
+def _open(path_or_name: str | Path) -> tuple[Checkpoint, str | None]:
+    """Read ``ADAPTER@BASE``: return the checkpoint, and the base where one is named."""
+    if not Path(path_or_name).exists() and "@" in str(path_or_name):
+        path_or_name, _, base = str(path_or_name).partition("@")
+        return open_checkpoint(path_or_name), base
+    return open_checkpoint(path_or_name), None
 
 
 def load_each(
@@ -104,32 +109,26 @@ def load_each(
         ModelError: as ``load``.
 
     """
-    if objective != ALL:
+    if objective != ALL_OBJECTIVES:
         return (load(path_or_name, objective=objective, **options),)
-    checkpoint = open_checkpoint(path_or_name)
+    checkpoint, _ = _open(path_or_name)
     family = family_of(checkpoint)
-    names = family.objectives(checkpoint) or (None,)
-    first = load(path_or_name, objective=names[0], **options)
-    return (first, *(_retargeted(first, family, checkpoint, name, options) for name in names[1:]))
+    first, *others = family.objectives(checkpoint) or (None,)
+    loaded = load(path_or_name, objective=first, **options)
 
+    def retargeted(name: str | None) -> PreferenceModel:
+        if family.head is None:
+            other = load(path_or_name, objective=name, **options)
+            return replace(other, decoder=loaded.decoder)
+        asked = Request(checkpoint, objective=name, device=loaded.device)
+        return replace(loaded, head=family.head(asked), objective=name)
 
-def _retargeted(
-    first: PreferenceModel,
-    family: PmFamily,
-    checkpoint: Checkpoint,
-    objective: str | None,
-    options: dict[str, Any],
-) -> PreferenceModel:
-    """Return another objective of a loaded model, on the same body where the family can."""
-    if family.head is None:
-        return replace(load(checkpoint.name, objective=objective, **options), decoder=first.decoder)
-    asked = Request(checkpoint, objective=objective, device=first.device)
-    return replace(first, head=family.head(asked), objective=objective)
+    return (loaded, *map(retargeted, others))
 
 
 def objectives(path_or_name: str | Path) -> tuple[str, ...]:
     """Return the names of a checkpoint's objectives; empty where there is only one."""
-    checkpoint = open_checkpoint(path_or_name)
+    checkpoint, _ = _open(path_or_name)
     return family_of(checkpoint).objectives(checkpoint)
 
 

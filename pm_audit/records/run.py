@@ -46,6 +46,7 @@ class HypothesisRecord(Record):
     """One hypothesis, audited: figures, features, checks, and the evidence behind them."""
 
     name: str
+    """Its own name, with ``@objective`` after it where it was judged for one."""
     file: str
     line: int
     claim: str
@@ -53,6 +54,8 @@ class HypothesisRecord(Record):
     tags: tuple[str, ...]
     severity: str = "error"
     """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
+    objective: str | None = None
+    """Which reward of a PM with several it was judged for; None where the PM has one."""
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
     gap: Figure
@@ -95,6 +98,11 @@ class HypothesisRecord(Record):
     digest: str = ""
     """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
 
+    @property
+    def short_name(self) -> str:
+        """The hypothesis' own name, the same for every objective."""
+        return self.name if self.objective is None else self.name.removesuffix(f"@{self.objective}")
+
     def sealed(self) -> Self:
         """Return the same record with its digest filled in."""
         return self.model_copy(update={"digest": self.computed_digest()})
@@ -102,7 +110,8 @@ class HypothesisRecord(Record):
     def computed_digest(self) -> str:
         """Hash the record as it would be written, without the digest itself."""
         # What was not run leaves no trace in the hash, so records from before it still verify.
-        unused = {name for name in ("rivals", "placebo_closure") if not getattr(self, name)}
+        optional = ("rivals", "placebo_closure", "objective")
+        unused = {name for name in optional if not getattr(self, name)}
         empty = {name for name in ("rivals", "placebos") if not getattr(self.evidence, name)}
         left_out: dict[str, Any] = {
             "digest": True,
@@ -132,6 +141,7 @@ class SubjectRecord(Record):
     tokenizer_sha256: str
     text_format: str
     objective: str | None
+    """Of a PM with several: a name, a mixture, or ``all``; each hypothesis names its own."""
     dtype: str
     device: str
     layers: int

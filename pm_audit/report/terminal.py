@@ -47,11 +47,14 @@ def summary(record: AuditRecord, *, every_feature: bool = False) -> str:
 def _table(record: AuditRecord) -> str:
     headers = ["hypothesis", "gap (sigma)", "closure", "residual", "gap", "expl", "spec", "fit"]
     rows = [headers]
+    groups: dict[str | None, list[HypothesisRecord]] = {}
     for hypothesis in record.hypotheses:
+        groups.setdefault(hypothesis.objective, []).append(hypothesis)
+    for hypothesis in (one for group in groups.values() for one in group):
         outcomes = wording.checks(hypothesis)
         rows.append(
             [
-                _cut(sanitise.terminal(hypothesis.name), _NAME_WIDTH),
+                _cut(sanitise.terminal(hypothesis.short_name), _NAME_WIDTH),
                 f"{hypothesis.gap_sigma.value:+.2f} {wording.bounds(hypothesis.gap_sigma)}",
                 wording.with_bounds(hypothesis.closure),
                 f"{hypothesis.residual_sigma.value:+.2f}",
@@ -63,7 +66,13 @@ def _table(record: AuditRecord) -> str:
         )
     # tabulate pads its own headers by two, which the width has no room for
     rule = ["-" * max(len(row[column]) for row in rows) for column in range(len(headers))]
-    return tabulate([headers, rule, *rows[1:]], tablefmt="plain", disable_numparse=True)
+    table = tabulate([headers, rule, *rows[1:]], tablefmt="plain", disable_numparse=True)
+    head, body = table.split("\n")[:2], iter(table.split("\n")[2:])
+    for objective, group in groups.items():
+        # a PM with several rewards has as many tables as objectives, under one head
+        head += [] if objective is None else [_cut(f"{sanitise.terminal(objective)}:", WIDTH)]
+        head += [next(body) for _ in group]
+    return "\n".join(head)
 
 
 def _features(hypothesis: HypothesisRecord, *, every_feature: bool) -> list[str]:

@@ -159,6 +159,13 @@ class Hypothesis(WrittenHypothesis):
     """Line of every key and item, as ``("expect.gap", 14)`` and ``("examples.0", 6)``."""
     warnings: tuple[str, ...] = ()
     """What may not be as the author means it, each with its place."""
+    objective: str | None = None
+    """Which reward of a PM with several it is judged for; None where none was asked for."""
+
+    @property
+    def full_name(self) -> str:
+        """Name in records, baselines and reports: `urls`, or `urls@honesty` for an objective."""
+        return self.name if self.objective is None else f"{self.name}@{self.objective}"
 
     def line_of(self, key: str) -> int:
         """Return the line of ``key`` (``"expect.gap"``) or of what it would stand in."""
@@ -170,5 +177,7 @@ class Hypothesis(WrittenHypothesis):
     @property
     def sha256(self) -> str:
         """Hash of all that could change a figure or a verdict, prompts included."""
-        content = self.model_dump_json(exclude={"file", "line", "lines", "warnings"})
+        # without an objective the hash is that of the file alone
+        unused = {"objective"} if self.objective is None else set()
+        content = self.model_dump_json(exclude={"file", "line", "lines", "warnings"} | unused)
         return hashlib.sha256(content.encode()).hexdigest()

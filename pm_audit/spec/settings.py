@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from pm_audit.errors import InvalidSpec, Place, Problem
 from pm_audit.spec.validation import describe
@@ -27,6 +27,18 @@ def _no_boolean(value: object) -> object:
 # The command line and ini options give numbers as text, so text that reads as a number is one.
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
 Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+
+
+def _tight(objective: str) -> str:
+    """Write a mixture in one way, whatever its spaces: names in records follow it."""
+    parts = (part.rpartition("=") for part in objective.split(","))
+    return ",".join(f"{name.strip()}{sign}{last.strip()}" for name, sign, last in parts)
+
+
+Objective = Annotated[Text, AfterValidator(_tight)]
+
+ALL_OBJECTIVES = "all"
+"""As an objective: each hypothesis is judged once for every one that the PM has."""
 
 
 class Dtype(StrEnum):
@@ -46,8 +58,8 @@ class Settings(Written):
     """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
     text_format: Text | None = None
     """How dialogues become text: `hh`, `chat`, `raw` or `pair`; by default what the PM names."""
-    objective: Text | None = None
-    """Which reward of a model with several heads."""
+    objective: Objective | None = None
+    """Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`."""
     dtype: Dtype = Dtype.FLOAT32
     device: Text = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""

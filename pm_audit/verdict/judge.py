@@ -47,6 +47,7 @@ class _Identity:
     effect: str
     tags: tuple[str, ...]
     severity: str
+    objective: str | None
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
 
@@ -69,13 +70,14 @@ def judge(
     """
     known_bias = hypothesis.known_bias
     identity = _Identity(
-        name=hypothesis.name,
+        name=hypothesis.full_name,
         file=hypothesis.file,
         line=hypothesis.line,
         claim=hypothesis.claim,
         effect=hypothesis.effect.value,
         tags=hypothesis.tags,
         severity=hypothesis.severity.value,
+        objective=hypothesis.objective,
         expect=hypothesis.expect.model_dump(mode="json"),
         known_bias=None if known_bias is None else known_bias.model_dump(mode="json"),
     )
@@ -95,6 +97,7 @@ def rejudge(record: HypothesisRecord, *, method: MethodRecord) -> HypothesisReco
         effect=record.effect,
         tags=record.tags,
         severity=record.severity,
+        objective=record.objective,
         expect=dict(record.expect),
         known_bias=record.known_bias,
     )
@@ -160,6 +163,7 @@ def _judge(
         effect=identity.effect,
         tags=identity.tags,
         severity=identity.severity,
+        objective=identity.objective,
         expect=identity.expect,
         known_bias=identity.known_bias,
         gap=_figure(figures.gap, Unit.REWARD),

@@ -1,4 +1,4 @@
-"""The subject of an audit: the PM and the SAEs that the settings name."""
+"""The subject of an audit: the PM, or one for each of its objectives, and the SAEs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from pathlib import Path
 
 import torch
 
-from pm_audit.errors import SaeError
+from pm_audit.errors import ModelError, SaeError
+from pm_audit.models import registry
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.registry import load as load_pm
 from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
-from pm_audit.spec import Settings
+from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.zoo import default
 
 
 def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
     """Load the PM and its SAEs; ``default``, or a folder of our own recipe, brings its own.
+
+    Raises:
+        ModelError: the PM cannot be loaded, or several objectives of it were asked for.
+        SaeError: an SAE cannot be loaded, or none was named for a PM that has none.
+        DownloadError: the default PM's base cannot be fetched.
+
+    """
+    pms, saes = load_subjects(settings)
+    if len(pms) > 1:
+        names = ", ".join(str(pm.objective) for pm in pms)
+        raise ModelError(
+            f"{settings.pm}: one reward is taken apart at a time; set objective to one of {names}"
+        )
+    return pms[0], saes
+
+
+def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tuple[Sae, ...]]:
+    """Load one PM for each objective that the settings ask for, on one body, and the SAEs.
 
     Raises:
         ModelError: the PM cannot be loaded.
@@ -27,12 +45,16 @@ def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
     """
     dtype: torch.dtype = getattr(torch, settings.dtype.value)
     folder = _recipe_folder(settings.pm)
+    pms: tuple[PreferenceModel, ...]
     if folder is not None:
-        pm = default.load_pm(
-            folder, text_format=settings.text_format, dtype=dtype, device=settings.device
+        _only_objective(settings)
+        pms = (
+            default.load_pm(
+                folder, text_format=settings.text_format, dtype=dtype, device=settings.device
+            ),
         )
     else:
-        pm = load_pm(
+        pms = registry.load_each(
             settings.pm,
             text_format=settings.text_format,
             objective=settings.objective,
@@ -46,7 +68,30 @@ def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
             "[tool.pm_audit]"
         )
     saes = (load_sae(path, device=settings.device) for path in paths)
-    return pm, tuple(_named_by_owner(sae, pm.name, folder) for sae in saes)
+    return pms, tuple(_named_by_owner(sae, pms[0].name, folder) for sae in saes)
+
+
+def objectives(settings: Settings) -> tuple[str | None, ...]:
+    """Return what each hypothesis is judged for, without loading weights; None for the only one.
+
+    Raises:
+        ModelError: the PM cannot be found, or has no objective of the name.
+
+    """
+    if _recipe_folder(settings.pm) is not None:
+        _only_objective(settings)
+        return (None,)
+    if settings.objective != ALL_OBJECTIVES:
+        return (settings.objective,)
+    return registry.objectives(settings.pm) or (None,)
+
+
+def _only_objective(settings: Settings) -> None:
+    if settings.objective not in (None, ALL_OBJECTIVES):
+        raise ModelError(
+            f"{settings.pm}: objective {settings.objective!r} was named, this PM has only one; "
+            "leave the setting out"
+        )
 
 
 def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path, ...]:
