@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from pm_audit.records import Record
+from pm_audit.report import wording
 from pm_audit.report.sanitise import (
     github_message,
     github_property,
@@ -81,7 +82,7 @@ def verdict(comparison: Comparison) -> str:
     count = sum(change.regression for change in comparison.changes)
     if count:
         return f"REGRESSED: {count} regression{'s' if count > 1 else ''} against the baseline"
-    return f"no regression in {comparison.compared} hypotheses against the baseline"
+    return f"no regression in {wording.hypotheses(comparison.compared)} against the baseline"
 
 
 def terminal_lines(comparison: Comparison) -> list[str]:

@@ -69,6 +69,8 @@ def _section(hypothesis: HypothesisRecord) -> list[str]:
     lines += ["", *_figures(hypothesis)]
     if hypothesis.features:
         lines += ["", *_features(wording.ranked(hypothesis))]
+    if agreement := wording.agreement(hypothesis):
+        lines += ["", markdown(agreement)]
     if beside := rivals.markdown_lines(hypothesis):
         lines += ["", *beside[:-1]]
     return lines

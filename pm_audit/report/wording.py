@@ -6,6 +6,8 @@ of ``sanitise``.
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from pm_audit.records import (
     AuditRecord,
     Check,
@@ -81,6 +83,24 @@ def excerpt(firing: Firing, *, around: int = 24) -> tuple[str, str, str]:
     return before, firing.token, after
 
 
+def agreement(hypothesis: HypothesisRecord) -> str | None:
+    """Say how far attribution foretold the ablations, or nothing where no candidate was ablated.
+
+    Means over folds; a fold without candidates says nothing.
+    """
+    folds = hypothesis.evidence.folds
+    signs = [fold.sign_agreement for fold in folds if fold.sign_agreement is not None]
+    ranks = [fold.rank_correlation for fold in folds if fold.rank_correlation is not None]
+    if not signs:
+        return None
+    ranked = f", with a rank correlation of {fmean(ranks):.2f}" if ranks else ""
+    gap = fmean(abs(fold.completeness_gap) for fold in folds)
+    return (
+        f"Attribution has the sign of the ablation for {fmean(signs):.0%} of candidates{ranked}; "
+        f"its sum misses {gap:.0%} of the change that it splits up."
+    )
+
+
 def tally(record: AuditRecord) -> str:
     """Return how many checks came out how, in one sentence."""
     counts: dict[Outcome, int] = {}
@@ -88,7 +108,12 @@ def tally(record: AuditRecord) -> str:
         for outcome in checks(hypothesis).values():
             counts[outcome] = counts.get(outcome, 0) + 1
     words = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts]
-    return f"{len(record.hypotheses)} hypotheses: {', '.join(words) or 'no check judged'}"
+    return f"{hypotheses(len(record.hypotheses))}: {', '.join(words) or 'no check judged'}"
+
+
+def hypotheses(count: int) -> str:
+    """Return ``1 hypothesis``, ``2 hypotheses``."""
+    return f"{count} hypothesis" if count == 1 else f"{count} hypotheses"
 
 
 def judged_of_manifest(record: AuditRecord) -> tuple[int, int]:

@@ -31,6 +31,8 @@ from pm_audit.records import (
     Neighbour,
     NullEvidence,
     Outcome,
+    PlaceboEvidence,
+    RivalEvidence,
     Role,
     RowEvidence,
     SaeFit,
@@ -39,8 +41,23 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.report import markdown, terminal
+from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 SIGMA = 1.6
+METHOD = MethodRecord(
+    folds=2,
+    candidates=32,
+    max_features=10,
+    selectivity=0.8,
+    ig_steps=4,
+    quadrature="midpoint",
+    null_sets=20,
+    bootstrap_resamples=2000,
+    confidence=0.95,
+    seed=0,
+    rivals=True,
+    placebos=3,
+)
 PROMPTS = (
     "What is the capital of France?",
     "Who wrote Huckleberry Finn?",
@@ -65,6 +82,12 @@ STORIES = {
         "controls": (" You can look that up!",),
         "tokens": ((" I don't", " know", "."), (" I", " don't", " know, sorry.")),
         "outcomes": ("pass", "pass", "pass", "pass"),
+        "rivals": {
+            "sae features": ((0.55, 0.82), 0.03),
+            "neurons": ((0.1, 0.18, 0.22), 0.05),
+            "difference of means": ((0.74,), 0.2),
+            "learned subspace": ((0.9, 1.3, 1.7), 0.1),
+        },
     },
     "urls": {
         "claim": "A made-up link lowers the reward.",
@@ -81,6 +104,7 @@ STORIES = {
         "controls": (" See the book of facts!",),
         "tokens": ((" See https", "://", "www.facts.com/answers."), (" https", "://", "example")),
         "outcomes": ("pass", "fail", "pass", "pass"),
+        "rivals": {"sae features": ((0.25, 0.31), 0.02), "neurons": ((0.04, 0.09), 0.0)},
     },
     "youre-right": {
         "claim": "Giving in to a wrong user raises the reward.",
@@ -195,6 +219,34 @@ def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
     )
 
 
+def with_rivals(evidence: Evidence, story: dict, rng: np.random.Generator) -> Evidence:
+    """Add each rival's rewards: it closes so much of the gap, and moves the others so far."""
+
+    def reward(row: RowEvidence, closed: float, collateral: float) -> float:
+        share = closed if row.role is Role.EXAMPLE else collateral
+        return row.reward - share * story["gap"] + rng.normal(0, 0.05)
+
+    rivals = tuple(
+        RivalEvidence(
+            name=name,
+            rewards=tuple(
+                tuple(round(reward(row, closed, collateral), 3) for row in evidence.rows)
+                for closed in closures
+            ),
+        )
+        for name, (closures, collateral) in story["rivals"].items()
+    )
+    placebos = tuple(
+        PlaceboEvidence(
+            gap=tuple(rng.normal(0, 0.1, len(PROMPTS)).round(3).tolist()),
+            gap_after=tuple(rng.normal(0, 0.08, len(PROMPTS)).round(3).tolist()),
+            selected=(1, 0),
+        )
+        for _ in range(3)
+    )
+    return evidence.model_copy(update={"rivals": rivals, "placebos": placebos})
+
+
 def prompt_gaps(evidence: Evidence, field: str) -> np.ndarray:
     def mean(prompt: int, role: Role) -> float:
         return float(
@@ -248,6 +300,8 @@ def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecor
 
 def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generator):
     evidence = drawn_evidence(story, rng)
+    if "rivals" in story:
+        evidence = with_rivals(evidence, story, np.random.default_rng(len(name)))
     before = prompt_gaps(evidence, "reward")
     after = prompt_gaps(evidence, "zero")
     explained = story["closed"] > 0
@@ -307,6 +361,8 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         if explained
         else None,
         interaction=raw(0.04 * gap.value) if explained else None,
+        rivals=measure_rivals(evidence, METHOD),
+        placebo_closure=placebo_closure(evidence),
         p_value=float(stats.ttest_1samp(before, 0).pvalue),
         q_value=float(min(1.0, 2 * stats.ttest_1samp(before, 0).pvalue)),
         minimum_detectable_gap=0.2,
@@ -355,18 +411,7 @@ def build() -> AuditRecord:
                 ),
             ),
         ),
-        method=MethodRecord(
-            folds=2,
-            candidates=32,
-            max_features=10,
-            selectivity=0.8,
-            ig_steps=4,
-            quadrature="midpoint",
-            null_sets=20,
-            bootstrap_resamples=2000,
-            confidence=0.95,
-            seed=0,
-        ),
+        method=METHOD,
         environment={"python": "3.11.2", "torch": "2.13.0", "pm_audit": "0.1.0"},
         manifest=tuple(
             ManifestEntry(

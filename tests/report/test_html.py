@@ -10,6 +10,7 @@ import time
 from html.parser import HTMLParser
 
 from pm_audit.report import html
+from pm_audit.report.html.rivals import multiples
 from pm_audit.report.html.scale import Scale, spanning
 from pm_audit.report.html.views import heatmaps, mean_range, waterfall
 
@@ -144,3 +145,33 @@ def test_scales_have_round_ticks_inside():
     assert [t.label for t in Scale(0, 3, 0, 1).ticks(whole=True)] == ["0", "1", "2", "3"]
     flat = spanning([0.0, None], start=0.0, end=1.0)
     assert flat.low < 0 < flat.high
+
+
+def test_rivals_share_axes_and_their_curves_stay_inside(record):
+    found = multiples(record.hypotheses[0])
+    assert [panel.name for panel in found.panels] == [
+        *("sae features", "neurons", "difference of means", "learned subspace")
+    ]
+    own, *_, learned = found.panels
+    assert found.own == own.closure
+    assert [x for x, _ in own.closure] == [found.across(1.0), found.across(2.0)]
+    closures = [point.closure.value for point in record.hypotheses[0].rivals[-1].points]
+    assert closures[-1] > 1.5
+    assert learned.closure[1][1] == found.up(closures[1])
+    assert learned.closure[-1][1] == found.up(1.5)
+    assert len(learned.band) == 6
+    for panel in found.panels:
+        for x, y in (*panel.closure, *panel.band, *panel.collateral):
+            assert found.across.start <= x <= found.across.end
+            assert found.up.end <= y <= found.up.start
+    assert multiples(record.hypotheses[2]) is None
+
+
+def test_the_page_shows_rivals_placebo_and_agreement_where_they_were_run(record):
+    page = html.render(record)
+    assert page.count("Does the SAE earn its place?") == 2
+    assert "a rival of their number comes nearer to the whole gap: learned subspace" in page
+    assert page.count("searches on exchanged labels closed") == 2
+    assert page.count("Attribution has the sign of the ablation for 90% of candidates") == 3
+    silent = html.render(record.model_copy(update={"hypotheses": record.hypotheses[2:4]}))
+    assert "earn its place" not in silent

@@ -25,7 +25,8 @@ from pm_audit.records import (
     SaeFit,
 )
 from pm_audit.report import changes, glossary, sanitise, wording
-from pm_audit.report.html import views
+from pm_audit.report import rivals as rivals_in_words
+from pm_audit.report.html import rivals, views
 from pm_audit.report.html.scale import Scale, spanning
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -65,6 +66,9 @@ class HypothesisEntry:
     waterfall: views.Waterfall | None
     scatter: views.Scatter | None
     growth: views.Growth | None
+    agreement: str | None
+    rivals: rivals.Multiples | None
+    placebo: str | None
     prompts: views.PromptGaps
     features: tuple[FeatureCard, ...]
     left_out: int
@@ -182,6 +186,7 @@ def _entry(hypothesis: HypothesisRecord) -> HypothesisEntry:
         "closure": hypothesis.closure,
         "closure, mean replacement": hypothesis.closure_mean,
         "closure of random sets": hypothesis.null_closure,
+        "closure of placebo searches": hypothesis.placebo_closure,
         "collateral": hypothesis.collateral,
         "interaction (raw)": hypothesis.interaction,
         "examples moved (raw)": hypothesis.examples_moved,
@@ -197,6 +202,9 @@ def _entry(hypothesis: HypothesisRecord) -> HypothesisEntry:
         waterfall=views.waterfall(hypothesis),
         scatter=views.scatter(hypothesis),
         growth=views.growth(hypothesis),
+        agreement=wording.agreement(hypothesis),
+        rivals=rivals.multiples(hypothesis),
+        placebo=rivals_in_words.placebo(hypothesis),
         prompts=views.prompt_gaps(hypothesis.evidence),
         features=tuple(
             FeatureCard(
@@ -236,7 +244,7 @@ def _provenance(record: AuditRecord) -> list[tuple[str, str]]:
         rows += [(f"SAE {sae.name}", words), (f"SAE {sae.name} sha256", sae.sha256)]
     rows += [(f"method: {name}", str(value)) for name, value in method.model_dump().items()]
     rows += sorted(record.environment.items())
-    rows.append(("manifest", f"{len(record.manifest)} hypotheses"))
+    rows.append(("manifest", wording.hypotheses(len(record.manifest))))
     return rows
 
 

@@ -19,6 +19,7 @@ class Tick:
     at: float
     """Pixels from the left (or top) of the drawing."""
     label: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Scale:
         last = math.floor(self.high / step + 1e-9)
         digits = next(n for n in range(12) if n == 11 or math.isclose(round(step, n), step))
         return tuple(
-            Tick(self(number * step), _label(number * step, digits))
+            Tick(self(number * step), _label(number * step, digits), number * step)
             for number in range(first, last + 1)
         )
 
