@@ -37,7 +37,7 @@ class Corpus:
 
     preferences: Path
     text: Path
-    dialogue_share: float = 0.5
+    dialogue_share: float = 0.7
     """Share of the texts that are prompts with an answer."""
     max_tokens: int = 192
     suffix: str = ""

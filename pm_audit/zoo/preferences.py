@@ -12,7 +12,7 @@ import hashlib
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -117,18 +117,24 @@ def _group(source: str, members: Sequence[Pair]) -> Group:
     return Group(members[0].prompt, tuple(index), tuple(pairs), source)
 
 
-def even_epochs(groups: Sequence[Group], *, seed: int) -> Iterator[Group]:
+def even_epochs(
+    groups: Sequence[Group], *, seed: int, emphasis: Mapping[str, float]
+) -> Iterator[Group]:
     """Yield groups for ever, sources in turn with weight the square root of their pair count.
 
     Sampling in proportion would train nearly only on the largest source; sampling uniformly
-    would repeat the small ones dozens of times.  The square root stands between.
+    would repeat the small ones dozens of times.  The square root stands between; ``emphasis``
+    multiplies the weights of the sources that it names.
     """
     rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     by_source: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         by_source[group.source].append(group)
     sources = sorted(by_source)
-    weights = [sum(len(group.pairs) for group in by_source[name]) ** 0.5 for name in sources]
+    weights = [
+        emphasis.get(name, 1.0) * sum(len(group.pairs) for group in by_source[name]) ** 0.5
+        for name in sources
+    ]
     queues: dict[str, list[Group]] = {name: [] for name in sources}
     while True:
         name = rng.choices(sources, weights)[0]

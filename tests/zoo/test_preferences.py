@@ -76,6 +76,6 @@ def test_groups_hold_every_pair_once(rows, most):
 
 def test_an_epoch_of_a_source_holds_each_of_its_groups_once():
     groups = group_by_prompt([pair("s", i, "a", "x") for i in range(7)], most=1, seed=0)
-    drawn = list(itertools.islice(even_epochs(groups, seed=0), 14))
+    drawn = list(itertools.islice(even_epochs(groups, seed=0, emphasis={}), 14))
     assert sorted(group.prompt for group in drawn[:7]) == sorted(group.prompt for group in groups)
     assert sorted(group.prompt for group in drawn[7:]) == sorted(group.prompt for group in groups)
