@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pm_audit.discover.propose import Proposal
 from pm_audit.discover.select import Search, selectivity
 from pm_audit.engine.contrast import Contrast
+from pm_audit.engine.grid import Integers
 from pm_audit.engine.trace import Trace
 from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import (
@@ -23,8 +25,8 @@ from pm_audit.records import (
 )
 from pm_audit.verdict import figure_of
 
-FIRINGS = 5
-"""Strongest firings kept for each feature."""
+FIRINGS, FIRINGS_OF_OTHERS = 5, 2
+"""Texts kept for each selected feature, and for each other candidate."""
 
 NEIGHBOURS = 4
 """Nearest decoder directions kept for each feature."""
@@ -61,6 +63,7 @@ def describe(
         contribution = search.contribution(feature)
         fires = proposal.fires(feature)
         dropped = search.dropped.get(feature)
+        selected = _folds(search, feature)
         records.append(
             FeatureRecord(
                 sae=feature.sae,
@@ -74,9 +77,11 @@ def describe(
                 attribution=float(proposal.integrated(feature)[examples].mean()),
                 selectivity=selectivity(contribution, contrast, everywhere),
                 frequency=float(fires[examples].mean()),
-                folds=_folds(search, feature),
+                folds=selected,
                 dropped_by=None if dropped is None else dropped.value,
-                firings=_firings(trace, feature, texts),
+                firings=_firings(
+                    trace, feature, texts, most=FIRINGS if selected else FIRINGS_OF_OTHERS
+                ),
                 neighbours=_neighbours(trace, feature),
             )
         )
@@ -89,33 +94,42 @@ def _folds(search: Search, feature: Feature) -> tuple[int, ...]:
     )
 
 
-def _firings(trace: Trace, feature: Feature, texts: Sequence[TokenisedRow]) -> tuple[Firing, ...]:
-    """Return the strongest firings, one a text, with the text around the token."""
+def _firings(
+    trace: Trace, feature: Feature, texts: Sequence[TokenisedRow], *, most: int
+) -> tuple[Firing, ...]:
+    """Return the texts on whose completions the feature fires most, strongest first."""
     features = trace.features[feature.sae]
     own = (features.latent == feature.index).nonzero()[:, 0]
-    order = own[torch.argsort(features.value[own], descending=True, stable=True)]
-    layout = trace.grid.layout
-    seen: set[str] = set()
-    firings: list[Firing] = []
-    for active in order.tolist():
-        token = int(features.token[active])
-        row, position = int(layout.completion_row[token]), int(layout.completion_position[token])
+    tokens = features.token[own].cpu().numpy()
+    values = features.value[own].float().cpu().numpy()
+    rows = trace.grid.layout.completion_row[tokens]
+    positions = trace.grid.layout.completion_position[tokens]
+    firings: dict[str, Firing] = {}
+    for active in np.argsort(-values, kind="stable"):
+        row = int(rows[active])
         text = texts[row]
-        if text.text in seen:
-            continue
-        seen.add(text.text)
-        start, end = text.offsets[position]
-        firings.append(
-            Firing(
-                before=text.text[:start],
-                token=text.text[start:end],
-                after=text.text[end:],
-                activation=float(features.value[active]),
-            )
-        )
-        if len(firings) == FIRINGS:
+        if text.text not in firings:
+            here = rows == row
+            firings[text.text] = _firing(text, positions[here], values[here])
+        if len(firings) == most:
             break
-    return tuple(firings)
+    return tuple(firings.values())
+
+
+def _firing(text: TokenisedRow, positions: Integers, values: npt.NDArray[np.float32]) -> Firing:
+    strongest = int(np.argmax(values))
+    start, end = text.offsets[int(positions[strongest])]
+    return Firing(
+        before=text.text[:start],
+        token=text.text[start:end],
+        after=text.text[end:],
+        activation=float(values[strongest]),
+        others=tuple(
+            (*text.offsets[int(position)], float(f"{value:.4g}"))
+            for number, (position, value) in enumerate(zip(positions, values, strict=True))
+            if number != strongest
+        ),
+    )
 
 
 def _neighbours(trace: Trace, feature: Feature) -> tuple[Neighbour, ...]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from pm_audit.records.base import Feature, Figure, Finite, Record, Role
 
 
+def _nothing(value: object) -> bool:
+    return value is None or value == ()
+
+
 class Firing(Record):
-    """A place in this audit's texts where a feature fires."""
+    """The place in a text where a feature fires most, and how it fires on the rest of the text."""
 
     before: str
-    """Text of the same completion (or prompt) before the token."""
+    """Text of the prompt and completion before the token."""
     token: str
     after: str
     activation: Finite
+    others: tuple[tuple[int, int, Finite], ...] = Field(default=(), exclude_if=_nothing)
+    """The other tokens on which it fires: first and last-plus-one character, activation."""
 
 
 class Neighbour(Record):
@@ -38,9 +46,11 @@ class FeatureRecord(Feature):
     dropped_by: str | None = None
     """Name of the filter that kept it out of the set, or None."""
     firings: tuple[Firing, ...] = ()
-    """Strongest firings in this audit's texts; several may share one text."""
+    """The texts of this audit on whose completions it fires most, strongest first."""
     corpus_firings: tuple[Firing, ...] = ()
-    """Strongest firings in a corpus, where a feature index was given."""
+    """The same in a corpus, where the SAE has a feature index."""
+    corpus_frequency: Finite | None = Field(default=None, exclude_if=_nothing)
+    """Share of the corpus' tokens on which it fires; None where the SAE has no feature index."""
     neighbours: tuple[Neighbour, ...] = ()
     """Nearest decoder directions, nearest first: where a feature may have split."""
 

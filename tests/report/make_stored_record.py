@@ -275,7 +275,13 @@ def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecor
         share = (0.7, 0.3, 0.06, 0.02, -0.05)[rank]
         value = story["gap"] * max(story["closed"], 0.1) * share
         firings = tuple(
-            Firing(before=b, token=t, after=a, activation=9.5 - 2 * rank - 1.5 * n)
+            Firing(
+                before=b,
+                token=t,
+                after=a,
+                activation=9.5 - 2 * rank - 1.5 * n,
+                others=((0, len(b), 1.25),),
+            )
             for n, (b, t, a) in enumerate(story["tokens"])
         )
         records.append(

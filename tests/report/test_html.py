@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pm_audit.report import html
 from pm_audit.report.html.rivals import multiples
 from pm_audit.report.html.scale import Scale, spanning
-from pm_audit.report.html.views import heatmaps, mean_range, waterfall
+from pm_audit.report.html.views import mean_range, waterfall
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -117,17 +117,6 @@ def test_the_waterfall_steps_join_and_end_at_nothing(record):
         assert left.end == right.start
     assert abs(parts[-1].end) < 1e-9
     assert waterfall(record.hypotheses[3]) is None
-
-
-def test_heatmaps_keep_the_text_and_mark_its_firings(record):
-    for feature in record.hypotheses[0].features:
-        texts = {f.before + f.token + f.after for f in feature.firings}
-        lines = heatmaps(feature.firings)
-        assert {"".join(token.text for token in line) for line in lines} == texts
-        marked = [token for line in lines for token in line if token.heat]
-        assert {token.text for token in marked} == {f.token for f in feature.firings}
-        assert max(token.heat for token in marked) == 9
-    assert heatmaps(()) == ()
 
 
 def test_intervals_of_completions_are_t_intervals():

@@ -27,6 +27,7 @@ from pm_audit.records import (
 from pm_audit.report import changes, glossary, sanitise, wording
 from pm_audit.report import rivals as rivals_in_words
 from pm_audit.report.html import rivals, views
+from pm_audit.report.html.heatmap import HeatLine, heatmaps
 from pm_audit.report.html.scale import Scale, spanning
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -49,8 +50,8 @@ class FeatureCard:
     record: FeatureRecord
     anchor: str
     title: str
-    heat: tuple[tuple[views.HeatToken, ...], ...]
-    corpus: tuple[tuple[views.HeatToken, ...], ...]
+    heat: tuple[HeatLine, ...]
+    corpus: tuple[HeatLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +212,8 @@ def _entry(hypothesis: HypothesisRecord) -> HypothesisEntry:
                 record=feature,
                 anchor=views.anchor(hypothesis, feature),
                 title=str(feature),
-                heat=views.heatmaps(feature.firings),
-                corpus=views.heatmaps(feature.corpus_firings),
+                heat=heatmaps(feature.firings),
+                corpus=heatmaps(feature.corpus_firings),
             )
             for feature in ranked
         ),

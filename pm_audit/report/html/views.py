@@ -17,7 +17,6 @@ from scipy.special import stdtrit
 from pm_audit.records import (
     Evidence,
     FeatureRecord,
-    Firing,
     HypothesisRecord,
     Role,
     RowEvidence,
@@ -27,7 +26,6 @@ from pm_audit.report.sanitise import node_id
 
 PLOT_WIDTH = 820.0
 LABEL_WIDTH = 300.0
-HEAT_STEPS = 9
 ROLE_WORDS = {
     Role.EXAMPLE: "examples",
     Role.COUNTER_EXAMPLE: "counter-examples",
@@ -139,15 +137,6 @@ class PromptGaps:
 
     scale: Scale
     gaps: tuple[PromptGap, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HeatToken:
-    """A piece of text and how strongly the feature fires on it: 0 is not at all."""
-
-    text: str
-    heat: int
-    activation: float | None
 
 
 def mean_range(values: list[float]) -> Range:
@@ -283,33 +272,6 @@ def prompt_gaps(evidence: Evidence) -> PromptGaps:
     edges = [edge for shown in gaps for edge in (shown.before, shown.after)]
     scale = spanning(edges, start=LABEL_WIDTH, end=PLOT_WIDTH - 16)
     return PromptGaps(scale, tuple(sorted(gaps, key=lambda shown: -abs(shown.before))))
-
-
-def heatmaps(firings: tuple[Firing, ...]) -> tuple[tuple[HeatToken, ...], ...]:
-    """Return each text once, cut at its firing tokens, hotter where the feature fires more."""
-    strongest = max((abs(firing.activation) for firing in firings), default=0.0)
-    texts: dict[str, dict[int, Firing]] = {}
-    for firing in firings:
-        whole = firing.before + firing.token + firing.after
-        texts.setdefault(whole, {})[len(firing.before)] = firing
-    return tuple(_heat_line(whole, places, strongest) for whole, places in texts.items())
-
-
-def _heat_line(whole: str, places: dict[int, Firing], strongest: float) -> tuple[HeatToken, ...]:
-    tokens: list[HeatToken] = []
-    reached = 0
-    for start, firing in sorted(places.items()):
-        if start < reached:
-            continue
-        if start > reached:
-            tokens.append(HeatToken(whole[reached:start], 0, None))
-        share = abs(firing.activation) / strongest if strongest else 0.0
-        heat = max(1, math.ceil(HEAT_STEPS * share))
-        tokens.append(HeatToken(firing.token, heat, firing.activation))
-        reached = start + len(firing.token)
-    if reached < len(whole):
-        tokens.append(HeatToken(whole[reached:], 0, None))
-    return tuple(tokens)
 
 
 def anchor(hypothesis: HypothesisRecord, feature: FeatureRecord | None = None) -> str:

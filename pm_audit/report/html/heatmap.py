@@ -1,0 +1,59 @@
+"""Heatmaps: whole texts, each token the hotter the more a feature fires on it.
+
+Only completion positions were read, so a prompt is always cold.  A token that stands for no
+character, such as an end-of-text token that the format appends, is shown as ``NO_TEXT``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pm_audit.records import Firing
+
+HEAT_STEPS = 9
+NO_TEXT = "\u25a1"
+
+
+@dataclass(frozen=True, slots=True)
+class HeatToken:
+    """A piece of text and how strongly the feature fires on it: 0 is not at all."""
+
+    text: str
+    heat: int
+    activation: float | None
+
+
+HeatLine = tuple[HeatToken, ...]
+"""One text."""
+
+
+def heatmaps(firings: tuple[Firing, ...]) -> tuple[HeatLine, ...]:
+    """Return each text cut at the tokens on which the feature fires, on one scale of heat."""
+    strongest = max((abs(firing.activation) for firing in firings), default=0.0)
+    return tuple(_line(firing, strongest) for firing in firings)
+
+
+def _line(firing: Firing, strongest: float) -> HeatLine:
+    whole = firing.before + firing.token + firing.after
+    start = len(firing.before)
+    places = {(start, start + len(firing.token)): firing.activation}
+    for first, last, activation in firing.others:
+        # the tokens of one character share its place; the strongest colours it
+        places[first, last] = max(activation, places.get((first, last), activation))
+    tokens: list[HeatToken] = []
+    reached = 0
+    for (first, last), activation in sorted(places.items()):
+        if not reached <= first <= last <= len(whole):
+            continue
+        if first > reached:
+            tokens.append(HeatToken(whole[reached:first], 0, None))
+        share = abs(activation) / strongest if strongest else 0.0
+        text = whole[first:last] or NO_TEXT
+        tokens.append(
+            HeatToken(text, min(HEAT_STEPS, max(1, math.ceil(HEAT_STEPS * share))), activation)
+        )
+        reached = last
+    if reached < len(whole):
+        tokens.append(HeatToken(whole[reached:], 0, None))
+    return tuple(tokens)
