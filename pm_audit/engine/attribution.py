@@ -33,7 +33,7 @@ from pm_audit.engine.trace import (
     without_features,
 )
 from pm_audit.errors import NumericalError
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.saes.sae import Sae
 
 QUADRATURE = "midpoint"
@@ -204,7 +204,9 @@ def _bare_rewards(
     differ in length alone: the longest is run and read where each of them ends.
     """
     features = trace.features[sae.name]
-    alike = features.offset is None and bool((features.scale == 1).all())
+    # A mean reads every token, so that no row of it is the beginning of another.
+    reads_last = pm.readout is Readout.LAST
+    alike = reads_last and features.offset is None and bool((features.scale == 1).all())
     leader = _longest_of_prompt(trace, jobs) if alike else np.arange(len(jobs))
     leaders, follows = np.unique(leader, return_inverse=True)
     behind = jobs.stop[leader] - jobs.stop

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
+from pm_audit.engine.readout import read_replayed
 from pm_audit.engine.trace import Floats, Trace, finite_rewards
 from pm_audit.models.packed_attention import attend_in
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.saes.sae import Sae
 
 Edit = Callable[[Batch, Tensor], Tensor]
@@ -89,7 +90,8 @@ def run_suffix(
     read_at = batch.last if at is None else at
     readout = token_ids[read_at], positions[read_at]
     final = decoder.depth - 1
-    read_early = layer < final and final not in edits and at is None
+    averaged = pm.readout is Readout.MEAN
+    read_early = layer < final and final not in edits and at is None and not averaged
     for block in range(layer + 1, decoder.depth):
         assert inputs is not None
         clean = trace.keys_values[block]
@@ -103,9 +105,11 @@ def run_suffix(
         stream = stream + (after - stream).detach() if block == dropped else after
         if block in edits:
             stream = edits[block](batch, stream)
-    if not read_early:
-        stream = stream[read_at]
-    return pm.reward(decoder.finish(stream, *readout))
+    if averaged:
+        hidden = decoder.finish(stream, token_ids, positions)
+    else:
+        hidden = decoder.finish(stream if read_early else stream[read_at], *readout)
+    return read_replayed(pm, trace.reading, batch, hidden, read_at)
 
 
 def jobs_of_completions(trace: Trace, rows: Integers) -> Jobs:

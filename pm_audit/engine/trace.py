@@ -16,12 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pm_audit.engine.belonging import require_saes_of
 from pm_audit.engine.grid import Grid, Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
+from pm_audit.engine.readout import FlatTokens, Reading, needs_every_token, read_clean
 from pm_audit.errors import NumericalError, SaeError
 from pm_audit.models.decoder import BlockInputs
 from pm_audit.models.packed_attention import AttentionKind, attend_groups
 from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.products import wide_products
 from pm_audit.saes.sae import Sae
 
 Floats = npt.NDArray[np.float64]
@@ -68,6 +71,8 @@ class Trace:
     """Stream [completion token, hidden] after each SAE's block and each block asked for."""
     keys_values: Mapping[int, tuple[Tensor, Tensor]]
     """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
+    reading: Reading
+    """What rewards rest on beside the last token."""
 
     def sae(self, name: str) -> Sae:
         """Return the SAE of this name.
@@ -119,11 +124,11 @@ def trace(
         NumericalError: a reward or an activation is not finite.
 
     """
-    _check_saes(pm, saes)
+    require_saes_of(pm, saes)
     kept = {sae.layer for sae in saes} | set(also)
     lowest = min((sae.layer for sae in saes), default=pm.depth)
     forward = _Forward(pm, grid, kept, lowest, token_budget)
-    with torch.no_grad():
+    with torch.no_grad(), wide_products():
         rewards = forward.run()
         features = {sae.name: _features(sae, forward.streams[sae.layer]) for sae in saes}
     return Trace(
@@ -133,6 +138,7 @@ def trace(
         features=features,
         streams=forward.streams,
         keys_values=forward.keys_values,
+        reading=forward.reading,
     )
 
 
@@ -165,13 +171,14 @@ class _Forward:
     ) -> None:
         self.decoder = pm.decoder
         self.pm = pm
-        self.layout = grid.layout
+        self.grid, self.layout = grid, grid.layout
         self.kept = kept
         self.lowest = lowest
         self.token_budget = token_budget
         self.streams: dict[int, Tensor] = {}
         self.keys_values: dict[int, tuple[Tensor, Tensor]] = {}
         self.inputs: dict[tuple[int, int], BlockInputs] = {}
+        self.reading = Reading()
 
     def run(self) -> Floats:
         layout, device = self.layout, self.pm.device
@@ -183,10 +190,11 @@ class _Forward:
         completion = torch.from_numpy(layout.completion_tokens).to(device)
         readout = torch.from_numpy(layout.readout).to(device)
         final = self.decoder.depth - 1
+        whole = final in self.kept or needs_every_token(self.pm)
 
         stream = self.decoder.inputs(token_ids, positions).embedded[0]
         for layer in range(self.decoder.depth):
-            last_only = layer == final and final not in self.kept
+            last_only = layer == final and not whole
             after = stream.new_zeros(len(rows), stream.shape[1]) if last_only else stream.clone()
             self.keys_values[layer] = _NO_KEYS
             for part, jobs in enumerate((prefixes, rows)):
@@ -198,10 +206,13 @@ class _Forward:
             stream = after
             if layer in self.kept:
                 self.streams[layer] = stream[completion]
-        if final in self.kept:
-            stream = stream[readout]
-        hidden = self.decoder.finish(stream, token_ids[readout], positions[readout])
-        return self.pm.reward(hidden).double().cpu().numpy()
+        if whole:
+            tokens = FlatTokens(stream, token_ids, positions)
+            rewards, self.reading = read_clean(self.pm, self.grid, tokens)
+        else:
+            hidden = self.decoder.finish(stream, token_ids[readout], positions[readout])
+            rewards = self.pm.reward(hidden)
+        return rewards.double().cpu().numpy()
 
     def _run_block(
         self, mode: tuple[int, bool, bool], jobs: Jobs, stream: Tensor, after: Tensor
@@ -298,21 +309,3 @@ def without_features(sae: Sae, features: SparseFeatures, tokens: Tensor) -> Tens
     """
     base = features.scale[tokens, None] * sae.b_dec
     return base if features.offset is None else base + features.offset[tokens]
-
-
-def _check_saes(pm: PreferenceModel, saes: Sequence[Sae]) -> None:
-    names = [sae.name for sae in saes]
-    for name in names:
-        if names.count(name) > 1:
-            raise SaeError(f"two SAEs are named {name!r}; give each a name of its own")
-    for sae in saes:
-        if sae.hidden_size != pm.hidden_size:
-            raise SaeError(
-                f"{sae.source}: SAE {sae.name!r} reads a stream of width {sae.hidden_size}, this "
-                f"PM's is {pm.hidden_size}; it was trained on another model"
-            )
-        if not 0 <= sae.layer < pm.depth:
-            raise SaeError(
-                f"{sae.source}: SAE {sae.name!r} reads after block {sae.layer}, this PM has blocks "
-                f"0 to {pm.depth - 1}"
-            )

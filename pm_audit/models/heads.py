@@ -81,12 +81,31 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def head_of(weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
-    """Return the head that these weights make: ``weight`` and ``bias``, or numbered layers.
+    """Return the head of one reward that these weights make.
 
     Raises:
-        ModelError: names are of no such head, or an output is not one reward.
+        ModelError: names are of no such head, or there is not one reward.
 
     """
+    layers = _layers(weights, source=source)
+    outputs = layers[-1][0].shape[0]
+    if outputs != 1:
+        raise ModelError(f"{source}: the head has {outputs} outputs, expected one reward")
+    return LinearHead(*layers[0]) if len(layers) == 1 else MlpHead(layers)
+
+
+def layers_of(weights: Mapping[str, Tensor], *, source: str) -> MlpHead:
+    """Return linear layers with ReLU between them, with as many outputs as the last has.
+
+    Raises:
+        ModelError: names are of no such layers, or a weight is not finite.
+
+    """
+    return MlpHead(_layers(weights, source=source))
+
+
+def _layers(weights: Mapping[str, Tensor], *, source: str) -> list[tuple[Tensor, Tensor | None]]:
+    """Return weight and bias of each layer: ``weight`` and ``bias``, or numbered ones."""
     if set(weights) <= {"weight", "bias"} and "weight" in weights:
         layers = [(weights["weight"], weights.get("bias"))]
     else:
@@ -102,42 +121,54 @@ def head_of(weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
                 "linear layer nor numbered ones; add a family for it"
             )
         layers = [(weights[f"{n}.weight"], weights.get(f"{n}.bias")) for n in numbers]
-    outputs = layers[-1][0].shape[0]
-    if outputs != 1:
-        raise ModelError(f"{source}: the head has {outputs} outputs, expected one reward")
     for weight, bias in layers:
         if not bool(torch.isfinite(weight).all()) or (
             bias is not None and not bool(torch.isfinite(bias).all())
         ):
             raise ModelError(f"{source}: the head holds NaN or infinite weights; fetch it again")
-    return LinearHead(*layers[0]) if len(layers) == 1 else MlpHead(layers)
+    return layers
 
 
-def mixture(objective: str | None, names: Sequence[str], *, source: str) -> Tensor:
+def mixture(
+    objective: str | None, names: Sequence[str], *, source: str, besides: Sequence[str] = ()
+) -> Tensor:
     """Return the weight of each objective [objective] for what the user asked.
 
     Args:
         objective: a name, its index, or a mixture ``name=0.7,name=0.3``.
         names: names of the head's outputs, in order.
         source: the checkpoint, for the message.
+        besides: what may be asked for too, but is no output to be weighed.
 
     Raises:
         ModelError: nothing was asked of several objectives, or the name is unknown.
 
     """
-    choices = f"choose of {', '.join(names[:40])}, or weigh them: {names[0]}=0.7,{names[-1]}=0.3"
+    listed = ", ".join([*names[:40], *besides])
+    choices = (
+        f"choose of {listed}; weigh them, as in {names[0]}=0.7,{names[-1]}=-0.3; or ask an audit "
+        "for all"
+    )
     if objective is None:
         raise ModelError(
             f"{source}: the head has {len(names)} objectives and none was named; averaging them "
             f"would mean nothing: {choices}"
         )
     weights = torch.zeros(len(names))
+    if objective in names:
+        # before anything is split: a name may hold a comma or an equals sign
+        weights[list(names).index(objective)] = 1
+        return weights
     for part in objective.split(","):
         name, _, weight = part.strip().rpartition("=") if "=" in part else (part.strip(), "", "1")
         try:
             amount = float(weight)
         except ValueError:
             amount = math.nan
+        if name in besides:
+            raise ModelError(
+                f"{source}: {name} is a weighing of its own and cannot be mixed; {choices}"
+            )
         if name not in names or not math.isfinite(amount):
             raise ModelError(f"{source}: objective {part.strip()!r} is unknown; {choices}")
         weights[list(names).index(name)] += amount

@@ -1,20 +1,23 @@
-"""Heads with several objectives: ArmoRM (2406.12845) and QRM (2409.10164), without their gates.
+"""Heads with several objectives: ArmoRM (2406.12845) and QRM (2409.10164), with their gates.
 
 ``regression_layer`` gives one output an objective (QRM: some quantiles of each, whose mean is
-taken), ``reward_transform_matrix`` mixes them against verbosity.  An objective is named or a
-mixture given.  The published score weighs objectives by a gate that reads the prompt: weights
-differ from prompt to prompt, so no one hypothesis would be judged, and it is refused by name.
+taken), ``reward_transform_matrix`` mixes them against verbosity.  An objective is named, a mixture
+given, or ``gated`` asks for the published score, whose weights a gate reads off each prompt.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from pm_audit.errors import ModelError
 from pm_audit.models.bare_backbone import body_config, load_body
 from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import PmFamily, Request
-from pm_audit.models.heads import LinearHead, mixture
+from pm_audit.models.gate import Gate, GatedHead, header_tokens
+from pm_audit.models.heads import LinearHead, layers_of, mixture
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.sequence_classification import choose_format
 from pm_audit.models.transformers_checkpoint import load_tokenizer
@@ -30,13 +33,16 @@ ARMO_RM = (
 """Names of ArmoRM's objectives in the order of its outputs, from its model card."""
 
 GATED = "gated"
+"""As an objective: the published score, each objective weighed by the gate."""
+
+_SCALE = "logit_scale"
 
 
 def load(request: Request) -> PreferenceModel:
     """Load the body and the objective or mixture that was asked for.
 
     Raises:
-        ModelError: none was named, the gate was, or weights are missing.
+        ModelError: none was named, or weights are missing.
 
     """
     checkpoint = request.checkpoint
@@ -54,27 +60,50 @@ def load(request: Request) -> PreferenceModel:
     )
 
 
-def load_head(request: Request) -> LinearHead:
+def load_head(request: Request) -> nn.Module:
     """Return the head of the objective or mixture that was asked for.
 
     Raises:
-        ModelError: none was named, or the gate was.
+        ModelError: none was named, or the gate is not there or not of a known kind.
 
     """
     checkpoint = request.checkpoint
     names = objectives(checkpoint)
-    if request.objective == GATED:
-        raise ModelError(
-            f"{checkpoint.name}: the gate weighs objectives by the prompt, so its score is another "
-            f"reward for each prompt; name one of {', '.join(names[:6])}, ... or a fixed mixture"
+    single = _names(checkpoint)
+    directions = _directions(checkpoint, len(single))
+    if request.objective == GATED and GATED in names:
+        head: nn.Module = GatedHead(directions, _gate(checkpoint, load_tokenizer(request)))
+    else:
+        weights = mixture(
+            request.objective, single, source=checkpoint.name, besides=names[len(single) :]
         )
-    weights = mixture(request.objective, names, source=checkpoint.name)
-    # one linear head: hidden @ (transform of the objectives, mixed)
-    return LinearHead(weights @ _directions(checkpoint, len(names))).to(request.device)
+        head = LinearHead(weights @ directions)
+    return head.eval().requires_grad_(requires_grad=False).to(request.device)
+
+
+def _gate(checkpoint: Checkpoint, tokenizer: Any) -> Gate:
+    weights = checkpoint.tensors("gating.")
+    scale = weights.pop(_SCALE, torch.ones(1))
+    layers = {name.removeprefix("layers."): weight for name, weight in weights.items()}
+    kind = str(body_config(checkpoint).model_type)
+    return Gate(
+        layers_of(layers, source=checkpoint.name),
+        temperature=float(checkpoint.config.get("gating_temperature", 10)),
+        scale=float(scale),
+        header=header_tokens(tokenizer, kind, source=checkpoint.name),
+    )
 
 
 def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the objectives' names: the config's, or ArmoRM's own, or their numbers."""
+    """Return the objectives' names, the gated score last where there is a gate.
+
+    The names are the config's, or ArmoRM's own, or numbers.
+    """
+    gated = any(key.startswith("gating.") for key in checkpoint.keys)
+    return (*_names(checkpoint), *((GATED,) if gated else ()))
+
+
+def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
     count = _count(checkpoint)
     labels = checkpoint.config.get("id2label") or {}
     named = tuple(str(labels.get(str(index), "")) for index in range(count))
@@ -118,10 +147,10 @@ def _recognises(checkpoint: Checkpoint) -> bool:
 FAMILY = PmFamily(
     name="Several objectives",
     files="`regression_layer.weight`, `reward_transform_matrix`",
-    loads=("ArmoRM, objective by objective", "QRM, mean over quantiles"),
+    loads=("ArmoRM", "QRM, mean over quantiles", "each objective, mixtures, and the gated score"),
     refuses={
         "no objective named": "averaging objectives would mean nothing",
-        "the gated score": "its weights differ from prompt to prompt",
+        "the gate of another body than Llama and Gemma 2": "where it reads is not known",
     },
     recognises=_recognises,
     load=load,

@@ -61,11 +61,28 @@ def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Paddi
     with torch.inference_mode():
         inputs = {key: value.to(model.device) for key, value in inputs.items()}
         hidden = backbone(**inputs, **options).last_hidden_state
-        read = [_read_at(model.readout, len(row), length, padding) for row in rows]
-        return model.reward(hidden[torch.arange(len(rows)), torch.tensor(read)]).float().cpu()
+        return _read(model, hidden, rows, inputs["attention_mask"], padding).float().cpu()
 
 
-def _read_at(readout: Readout, row: int, length: int, padding: Padding) -> int:
+def _read(
+    model: PreferenceModel,
+    hidden: Tensor,
+    rows: Sequence[Sequence[int]],
+    mask: Tensor,
+    padding: Padding,
+) -> Tensor:
+    """Return rewards [row] of padded states [row token hidden]."""
+    if model.readout is Readout.MEAN:
+        weights = mask.to(hidden.device, torch.float32)
+        summed = (hidden.float() * weights[..., None]).sum(dim=1)
+        return model.reward(summed / weights.sum(dim=1, keepdim=True))
     # the row's length, not the pad token's id, says where it ends: pad may be a real token
-    start = length - row if padding is Padding.LEFT else 0
-    return start if readout is Readout.FIRST else start + row - 1
+    left = padding is Padding.LEFT
+    starts = [hidden.shape[1] - len(row) if left else 0 for row in rows]
+    first = model.readout is Readout.FIRST
+    row = torch.arange(len(rows))
+    read = torch.tensor(starts) + torch.tensor([0 if first else len(one) - 1 for one in rows])
+    if model.gate is None:
+        return model.reward(hidden[row, read])
+    gated = torch.tensor(starts) + torch.tensor([model.gate.position(one) for one in rows])
+    return model.reward(hidden[row, read], model.gate(hidden[row, gated]))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pm_audit.models.decoder import Decoder
+from pm_audit.models.gate import Gate, GatedHead
 
 
 class Readout(StrEnum):
@@ -23,6 +24,8 @@ class Readout(StrEnum):
     LAST = "last"
     FIRST = "first"
     """Of bidirectional encoders, whose first token sees all the others."""
+    MEAN = "mean"
+    """Every token: a linear head's outputs averaged over the row."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +44,7 @@ class PreferenceModel:
     objective: str | None = None
     """Which of several objectives the head reads; None where there is one."""
     readout: Readout = Readout.LAST
-    """Where the head reads; only the last token can be replayed by the engine."""
+    """Where the head reads; the first token cannot be replayed by the engine."""
 
     @classmethod
     def from_backbone(
@@ -54,6 +57,7 @@ class PreferenceModel:
         text_format: object,
         sha256: str,
         objective: str | None = None,
+        readout: Readout = Readout.LAST,
     ) -> Self:
         """Make a preference model of a transformers backbone (without its own head) and a head.
 
@@ -73,7 +77,13 @@ class PreferenceModel:
             text_format=text_format,
             sha256=sha256,
             objective=objective,
+            readout=readout,
         )
+
+    @property
+    def gate(self) -> Gate | None:
+        """What weighs the head's objectives by the prompt; None where nothing does."""
+        return self.head.gate if isinstance(self.head, GatedHead) else None
 
     @property
     def device(self) -> torch.device:
@@ -95,8 +105,12 @@ class PreferenceModel:
         """Width of the residual stream."""
         return self.decoder.hidden_size
 
-    def reward(self, hidden: Tensor) -> Tensor:
-        """Return rewards [row] in fp32 of normalised hidden states [row hidden]."""
+    def reward(self, hidden: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return rewards [row] in fp32 of normalised hidden states [row hidden].
+
+        A gated head takes the gate's ``weights`` [row objective] too.
+        """
         weight = next(self.head.parameters(), hidden)
-        rewards: Tensor = self.head(hidden.to(weight.device, torch.float32))
+        read = hidden.to(weight.device, torch.float32)
+        rewards: Tensor = self.head(read) if weights is None else self.head(read, weights)
         return rewards.reshape(hidden.shape[0])

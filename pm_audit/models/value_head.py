@@ -3,7 +3,7 @@
     v_head           TRL (``v_head.summary``), GRM, Starling
     value_head       OpenRLHF, or whatever its config.value_head_prefix says; optional mean and std
     regression_head  UltraRM
-    out_proj         OpenAssistant, with bias; pooling "last" only
+    out_proj         OpenAssistant, with bias; pooling "last" or "mean" over all tokens
     score_head       beaver (safe-rlhf), with its normaliser; a cost has inverted polarity
     score.0, score.2 INF-ORM, Qwen2.5-Math-RM, WorldPM: layers with ReLU between
 
@@ -22,8 +22,8 @@ from pm_audit.errors import ModelError
 from pm_audit.models.bare_backbone import body_config, load_body
 from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import PmFamily, Request
-from pm_audit.models.heads import RescaledHead, head_of
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.heads import LinearHead, RescaledHead, head_of
+from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.models.sequence_classification import choose_format
 from pm_audit.models.text_format import TextFormat
 from pm_audit.models.transformers_checkpoint import load_tokenizer
@@ -46,15 +46,10 @@ def load(request: Request) -> PreferenceModel:
     """Load body and head.
 
     Raises:
-        ModelError: weights are missing, or the reward is pooled over all tokens.
+        ModelError: weights are missing, or the reward is pooled in another way.
 
     """
     checkpoint = request.checkpoint
-    if checkpoint.config.get("pooling", "last") != "last":
-        raise ModelError(
-            f"{checkpoint.name}: pooling {checkpoint.config['pooling']!r} reads every token; "
-            "audits replay what the last token reads, so use a PM that pools the last one"
-        )
     if request.objective is not None:
         raise ModelError(
             f"{checkpoint.name}: objective {request.objective!r} was named, the head has only one"
@@ -70,7 +65,24 @@ def load(request: Request) -> PreferenceModel:
         tokenizer=tokenizer,
         text_format=_format(request, dialect, tokenizer, config),
         sha256=checkpoint.sha256(),
+        readout=_readout(checkpoint, head),
     )
+
+
+def _readout(checkpoint: Checkpoint, head: nn.Module) -> Readout:
+    """Return where the head reads: OpenAssistant's ``pooling``, else the last token."""
+    pooling = checkpoint.config.get("pooling") or "last"
+    if pooling not in (Readout.LAST, Readout.MEAN):
+        raise ModelError(
+            f"{checkpoint.name}: pooling {pooling!r} in config.json is not known (known: last, "
+            "mean); use a PM that reads its last token"
+        )
+    if pooling == Readout.MEAN and not isinstance(head, LinearHead):
+        raise ModelError(
+            f"{checkpoint.name}: a mean over tokens is read by a head of several layers, which no "
+            "known PM has; check pooling in config.json"
+        )
+    return Readout(pooling)
 
 
 def _format(request: Request, dialect: Dialect, tokenizer: object, config: object) -> TextFormat:
@@ -149,7 +161,7 @@ FAMILY = PmFamily(
     files="a head under one of the names below beside a body that transformers knows",
     loads=tuple(dialect.name for dialect in DIALECTS),
     refuses={
-        "`pooling: mean`": "the reward reads every token",
+        "`pooling` other than last and mean": "what it reads is not known",
         "a body that transformers lacks (InternLM2)": "remote code stays off",
     },
     recognises=_recognises,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from pm_audit.engine.grid import Grid, Row
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.saes.activation import Activation, Relu
 from pm_audit.saes.sae import Sae
 
@@ -206,10 +206,22 @@ class Plain:
         finally:
             for handle in handles:
                 handle.remove()
-        last = torch.tensor(
-            [first + len(row.token_ids) - 1 for first, row in zip(firsts, rows, strict=True)]
+        return torch.cat(
+            [
+                self._read(states[first : first + len(row.token_ids)], row)
+                for states, first, row in zip(hidden, firsts, rows, strict=True)
+            ]
         )
-        return self.pm.reward(hidden[torch.arange(len(rows)), last])
+
+    def _read(self, states: Tensor, row: Row) -> Tensor:
+        """Return the reward [1] of one row's states [token hidden], as its PM's paper says."""
+        if self.pm.readout is Readout.MEAN:
+            return self.pm.reward(states.mean(dim=0, keepdim=True))
+        if self.pm.gate is None:
+            return self.pm.reward(states[-1:])
+        with torch.no_grad():
+            weights = self.pm.gate(states[None, self.pm.gate.position(row.token_ids)])
+        return ((self.pm.head.directions @ states[-1]) * weights).sum(dim=-1)
 
 
 @pytest.fixture(scope="session")

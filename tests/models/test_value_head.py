@@ -111,6 +111,24 @@ def test_trl_value_heads_are_read_at_the_last_token(
     torch.testing.assert_close(plain_rewards(load(folder), [ROW]), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_mean_is_taken_over_the_rows_own_tokens(
+    headed: Callable[..., tuple[Path, Any]],
+) -> None:
+    head = {"out_proj.weight": torch.randn(1, 32), "out_proj.bias": torch.ones(1)}
+    folder, body = headed("gpt_neox", head, pooling="mean")
+    rows = [ROW, ROW[:2], [*ROW, 31, 32, 33]]
+    expected = []
+    for row in rows:
+        with torch.inference_mode():
+            states = body(torch.tensor([row])).last_hidden_state[0]
+        expected.append(head["out_proj.weight"] @ states.mean(dim=0) + 1)
+    model = load(folder)
+    for batch_size in (1, 8):
+        for padding in Padding:
+            ours = plain_rewards(model, rows, batch_size=batch_size, padding=padding)
+            torch.testing.assert_close(ours, torch.cat(expected), atol=1e-5, rtol=1e-5)
+
+
 def test_a_reward_token_is_appended(headed: Callable[..., tuple[Path, Any]]) -> None:
     folder, _ = headed("llama", {"v_head.weight": torch.randn(1, 32)}, reward_token_id=77)
     from pm_audit.spec.dialogue import Speaker, Turn
@@ -124,7 +142,12 @@ def test_a_reward_token_is_appended(headed: Callable[..., tuple[Path, Any]]) -> 
 @pytest.mark.parametrize(
     ("weights", "described", "message"),
     [
-        ({"out_proj.weight": torch.ones(1, 32)}, {"pooling": "mean"}, "reads every token"),
+        ({"out_proj.weight": torch.ones(1, 32)}, {"pooling": "max"}, "pooling 'max' .* not known"),
+        (
+            {f"out_proj.{n}.weight": torch.ones(o, 32) for n, o in ((0, 32), (2, 1))},
+            {"pooling": "mean"},
+            "mean over tokens is read by a head of several layers",
+        ),
         ({"v_head.weight": torch.ones(3, 32)}, {}, "has 3 outputs"),
         ({"v_head.gate": torch.ones(1, 32)}, {}, "neither one linear layer"),
         ({"v_head.weight": torch.full((1, 32), float("nan"))}, {}, "head holds NaN"),
