@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.trace import Trace
+from pm_audit.models.products import wide_products
 from pm_audit.records import SaeFit
 from pm_audit.saes.sae import Sae
 
@@ -24,6 +25,7 @@ def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
 
 
 @torch.inference_mode()
+@wide_products()
 def measure_fit(trace: Trace, sae: Sae, depth: int) -> SaeFit:
     """Measure one SAE on a trace that kept its neighbours' streams."""
     stream = trace.streams[sae.layer].to(sae.W_dec.dtype)

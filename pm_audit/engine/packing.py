@@ -17,6 +17,7 @@ from torch import Tensor
 from pm_audit.engine.grid import Integers, Layout
 from pm_audit.errors import AuditError
 from pm_audit.models.packed_attention import SegmentGroup
+from pm_audit.models.products import wide_products
 
 TOKEN_BUDGET = 2048
 """Tokens of one batch; larger batches no longer speed up matrix products on a CPU."""
@@ -149,7 +150,8 @@ def _ran(run: Callable[[Batch], None], batch: Batch, pending: Integers) -> bool:
     """
     known = Batch(**{**vars(batch), "jobs": pending[batch.jobs]})
     try:
-        run(known)
+        with wide_products():
+            run(known)
     except torch.OutOfMemoryError:
         return False
     except RuntimeError as error:

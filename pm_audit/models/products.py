@@ -36,9 +36,8 @@ def wide_products() -> Iterator[None]:
 
 @cache
 def _wider() -> bool:
-    return torch.backends.mkldnn.is_available() and (
-        torch.backends.cpu.get_cpu_capability() == "AVX512"
-    )
+    built = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return built and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 class _Routed(TorchFunctionMode):
