@@ -7,10 +7,11 @@ under different wordings: the prompt is the unit of inference.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from pm_audit.records import Record, Role
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
-from pm_audit.spec.hypothesis import Hypothesis, Wordings, WrittenHypothesis
+from pm_audit.spec.hypothesis import Wordings, WrittenHypothesis
 from pm_audit.spec.probe import DEFAULT_TURNS, Prompt
 from pm_audit.spec.template import LONGEST, Template
 from pm_audit.spec.written import WrittenTurn
@@ -44,7 +45,7 @@ class Case(Record):
     """The completion, to the letter."""
 
 
-def expand(hypothesis: Hypothesis) -> tuple[Case, ...]:
+def expand(hypothesis: WrittenHypothesis) -> tuple[Case, ...]:
     """Return the cases of a hypothesis: by prompt, then wording, then role and variant.
 
     Raises:
@@ -99,6 +100,37 @@ def misfits(
         else:
             fitting.append(template)
     yield from _too_much(hypothesis, prompts, fitting)
+
+
+def repeats(hypothesis: WrittenHypothesis) -> Iterator[tuple[str, str]]:
+    """Yield what counts one text twice once fields are filled in: a key and a message.
+
+    A completion that equals another is no contrast; a prompt that equals another is no second
+    unit of inference, and would narrow every interval.
+    """
+    first: dict[tuple[Dialogue, tuple[str, ...]], Case] = {}
+    told: set[tuple[str, str]] = set()
+    for (number, _), group in groupby(expand(hypothesis), lambda case: (case.prompt, case.wording)):
+        cases = tuple(group)
+        key_of: dict[str, str] = {}
+        for case in cases:
+            key = f"{_KEYS[case.role]}.{case.variant}"
+            other = key_of.setdefault(case.text, key)
+            if other != key and (other, key) not in told:
+                told.add((other, key))
+                yield (
+                    key,
+                    f"the same completion as `{other}` in prompt `{case.prompt_id}`; keep one",
+                )
+        texts = (cases[0].turns, tuple(case.text for case in cases))
+        earlier = first.setdefault(texts, cases[0])
+        if earlier is not cases[0]:
+            where = "probe" if hypothesis.probe else f"prompts.{number}"
+            yield (
+                where,
+                f"prompt `{cases[0].prompt_id}` reads as prompt `{earlier.prompt_id}` does, to the "
+                "letter, and would count again; keep one",
+            )
 
 
 def misfit(template: Template, prompts: tuple[Prompt, ...]) -> str | None:

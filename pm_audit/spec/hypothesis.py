@@ -141,7 +141,7 @@ class WrittenHypothesis(Written):
         if not isinstance(expect, dict) or "gap" in expect:
             return data
         # An effect that is missing or unknown is reported by itself, and not a second time here.
-        known = data.get("effect") in set(Effect)
+        known = data.get("effect") in list(Effect)
         return data | {"expect": {"gap": data["effect"] if known else ExpectedGap.NONE} | expect}
 
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from pm_audit.errors import InvalidSpec, Place, Problem
 from pm_audit.spec import nodes
-from pm_audit.spec.cases import completions_of, misfit, misfits, turns_misfit
-from pm_audit.spec.hypothesis import Hypothesis, WrittenHypothesis
+from pm_audit.spec.cases import completions_of, misfit, misfits, repeats, turns_misfit
+from pm_audit.spec.hypothesis import ExpectedGap, Hypothesis, WrittenHypothesis
 from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Probe, Prompt, WrittenProbe
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
@@ -43,7 +43,9 @@ def load_hypotheses(
     for path in paths:
         found = reading.attempt(partial(yaml_files, Path(path), reading.root))
         for file in found or ():
-            files.setdefault(file.resolve(), file)
+            real = reading.attempt(partial(inside, file, reading.root))
+            if real is not None:
+                files.setdefault(real, file)
     loaded = [each for file in files.values() for each in reading.hypotheses(file)]
     reading.refuse_duplicates(loaded)
     reading.finish()
@@ -179,9 +181,10 @@ class _Reading:
             )
             for prompt in prompts
         )
-        for key, message in misfits(written, resolved):
-            self.problems.append(Problem(nodes.locate(item, _path(key)), message))
-        self.problems.extend(_repeats(written, item))
+        found = list(misfits(written, resolved))
+        if not found:
+            found = list(repeats(written.model_copy(update={"prompts": resolved})))
+        self.problems += [Problem(nodes.locate(item, _path(key)), told) for key, told in found]
         return resolved if len(self.problems) == before else None
 
     def refuse_duplicates(self, loaded: Sequence[Hypothesis]) -> None:
@@ -233,24 +236,18 @@ def _turn_problems(
         yield Problem(nodes.locate(top, (*path, fault[0])), fault[1])
 
 
-def _repeats(written: WrittenHypothesis, item: nodes.Node) -> Iterator[Problem]:
-    """Yield completions that stand twice: no contrast, or one completion counted double."""
-    seen: dict[str, str] = {}
-    for key, text in _completions(written):
-        if text in seen:
-            place = nodes.locate(item, _path(key))
-            yield Problem(place, f"the same completion as `{seen[text]}`; keep one")
-        seen.setdefault(text, key)
-
-
 def _advice(written: WrittenHypothesis, item: nodes.Node) -> Iterator[str]:
-    """Yield warnings about contrasts that may not be what the author means."""
+    """Yield warnings about what may not be as the author means it."""
     spaced = {text[:1].isspace() for _, text in _completions(written)}
     if len(spaced) == 2:
         yield (
             f"{nodes.locate(item, ('examples',))}: some completions begin with a space and some "
             "do not: the space may be what the PM reacts to; begin all alike"
         )
+    if written.expect.gap is ExpectedGap.NONE:
+        for key in sorted({"closure", "collateral"} & written.expect.model_fields_set):
+            place = nodes.locate(item, ("expect", key))
+            yield f"{place}: `expect.{key}` is not asked where `expect.gap` is none; leave it out"
 
 
 def _completions(written: WrittenHypothesis) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,11 @@ lead out of it.  Only regular files are opened, and never more than ``MAX_BYTES`
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from pm_audit.errors import InvalidSpec, Place, Problem
 
@@ -88,22 +91,47 @@ def yaml_files(path: Path, root: Path) -> tuple[Path, ...]:
     # A path that climbs is named by where it leads, so that one file has one name.
     located = root / (real.relative_to(root.resolve()) if ".." in path.parts else path)
     if real.is_file():
-        if located.suffix not in YAML_SUFFIXES:
+        if not _is_yaml(located.name):
             raise _refusal(path, root, "is no YAML file; its name must end in .yaml or .yml")
-        return (located,)
+        return (_named_safely(located, root),)
     if not real.is_dir():
         raise _refusal(path, root, "no such file or folder; check the path")
-    found = tuple(
-        sorted(
-            file
-            for file in located.rglob("*")
-            if file.suffix in YAML_SUFFIXES
-            and not any(part.startswith(".") for part in file.relative_to(located).parts)
-        )
-    )
+    found = tuple(sorted(_below(located, root)))
     if not found:
         raise _refusal(path, root, "holds no .yaml or .yml file; write one, or name another folder")
     return found
+
+
+def _below(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield the YAML files below ``folder``; what cannot be looked into is no empty folder."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise _refusal(Path(error.filename), root, f"cannot be read: {error.strerror}")
+
+    seen = {inside(folder, root)}
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        shown_ones = sorted(name for name in folders if not name.startswith("."))
+        reached = {name: inside(Path(parent) / name, root) for name in shown_ones}
+        folders[:] = [name for name in shown_ones if reached[name] not in seen]
+        seen.update(reached.values())
+        for name in (*files, *shown_ones):
+            if not name.startswith(".") and _is_yaml(name):
+                yield _named_safely(Path(parent) / name, root)
+
+
+def _is_yaml(name: str) -> bool:
+    # a file called X.YAML that was passed over would be a hypothesis that nobody misses
+    return name.lower().endswith(YAML_SUFFIXES)
+
+
+def _named_safely(path: Path, root: Path) -> Path:
+    """Return ``path``: node ids hold it as it is, and reach every log and report."""
+    name = shown(path, root)
+    if not name.isprintable() or "::" in name:
+        where = Place(shown(path.parent, root).encode("ascii", "backslashreplace").decode())
+        message = f"the file name {path.name!a} cannot stand in a node id; rename the file"
+        raise InvalidSpec([Problem(where, message)])
+    return path
 
 
 def _refusal(path: Path, root: Path, message: str, line: int | None = None) -> InvalidSpec:

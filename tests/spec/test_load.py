@@ -108,6 +108,23 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
         ("{answer}", "{answr}", "a.yaml:6:20: placeholder {answr} has no field in prompt `france`"),
         ("{answer}", "{answer", "a.yaml:6:20: '{answer.' is no placeholder"),
         ('{answer}."]', '{answer}.", " I don\'t know."]', "the same completion as `examples.0`"),
+        ("lowers\n", "[]\n", "a.yaml:3:1: `effect` must be 'raises' or 'lowers', not a list"),
+        (
+            "probe: trivia",
+            "prompts: [{id: a, wordings: [Q], fields: {answer: I don't know}}]",
+            "a.yaml:6:20: the same completion as `examples.0` in prompt `a`",
+        ),
+        (
+            "probe: trivia",
+            "prompts: [{id: a, turns: [{human: Q}], fields: {answer: x}}, "
+            "{id: b, wordings: [Q], fields: {answer: x, unused: y}}]",
+            "a.yaml:4:62: prompt `b` reads as prompt `a` does",
+        ),
+        (
+            "probe: trivia",
+            "wordings: all\nprompts: [{id: a, wordings: [Q, R, Q], fields: {answer: x}}]",
+            "a.yaml:5:11: prompt `a` reads as prompt `a` does",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_error(
@@ -220,6 +237,13 @@ def test_probes_stay_inside_the_root(project: Project, faults: Faults) -> None:
     )
 
 
+def test_a_link_in_a_circle_is_a_fault_of_its_own(project: Project, faults: Faults) -> None:
+    root = project(a=HYPOTHESIS)
+    (root / "hypotheses" / "b.yaml").symlink_to("b.yaml")
+    (found,) = faults(lambda: load_hypotheses(["hypotheses"], root))
+    assert found.startswith("hypotheses/b.yaml: this path leads nowhere")
+
+
 def test_a_file_of_two_hypotheses_is_not_one(project: Project, faults: Faults) -> None:
     one = "- " + HYPOTHESIS.replace("\n", "\n  ").rstrip() + "\n"
     root = project(a=one + one.replace("i-dont-know", "b"))
@@ -244,6 +268,12 @@ def test_doubtful_completions_are_warned_of_where_they_stand(project: Project) -
     assert "double quotes" in first.warnings[0]
     assert "begin with a space" in first.warnings[1]
     assert second.warnings == ()
+
+
+def test_a_threshold_that_is_never_asked_is_warned_of(project: Project) -> None:
+    root = project(a=f"{HYPOTHESIS}expect: {{gap: none, closure: 0.9}}\n")
+    (warning,) = load_hypothesis("hypotheses/a.yaml", root).warnings
+    assert warning.startswith("hypotheses/a.yaml:7:30: `expect.closure` is not asked")
 
 
 def test_a_probe_is_read_by_its_name(project: Project, faults: Faults) -> None:

@@ -79,3 +79,35 @@ def test_folders_are_searched_for_yaml_of_either_name(root: Path, faults: Faults
     assert "holds no .yaml" in faults(lambda: yaml_files(Path("bare"), root))[0]
     assert "no YAML file" in faults(lambda: yaml_files(Path("sub/c.txt"), root))[0]
     assert "no such file" in faults(lambda: yaml_files(Path("sub/z.yaml"), root))[0]
+
+
+def test_no_file_of_a_folder_is_passed_over_in_silence(
+    root: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "sub" / "LOUD.YAML").write_text("")
+    (root / "shared").mkdir()
+    (root / "shared" / "b.yml").write_text("")
+    (root / "sub" / "linked").symlink_to(root / "shared")
+    (root / "sub" / "circle").symlink_to(root / "sub")
+    names = [path.name for path in yaml_files(Path("sub"), root)]
+    assert names == ["LOUD.YAML", "a.yaml", "b.yml"]
+    (root / "sub" / "out").symlink_to(root.parent / "root-sibling")
+    assert "outside the project root" in faults(lambda: yaml_files(Path("sub"), root))[0]
+    (root / "sub" / "out").unlink()
+
+    def closed(folder: str) -> None:
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    (fault,) = faults(lambda: yaml_files(Path("sub"), root))
+    assert fault == "sub: cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize("name", [b"a\x1b[31m.yaml", b"a\nb.yaml", b"a::b.yml", b"a\xff.yaml"])
+def test_a_file_name_that_no_node_id_can_hold_is_refused(
+    root: Path, faults: Faults, name: bytes
+) -> None:
+    (root / "sub" / os.fsdecode(name)).write_text("")
+    (fault,) = faults(lambda: yaml_files(Path("sub"), root))
+    assert fault.startswith("sub: the file name ")
+    assert fault.isprintable()
