@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -172,8 +176,10 @@ def test_only_hypotheses_are_collected(project, pytester):
         ("--ignore", "hypotheses/urls.yaml"),
         ("--ignore-glob", "*urls*"),
         ("hypotheses/urls.yaml::urls/gap",),
+        ("-p", "no:terminal", "-k", "gap"),
+        ("-p", "no:cacheprovider", "-k", "gap"),
     ],
-    ids=lambda selection: selection[0],
+    ids=lambda selection: " ".join(selection[:2]),
 )
 def test_a_run_that_judged_less_never_passes(project, pytester, selection):
     project("i-dont-know", "urls")
@@ -193,6 +199,14 @@ def test_a_partial_run_exits_zero_on_request_and_stays_partial(project, pytester
     result.stdout.fnmatch_lines(["PARTIAL: 1 of 4 checks*"])
 
 
+def test_a_partial_run_never_becomes_a_baseline(project, pytester):
+    project("i-dont-know")
+    update = ("--pm-audit-baseline", "base.json", "--pm-audit-update-baseline")
+    for selection in ((), ("--pm-audit-allow-partial",)):
+        run(pytester, "-k", "gap", *update, *selection)
+        assert not (pytester.path / "base.json").exists()
+
+
 def test_last_failed_is_partial(project, pytester):
     project("i-dont-know", "urls")
     assert run(pytester).ret == 1
@@ -208,6 +222,23 @@ def test_ctrl_c_is_partial(project, pytester, monkeypatch):
     assert result.ret == 2
     assert not record_of(pytester).complete
     assert [h.name for h in record_of(pytester).hypotheses] == ["i-dont-know"]
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["serial", "-n 2"])
+def test_an_interrupt_from_outside_is_partial(project, pytester, monkeypatch, workers):
+    monkeypatch.setenv("STAND_IN_SECONDS", "2")
+    project("i-dont-know")
+    log = pytester.path / "audits.log"
+    command = [sys.executable, "-m", "pytest", "--pm-audit", *workers]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
+        deadline = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+    assert log.exists()
+    assert process.returncode != 0
+    path = pytester.path / "reports" / "record.json"
+    assert not path.exists() or not record_of(pytester).complete
 
 
 @pytest.mark.parametrize("without", ["no:cacheprovider", "no:terminal", "no:junitxml"])

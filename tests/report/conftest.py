@@ -14,6 +14,23 @@ def record(stored_record_path) -> AuditRecord:
     return AuditRecord.read(stored_record_path)
 
 
+@pytest.fixture(scope="session")
+def twenty(record) -> AuditRecord:
+    """Twenty hypotheses with as many features each as a real audit has."""
+    hypotheses = []
+    for number in range(20):
+        like = record.hypotheses[number % 5]
+        features = tuple(
+            feature.model_copy(update={"index": 5 * copy + place})
+            for copy in range(4)
+            for place, feature in enumerate(like.features)
+        )
+        hypotheses.append(
+            like.model_copy(update={"name": f"hypothesis-{number}", "features": features})
+        )
+    return record.model_copy(update={"hypotheses": tuple(hypotheses)})
+
+
 @pytest.fixture
 def with_texts(record):
     """Return a maker of records whose every completion and firing is one of the given texts."""

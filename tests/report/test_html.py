@@ -49,14 +49,6 @@ class Elements(HTMLParser):
                 self.active.append(f"{tag} {name}")
 
 
-def many(record, count: int):
-    hypotheses = tuple(
-        record.hypotheses[number % 5].model_copy(update={"name": f"hypothesis-{number}"})
-        for number in range(count)
-    )
-    return record.model_copy(update={"hypotheses": hypotheses})
-
-
 def test_hostile_texts_add_no_element_and_nothing_raw(record, with_texts):
     plain = Elements(html.render(with_texts(["plain text"] * 3)))
     page = html.render(with_texts(HOSTILE))
@@ -90,8 +82,7 @@ def test_every_link_leads_to_an_element_of_the_page(record):
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
 
 
-def test_twenty_hypotheses_render_fast_and_small(record):
-    twenty = many(record, 20)
+def test_twenty_hypotheses_render_fast_and_small(record, twenty):
     html.render(record)
     start = time.process_time()
     page = html.render(twenty)
