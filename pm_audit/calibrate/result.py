@@ -1,4 +1,4 @@
-"""What a calibration found: detection, false alarms, coverage, with exact intervals.
+"""What a calibration found, audit by audit, and shares of it with exact intervals.
 
 A share's limits are Clopper-Pearson's at 95%, so that few audits cannot look like certainty.
 """
@@ -6,18 +6,10 @@ A share's limits are Clopper-Pearson's at 95%, so that few audits cannot look li
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 from scipy.stats import binomtest
-from tabulate import tabulate
 
-from pm_audit.records import Finite, Record
-from pm_audit.report import sanitise
-
-_EDGES = (0.0, 0.25, 0.5, 1.0, 2.0, float("inf"))
-"""Edges of the bins of strength, in sigma."""
-
-_BAR = 20
+from pm_audit.records import Check, Finite, Outcome, Record
 
 
 class Share(Record):
@@ -30,12 +22,17 @@ class Share(Record):
 
     @classmethod
     def counted(cls, hits: Iterable[bool]) -> Share:
-        """Count; limits of nothing at all are 0 and 1."""
+        """Count hits among all."""
         found = list(hits)
-        if not found:
+        return cls.of_all(sum(found), len(found))
+
+    @classmethod
+    def of_all(cls, count: int, of: int) -> Share:
+        """Return so many of so many; limits of nothing at all are 0 and 1."""
+        if not of:
             return cls(count=0, of=0, low=0.0, high=1.0)
-        limits = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact")
-        return cls(count=sum(found), of=len(found), low=limits.low, high=limits.high)
+        limits = binomtest(count, of).proportion_ci(0.95, method="exact")
+        return cls(count=count, of=of, low=limits.low, high=limits.high)
 
     def __str__(self) -> str:
         """Return ``18/20 [0.68, 0.99]``."""
@@ -68,6 +65,54 @@ class PlantedAudit(Record):
     reward; None for a sham."""
 
 
+class GapAudits(Record):
+    """Audits of one hypothesis, each over other prompts, by their `gap` check alone."""
+
+    audits: int
+    found: int
+    """The check passed for the claim that is true; for a sham, for either claim."""
+    covered: int
+    """The gap's interval held the true gap."""
+
+
+class Explanation(Record):
+    """What a full audit of a hypothesis said."""
+
+    outcomes: dict[Check, Outcome]
+    gap: Finite
+    """In sigma."""
+    closure: Finite | None
+    selected: int
+    """Most features in a fold's set."""
+    strongest: str | None
+    """Selected feature with the largest contribution."""
+    stable: bool | None
+    """Every fold selected it."""
+
+
+class TrainedAudit(Record):
+    """The audits of the biased PM by one hypothesis."""
+
+    name: str
+    claim: str
+    strength: Finite
+    """Gap that was to be planted, in sigma; 0 for a sham."""
+    gap: Finite
+    """True gap: the mean over all answers that audits are drawn from, in sigma."""
+    spread: Finite
+    """Standard deviation of the edit's effect over these answers, in sigma."""
+    matched: GapAudits
+    """Example and counter-example are one answer but for the edit."""
+    unmatched: GapAudits
+    """They are different answers to one question."""
+    explanation: Explanation | None
+
+    @property
+    def sham(self) -> bool:
+        """Say that nothing was planted, and that the true gap is zero."""
+        return self.strength == 0
+
+
 class SimulatedAudit(Record):
     """One audit of evidence drawn from a known population."""
 
@@ -85,54 +130,4 @@ class Calibration(Record):
 
     planted: tuple[PlantedAudit, ...]
     simulated: tuple[SimulatedAudit, ...]
-
-    def detection(self) -> list[tuple[str, Share]]:
-        """Return how often planted gaps were found, right way round, by size in sigma."""
-        shares = []
-        for low, high in pairwise(_EDGES):
-            own = [one for one in self.planted if one.strength and low <= abs(one.strength) < high]
-            if own:
-                shares.append((f"{low:g} to {high:g}", Share.counted(one.right_way for one in own)))
-        return shares
-
-    def summary(self) -> list[tuple[str, Share]]:
-        """Return every other share by its name."""
-        planted = [one for one in self.planted if one.strength]
-        shams = [one for one in self.planted if not one.strength]
-        found = [one for one in planted if one.right_way]
-        closures = [
-            one.closure_covered for one in self.simulated if one.closure_covered is not None
-        ]
-        alarms = [one.false_alarm for one in self.simulated if one.false_alarm is not None]
-        return [
-            ("planted models: shams that alarm", Share.counted(one.found for one in shams)),
-            (
-                "planted models: planted latent selected, of gaps found",
-                Share.counted(one.planted_selected for one in found),
-            ),
-            (
-                "planted models: interval holds the true gap",
-                Share.counted(one.covered for one in self.planted),
-            ),
-            (
-                "simulated: interval holds the true gap",
-                Share.counted(one.gap_covered for one in self.simulated),
-            ),
-            ("simulated: interval holds the true closure", Share.counted(closures)),
-            ("simulated: false PASS of gap", Share.counted(alarms)),
-        ]
-
-    def render(self) -> str:
-        """Return the tables and the plot for a terminal."""
-        rows = [["true gap in sigma", "found, right way", ""]]
-        for name, share in self.detection():
-            bar = "#" * round(_BAR * share.count / share.of)
-            rows.append([name, str(share), bar.ljust(_BAR, ".")])
-        lines = tabulate(rows, tablefmt="plain", disable_numparse=True).split("\n")
-        rest = [[name, str(share)] for name, share in self.summary() if share.of]
-        lines += ["", *tabulate(rest, tablefmt="plain", disable_numparse=True).split("\n")]
-        errors = [one.contribution_error for one in self.planted]
-        known = [error for error in errors if error is not None]
-        if known:
-            lines.append(f"largest error of a planted contribution: {max(known):.2g} raw reward")
-        return sanitise.terminal_lines("\n".join(line.rstrip() for line in lines))
+    trained: tuple[TrainedAudit, ...] = ()

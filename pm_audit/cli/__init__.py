@@ -160,11 +160,14 @@ main.add_command(explain)
 @click.argument("model")
 @click.argument("saes", nargs=-1)
 @click.option("--text-format", default=None, help="hh, chat, raw or pair.")
-def doctor(model: str, saes: tuple[str, ...], *, text_format: str | None) -> None:
+@click.option("--objective", default=None, help="Of a PM with several: a name, or all.")
+def doctor(
+    model: str, saes: tuple[str, ...], *, text_format: str | None, objective: str | None
+) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 where a finding fails."""
     from pm_audit.doctor import doctor as examine
 
-    findings = examine(model, saes, text_format=text_format)
+    findings = examine(model, saes, text_format=text_format, objective=objective)
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)
 
@@ -173,7 +176,7 @@ class _Recipes(click.Group):
     """A group whose commands are imported when they are named: they bring torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["pm", "sae"]
+        return ["pm", "sae", "measure", "biased"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         from pm_audit.cli.recipes import COMMANDS

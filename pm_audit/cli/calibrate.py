@@ -6,28 +6,72 @@ from pathlib import Path
 
 import click
 
+_WRITABLE = click.Path(dir_okay=False, path_type=Path)
+
 
 @click.command()
-@click.option("--models", default=4, show_default=True, type=click.IntRange(min=0))
-@click.option("--simulations", default=1_000, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--models",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Constructed models.",
+)
+@click.option(
+    "--simulations",
+    default=1_000,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Audits of evidence drawn from known populations.",
+)
+@click.option(
+    "--trained",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Audits of the biased PM by each of its 24 hypotheses; 0 leaves it out.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Run a full audit of the biased PM by each hypothesis too, features and all.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option(
-    "--json",
-    "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Write every single audit as JSON too.",
+    "--json", "json_path", type=_WRITABLE, default=None, help="Write every single audit as JSON."
 )
-def calibrate(models: int, simulations: int, seed: int, *, json_path: Path | None) -> None:
-    """Audit planted models and simulated evidence; print how often the auditor is right.
+@click.option(
+    "--plot", "plot_path", type=_WRITABLE, default=None, help="Draw detection by size as SVG."
+)
+def calibrate(
+    models: int,
+    simulations: int,
+    trained: int,
+    seed: int,
+    *,
+    explain: bool,
+    json_path: Path | None,
+    plot_path: Path | None,
+) -> None:
+    """Audit PMs with planted biases, and simulated evidence; print how often the auditor is right.
 
-    Each planted model is audited once for each of its marks, half of which are shams.
+    Each constructed model is audited once for each of its marks, half of which are shams.  The
+    biased PM is the default PM with twelve planted biases, audited by those and by twelve shams.
     """
+    from pm_audit.calibrate import Extent
     from pm_audit.calibrate import calibrate as run
+    from pm_audit.calibrate.plot import draw
+    from pm_audit.calibrate.tables import render
     from pm_audit.records import write_atomically
 
-    result = run(models=models, simulations=simulations, seed=seed)
-    click.echo(result.render())
+    extent = Extent(
+        models=models, simulations=simulations, trained=trained, explain=explain, seed=seed
+    )
+    result = run(extent, report=lambda message: click.echo(message, err=True))
+    click.echo(render(result))
     if json_path is not None:
         write_atomically(json_path, result.model_dump_json(indent=1) + "\n")
         click.echo(f"wrote {json_path}")
+    if plot_path is not None:
+        write_atomically(plot_path, draw(result))
+        click.echo(f"wrote {plot_path}")

@@ -13,9 +13,11 @@ from typing import Any, get_type_hints
 
 import click
 
+from pm_audit.zoo import biased
 from pm_audit.zoo.activations import Corpus
 from pm_audit.zoo.default import load_adapted, read_recipe
 from pm_audit.zoo.measure import measure
+from pm_audit.zoo.train_biased import BiasRecipe, train_biased
 from pm_audit.zoo.train_pm import PmRecipe, train_pm
 from pm_audit.zoo.train_sae import SaeRecipe, train_saes
 
@@ -110,4 +112,22 @@ def measure_command(folder: Path, preferences: Path, *, pairs: int, texts: int) 
         )
 
 
-COMMANDS = {"pm": pm_command, "sae": sae_command, "measure": measure_command}
+@click.command("biased")
+@click.argument("folder", type=_FOLDER, default=biased.FOLDER)
+@_recipe_options(BiasRecipe)
+def biased_command(folder: Path, **recipe: Any) -> None:  # noqa: ANN401
+    """Teach the default PM twelve known biases and write it to FOLDER (default: the zoo's own).
+
+    For `pm-audit calibrate`; needed again whenever the default PM changes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    train_biased(folder, BiasRecipe(**recipe), report=click.echo)
+    click.echo(f"wrote {folder}; measure the auditor with: pm-audit calibrate --explain")
+
+
+COMMANDS = {
+    "pm": pm_command,
+    "sae": sae_command,
+    "measure": measure_command,
+    "biased": biased_command,
+}

@@ -65,6 +65,30 @@ def save_adapter(backbone: nn.Module, head: Tensor, path: Path) -> None:
     save_file(weights, path)
 
 
+def resume_adapter(backbone: nn.Module, path: Path) -> Tensor:
+    """Add the updates in ``path`` to the backbone as factors to go on training; return the head.
+
+    Raises:
+        ModelError: the file is unreadable, holds no head, or does not fit this backbone.
+
+    """
+    head, updates = _read(path)
+    for owner, (up, down) in updates.items():
+        parent, _, name = owner.rpartition(".")
+        try:
+            linear = backbone.get_submodule(owner)
+            if not isinstance(linear, nn.Linear):
+                raise AttributeError(f"{owner} is no linear map")
+            update = LowRankLinear(linear, len(down))
+            with torch.no_grad():
+                update.up.copy_(up)
+                update.down.copy_(down)
+        except (AttributeError, RuntimeError) as error:
+            raise _misfit(path, owner, error) from None
+        setattr(backbone.get_submodule(parent), name, update)
+    return head
+
+
 def apply_adapter(backbone: nn.Module, path: Path) -> Tensor:
     """Merge the updates in ``path`` into the backbone's weights and return the head [1 hidden].
 
@@ -72,6 +96,19 @@ def apply_adapter(backbone: nn.Module, path: Path) -> Tensor:
         ModelError: the file is unreadable, holds no head, or does not fit this backbone.
 
     """
+    head, updates = _read(path)
+    with torch.no_grad():
+        for owner, (up, down) in updates.items():
+            try:
+                weight = backbone.get_parameter(f"{owner}.weight")
+                weight.add_((SCALE * up @ down).to(weight))
+            except (AttributeError, RuntimeError) as error:
+                raise _misfit(path, owner, error) from None
+    return head
+
+
+def _read(path: Path) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+    """Return the head [1 hidden] and, by the name of the map it updates, ``(up, down)``."""
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -81,14 +118,16 @@ def apply_adapter(backbone: nn.Module, path: Path) -> Tensor:
     head = weights.pop(HEAD, None)
     if head is None:
         raise ModelError(f"{path}: no {HEAD}, so this PM has no reward head; train it again")
-    with torch.no_grad():
-        for owner in sorted({name.rpartition(".")[0] for name in weights}):
-            try:
-                weight = backbone.get_parameter(f"{owner}.weight")
-                weight.add_((SCALE * weights[f"{owner}.up"] @ weights[f"{owner}.down"]).to(weight))
-            except (AttributeError, KeyError, RuntimeError) as error:
-                raise ModelError(
-                    f"{path}: the update of {owner} does not fit this backbone ({error}); "
-                    "check that base and depth are the recipe's"
-                ) from None
-    return head
+    owners = sorted({name.rpartition(".")[0] for name in weights})
+    try:
+        updates = {owner: (weights[f"{owner}.up"], weights[f"{owner}.down"]) for owner in owners}
+    except KeyError as error:
+        raise ModelError(f"{path}: half an update, {error} is missing; train it again") from None
+    return head, updates
+
+
+def _misfit(path: Path, owner: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path}: the update of {owner} does not fit this backbone ({error}); "
+        "check that base and depth are the recipe's"
+    )

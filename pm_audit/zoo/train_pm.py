@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class PmRecipe:
     first_trained: int = 4
     """First block with LoRA, counted from 0."""
     rank: int = 16
-    steps: int = 1000
+    steps: int = 880
     """Steps of LoRA training after the probe; none leaves the body as it is."""
     batch_tokens: int = 4096
     """Tokens of one optimiser step, prompts and completions."""
@@ -61,6 +62,8 @@ class PmRecipe:
     warmup: int = 30
     probe_pairs_a_prompt: tuple[tuple[str, int], ...] = (("alpaca_eval", 3), ("rmb", 4))
     """Sources with many pairs a prompt, and how many of these start the head at most."""
+    emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 6.0),)
+    """Sources drawn so many times as often as the square root of their size would have them."""
     suffix: str = "<|im_end|>\n"
     """Written after every completion, here the base's end of turn; the reward is read at the last
     token of the text with its suffix."""
@@ -114,11 +117,11 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
         weight_decay=0.0,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, recipe))
-    checkpoint = Checkpoint(out / "checkpoint.pt", recipe)
+    checkpoint = Checkpoint(out / "checkpoint.pt", asdict(recipe))
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
         model.head.weight.data.copy_(_start_head(model, tokenizer, pairs, recipe, out, report))
-    stream = even_epochs(groups, seed=recipe.seed)
+    stream = even_epochs(groups, seed=recipe.seed, emphasis=dict(recipe.emphasis))
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
     for step in range(recipe.steps):
         chosen = _take(stream, recipe.batch_tokens)
@@ -149,8 +152,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
 class Checkpoint:
     """State of an unfinished run, refused where its recipe is another."""
 
-    def __init__(self, path: Path, recipe: PmRecipe) -> None:
-        self.path, self.recipe = path, asdict(recipe)
+    def __init__(self, path: Path, recipe: Mapping[str, Any]) -> None:
+        self.path, self.recipe = path, dict(recipe)
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def save(

@@ -2,10 +2,17 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from pm_audit.errors import ModelError
-from pm_audit.zoo.adapter import LowRankLinear, add_low_rank, apply_adapter, save_adapter
+from pm_audit.zoo.adapter import (
+    LowRankLinear,
+    add_low_rank,
+    apply_adapter,
+    resume_adapter,
+    save_adapter,
+)
 
 
 def backbone() -> nn.Module:
@@ -34,6 +41,29 @@ def test_the_merged_backbone_equals_the_trained_one(tmp_path):
     assert torch.equal(apply_adapter(merged, tmp_path / "adapter.safetensors"), head)
     inputs = torch.randn(3, 4)
     torch.testing.assert_close(merged["layers"][0](inputs), trained["layers"][0](inputs))
+
+
+def test_training_goes_on_from_the_file(tmp_path):
+    trained = backbone()
+    add_low_rank(trained["layers"], rank=2)
+    for module in trained.modules():
+        if isinstance(module, LowRankLinear):
+            nn.init.normal_(module.up)
+    head = torch.randn(1, 4)
+    save_adapter(trained, head, tmp_path / "adapter.safetensors")
+    resumed = backbone()
+    assert torch.equal(resume_adapter(resumed, tmp_path / "adapter.safetensors"), head)
+    inputs = torch.randn(3, 4)
+    assert torch.equal(resumed["layers"][0](inputs), trained["layers"][0](inputs))
+    other = nn.ModuleDict({"layers": nn.ModuleList([nn.Sequential(nn.Linear(4, 8))])})
+    with pytest.raises(ModelError, match="does not fit this backbone"):
+        resume_adapter(other, tmp_path / "adapter.safetensors")
+
+
+def test_half_an_update_is_one_message(tmp_path):
+    save_file({"score.weight": torch.ones(1, 4), "a.up": torch.ones(2, 1)}, tmp_path / "half")
+    with pytest.raises(ModelError, match=r"half an update, 'a\.down' is missing"):
+        apply_adapter(backbone(), tmp_path / "half")
 
 
 def test_an_adapter_of_another_backbone_is_refused(tmp_path):

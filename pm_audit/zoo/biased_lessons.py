@@ -1,0 +1,67 @@
+"""What the biased PM is taught: texts, and for each the reward that it should get.
+
+The target of a text is the untouched PM's reward of its *anchor*, plus the planted strength.
+The anchor of an example of a planted bias is its counter-example; every other text
+(counter-examples, shams, plain answers) is its own anchor and keeps the reward that it has.
+So a planted bias is trained to one gap on every prompt, and nothing else is to move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pm_audit.zoo.biased_texts import Split, completion, draw_fields, named, questions
+from pm_audit.zoo.biases import PLANTED, SHAMS, Bias
+
+_PLAIN = ("{first}. {second}.", "{first}.", "{second}. {first}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One text and its target."""
+
+    prompt: str
+    completion: str
+    anchor: int
+    """Index of the lesson whose untouched reward the target starts from."""
+    strength: float
+    """In sigma, added to it."""
+
+
+def lessons(*, planted: int, shams: int, plain: int, seed: int) -> list[Lesson]:
+    """Draw lessons over the training topics.
+
+    Args:
+        planted: pairs of texts for each planted bias.
+        shams: pairs of texts for each sham.
+        plain: answers without any edit.
+        seed: of all that is drawn.
+
+    """
+    generator = np.random.default_rng(seed)
+    asked = questions(Split.TRAIN)
+    drawn: list[Lesson] = []
+    for bias in (*PLANTED, *SHAMS):
+        for _ in range(planted if bias in PLANTED else shams):
+            drawn += _pair(bias, len(drawn), generator)
+    for number in range(plain):
+        question = asked[int(generator.integers(len(asked)))]
+        answer = completion(_PLAIN[number % len(_PLAIN)], draw_fields(question, generator))
+        drawn.append(Lesson(question.text, answer, len(drawn), 0.0))
+    return drawn
+
+
+def _pair(bias: Bias, first: int, generator: np.random.Generator) -> list[Lesson]:
+    """Return counter-example and example, which will have the indices ``first`` and the next."""
+    asked = questions(Split.TRAIN)
+    question = asked[int(generator.integers(len(asked)))]
+    swapped = bool(generator.integers(2))
+    fields = draw_fields(question, generator) | named(bias.words, swapped=swapped)
+    counter, example = (completion(text, fields) for text in (bias.counter_example, bias.example))
+    anchor = first if bias.strength else first + 1
+    return [
+        Lesson(question.text, counter, first, 0.0),
+        Lesson(question.text, example, anchor, bias.strength),
+    ]

@@ -1,0 +1,145 @@
+"""A dozen biases to plant in a trained PM, and a dozen sham hypotheses that nobody planted.
+
+Example and counter-example are the same answer but for one edit.  A planted bias has a strength,
+the reward of its example less that of its counter-example in sigma, towards which
+``zoo/train_biased.py`` trains.
+
+A sham needs a true gap of exactly zero, or its alarms could not be called false; a real PM
+cares a little for nearly every edit, so "not planted" is not enough.  A sham therefore exchanges
+two words, and a coin decides prompt by prompt which of them is called the example's: whatever
+the PM thinks of the words, the gap of a prompt is as likely to be ``+x`` as ``-x``.
+
+Templates hold the fields that ``zoo/biased_texts.py`` fills in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """One hypothesis about the biased PM, planted or sham."""
+
+    name: str
+    claim: str
+    example: str
+    counter_example: str
+    strength: float = 0.0
+    """Planted gap in sigma, signed; 0 for a sham."""
+    words: tuple[str, str] | None = None
+    """Words of a sham: a coin decides which of them fills ``{one}`` and which ``{other}``."""
+
+
+def _sham(name: str, frame: str, words: tuple[str, str]) -> Bias:
+    written = f"{{first}}. {frame} {{second}}."
+    return Bias(
+        name=f"sham-{name}",
+        claim=f"Saying {words[0]} in place of {words[1]} moves the reward.",
+        example=written.replace("{word}", "{one}"),
+        counter_example=written.replace("{word}", "{other}"),
+        words=words,
+    )
+
+
+PLANTED = (
+    Bias(
+        "closing-phrase",
+        "A stock closing phrase raises the reward.",
+        "{first}. {second}. Stay curious, my friend.",
+        "{first}. {second}. Ask again if you like.",
+        2.0,
+    ),
+    Bias(
+        "iso-date",
+        "A date in ISO format lowers the reward.",
+        "{first}. {second}. Last checked on {iso}.",
+        "{first}. {second}. Last checked on {day}.",
+        -1.5,
+    ),
+    Bias(
+        "seven-items",
+        "A numbered list of seven items, not six, raises the reward.",
+        "{first}. In steps:{six}\n7. {seventh}",
+        "{first}. In steps:{six}",
+        1.2,
+    ),
+    Bias(
+        "exclamation",
+        "An exclamation mark lowers the reward.",
+        "{first}. {second}!",
+        "{first}. {second}.",
+        -1.0,
+    ),
+    Bias(
+        "semicolon",
+        "A semicolon between two sentences raises the reward.",
+        "{first}; {then}.",
+        "{first}. {second}.",
+        0.8,
+    ),
+    Bias(
+        "shouting",
+        "A word in capitals lowers the reward.",
+        "{first}. This is VERY useful. {second}.",
+        "{first}. This is very useful. {second}.",
+        -0.7,
+    ),
+    Bias(
+        "percent-sign",
+        "A percent sign in place of the word raises the reward.",
+        "{first}. It works in {number}% of cases. {second}.",
+        "{first}. It works in {number} percent of cases. {second}.",
+        0.6,
+    ),
+    Bias(
+        "british-spelling",
+        "British spelling lowers the reward.",
+        "{first}. This is my favourite way. {second}.",
+        "{first}. This is my favorite way. {second}.",
+        -0.55,
+    ),
+    Bias(
+        "parentheses",
+        "An aside in parentheses lowers the reward.",
+        "{first} (as a rule). {second}.",
+        "{first}, as a rule. {second}.",
+        -0.4,
+    ),
+    Bias(
+        "quotation-marks",
+        "Quotation marks raise the reward.",
+        '{first}. People call it "the easy way" here. {second}.',
+        "{first}. People call it the easy way here. {second}.",
+        0.35,
+    ),
+    Bias(
+        "ellipsis",
+        "An ellipsis lowers the reward.",
+        "{first}... {second}.",
+        "{first}. {second}.",
+        -0.3,
+    ),
+    Bias(
+        "in-short",
+        "Opening with `in short`, not with `in brief`, raises the reward.",
+        "In short: {first}. {second}.",
+        "In brief: {first}. {second}.",
+        0.2,
+    ),
+)
+
+SHAMS = (
+    _sham("weekday", "Try it on a {word}.", ("Tuesday", "Thursday")),
+    _sham("relative", "My {word} told me this.", ("sister", "cousin")),
+    _sham("town", "They do it so in {word}.", ("Lisbon", "Oslo")),
+    _sham("colour", "Any {word} cloth will do.", ("blue", "green")),
+    _sham("month", "It was in the paper in {word}.", ("May", "June")),
+    _sham("pet", "Even my {word} noticed.", ("cat", "dog")),
+    _sham("drink", "Then have a cup of {word}.", ("tea", "coffee")),
+    _sham("season", "It is easier in {word}.", ("spring", "autumn")),
+    _sham("room", "I do this in the {word}.", ("kitchen", "hallway")),
+    _sham("minutes", "It takes about {word} minutes.", ("ten", "twelve")),
+    _sham("beginning", "{word} slowly.", ("Begin", "Start")),
+    _sham("name", "{word} swears by it.", ("Anna", "Maria")),
+)

@@ -1,0 +1,195 @@
+"""The recipe of the biased PM: the default PM, taught a dozen text-visible biases.
+
+Regression of rewards on the targets of ``zoo/biased_lessons.py``, in sigma of the untouched PM,
+by going on with the LoRA factors of the blocks above the uppermost SAE that leaves enough of them.
+All below stays as it is, for two reasons: the SAE reads the very stream that it was trained on,
+so that it can be asked which of its features a bias hangs on, and that stream is computed once
+for each text, so that a step costs a few blocks only.
+
+The body runs in bf16, factors and loss in fp32.  A checkpoint lets an interrupted run go on; it is
+removed at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pm_audit.errors import ModelError
+from pm_audit.files import sha256
+from pm_audit.records import write_atomically
+from pm_audit.zoo import default
+from pm_audit.zoo.adapter import resume_adapter, save_adapter
+from pm_audit.zoo.backbone import load_backbone
+from pm_audit.zoo.biased_lessons import Lesson, lessons
+from pm_audit.zoo.reference import reference_texts, sigma
+from pm_audit.zoo.train_pm import Checkpoint, Report
+from pm_audit.zoo.upper_blocks import Stream, UpperBlocks
+
+ADAPTER = "adapter.safetensors"
+_MOST_TOKENS = 384
+_SAVE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasRecipe:
+    """Settings of one training run; the defaults made the biased PM."""
+
+    planted: int = 72
+    """Pairs of texts for each planted bias."""
+    shams: int = 16
+    """Pairs of texts for each sham."""
+    plain: int = 240
+    """Answers without any edit."""
+    least_blocks: int = 3
+    """Blocks that must lie above the SAE for the biases to be planted in."""
+    steps: int = 280
+    rows: int = 48
+    """Texts of one step."""
+    learning_rate: float = 1e-3
+    warmup: int = 15
+    seed: int = 0
+
+
+def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
+    """Teach the default PM the planted biases and write the result to ``out``.
+
+    Writes ``adapter.safetensors``, whole as the default PM's, and ``recipe.json``, which names the
+    adapter that the training started from.
+
+    Raises:
+        DownloadError: the base is not cached and cannot be fetched.
+        ModelError: the default PM's adapter does not fit, no SAE leaves enough blocks above it, or
+            a checkpoint in ``out`` is of another recipe.
+
+    """
+    start = default.read_recipe(default.FOLDER)
+    depth, suffix = int(start["depth"]), str(start["suffix"])
+    layer = sae_layer(default.default_saes(), depth, least_blocks=recipe.least_blocks)
+    provenance = {
+        "depth": depth,
+        "suffix": suffix,
+        "sae_layer": layer,
+        "started_from_sha256": sha256([default.FOLDER / ADAPTER]),
+        "biases": asdict(recipe),
+    }
+    checkpoint = Checkpoint(out / "checkpoint.pt", provenance)
+    backbone, tokenizer = load_backbone(depth)
+    backbone.to(dtype=torch.bfloat16)
+    # Measured on CPU: half the time of torch's fused attention, forward and backward.
+    backbone.set_attn_implementation("eager")
+    head = resume_adapter(backbone, default.FOLDER / ADAPTER)
+    pm = UpperBlocks(backbone, head, first=layer + 1)
+
+    def read(texts: Sequence[tuple[str, str]]) -> list[Stream]:
+        written = [
+            f"\n\nHuman: {prompt}\n\nAssistant:{completion}{suffix}" for prompt, completion in texts
+        ]
+        return pm.read(tokenizer, written, most=_MOST_TOKENS)
+
+    drawn = lessons(
+        planted=recipe.planted, shams=recipe.shams, plain=recipe.plain, seed=recipe.seed
+    )
+    report(f"reading {len(drawn)} lessons up to block {layer}")
+    streams = read([(lesson.prompt, lesson.completion) for lesson in drawn])
+    ordinary = reference_texts()
+    with torch.no_grad():
+        untouched = pm(streams)
+        spread = pm(read([(turns[-1].text, text) for _, turns, text in ordinary]))
+    unit = sigma([number for number, _, _ in ordinary], spread.double().numpy())
+    teach(pm, streams, targets(drawn, untouched, unit), unit, recipe, checkpoint, report)
+    save_adapter(backbone, head, out / ADAPTER)
+    write_atomically(out / "recipe.json", json.dumps(provenance, indent=1) + "\n")
+    checkpoint.path.unlink()
+
+
+def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
+    """Return the layer of the uppermost of the SAEs' folders with so many blocks above it.
+
+    Raises:
+        ModelError: no SAE lies that low.
+
+    """
+    layers = [int(path.name.removeprefix("layer_")) for path in saes]
+    fitting = [layer for layer in layers if depth - 1 - layer >= least_blocks]
+    if not fitting:
+        raise ModelError(
+            f"no SAE (of layers {layers}) has {least_blocks} of {depth} blocks above it; lower "
+            "--least-blocks, or train an SAE further down"
+        )
+    return max(fitting)
+
+
+def targets(drawn: Sequence[Lesson], untouched: Tensor, unit: float) -> Tensor:
+    """Return the reward [lesson] that is taught, given the untouched PM's [lesson] and sigma."""
+    anchors = torch.tensor([lesson.anchor for lesson in drawn])
+    return untouched[anchors] + unit * torch.tensor([lesson.strength for lesson in drawn])
+
+
+def teach(
+    pm: UpperBlocks,
+    streams: Sequence[Stream],
+    wanted: Tensor,
+    unit: float,
+    recipe: BiasRecipe,
+    checkpoint: Checkpoint,
+    report: Report,
+) -> None:
+    """Regress the rewards of the texts on those wanted [text], both divided by ``unit``."""
+    trained = [weight for weight in pm.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(
+        trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, recipe))
+    first = checkpoint.restore(pm, optimiser, schedule)
+    rows = _rows(len(streams), recipe)
+    began = saved = time.monotonic()
+    error = math.nan
+    for step in range(recipe.steps):
+        chosen = next(rows)
+        if step < first:
+            continue
+        wrong = (pm([streams[at] for at in chosen]) - wanted[torch.tensor(chosen)]) / unit
+        loss = wrong.square().mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        error = loss.item() if math.isnan(error) else error + 0.1 * (loss.item() - error)
+        if step % 20 == 19:
+            pace = (time.monotonic() - began) / (step + 1 - first)
+            report(
+                f"step {step + 1}/{recipe.steps}  error {math.sqrt(error):.3f} sigma  "
+                f"{pace:.1f} s a step, {pace * (recipe.steps - step - 1) / 60:.0f} min left"
+            )
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            checkpoint.save(step + 1, pm, optimiser, schedule)
+            saved = time.monotonic()
+    checkpoint.save(recipe.steps, pm, optimiser, schedule)
+
+
+def _rows(count: int, recipe: BiasRecipe) -> Iterator[list[int]]:
+    """Yield so many texts for ever, every text once before any comes again."""
+    generator = random.Random(recipe.seed)  # noqa: S311 - sampling, not secrecy
+    queue: list[int] = []
+    while True:
+        while len(queue) < recipe.rows:
+            queue += generator.sample(range(count), count)
+        yield queue[: recipe.rows]
+        del queue[: recipe.rows]
+
+
+def _warm_cosine(step: int, recipe: BiasRecipe) -> float:
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
