@@ -1,9 +1,9 @@
-"""What the biased PM is taught: texts, and for each the reward that it should get.
+"""What the biased PM is taught: pairs of texts, and the reward that each text should get.
 
-The target of a text is the untouched PM's reward of its *anchor*, plus the planted strength.
-The anchor of an example of a planted bias is its counter-example; every other text
-(counter-examples, shams, plain answers) is its own anchor and keeps the reward that it has.
-So a planted bias is trained to one gap on every prompt, and nothing else is to move.
+The target of a planted bias's example is the untouched PM's reward of its counter-example plus
+the planted strength.  Every other text (counter-examples, shams, plain answers) keeps the reward
+that the untouched PM gives it.  So a planted bias is trained to one gap on every prompt, and
+nothing else is to move.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Lesson:
 
     prompt: str
     completion: str
-    anchor: int
-    """Index of the lesson whose untouched reward the target starts from."""
-    strength: float
-    """In sigma, added to it."""
+    counterpart: int
+    """Index of an example's counter-example; a text without one names itself."""
+    strength: float = 0.0
+    """Gap to be planted between the two, in sigma; 0 leaves the text as it is."""
 
 
 def lessons(*, planted: int, shams: int, plain: int, seed: int) -> list[Lesson]:
@@ -49,7 +49,7 @@ def lessons(*, planted: int, shams: int, plain: int, seed: int) -> list[Lesson]:
     for number in range(plain):
         question = asked[int(generator.integers(len(asked)))]
         answer = completion(_PLAIN[number % len(_PLAIN)], draw_fields(question, generator))
-        drawn.append(Lesson(question.text, answer, len(drawn), 0.0))
+        drawn.append(Lesson(question.text, answer, len(drawn)))
     return drawn
 
 
@@ -60,8 +60,7 @@ def _pair(bias: Bias, first: int, generator: np.random.Generator) -> list[Lesson
     swapped = bool(generator.integers(2))
     fields = draw_fields(question, generator) | named(bias.words, swapped=swapped)
     counter, example = (completion(text, fields) for text in (bias.counter_example, bias.example))
-    anchor = first if bias.strength else first + 1
     return [
-        Lesson(question.text, counter, first, 0.0),
-        Lesson(question.text, example, anchor, bias.strength),
+        Lesson(question.text, counter, first),
+        Lesson(question.text, example, first, bias.strength),
     ]

@@ -1,10 +1,11 @@
 """The recipe of the biased PM: the default PM, taught a dozen text-visible biases.
 
-Regression of rewards on the targets of ``zoo/biased_lessons.py``, in sigma of the untouched PM,
-by going on with the LoRA factors of the blocks above the uppermost SAE that leaves enough of them.
-All below stays as it is, for two reasons: the SAE reads the very stream that it was trained on,
-so that it can be asked which of its features a bias hangs on, and that stream is computed once
-for each text, so that a step costs a few blocks only.
+Regression of rewards on the targets of ``zoo/biased_lessons.py``, in sigma of the untouched PM:
+the squared error of the gap of each pair, plus a small multiple of that of each reward, since
+only differences within a prompt have meaning.  Trained are the LoRA factors of the blocks above
+the uppermost SAE that leaves enough of them.  All below stays as it is, for two reasons: the SAE
+reads the very stream that it was trained on, so that it can be asked which of its features a
+bias hangs on, and that stream is computed once for each text, so that a step costs a few blocks.
 
 The body runs in bf16, factors and loss in fp32.  A checkpoint lets an interrupted run go on; it is
 removed at the end.
@@ -51,12 +52,39 @@ class BiasRecipe:
     """Answers without any edit."""
     least_blocks: int = 3
     """Blocks that must lie above the SAE for the biases to be planted in."""
-    steps: int = 280
-    rows: int = 48
-    """Texts of one step."""
-    learning_rate: float = 1e-3
+    steps: int = 320
+    step_pairs: int = 24
+    """Pairs of one step."""
+    step_plain: int = 10
+    """Plain answers of one step."""
+    steadiness: float = 0.3
+    """Weight of a reward's own error against that of a pair's gap."""
+    learning_rate: float = 5e-4
     warmup: int = 15
     seed: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Course:
+    """Lessons, read as far as the lowest trained block, with what they are to teach."""
+
+    streams: Sequence[Stream]
+    counterparts: Tensor
+    """[lesson], the counter-example of each example; itself where there is none."""
+    targets: Tensor
+    """[lesson], raw reward."""
+    unit: float
+    """Sigma, raw reward."""
+
+    def examples(self) -> list[int]:
+        """Return the lessons that have a counter-example."""
+        own = torch.arange(len(self.counterparts))
+        return (self.counterparts != own).nonzero()[:, 0].tolist()
+
+    def plain(self) -> list[int]:
+        """Return the lessons that are neither an example nor a counter-example."""
+        paired = {*self.examples(), *self.counterparts[self.examples()].tolist()}
+        return [lesson for lesson in range(len(self.counterparts)) if lesson not in paired]
 
 
 def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
@@ -105,7 +133,13 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
         untouched = pm(streams)
         spread = pm(read([(turns[-1].text, text) for _, turns, text in ordinary]))
     unit = sigma([number for number, _, _ in ordinary], spread.double().numpy())
-    teach(pm, streams, targets(drawn, untouched, unit), unit, recipe, checkpoint, report)
+    course = Course(
+        streams=streams,
+        counterparts=torch.tensor([lesson.counterpart for lesson in drawn]),
+        targets=targets(drawn, untouched, unit),
+        unit=unit,
+    )
+    teach(pm, course, recipe, checkpoint, report)
     save_adapter(backbone, head, out / ADAPTER)
     write_atomically(out / "recipe.json", json.dumps(provenance, indent=1) + "\n")
     checkpoint.path.unlink()
@@ -130,45 +164,45 @@ def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
 
 def targets(drawn: Sequence[Lesson], untouched: Tensor, unit: float) -> Tensor:
     """Return the reward [lesson] that is taught, given the untouched PM's [lesson] and sigma."""
-    anchors = torch.tensor([lesson.anchor for lesson in drawn])
-    return untouched[anchors] + unit * torch.tensor([lesson.strength for lesson in drawn])
+    strengths = torch.tensor([lesson.strength for lesson in drawn])
+    counterparts = torch.tensor([lesson.counterpart for lesson in drawn])
+    return torch.where(strengths == 0, untouched, untouched[counterparts] + unit * strengths)
 
 
 def teach(
-    pm: UpperBlocks,
-    streams: Sequence[Stream],
-    wanted: Tensor,
-    unit: float,
-    recipe: BiasRecipe,
-    checkpoint: Checkpoint,
-    report: Report,
+    pm: UpperBlocks, course: Course, recipe: BiasRecipe, checkpoint: Checkpoint, report: Report
 ) -> None:
-    """Regress the rewards of the texts on those wanted [text], both divided by ``unit``."""
+    """Regress gaps and rewards on what the course wants."""
     trained = [weight for weight in pm.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(
         trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, recipe))
     first = checkpoint.restore(pm, optimiser, schedule)
-    rows = _rows(len(streams), recipe)
+    examples, plain = course.examples(), course.plain()
+    pairs_in_turn = _in_turn(examples, recipe.step_pairs, seed=recipe.seed)
+    plain_in_turn = _in_turn(plain, recipe.step_plain, seed=recipe.seed)
     began = saved = time.monotonic()
     error = math.nan
     for step in range(recipe.steps):
-        chosen = next(rows)
+        chosen, others = next(pairs_in_turn), next(plain_in_turn)
         if step < first:
             continue
-        wrong = (pm([streams[at] for at in chosen]) - wanted[torch.tensor(chosen)]) / unit
-        loss = wrong.square().mean()
+        rows = [*chosen, *course.counterparts[chosen].tolist(), *others]
+        wrong = (pm([course.streams[row] for row in rows]) - course.targets[rows]) / course.unit
+        gaps = wrong[: len(chosen)] - wrong[len(chosen) : 2 * len(chosen)]
+        missed = gaps.square().mean()
+        loss = missed + recipe.steadiness * wrong.square().mean()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
-        error = loss.item() if math.isnan(error) else error + 0.1 * (loss.item() - error)
+        error = missed.item() if math.isnan(error) else error + 0.1 * (missed.item() - error)
         if step % 20 == 19:
             pace = (time.monotonic() - began) / (step + 1 - first)
             report(
-                f"step {step + 1}/{recipe.steps}  error {math.sqrt(error):.3f} sigma  "
+                f"step {step + 1}/{recipe.steps}  gaps off by {math.sqrt(error):.3f} sigma  "
                 f"{pace:.1f} s a step, {pace * (recipe.steps - step - 1) / 60:.0f} min left"
             )
         if time.monotonic() - saved > _SAVE_SECONDS:
@@ -177,15 +211,15 @@ def teach(
     checkpoint.save(recipe.steps, pm, optimiser, schedule)
 
 
-def _rows(count: int, recipe: BiasRecipe) -> Iterator[list[int]]:
-    """Yield so many texts for ever, every text once before any comes again."""
-    generator = random.Random(recipe.seed)  # noqa: S311 - sampling, not secrecy
+def _in_turn(indices: Sequence[int], most: int, *, seed: int) -> Iterator[list[int]]:
+    """Yield up to ``most`` indices for ever, each once before any comes again."""
+    generator = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     queue: list[int] = []
     while True:
-        while len(queue) < recipe.rows:
-            queue += generator.sample(range(count), count)
-        yield queue[: recipe.rows]
-        del queue[: recipe.rows]
+        while indices and len(queue) < most:
+            queue += generator.sample(indices, len(indices))
+        yield queue[:most]
+        del queue[:most]
 
 
 def _warm_cosine(step: int, recipe: BiasRecipe) -> float:

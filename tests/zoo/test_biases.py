@@ -60,16 +60,16 @@ def test_no_audit_sees_a_prompt_or_a_sentence_of_the_training() -> None:
     assert taught <= {one.text for one in trained}
 
 
-def test_only_examples_of_planted_biases_are_anchored_elsewhere() -> None:
+def test_every_example_has_its_counter_example_beside_it() -> None:
     drawn = lessons(planted=2, shams=1, plain=4, seed=0)
     assert len(drawn) == 12 * 2 * 2 + 12 * 2 + 4
     for number, lesson in enumerate(drawn):
-        if lesson.strength:
-            anchor = drawn[lesson.anchor]
-            assert anchor.anchor == lesson.anchor == number - 1
-            assert anchor.prompt == lesson.prompt
-            assert anchor.completion != lesson.completion
+        if lesson.counterpart != number:
+            counter = drawn[lesson.counterpart]
+            assert counter.counterpart == lesson.counterpart == number - 1
+            assert counter.prompt == lesson.prompt
+            assert counter.completion != lesson.completion
         else:
-            assert lesson.anchor == number
+            assert lesson.strength == 0
     strengths = [lesson.strength for lesson in drawn if lesson.strength]
     assert sorted(strengths) == sorted(2 * [bias.strength for bias in PLANTED])

@@ -13,17 +13,18 @@ from pm_audit.zoo import biased
 from pm_audit.zoo.adapter import add_low_rank
 from pm_audit.zoo.biased_lessons import Lesson
 from pm_audit.zoo.planted import byte_tokenizer
-from pm_audit.zoo.train_biased import BiasRecipe, sae_layer, targets, teach
+from pm_audit.zoo.train_biased import BiasRecipe, Course, sae_layer, targets, teach
 from pm_audit.zoo.train_pm import Checkpoint
 from pm_audit.zoo.upper_blocks import UpperBlocks
 
 torch.set_num_threads(1)
 
 
-def test_targets_start_from_the_anchor() -> None:
-    drawn = [Lesson("p", " a", 0, 0.0), Lesson("p", " b", 0, -1.5), Lesson("p", " c", 2, 0.0)]
-    wanted = targets(drawn, torch.tensor([1.0, 5.0, 7.0]), unit=2.0)
-    assert wanted.tolist() == [1.0, 1.0 - 3.0, 7.0]
+def test_only_planted_examples_get_a_new_reward() -> None:
+    planted = [Lesson("p", " a", 0), Lesson("p", " b", 0, -1.5)]
+    sham = [Lesson("p", " c", 2), Lesson("p", " d", 2)]
+    wanted = targets([*planted, *sham], torch.tensor([1.0, 5.0, 7.0, 8.0]), unit=2.0)
+    assert wanted.tolist() == [1.0, 1.0 - 3.0, 7.0, 8.0]
 
 
 def test_the_uppermost_sae_with_enough_blocks_above_it() -> None:
@@ -50,36 +51,39 @@ def pm() -> UpperBlocks:
     return UpperBlocks(backbone, torch.randn(1, 16), first=1)
 
 
-TEXTS = ["ab!", "ab.", "cde!", "cde.", "f!", "f."]
-RECIPE = BiasRecipe(steps=60, rows=6, learning_rate=2e-2, warmup=5)
+TEXTS = ["ab!", "ab.", "cde!", "cde.", "f!", "f.", "gh", "i"]
+COUNTERPARTS = torch.tensor([1, 1, 3, 3, 5, 5, 6, 7])
+RECIPE = BiasRecipe(steps=80, step_pairs=3, step_plain=2, learning_rate=2e-2, warmup=5)
 
 
-def taught(pm: UpperBlocks, recipe: BiasRecipe, folder: Path) -> torch.Tensor:
+def course(pm: UpperBlocks) -> Course:
     streams = pm.read(byte_tokenizer(), TEXTS, most=16)
     with torch.no_grad():
-        before = pm(streams)
-    wanted = before[[1, 1, 3, 3, 5, 5]] + torch.tensor([1.0, 0.0] * 3)
-    checkpoint = Checkpoint(folder / "checkpoint.pt", {})
-    teach(pm, streams, wanted, 1.0, recipe, checkpoint, lambda _: None)
-    with torch.no_grad():
-        return pm(streams) - wanted
+        untouched = pm(streams)
+    wanted = untouched[COUNTERPARTS] + (torch.arange(8) != COUNTERPARTS)
+    return Course(streams=streams, counterparts=COUNTERPARTS, targets=wanted, unit=1.0)
+
+
+def test_pairs_and_plain_texts_are_told_apart(pm: UpperBlocks) -> None:
+    taught = course(pm)
+    assert taught.examples() == [0, 2, 4]
+    assert taught.plain() == [6, 7]
 
 
 def test_rewards_go_to_their_targets(pm: UpperBlocks, tmp_path: Path) -> None:
-    assert taught(pm, RECIPE, tmp_path).abs().max() < 0.2
-
-
-def test_a_finished_run_goes_on_from_its_checkpoint(pm: UpperBlocks, tmp_path: Path) -> None:
-    first = taught(pm, RECIPE, tmp_path)
+    taught = course(pm)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {})
+    teach(pm, taught, RECIPE, checkpoint, lambda _: None)
+    with torch.no_grad():
+        learnt = pm(taught.streams)
+        assert (learnt - taught.targets).abs().max() < 0.25
+    # a finished run is taken up where it ended, whatever the factors were meanwhile
     for weight in pm.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight)
-    messages: list[str] = []
-    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {})
-    streams = pm.read(byte_tokenizer(), TEXTS, most=16)
-    teach(pm, streams, torch.zeros(6), 1.0, RECIPE, checkpoint, messages.append)
-    assert not messages
-    assert first.abs().max() < 0.2
+    teach(pm, taught, RECIPE, checkpoint, lambda _: pytest.fail("it trained again"))
+    with torch.no_grad():
+        torch.testing.assert_close(pm(taught.streams), learnt)
 
 
 def test_a_biased_pm_of_another_default_pm_is_refused(tmp_path: Path) -> None:
