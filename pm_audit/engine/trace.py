@@ -128,8 +128,9 @@ def trace(
     kept = {sae.layer for sae in saes} | set(also)
     lowest = min((sae.layer for sae in saes), default=pm.depth)
     forward = _Forward(pm, grid, kept, lowest, token_budget)
-    with torch.no_grad(), wide_products():
+    with torch.no_grad():
         rewards = forward.run()
+    with torch.no_grad(), wide_products():
         features = {sae.name: _features(sae, forward.streams[sae.layer]) for sae in saes}
     return Trace(
         grid=grid,

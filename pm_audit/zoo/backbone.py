@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils import logging
 
 from pm_audit.zoo.base import fetch_base
+from pm_audit.zoo.converted import load_converted
 
 
 def load_backbone(depth: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -26,22 +27,25 @@ def load_backbone(depth: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     """
     path = fetch_base()
     with _quietly():
-        backbone = AutoModel.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
-        )
-        tokenizer = load_tokenizer(path)
-    backbone.layers = nn.ModuleList(backbone.layers[:depth])
-    backbone.config.num_hidden_layers = depth
+        backbone, tokenizer = load_converted(path, depth, lambda: _convert(path, depth))
     backbone.config.use_cache = False
-    # The weights are ordinary floats by now; what the file's quantisation was no longer matters.
-    if hasattr(backbone.config, "quantization_config"):
-        del backbone.config.quantization_config
     return backbone.eval().requires_grad_(requires_grad=False), tokenizer
 
 
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """Return the base's tokenizer, read from the GGUF file."""
-    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+def _convert(path: Path, depth: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read the GGUF file and cut the model to its first blocks."""
+    backbone = AutoModel.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
+    )
+    tokenizer = AutoTokenizer.from_pretrained(
+        path.parent, gguf_file=path.name, local_files_only=True
+    )
+    backbone.layers = nn.ModuleList(backbone.layers[:depth])
+    backbone.config.num_hidden_layers = depth
+    # The weights are ordinary floats by now; what the file's quantisation was no longer matters.
+    if hasattr(backbone.config, "quantization_config"):
+        del backbone.config.quantization_config
+    return backbone, tokenizer
 
 
 @contextlib.contextmanager
