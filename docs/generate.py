@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from pm_audit.cli import main
 from pm_audit.report import glossary
 from pm_audit.spec import Settings
 
+spec = importlib.util.spec_from_file_location("execute", Path(__file__).with_name("execute.py"))
+execute = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(execute)
+
 MARKER = re.compile(r"<!-- generated: (\w+) -->")
-NOTEBOOK = Path(__file__).parent / "how-to" / "explore_a_record.ipynb"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -57,14 +60,6 @@ def figures() -> str:
     return "\n\n".join(parts)
 
 
-def notebook() -> str:
-    parts = []
-    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
-        text = "".join(cell["source"])
-        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    return "\n\n".join(parts)
-
-
 def _plain(value: object) -> str:
     return str(getattr(value, "value", value))
 
@@ -78,5 +73,5 @@ GENERATED = {
     "settings": settings,
     "options": options,
     "figures": figures,
-    "notebook": notebook,
+    "notebook": execute.page,
 }

@@ -6,7 +6,6 @@ import json
 import re
 import runpy
 import shlex
-import shutil
 import tomllib
 from pathlib import Path
 
@@ -78,19 +77,34 @@ def test_commands_and_their_options_exist(title, text):
             assert program in ("pip", "git"), line
 
 
-def test_the_notebook_runs(stored_record_path, tmp_path, monkeypatch):
-    (tmp_path / "reports").mkdir()
-    shutil.copy(stored_record_path, tmp_path / "reports" / "record.json")
+def test_the_notebook_runs_and_its_page_shows_what_its_cells_give(
+    stored_record_path, tmp_path, monkeypatch
+):
+    execute = runpy.run_path(str(ROOT / "docs" / "execute.py"))
+    page = execute["page"](record=stored_record_path)
+    assert page.count("<table>") == 3
+    assert page.count("<svg") == 2
+    assert "<td>-0.27</td>" in page  # the residual of the first hypothesis
+    assert "[&#x27;hypotheses.csv&#x27;, &#x27;record.json&#x27;, &#x27;rewards.parquet" in page
     notebook = json.loads((ROOT / "docs/how-to/explore_a_record.ipynb").read_text("utf-8"))
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(not cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notebook.py").write_text("\n".join(code), encoding="utf-8")
-    names = runpy.run_path("notebook.py")
-    assert (tmp_path / "reports" / "hypotheses.csv").exists()
+    names: dict = {}
+    with execute["_project"](stored_record_path):
+        for text in code:
+            execute["run"](text, names)
     means = names["rewards"].groupby(["hypothesis", "role"])["before"].mean()
     assert means["urls", "example"] == pytest.approx(-3.03, abs=0.01)
     assert means["urls", "counter_example"] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_a_cell_gives_is_escaped(tmp_path):
+    run = runpy.run_path(str(ROOT / "docs" / "execute.py"))["run"]
+    given = run("print('<b>')\nimport pandas as pd\npd.DataFrame({'a': ['<script>']})", {})
+    assert given[0] == "<pre>&lt;b&gt;\n</pre>"
+    assert "<td>&lt;script&gt;</td>" in given[1]
+    assert run("x = 1", {}) == []
+    assert run("'<i>'", {}) == ["<pre>&#x27;&lt;i&gt;&#x27;</pre>"]
 
 
 def test_generated_parts_are_all_known_and_filled():
