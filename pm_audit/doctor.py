@@ -26,12 +26,12 @@ from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import AuditError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import Finding, preflight
-from pm_audit.models.registry import load as load_pm
 from pm_audit.report import sanitise
 from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
 from pm_audit.zoo import default
 from pm_audit.zoo.reference import reference_texts
+from pm_audit.zoo.subject import load_pms, recipe_folder
 
 FVU_CEILING = 0.35
 COSINE_FLOOR = 0.8
@@ -78,7 +78,8 @@ class DoctorReport:
         failed = [row for row in self.rows if not row.finding.passed]
         for row in failed:
             said = f"{row.about}, {row.finding.check}: {row.finding.remedy or row.finding.detail}"
-            lines.append(textwrap.fill(sanitise.terminal(said), 100, subsequent_indent="  "))
+            shown = sanitise.terminal(said)
+            lines.append(textwrap.fill(shown, 100, subsequent_indent="  ", break_on_hyphens=False))
         count = len(self.rows)
         lines.append(f"{len(failed)} of {count} failed" if failed else f"all {count} passed")
         return "\n".join(lines)
@@ -99,51 +100,59 @@ def doctor(
         model: as an audit names it; ``default`` is the default PM, which brings its own SAEs.
         saes: folders, files or SAELens names; none for the PM alone.
         text_format: hh, chat, raw, ...; None takes the PM's own.
-        objective: which of several the PM has.
+        objective: which of several the PM has, a mixture, or ``all``.
         dtype: of the PM's body.
         device: where both are examined.
 
     """
-    folder = default.FOLDER if str(model) == default.NAME else Path(model)
-    own = default.is_recipe_folder(folder) or str(model) == default.NAME
     try:
-        if own:
-            pm = default.load_pm(folder, text_format=text_format, dtype=dtype, device=device)
-        else:
-            pm = load_pm(
-                model, text_format=text_format, objective=objective, dtype=dtype, device=device
-            )
-        examined = preflight(pm)
+        pms = load_pms(
+            model, text_format=text_format, objective=objective, dtype=dtype, device=device
+        )
+        rows = [Diagnosis(_about(pm), finding) for pm in pms for finding in preflight(pm)]
     except AuditError as problem:
         return DoctorReport((Diagnosis("PM", _broken(problem)),))
-    rows = [Diagnosis("PM", finding) for finding in examined]
-    for place in saes or (default.default_saes(folder) if own else ()):
-        rows += _examine_sae(pm, place, device)
+    folder = recipe_folder(model)
+    for place in saes or (() if folder is None else default.default_saes(folder)):
+        rows += _examine_sae(pms, place, device)
     return DoctorReport(tuple(rows))
 
 
+def _about(pm: PreferenceModel) -> str:
+    return "PM" if pm.objective is None else f"PM {pm.objective}"
+
+
 def _examine_sae(
-    pm: PreferenceModel, place: str | Path, device: str | torch.device
+    pms: Sequence[PreferenceModel], place: str | Path, device: str | torch.device
 ) -> list[Diagnosis]:
+    """Examine one SAE: how it fits the body, and what it keeps of each objective's reward."""
     try:
         sae = load_sae(place, device=device)
-        findings = _fit(pm, sae)
+        texts = _reference(pms[0])
+        rows = [Diagnosis(sae.name, finding) for finding in _fit(pms[0], sae, texts)]
+        for pm in pms:
+            clean = trace(pm, (sae,), texts)
+            about = sae.name if len(pms) == 1 else f"{sae.name} {pm.objective}"
+            rows += [Diagnosis(about, finding) for finding in _spliced(pm, clean, sae)]
     except AuditError as problem:
         return [Diagnosis(Path(place).name, _broken(problem))]
-    return [Diagnosis(sae.name, finding) for finding in findings]
+    return rows
 
 
 def _broken(problem: AuditError) -> Finding:
     return Finding("loads", passed=False, detail="see below", remedy=str(problem))
 
 
-def _fit(pm: PreferenceModel, sae: Sae) -> list[Finding]:
+def _reference(pm: PreferenceModel) -> Grid:
     texts = [
         (number, pm.text_format.tokenise(turns, completion))
         for number, turns, completion in reference_texts()
     ]
-    grid = Grid(tuple(Row(prompt, row.token_ids, row.completion_start) for prompt, row in texts))
-    clean = trace(pm, (sae,), grid, also=neighbours(sae, pm.depth))
+    return Grid(tuple(Row(prompt, row.token_ids, row.completion_start) for prompt, row in texts))
+
+
+def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
+    clean = trace(pm, (sae,), texts, also=neighbours(sae, pm.depth))
     fit = measure_fit(clean, sae, pm.depth)
     beside = ", ".join(f"{fvu:.2f}" for fvu in fit.neighbour_fvu)
     described = f"{sae.architecture}, {sae.width} latents, after block {sae.layer}"
@@ -174,7 +183,6 @@ def _fit(pm: PreferenceModel, sae: Sae) -> list[Finding]:
             f"{fit.l0:.1f} features a token, {fit.dead_share:.0%} silent on these texts",
             "features are dense or silent: check normalisation and thresholds",
         ),
-        *_spliced(pm, clean, sae, [number for number, _ in texts]),
     ]
 
 
@@ -196,7 +204,8 @@ def _norm_ratio(clean: Trace, sae: Sae) -> Finding:
     )
 
 
-def _spliced(pm: PreferenceModel, clean: Trace, sae: Sae, prompts: list[int]) -> list[Finding]:
+def _spliced(pm: PreferenceModel, clean: Trace, sae: Sae) -> list[Finding]:
+    prompts = [row.prompt for row in clean.grid.rows]
     after = splice_reconstruction(pm, clean, sae)
     raw = float(np.corrcoef(clean.rewards, after)[0, 1])
     within = float(np.corrcoef(_within(clean.rewards, prompts), _within(after, prompts))[0, 1])

@@ -69,9 +69,11 @@ def read_json(path: Path, *, error: type[AuditError]) -> dict[str, Any]:
             raise error(f"{path}: larger than {_JSON_LIMIT} bytes; this is no configuration")
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
-        raise error(f"{path}: cannot be read as JSON: {problem}") from problem
+        raise error(f"{path}: cannot be read as JSON: {problem}; fetch the file again") from problem
     if not isinstance(data, dict):
-        raise error(f"{path}: holds {type(data).__name__}, expected a JSON object")
+        raise error(
+            f"{path}: holds {type(data).__name__}, expected a JSON object; fetch the file again"
+        )
     return data
 
 

@@ -27,10 +27,12 @@ def require_saes_of(pm: PreferenceModel, saes: Sequence[Sae]) -> None:
         if sae.hidden_size != pm.hidden_size:
             raise SaeError(
                 f"{sae.source}: SAE {sae.name!r} reads a stream of width {sae.hidden_size}, this "
-                f"PM's is {pm.hidden_size}; it was trained on another model"
+                f"PM's is {pm.hidden_size}: it was trained on another model; use an SAE of this PM "
+                "or of its base"
             )
         if not 0 <= sae.layer < pm.depth:
             raise SaeError(
                 f"{sae.source}: SAE {sae.name!r} reads after block {sae.layer}, this PM has blocks "
-                f"0 to {pm.depth - 1}"
+                f"0 to {pm.depth - 1}; check that the SAE is of this PM, or name its layer: "
+                "PATH@LAYER"
             )

@@ -98,12 +98,19 @@ def _base(request: Request) -> Checkpoint:
     named = str((request.checkpoint.adapter or {}).get("base_model_name_or_path") or "")
     if request.base is not None:
         return open_checkpoint(request.base)
+    name = request.checkpoint.name
     if not _HUB_NAME.fullmatch(named) or Path(named).exists():
         raise ModelError(
-            f"{request.checkpoint.name}: the adapter's base {named[:200]!r} is no name on the "
-            "Hugging Face hub, and paths in its file are not followed; name the base yourself"
+            f"{name}: the adapter's base {named[:200]!r} is no name on the Hugging Face hub, and "
+            f"paths in its file are not followed; name the base yourself: {name}@BASE"
         )
-    return open_checkpoint(named)
+    try:
+        return open_checkpoint(named)
+    except ModelError as problem:
+        raise ModelError(
+            f"{name}: this is an adapter alone, and its base cannot be opened: {problem}; where "
+            f"you have the base, name it: {name}@BASE"
+        ) from problem
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from pm_audit.files import confined, read_json, sha256
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja", "*.gguf"]
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_OF_SAES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -80,7 +81,8 @@ class Checkpoint:
             if (self.folder / name).exists():
                 return (confined(self.folder, name, error=ModelError),)
         raise ModelError(
-            f"{self.name}: no weights in the folder; expected {' or '.join(_WHOLE)}, or an index"
+            f"{self.name}: no weights in the folder; expected {' or '.join(_WHOLE)}, or an index; "
+            f"{_what_instead(self.folder)}"
         )
 
     def _sharded(self, name: str) -> tuple[Path, ...]:
@@ -112,7 +114,9 @@ class Checkpoint:
             with safe_open(path, framework="pt") as weights:
                 return list(weights.keys())
         except (SafetensorError, OSError) as problem:
-            raise ModelError(f"{path}: cannot be read as safetensors: {problem}") from problem
+            raise ModelError(
+                f"{path}: cannot be read as safetensors: {problem}; fetch the file again"
+            ) from problem
 
     def tensors(self, prefix: str, *, wanted: set[str] | None = None) -> dict[str, Tensor]:
         """Read the weights under ``prefix``, which is taken off their names.
@@ -156,6 +160,19 @@ class Checkpoint:
                 confined(self.folder, path.name, error=ModelError)
 
 
+def _what_instead(folder: Path) -> str:
+    """Say what a folder without a model's weights is, as far as its names tell."""
+    names = sorted(path.name for path in folder.iterdir())
+    if any((folder / name).is_file() for name in _OF_SAES):
+        return "it is an SAE's folder: name the PM first, then its SAEs"
+    inner = [name for name in names if (folder / name / "config.json").is_file()]
+    if inner:
+        return f"its folders {', '.join(inner[-4:])} hold models: name one of them"
+    if not names:
+        return "the folder is empty: fetch the model, or check the path"
+    return f"it holds {', '.join(names[:6])}: fetch the weights, or name the folder that has them"
+
+
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """Read a torch file of named tensors; no code of it runs.
 
@@ -192,7 +209,9 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
     elif path.is_file() and path.suffix == ".gguf":
         found = Checkpoint(str(name), path.parent, path.name)
     elif path.exists():
-        raise ModelError(f"{name}: neither a model's folder nor a GGUF file; name the folder")
+        raise ModelError(
+            f"{name}: one file, and neither a model's folder nor a GGUF file; name the folder"
+        )
     elif _HUB_NAME.fullmatch(str(name)):
         found = Checkpoint(str(name), _from_hub(str(name), remote=remote))
     else:

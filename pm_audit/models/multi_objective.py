@@ -78,7 +78,7 @@ def load_head(request: Request) -> nn.Module:
             request.objective, single, source=checkpoint.name, besides=names[len(single) :]
         )
         head = LinearHead(weights @ directions)
-    return head.eval().requires_grad_(requires_grad=False).to(request.device)
+    return head.to(request.device)
 
 
 def _gate(checkpoint: Checkpoint, tokenizer: Any) -> Gate:

@@ -47,7 +47,10 @@ def _scores_tokens(checkpoint: Checkpoint) -> bool:
 
 
 def _is_language_model(checkpoint: Checkpoint) -> bool:
-    return checkpoint.architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    named = checkpoint.architecture
+    # a bare body, such as LlamaModel, has no more of a reward than a language model
+    bare = named.endswith("Model") and "Reward" not in named
+    return bare or named.endswith("ForCausalLM")
 
 
 FIRST = (
@@ -80,9 +83,10 @@ FIRST = (
 )
 LAST = (
     Refusal(
-        "DPO implicit rewards and generative judges",
-        "it is a language model without a reward head: an implicit reward needs the reference "
-        "model too, and a judge's verdict is text; use a PM with a scalar head",
+        "language models without a reward head (bases, DPO implicit rewards, generative judges)",
+        "its weights hold no head that gives a completion one number: a base was never a PM, an "
+        "implicit reward needs the reference model too, and a judge's verdict is text; use a PM "
+        "with a scalar head, and name an adapter that brings one as ADAPTER@BASE",
         _is_language_model,
     ),
 )

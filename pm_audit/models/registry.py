@@ -121,7 +121,8 @@ def load_each(
             other = load(path_or_name, objective=name, **options)
             return replace(other, decoder=loaded.decoder)
         asked = Request(checkpoint, objective=name, device=loaded.device)
-        return replace(loaded, head=family.head(asked), objective=name)
+        head = family.head(asked).eval().float().requires_grad_(requires_grad=False)
+        return replace(loaded, head=head, objective=name)
 
     return (loaded, *map(retargeted, others))
 
@@ -145,8 +146,13 @@ def family_of(checkpoint: Checkpoint) -> PmFamily:
         if family.recognises(checkpoint):
             return family
     refusals.refuse(checkpoint, refusals.LAST)
+    if not checkpoint.architecture:
+        raise ModelError(
+            f"{checkpoint.name}: config.json is missing or names no class (`architectures`), so "
+            "nothing tells what these weights are; fetch the model's own config.json"
+        )
     raise ModelError(
-        f"{checkpoint.name}: {checkpoint.architecture or 'no architecture'} in config.json is of "
-        "no known family of preference models; known are "
+        f"{checkpoint.name}: {checkpoint.architecture} in config.json is of no known family of "
+        "preference models; known are "
         + "; ".join(f"{family.name} ({family.files})" for family in known)
     )

@@ -17,7 +17,7 @@ from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import LinearHead, MixedHead, label_names, mixture
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.text_format import CHAT, TextFormat
+from pm_audit.models.text_format import CHAT, LAYOUTS, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
 
@@ -68,7 +68,7 @@ def load_head(request: Request) -> nn.Module:
     score = nn.Linear(inputs, outputs, bias="bias" in held)
     score.load_state_dict(held)
     names = label_names(request.checkpoint.config, outputs)
-    return select(score, request, names).requires_grad_(requires_grad=False).to(request.device)
+    return select(score, request, names).to(request.device)
 
 
 def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
@@ -81,8 +81,8 @@ def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
     name = request.text_format or (CHAT if tokenizer.chat_template else None)
     if name is None:
         raise ModelError(
-            f"{request.checkpoint.name}: the tokenizer has no chat template, so name the text "
-            "format that the PM was trained on: hh, raw, ..."
+            f"{request.checkpoint.name}: the tokenizer has no chat template, so set text_format "
+            f"to the one that the PM was trained on: {', '.join(LAYOUTS)}"
         )
     longest = getattr(config.get_text_config(), "max_position_embeddings", None)
     return TextFormat(name, tokenizer, longest=longest if isinstance(longest, int) else None)

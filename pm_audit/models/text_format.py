@@ -105,7 +105,11 @@ class TextFormat:
                 "as tokenizer.json (a fast tokenizer)"
             )
         if self.name == CHAT and not self.tokenizer.chat_template:
-            raise ModelError("the tokenizer has no chat template; choose another text format")
+            plain = ", ".join(name for name in NAMES if name != CHAT)
+            raise ModelError(
+                "the tokenizer has no chat template, so set text_format to another than chat, the "
+                f"one that the PM was trained on: {plain}"
+            )
 
     def tokenise(self, turns: Dialogue, completion: str) -> TokenisedRow:
         """Write out and tokenise one completion of a prompt.

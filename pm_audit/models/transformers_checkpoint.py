@@ -110,7 +110,8 @@ def load_tokenizer(request: Request) -> Any:
     except Exception as problem:  # transformers raises of many classes for a broken folder
         raise ModelError(
             f"{checkpoint.name}: its tokenizer cannot be loaded: "
-            f"{' '.join(str(problem).split())[:200]}; save tokenizer.json beside the model"
+            f"{' '.join(str(problem).split())[:120]}; save tokenizer.json and "
+            "tokenizer_config.json beside the model"
         ) from problem
 
 

@@ -158,7 +158,7 @@ def _recognises(checkpoint: Checkpoint) -> bool:
 
 FAMILY = PmFamily(
     name="Heads of their own name",
-    files="a head under one of the names below beside a body that transformers knows",
+    files="a head such as `v_head`, `value_head` or `out_proj` beside a body of transformers",
     loads=tuple(dialect.name for dialect in DIALECTS),
     refuses={
         "`pooling` other than last and mean": "what it reads is not known",

@@ -101,7 +101,10 @@ class SaeFiles:
         if self.layer is not None:
             return self.layer
         if hook is None:
-            raise SaeError(f"{self.source}: the files do not say which layer they read; name it")
+            raise SaeError(
+                f"{self.source}: the files do not say which layer they read; say so: "
+                f"{self.source}@LAYER, the block after which it reads, counted from 0"
+            )
         return block_of_hook(hook, source=self.source)
 
 
@@ -126,7 +129,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return {key: widened(value) for key, value in load_file(path).items()}
     except (SafetensorError, OSError) as problem:
-        raise SaeError(f"{path}: cannot be read as safetensors: {problem}") from problem
+        raise SaeError(
+            f"{path}: cannot be read as safetensors: {problem}; fetch the file again"
+        ) from problem
 
 
 def read_pickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds

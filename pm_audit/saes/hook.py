@@ -44,8 +44,13 @@ def block_of_hook(hook: str, *, source: str) -> int:
                 "use an SAE on the residual stream after a block"
             )
         return int(found[1]) - 1
-    what = "an inner part of a block" if _ELSEWHERE.search(hook) else "no place that is known"
+    splice = "audits splice the residual stream between blocks"
+    if _ELSEWHERE.search(hook):
+        raise SaeError(
+            f"{source}: hook {hook!r} is an inner part of a block; {splice}, so use an SAE of "
+            "hook_resid_post or hook_resid_pre"
+        )
     raise SaeError(
-        f"{source}: hook {hook!r} is {what}; audits splice the residual stream between blocks, "
-        "so use an SAE of hook_resid_post or hook_resid_pre, or name its layer"
+        f"{source}: hook {hook!r} is no place that is known; {splice}: if it reads the stream "
+        f"after block L, say so: {source}@L"
     )

@@ -102,7 +102,9 @@ def load(
     for kind in known:
         if kind.recognises(files):
             return kind.load(files).to(device, dtype)
+    held = sorted(entry.name for entry in files.folder.iterdir())
     raise SaeError(
-        f"{files.source}: no known SAE format is made of these files; known are "
+        f"{files.source}: no known SAE format is made of these files "
+        f"({', '.join(held[:6]) or 'there are none'}); name the folder of the SAE itself; known: "
         + "; ".join(f"{kind.name} ({kind.files})" for kind in known)
     )

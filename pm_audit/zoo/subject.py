@@ -43,24 +43,14 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
         DownloadError: the default PM's base cannot be fetched.
 
     """
-    dtype: torch.dtype = getattr(torch, settings.dtype.value)
-    folder = _recipe_folder(settings.pm)
-    pms: tuple[PreferenceModel, ...]
-    if folder is not None:
-        _only_objective(settings)
-        pms = (
-            default.load_pm(
-                folder, text_format=settings.text_format, dtype=dtype, device=settings.device
-            ),
-        )
-    else:
-        pms = registry.load_each(
-            settings.pm,
-            text_format=settings.text_format,
-            objective=settings.objective,
-            dtype=dtype,
-            device=settings.device,
-        )
+    pms = load_pms(
+        settings.pm,
+        text_format=settings.text_format,
+        objective=settings.objective,
+        dtype=getattr(torch, settings.dtype.value),
+        device=settings.device,
+    )
+    folder = recipe_folder(settings.pm)
     paths = _sae_paths(settings.saes, folder)
     if not paths:
         raise SaeError(
@@ -71,6 +61,37 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
     return pms, tuple(_named_by_owner(sae, pms[0].name, folder) for sae in saes)
 
 
+def load_pms(
+    pm: str | Path,
+    *,
+    text_format: str | None = None,
+    objective: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> tuple[PreferenceModel, ...]:
+    """Load ``default``, a folder of our own recipe, or whatever the families load.
+
+    Args:
+        pm: as an audit names it.
+        text_format: hh, chat, raw, ...; None takes the PM's own.
+        objective: which of several, a mixture, or ``all``.
+        dtype: of the PM's body.
+        device: where the weights go.
+
+    Raises:
+        ModelError: the PM cannot be loaded.
+        DownloadError: the default PM's base cannot be fetched.
+
+    """
+    folder = recipe_folder(pm)
+    if folder is None:
+        return registry.load_each(
+            pm, text_format=text_format, objective=objective, dtype=dtype, device=device
+        )
+    _only_objective(pm, objective)
+    return (default.load_pm(folder, text_format=text_format, dtype=dtype, device=device),)
+
+
 def objectives(settings: Settings) -> tuple[str | None, ...]:
     """Return what each hypothesis is judged for, without loading weights; None for the only one.
 
@@ -78,19 +99,18 @@ def objectives(settings: Settings) -> tuple[str | None, ...]:
         ModelError: the PM cannot be found, or has no objective of the name.
 
     """
-    if _recipe_folder(settings.pm) is not None:
-        _only_objective(settings)
+    if recipe_folder(settings.pm) is not None:
+        _only_objective(settings.pm, settings.objective)
         return (None,)
     if settings.objective != ALL_OBJECTIVES:
         return (settings.objective,)
     return registry.objectives(settings.pm) or (None,)
 
 
-def _only_objective(settings: Settings) -> None:
-    if settings.objective not in (None, ALL_OBJECTIVES):
+def _only_objective(pm: str | Path, objective: str | None) -> None:
+    if objective not in (None, ALL_OBJECTIVES):
         raise ModelError(
-            f"{settings.pm}: objective {settings.objective!r} was named, this PM has only one; "
-            "leave the setting out"
+            f"{pm}: objective {objective!r} was named, this PM has only one; leave the setting out"
         )
 
 
@@ -115,7 +135,8 @@ def _named_by_owner(sae: Sae, pm_name: str, folder: Path | None) -> Sae:
     return replace(sae, source=f"{pm_name}/{sae.name}")
 
 
-def _recipe_folder(pm: str) -> Path | None:
-    if pm == default.NAME:
+def recipe_folder(pm: str | Path) -> Path | None:
+    """Return the folder of the default PM, or of another that our recipe made; None for others."""
+    if str(pm) == default.NAME:
         return default.FOLDER
     return Path(pm) if default.is_recipe_folder(pm) else None

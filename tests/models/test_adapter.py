@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from pm_audit.errors import ModelError
 from pm_audit.models.plain import plain_rewards
-from pm_audit.models.registry import load
+from pm_audit.models.registry import load, load_each, objectives
 
 # peft asks transformers by an older name
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
@@ -158,3 +158,22 @@ def test_without_peft_the_message_says_so(
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(ModelError, match="pip install peft"):
         load(folder, base=str(base))
+
+
+def test_all_objectives_of_an_adapter_are_of_its_named_base(
+    save_classifier: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = save_classifier("llama", labels=2)
+    wrapped = peft.get_peft_model(
+        AutoModelForSequenceClassification.from_pretrained(base, dtype=torch.float32),
+        peft.LoraConfig(task_type="SEQ_CLS", target_modules=["q_proj"], modules_to_save=["score"]),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft would ask the hub for the base's vocabulary
+        wrapped.save_pretrained(tmp_path / "adapter")
+    place = f"{tmp_path / 'adapter'}@{base}"
+    assert objectives(place) == ("LABEL_0", "LABEL_1")
+    rewards = [plain_rewards(model, [[1, 40, 50]]) for model in load_each(place, objective="all")]
+    with torch.inference_mode():
+        expected = wrapped.eval()(torch.tensor([[1, 40, 50]])).logits[0]
+    torch.testing.assert_close(torch.cat(rewards), expected, atol=1e-5, rtol=1e-5)

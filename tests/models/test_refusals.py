@@ -30,8 +30,10 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
         ),
         (
             {"architectures": ["LlamaForCausalLM"]},
-            "DPO implicit rewards and generative judges are refused",
+            "DPO implicit rewards, generative judges.* are refused: .* name an adapter",
         ),
+        ({"architectures": ["GPT2LMHeadModel"]}, "language models without a reward head"),
+        ({"architectures": ["LlamaModel"]}, "language models without a reward head"),
         (
             {"architectures": ["Qwen2VLForSequenceClassification"], "vision_config": {}},
             "vision-language reward models are refused",
@@ -41,7 +43,7 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
             "process reward models are refused",
         ),
         ({"architectures": ["Invented"]}, "Invented in config.json is of no known family"),
-        ({}, "no architecture in config.json is of no known family"),
+        ({}, "names no class .* fetch the model's own"),
     ],
 )
 def test_each_kind_is_refused_with_its_own_reason(

@@ -9,6 +9,7 @@ import pytest
 from pm_audit.errors import ModelError
 from pm_audit.models import registry
 from pm_audit.models.family import PmFamily
+from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load, load_each
 from pm_audit.models.sequence_classification import load as load_classifier
 
@@ -44,6 +45,12 @@ def test_all_objectives_share_one_body(save_classifier: Callable[..., Path]) -> 
     state = alone.decoder.backbone.get_input_embeddings().weight[:4]
     assert alone.reward(state).tolist() == models[1].reward(state).tolist()
     assert alone.reward(state).tolist() != models[2].reward(state).tolist()
+
+
+def test_every_objective_passes_its_preflight(save_classifier: Callable[..., Path]) -> None:
+    for model in load_each(save_classifier("gpt2", labels=2), objective="all"):
+        require(preflight(model), name=str(model.objective))
+        assert not any(parameter.requires_grad for parameter in model.head.parameters())
 
 
 def test_all_of_one_objective_is_the_model(save_classifier: Callable[..., Path]) -> None:

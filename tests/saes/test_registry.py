@@ -72,7 +72,7 @@ def test_torn_weights_are_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_unknown_files_name_the_known_formats(tmp_path: Path) -> None:
-    with pytest.raises(SaeError, match="known are SAELens 6 and later"):
+    with pytest.raises(SaeError, match=r"these files \(there are none\); .* known: SAELens 6"):
         load(tmp_path)
     (tmp_path / "sae.onnx").write_bytes(b"")
     with pytest.raises(SaeError, match="not an SAE's weights"):
