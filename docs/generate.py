@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from pm_audit import plugin
+from pm_audit.calibrate import tables
+from pm_audit.calibrate.result import Calibration
 from pm_audit.cli import main
 from pm_audit.report import glossary
 from pm_audit.spec import Settings
@@ -18,6 +20,7 @@ spec = importlib.util.spec_from_file_location("execute", Path(__file__).with_nam
 execute = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(execute)
 
+CALIBRATION = Path(__file__).with_name("calibration.json")
 MARKER = re.compile(r"<!-- generated: (\w+) -->")
 
 
@@ -60,6 +63,10 @@ def figures() -> str:
     return "\n\n".join(parts)
 
 
+def calibration() -> str:
+    return tables.markdown(Calibration.model_validate_json(CALIBRATION.read_bytes()))
+
+
 def _plain(value: object) -> str:
     return str(getattr(value, "value", value))
 
@@ -74,4 +81,5 @@ GENERATED = {
     "options": options,
     "figures": figures,
     "notebook": execute.page,
+    "calibration": calibration,
 }

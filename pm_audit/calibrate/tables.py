@@ -1,6 +1,8 @@
-"""A calibration as tables for a terminal."""
+"""A calibration as tables, for a terminal and for a page."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from tabulate import tabulate
 
@@ -13,26 +15,47 @@ _BAR = 20
 
 
 def render(calibration: Calibration) -> str:
-    """Return the tables and a rough plot."""
-    blocks = []
+    """Return the tables for a terminal, detection with a bar for each share."""
+    blocks = [_plain(headings, rows) for headings, rows in _tables(calibration, bars=True)]
+    return sanitise.terminal_lines("\n\n".join([*blocks, *_error(calibration)]))
+
+
+def markdown(calibration: Calibration) -> str:
+    """Return the tables for a page of the documentation."""
+    blocks = [
+        tabulate(rows, headers=headings, tablefmt="github", disable_numparse=True)
+        for headings, rows in _tables(calibration, bars=False)
+    ]
+    return "\n\n".join([*blocks, *(f"The {line}." for line in _error(calibration))])
+
+
+def _plain(headings: list[str], rows: list[list[str]]) -> str:
+    table = tabulate([headings, *rows], tablefmt="plain", disable_numparse=True)
+    return "\n".join(line.rstrip() for line in table.split("\n"))
+
+
+def _tables(calibration: Calibration, *, bars: bool) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Yield headings and rows of each table that has something to tell."""
     if calibration.planted:
-        constructed = families(calibration)[0]
-        rows = [["constructed: true gap in sigma", "found, right way", ""]]
-        for one in constructed.detected:
+        rows = []
+        for one in families(calibration)[0].detected:
             bar = "#" * round(_BAR * one.share.count / one.share.of)
-            rows.append([one.label, str(one.share), bar.ljust(_BAR, ".")])
-        blocks.append(rows)
+            rows.append([one.label, str(one.share), *([bar.ljust(_BAR, ".")] if bars else [])])
+        yield ["constructed: true gap in sigma", "found, right way round"], rows
     if calibration.trained:
-        blocks.append([_HEADINGS, *(_row(one) for one in calibration.trained)])
-    blocks.append([[name, str(share)] for name, share in summary(calibration) if share.of])
-    lines = "\n\n".join(
-        tabulate(rows, tablefmt="plain", disable_numparse=True) for rows in blocks if rows
-    ).split("\n")
+        yield _HEADINGS, [_row(one) for one in calibration.trained]
+    yield (
+        ["share", "count"],
+        [[name, str(share)] for name, share in summary(calibration) if share.of],
+    )
+
+
+def _error(calibration: Calibration) -> list[str]:
     errors = [one.contribution_error for one in calibration.planted]
     known = [error for error in errors if error is not None]
-    if known:
-        lines.append(f"largest error of a planted contribution: {max(known):.2g} raw reward")
-    return sanitise.terminal_lines("\n".join(line.rstrip() for line in lines))
+    if not known:
+        return []
+    return [f"largest error of a constructed contribution was {max(known):.2g} raw reward"]
 
 
 _HEADINGS = [

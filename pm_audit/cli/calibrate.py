@@ -70,7 +70,7 @@ def calibrate(
     result = run(extent, report=lambda message: click.echo(message, err=True))
     click.echo(render(result))
     if json_path is not None:
-        write_atomically(json_path, result.model_dump_json(indent=1) + "\n")
+        write_atomically(json_path, result.model_dump_json() + "\n")
         click.echo(f"wrote {json_path}")
     if plot_path is not None:
         write_atomically(plot_path, draw(result))
