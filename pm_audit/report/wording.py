@@ -36,18 +36,20 @@ LEGEND = (
 
 def number(figure: Figure) -> str:
     """Return a figure with its unit: ``-1.23 sigma``, ``62%``, ``0.40``."""
-    if figure.unit is Unit.SHARE:
-        return f"{figure.value:.0%}"
-    return f"{figure.value:+.2f}" + (" sigma" if figure.unit is Unit.SIGMA else "")
+    return _number(figure.value, figure.unit) + (" sigma" if figure.unit is Unit.SIGMA else "")
 
 
 def bounds(figure: Figure) -> str:
     """Return the interval, or nothing where the figure has none."""
     if figure.low is None or figure.high is None:
         return ""
-    if figure.unit is Unit.SHARE:
-        return f"[{figure.low:.0%}, {figure.high:.0%}]"
-    return f"[{figure.low:+.2f}, {figure.high:+.2f}]"
+    return f"[{_number(figure.low, figure.unit)}, {_number(figure.high, figure.unit)}]"
+
+
+def _number(value: float, unit: Unit) -> str:
+    if unit is Unit.SHARE:
+        return f"{value:.0%}" if abs(value) >= 0.005 else "0%"  # never -0%
+    return f"{value:+.2f}"
 
 
 def with_bounds(figure: Figure | None) -> str:

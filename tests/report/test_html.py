@@ -155,3 +155,10 @@ def test_the_page_shows_rivals_placebo_and_agreement_where_they_were_run(record)
     assert page.count("Attribution has the sign of the ablation for 90% of candidates") == 3
     silent = html.render(record.model_copy(update={"hypotheses": record.hypotheses[2:4]}))
     assert "earn its place" not in silent
+
+
+def test_the_first_hypothesis_that_needs_attention_stands_open(record):
+    opened = re.findall(r'<details class="hypothesis" id="([^"]+)"[^>]* open>', html.render(record))
+    assert opened == ["h-urls"]
+    passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})
+    assert not re.search(r"<details[^>]* open>", html.render(passing))
