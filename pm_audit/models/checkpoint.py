@@ -26,7 +26,7 @@ from pm_audit.errors import ModelError
 from pm_audit.files import confined, read_json, sha256
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_WANTED = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja", "*.gguf"]
+_WANTED = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "*.txt", "*.jinja", "*.gguf"]
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _OF_SAES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")

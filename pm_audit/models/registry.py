@@ -17,6 +17,7 @@ from pm_audit.errors import ModelError
 from pm_audit.models import (
     adapter,
     encoder,
+    label_distribution,
     multi_objective,
     refusals,
     sarm,
@@ -33,6 +34,7 @@ BUILT_IN: tuple[PmFamily, ...] = (
     adapter.FAMILY,
     sarm.FAMILY,
     multi_objective.FAMILY,
+    label_distribution.FAMILY,
     value_head.FAMILY,
     encoder.FAMILY,
     sequence_classification.FAMILY,
