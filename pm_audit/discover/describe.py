@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from pm_audit.discover.decoder_neighbours import nearest
 from pm_audit.discover.propose import Proposal
 from pm_audit.discover.select import Search, selectivity
 from pm_audit.engine.contrast import Contrast
@@ -82,7 +82,12 @@ def describe(
                 firings=_firings(
                     trace, feature, texts, most=FIRINGS if selected else FIRINGS_OF_OTHERS
                 ),
-                neighbours=_neighbours(trace, feature),
+                neighbours=tuple(
+                    Neighbour(index=index, cosine=cosine)
+                    for index, cosine in nearest(
+                        trace.sae(feature.sae), feature.index, most=NEIGHBOURS
+                    )
+                ),
             )
         )
     return tuple(records)
@@ -129,15 +134,4 @@ def _firing(text: TokenisedRow, positions: Integers, values: npt.NDArray[np.floa
             for number, (position, value) in enumerate(zip(positions, values, strict=True))
             if number != strongest
         ),
-    )
-
-
-def _neighbours(trace: Trace, feature: Feature) -> tuple[Neighbour, ...]:
-    decoder = torch.nn.functional.normalize(trace.sae(feature.sae).W_dec.float(), dim=-1)
-    cosines = decoder @ decoder[feature.index]
-    cosines[feature.index] = -1.0
-    nearest = torch.topk(cosines, min(NEIGHBOURS, len(cosines) - 1))
-    return tuple(
-        Neighbour(index=int(index), cosine=float(cosine))
-        for index, cosine in zip(nearest.indices, nearest.values, strict=True)
     )

@@ -2,7 +2,8 @@
 
 Each feature's attribution is weighted as the gap weighs rewards, so its score is its estimated
 share in the gap of the discovery prompts.  Candidates are the union of the best by plain AtP and
-by integrated gradients: one large-norm feature is enough to ruin either.  A feature that is
+by integrated gradients, for one large-norm feature is enough to ruin either, and of the decoder
+neighbours of the very best, into which a concept may have been split.  A feature that is
 silent on most examples is passed over, but the strongest of these are kept for ablation too, so
 that the report can show what the filter dropped.
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from pm_audit.discover.decoder_neighbours import nearest
 from pm_audit.discover.folds import Fold
 from pm_audit.engine.attribution import Attributions, Method, attribute
 from pm_audit.engine.contrast import Contrast, Floats, Integers, Mask
@@ -30,6 +32,17 @@ LEAST_FREQUENCY = 0.5
 
 RARE_SHOWN = 4
 """Rare features per fold and SAE that are ablated all the same, to show what the filter drops."""
+
+
+SPLIT_PARENTS = 4
+"""Best candidates of a fold and SAE whose decoder neighbours are candidates too."""
+
+SPLIT_PARTS = 2
+"""Neighbours of each of them at most, out of the fold's number of candidates."""
+
+SPLIT_COSINE = 0.4
+"""Least cosine of two decoder rows that may be parts of one concept; unrelated ones in some
+hundred dimensions stay below 0.2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +198,9 @@ def _candidates(
 
     half = -(-method.candidates // 2)
     chosen = best(by_ig, frequent, half)
+    parts = [part for latent in chosen[:SPLIT_PARENTS] for part in _parts(scores.sae, latent)]
+    chosen += [part for part in dict.fromkeys(parts) if frequent[part] and part not in chosen]
+    del chosen[method.candidates :]
     for latent in best(by_atp, frequent, method.candidates):
         if len(chosen) == method.candidates:
             break
@@ -203,3 +219,8 @@ def _candidates(
         ]
 
     return named(chosen), named(dropped)
+
+
+def _parts(sae: Sae, latent: int) -> list[int]:
+    near = nearest(sae, latent, most=SPLIT_PARTS)
+    return [index for index, cosine in near if cosine >= SPLIT_COSINE]
