@@ -9,8 +9,11 @@ it is larger than a stated tolerance, so that neither noise nor a trifle fails a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -36,6 +39,15 @@ _WORSE = {
 }
 _CONFIDENCE = 0.95
 
+_LOOSENED: dict[str, Callable[[Any, Any], bool]] = {
+    "gap": operator.ne,
+    "closure": operator.gt,
+    "collateral": operator.lt,
+    "margin": operator.lt,
+    "severity": lambda was, now: was != now == "warn",
+}
+"""By part of the policy: whether going from the first value to the second asks for less."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
@@ -59,11 +71,8 @@ def compare(
 
     """
     limits = tolerance or Tolerance()
-    for record, role in ((old, "baseline"), (new, "new record")):
-        if not record.complete:
-            raise RecordError(
-                f"the {role} is partial (complete: false); run every check and write it again"
-            )
+    for record, role in ((old, "the baseline"), (new, "the new record")):
+        _require_whole(record, role)
     before = {hypothesis.name: hypothesis for hypothesis in old.hypotheses}
     after = {hypothesis.name: hypothesis for hypothesis in new.hypotheses}
     changes: list[Change] = []
@@ -79,6 +88,7 @@ def compare(
             message = "the baseline does not hold it; accept it with --pm-audit-update-baseline"
             changes.append(_change(ChangeKind.NO_BASELINE, now, message))
             continue
+        changes += _policy(before[name], now)
         changes += _gap(before[name], now, limits)
         changes += _closure(before[name], now, limits)
         changes += _checks(before[name], now)
@@ -90,6 +100,40 @@ def compare(
         changes=tuple(sorted(changes, key=lambda change: order[change.hypothesis])),
         compared=len(before.keys() & after.keys()),
     )
+
+
+def read_baseline(path: Path) -> AuditRecord:
+    """Read the record that a release is held against.
+
+    Raises:
+        RecordError: missing, torn, partial, or changed after it was written: whoever doctors a
+            baseline decides what counts as a regression.
+
+    """
+    record = AuditRecord.read(path)
+    _require_whole(record, str(path))
+    for one in record.hypotheses:
+        if one.digest != one.computed_digest():
+            raise RecordError(
+                f"{path}: {one.name} was changed after the record was written; `pm-audit verify` "
+                "says where; write the baseline again with --pm-audit-update-baseline"
+            )
+    return record
+
+
+def _require_whole(record: AuditRecord, role: str) -> None:
+    """Refuse a record that judged less than its manifest, whatever it says of itself."""
+    wanted = sorted((entry.name, check) for entry in record.manifest for check in entry.checks)
+    judged = sorted((one.name, result.check) for one in record.hypotheses for result in one.checks)
+    if not record.complete:
+        raise RecordError(
+            f"{role} is partial (complete: false); run every check and write it again"
+        )
+    if wanted != judged:
+        raise RecordError(
+            f"{role} does not hold each check of its manifest once; run every check and write it "
+            "again"
+        )
 
 
 def _title(record: AuditRecord) -> str:
@@ -109,8 +153,24 @@ def _change(
     )
 
 
+def _policy(old: HypothesisRecord, new: HypothesisRecord) -> Iterator[Change]:
+    """Yield what was asked of the baseline and is asked no longer: that is no better PM."""
+    was, now = ({**of.expect, "severity": of.severity} for of in (old, new))
+    looser = [
+        f"{key} from {was[key]} to {now[key]}"
+        for key, loosened in _LOOSENED.items()
+        if key in was and key in now and loosened(was[key], now[key])
+    ]
+    if looser:
+        message = f"{', '.join(looser)}; accept it with --pm-audit-update-baseline"
+        yield _change(ChangeKind.POLICY_LOOSENED, new, message, severity="error")
+
+
 def _gap(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) -> Iterator[Change]:
     paired = _paired_gaps(old.evidence, new.evidence)
+    if paired is None:
+        message = "the texts are not the baseline's, so gaps are held by their intervals alone"
+        yield _change(ChangeKind.NOT_COMPARABLE, new, message)
     was, now = old.gap_sigma, new.gap_sigma
     # growth is counted in the direction that the gap now has, so a flipped gap has grown too
     sign = math.copysign(1.0, now.value)

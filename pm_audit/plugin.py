@@ -124,13 +124,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def settings_given(config: pytest.Config) -> dict[str, dict[str, Any]]:
     """Return the settings that were given, by source: ``cli`` and ``ini``."""
     names = [name for name, _ in SETTINGS] + ["saes"]
-    cli = _named_settings(config.getoption("pm_audit_set") or [])
-    cli |= {name: config.getoption(f"pm_audit_{name}") for name in names}
+    own = {name: config.getoption(f"pm_audit_{name}") for name in names}
     ini = {name: config.getini(f"pm_audit_{name}") for name in names}
+    # an empty text was given: `--pm-audit-baseline "$UNSET"` must not pass as no baseline at all
     return {
-        "cli": {name: value for name, value in cli.items() if value not in (None, "", [])},
-        "ini": {name: value for name, value in ini.items() if value not in (None, "", [])},
+        "cli": _named_settings(config.getoption("pm_audit_set") or []) | _given(own),
+        "ini": _given(ini),
     }
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 def _named_settings(pairs: list[str]) -> dict[str, Any]:

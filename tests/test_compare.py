@@ -45,6 +45,12 @@ def shifted(record, name, amount) -> AuditRecord:
     return changed(record, name, evidence=evidence, gap_sigma=moved)
 
 
+def without_the_first(record) -> AuditRecord:
+    return record.model_copy(
+        update={"hypotheses": record.hypotheses[1:], "manifest": record.manifest[1:]}
+    )
+
+
 def kinds(comparison) -> list[tuple[str, ChangeKind]]:
     return [(change.hypothesis, change.kind) for change in comparison.changes]
 
@@ -95,8 +101,12 @@ def test_gaps_of_other_prompts_are_compared_by_their_intervals(record):
     )
     grown = Figure(value=-3.0, low=-3.1, high=-2.9, unit=Unit.SIGMA)
     comparison = compare(record, changed(record, "urls", evidence=other, gap_sigma=grown))
-    assert kinds(comparison) == [("urls", ChangeKind.GAP_GROWN)]
-    assert "intervals combined" in comparison.changes[0].message
+    assert kinds(comparison) == [
+        ("urls", ChangeKind.NOT_COMPARABLE),
+        ("urls", ChangeKind.GAP_GROWN),
+    ]
+    assert "the texts are not the baseline's" in comparison.changes[0].message
+    assert "intervals combined" in comparison.changes[1].message
 
 
 def test_closure_that_was_lost(record):
@@ -138,7 +148,7 @@ def test_features_of_other_saes_are_not_compared_by_index(record):
 
 
 def test_missing_and_unused_baselines_fail(record):
-    fewer = record.model_copy(update={"hypotheses": record.hypotheses[1:]})
+    fewer = without_the_first(record)
     gone = compare(record, fewer)
     assert kinds(gone) == [("i-dont-know", ChangeKind.HYPOTHESIS_GONE)]
     assert gone.regressed
@@ -172,6 +182,36 @@ def test_a_partial_record_proves_nothing(record):
         compare(record, partial)
 
 
+@pytest.mark.parametrize("of", ["hypotheses", "manifest"])
+def test_a_record_that_only_says_that_it_is_complete_proves_nothing(record, of):
+    less = record.model_copy(update={of: getattr(record, of)[1:]})
+    twice = record.model_copy(update={of: (*getattr(record, of), getattr(record, of)[0])})
+    for torn in (less, twice):
+        with pytest.raises(RecordError, match="does not hold each check of its manifest once"):
+            compare(torn, record)
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"expect": {"gap": "none"}}, "gap from lowers to none"),
+        ({"expect": {"closure": 0.1}}, "closure from 0.6 to 0.1"),
+        ({"expect": {"collateral": 0.9}}, "collateral from 0.25 to 0.9"),
+        ({"expect": {"margin": 9.0}}, "margin from 0.25 to 9.0"),
+        ({"severity": "warn"}, "severity from error to warn"),
+        ({"expect": {"closure": 0.9}}, None),
+    ],
+    ids=str,
+)
+def test_a_policy_that_asks_for_less_is_a_regression(record, update, words):
+    asked = {"gap": "lowers", "closure": 0.6, "collateral": 0.25, "margin": 0.25}
+    before = changed(record, "urls", expect=asked, severity="error")
+    expect = asked | update.get("expect", {})
+    comparison = compare(before, changed(before, "urls", **(update | {"expect": expect})))
+    assert [change.message.split(";")[0] for change in comparison.changes] == [words] * bool(words)
+    assert comparison.regressed is bool(words)
+
+
 def test_tolerances_are_the_callers(record):
     grown = shifted(record, "youre-right", 0.5)
     assert not compare(record, grown, tolerance=Tolerance(gap=1.0)).regressed
@@ -189,9 +229,6 @@ def test_views_name_the_regression(record):
 def test_the_gate_of_a_run(project, pytester, record, planted):
     project("i-dont-know")
     baseline = ("--pm-audit", "--pm-audit-baseline", "base.json")
-    missing = pytester.runpytest_subprocess(*baseline)
-    assert missing.ret == 1
-    missing.stdout.fnmatch_lines(["ERROR: *base.json: no such record*"])
     assert pytester.runpytest_subprocess(*baseline, "--pm-audit-update-baseline").ret == 0
     if planted:
         shifted(record, "i-dont-know", -2.0).write(pytester.path / "stored_record.json")

@@ -61,10 +61,24 @@ def test_writing_leaves_the_old_file_or_the_new_one(record, tmp_path, monkeypatc
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(RecordError, match="no space"):
         record.model_copy(update={"complete": True}).write(path)
     assert path.read_text(encoding="utf-8") == before
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_only_regular_files_are_replaced(tmp_path):
+    device = tmp_path / "device"
+    os.mkfifo(device)
+    (tmp_path / "closed").symlink_to("nowhere/at/all")
+    (tmp_path / "file").write_text("")
+    for path in (device, tmp_path, tmp_path / "closed", tmp_path / "file" / "below"):
+        for write in (records.require_writable, lambda path: records.write_atomically(path, "")):
+            with pytest.raises(RecordError, match="name another"):
+                write(path)
+    assert device.is_fifo()
+    records.require_writable(tmp_path / "not" / "there" / "yet.json")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["closed", "device", "file"]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

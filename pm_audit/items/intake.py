@@ -32,9 +32,14 @@ def _project_table(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("pm_audit", {})
+        tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, ValueError) as error:
         raise InvalidSpec([Problem(Place(path.name), f"cannot be read: {error}")]) from None
+    if "pm-audit" in tools:
+        # the package's own spelling: passed over, the default PM would be audited in silence
+        message = "[tool.pm-audit] is not read; write [tool.pm_audit]"
+        raise InvalidSpec([Problem(Place(path.name), message)])
+    table = tools.get("pm_audit", {})
     if not isinstance(table, dict):
         raise InvalidSpec([Problem(Place(path.name), "tool.pm_audit must be a table")])
     return table

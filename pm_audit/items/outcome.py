@@ -18,7 +18,6 @@ from pm_audit.records import (
     AuditRecord,
     Check,
     HypothesisRecord,
-    write_atomically,
 )
 from pm_audit.report import changes, github, markdown, sanitise, terminal
 from pm_audit.report.junit import PREFIX
@@ -126,10 +125,7 @@ class RunOutcome:
         return entry.result.model_copy(update={"checks": kept})
 
     def _write(self, record: AuditRecord) -> None:
-        path = self._run.config.rootpath / self._run.settings.record
-        document = sanitise.json_document(record.model_dump(mode="json"))
-        write_atomically(path, document + "\n")
-        self.notes.append(f"record: {path}")
+        self.notes.append(f"record: {self._run.gate.write_record(record)}")
         self._summarise(markdown.render(record))
         self._annotations += github.audit_annotations(record)
         self._run.config.hook.pytest_pm_audit_record(config=self._run.config, record=record)
@@ -137,9 +133,13 @@ class RunOutcome:
     def _summarise(self, page: str) -> None:
         """Append to the job's summary, where the run is a job on GitHub."""
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        if summary:
+        if not summary:
+            return
+        try:
             with Path(summary).open("a", encoding="utf-8") as stream:
                 stream.write(page)
+        except OSError as error:
+            self.notes.append(f"warning: GITHUB_STEP_SUMMARY cannot be written: {error}")
 
     def _partial(self, exitstatus: int) -> int:
         if self._run.config.getoption("pm_audit_allow_partial"):
@@ -147,20 +147,12 @@ class RunOutcome:
         return _worst(exitstatus, pytest.ExitCode.TESTS_FAILED)
 
     def _gate(self, record: AuditRecord, exitstatus: int) -> int:
-        baseline = self._run.settings.baseline
-        updating = self._run.config.getoption("pm_audit_update_baseline")
-        if baseline is None:
-            if updating:
-                raise RecordError("--pm-audit-update-baseline needs --pm-audit-baseline FILE")
+        written = self._run.gate.update(record)
+        if written is not None:
+            self.notes.append(f"baseline written: {written}")
+        comparison = self._run.gate.compare(record)
+        if comparison is None:
             return exitstatus
-        path = self._run.config.rootpath / baseline
-        if updating:
-            write_atomically(path, sanitise.json_document(record.model_dump(mode="json")) + "\n")
-            self.notes.append(f"baseline written: {path}")
-            return exitstatus
-        from pm_audit.compare import compare  # only a gated run needs it
-
-        comparison = compare(AuditRecord.read(path), record)
         self.notes += ["", *changes.terminal_lines(comparison)]
         self._annotations += changes.github_annotations(comparison)
         self._summarise(changes.markdown_page(comparison))

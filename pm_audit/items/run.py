@@ -24,6 +24,7 @@ from pm_audit.errors import AuditError
 from pm_audit.items import intake
 from pm_audit.items.auditor import Auditor
 from pm_audit.items.check_item import CheckItem, HypothesisFile, relative
+from pm_audit.items.gate import Gate
 from pm_audit.items.ledger import Ledger
 from pm_audit.items.outcome import RunOutcome
 from pm_audit.items.surroundings import Surroundings
@@ -66,6 +67,7 @@ class AuditRun:
         self._auditor_error: AuditError | None = None
         self._session: pytest.Session | None = None
         self._warned: set[str] = set()
+        self._collected_as: dict[Path, Path] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -90,6 +92,8 @@ class AuditRun:
                 invoked_from=self.config.invocation_params.dir,
             )
             self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
+            if not self.is_worker and not self.config.getoption("collectonly"):
+                self.gate.examine(self.hypotheses)
         except AuditError as error:
             message = f"{error}{self._moved_root()}"
             raise pytest.UsageError(sanitise.terminal_lines(message)) from None
@@ -119,6 +123,16 @@ class AuditRun:
             raise RuntimeError("settings are read when the session starts")
         return self._settings
 
+    @property
+    def gate(self) -> Gate:
+        """Return where the record goes and what it is held against."""
+        return Gate(
+            self.config.rootpath,
+            self.settings.record,
+            self.settings.baseline,
+            updating=self.config.getoption("pm_audit_update_baseline"),
+        )
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _XdistNode) -> None:
         """Tell an xdist worker where results are shared."""
@@ -142,8 +156,13 @@ class AuditRun:
         return collector
 
     def hypotheses_of(self, path: Path) -> tuple[Hypothesis, ...]:
-        """Return the hypotheses that a file holds, in its order; none for any other file."""
+        """Return the hypotheses that a file holds, in its order; none for any other file.
+
+        A file that links lead to by several paths is collected by the first of them alone.
+        """
         resolved = path.resolve()
+        if self._collected_as.setdefault(resolved, path) != path:
+            return ()
         return tuple(
             hypothesis
             for hypothesis in self.hypotheses

@@ -8,7 +8,7 @@ Sign: a contribution is reward minus reward after ablation, so positive means th
 raises the reward.  Rewards are in the PM's raw units unless a unit says otherwise.
 """
 
-from pm_audit.records.atomic import write_atomically
+from pm_audit.records.atomic import require_writable, write_atomically
 from pm_audit.records.base import (
     Check,
     CheckResult,
@@ -75,5 +75,6 @@ __all__ = [
     "SaeRecord",
     "SubjectRecord",
     "Unit",
+    "require_writable",
     "write_atomically",
 ]

@@ -16,6 +16,8 @@ from pm_audit.records.evidence import Evidence, FeatureRecord
 
 SCHEMA_VERSION = 1
 
+_FAULTS_SHOWN = 3
+
 
 class RivalPoint(Record):
     """What a rival does with so many directions."""
@@ -222,4 +224,8 @@ class AuditRecord(Record):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise RecordError(f"{path}: not a record of schema {version}: {error}") from error
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+                for fault in error.errors(include_url=False, include_input=False)[:_FAULTS_SHOWN]
+            )
+            raise RecordError(f"{path}: not a record of schema {version}: {faults}") from error

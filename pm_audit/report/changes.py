@@ -16,7 +16,7 @@ from pm_audit.report.sanitise import (
 
 
 class ChangeKind(StrEnum):
-    """What changed; the first six are regressions."""
+    """What changed; the first seven are regressions."""
 
     GAP_GROWN = "gap grown"
     CLOSURE_LOST = "closure lost"
@@ -24,6 +24,7 @@ class ChangeKind(StrEnum):
     HYPOTHESIS_GONE = "hypothesis gone"
     NO_BASELINE = "no baseline"
     CHECK_WORSE = "check worse"
+    POLICY_LOOSENED = "policy loosened"
     GAP_SHRUNK = "gap shrunk"
     CLOSURE_GAINED = "closure gained"
     FEATURE_NO_LONGER_CAUSAL = "feature no longer causal"
@@ -40,6 +41,7 @@ REGRESSIONS = frozenset(
         ChangeKind.HYPOTHESIS_GONE,
         ChangeKind.NO_BASELINE,
         ChangeKind.CHECK_WORSE,
+        ChangeKind.POLICY_LOOSENED,
     }
 )
 

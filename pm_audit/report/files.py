@@ -6,7 +6,12 @@ from pathlib import Path
 
 from pm_audit.errors import RecordError
 from pm_audit.records import AuditRecord, write_atomically
-from pm_audit.report import changes, html, markdown, tables
+from pm_audit.report import changes, html, markdown, sanitise, tables
+
+
+def write_record(record: AuditRecord, path: Path) -> None:
+    """Write a record as ASCII JSON, so that printing it is safe too."""
+    write_atomically(path, sanitise.json_document(record.model_dump(mode="json")) + "\n")
 
 
 def write(record: AuditRecord, path: Path) -> None:

@@ -29,6 +29,15 @@ Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
 Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
+def _no_blank(value: object) -> object:
+    if value == "" or "\0" in str(value):
+        raise ValueError("an empty path names nothing; write a path or leave the setting out")
+    return value
+
+
+Location = Annotated[Path, BeforeValidator(_no_blank)]
+
+
 def _tight(objective: str) -> str:
     """Write a mixture in one way, whatever its spaces: names in records follow it."""
     parts = (part.rpartition("=") for part in objective.split(","))
@@ -82,19 +91,19 @@ class Settings(Written):
     """Try neurons, PCA, probes and a learned subspace beside the SAE; costs as much again."""
     placebos: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
     """Searches repeated with examples and counter-examples exchanged at random."""
-    bootstrap_resamples: Annotated[Count, Field(ge=100)] = 2_000
+    bootstrap_resamples: Annotated[Count, Field(ge=100, le=1_000_000)] = 2_000
     confidence: Proportion = 0.95
     """Coverage of every interval."""
     seed: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, lt=2**63)] = 0
     """Seed of everything that is drawn."""
 
-    hypotheses: Path = Path("hypotheses")
+    hypotheses: Location = Path("hypotheses")
     """Folder of hypotheses, from the project root."""
-    probes: Path = Path("probes")
+    probes: Location = Path("probes")
     """Folder of probes, from the project root."""
-    record: Path = Path("reports/record.json")
+    record: Location = Path("reports/record.json")
     """Where the record is written."""
-    baseline: Path | None = None
+    baseline: Location | None = None
     """Record of the last release."""
 
     @classmethod

@@ -49,7 +49,9 @@ def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path
     assert same.exit_code == 0
     assert "no regression" in same.output
     record = AuditRecord.read(stored_record_path)
-    fewer = record.model_copy(update={"hypotheses": record.hypotheses[1:]})
+    fewer = record.model_copy(
+        update={"hypotheses": record.hypotheses[1:], "manifest": record.manifest[1:]}
+    )
     fewer.write(tmp_path / "fewer.json")
     page = tmp_path / "page.html"
     gone = invoke("compare", stored_record_path, tmp_path / "fewer.json", "-o", page)
