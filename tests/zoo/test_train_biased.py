@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from pm_audit.errors import ModelError
-from pm_audit.zoo import biased
+from pm_audit.files import sha256
+from pm_audit.zoo import biased, default
 from pm_audit.zoo.adapter import add_low_rank
 from pm_audit.zoo.biased_lessons import Lesson
 from pm_audit.zoo.planted import byte_tokenizer
@@ -93,3 +95,12 @@ def test_a_biased_pm_of_another_default_pm_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"started_from_sha256": "0", "sae_layer": 8}')
     with pytest.raises(ModelError, match="another default PM"):
         biased.load_biased(tmp_path)
+
+
+def test_what_is_shipped_was_taught_from_the_default_pm_that_is_shipped() -> None:
+    for recipe in biased.FOLDER.glob("recipe.json"):
+        assert (biased.FOLDER / "adapter.safetensors").stat().st_size < 6e6
+        started_from = json.loads(recipe.read_text())["started_from_sha256"]
+        assert started_from == sha256([default.FOLDER / "adapter.safetensors"]), (
+            "the default PM changed: run `pm-audit train biased`"
+        )
