@@ -72,7 +72,10 @@ def table(rows: Iterable[tuple[str, str, Iterable[str], Mapping[str, str]]]) -> 
     """Return a Markdown table of what loads and what is refused."""
     lines = ["| | files | loads | refused, and why |", "| --- | --- | --- | --- |"]
     for name, files, loads, refuses in rows:
-        refused = "<br>".join(f"{what}: {why}" for what, why in refuses.items())
+        by_reason: dict[str, list[str]] = {}
+        for what, why in refuses.items():
+            by_reason.setdefault(why, []).append(what)
+        refused = "<br>".join(f"{', '.join(what)}: {why}" for why, what in by_reason.items())
         lines.append(f"| **{name}** | {files} | {'; '.join(loads)} | {refused} |")
     return lines
 

@@ -56,8 +56,9 @@ def load(files: SaeFiles) -> Sae:
     files = files.at_weights(weights)
     kind = str(trainer.get("dict_class"))
     if kind not in CLASSES:
+        reason = f": {REFUSED[kind]}" if kind in REFUSED else ""
         raise SaeError(
-            f"{source}: dict_class {kind!r} does not load; these do: {', '.join(CLASSES)}"
+            f"{source}: dict_class {kind!r} does not load{reason}; these do: {', '.join(CLASSES)}"
         )
     tensors, notes = _read(files)
     layer = _block(files, trainer, buffer)

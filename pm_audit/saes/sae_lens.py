@@ -157,7 +157,10 @@ def build(
 
 def _refuse(settings: Settings, *, source: str) -> None:
     if reason := REFUSED.get(settings.architecture):
-        raise SaeError(f"{source}: {settings.architecture} is refused: {reason}")
+        raise SaeError(
+            f"{source}: {settings.architecture} is refused: {reason}; "
+            f"these load: {', '.join(FORMAT.loads)}"
+        )
     if settings.architecture not in FORMAT.loads:
         raise SaeError(
             f"{source}: architecture {settings.architecture!r} is unknown; "

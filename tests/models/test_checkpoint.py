@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import modeling_utils
 
 from pm_audit.errors import ModelError
+from pm_audit.models import checkpoint
 from pm_audit.models.checkpoint import open_checkpoint
 from pm_audit.models.registry import load
 
@@ -142,6 +145,10 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
 
         return wrapped
 
+    # safetensors opens files in Rust, so its own door is watched
+    opens = safetensors.safe_open
+    for module in (safetensors, checkpoint, modeling_utils):
+        monkeypatch.setattr(module, "safe_open", watch(opens))
     monkeypatch.setattr(builtins, "open", watch(names["open"]))
     monkeypatch.setattr(os, "open", watch(names["os_open"]))
     monkeypatch.setattr(io, "open", watch(names["io_open"]))
@@ -166,6 +173,18 @@ def test_no_index_opens_a_file_outside(trapped: Path, opened: list[str], number:
     with pytest.raises(ModelError, match=r"was not opened|no plain file name|links out"):
         load(trapped, text_format="hh")
     assert opened == []
+
+
+@pytest.mark.parametrize("name", ["../outside/w.safetensors", "link.safetensors"])
+def test_without_the_boundary_the_same_index_does_open_a_file_outside(
+    trapped: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "confined", lambda root, name, **_: Path(root) / name)
+    index = {"weight_map": {"score.weight": name}}
+    (trapped / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError):
+        load(trapped, text_format="hh")
+    assert opened
 
 
 def test_an_index_within_the_folder_loads(save_classifier: Callable[..., Path]) -> None:
@@ -237,6 +256,9 @@ def test_a_pickle_is_never_run(
     with pytest.raises(ModelError, match="nothing of it was run"):
         load(folder, text_format="hh")
     assert not canary.exists()
+    # where pickles are trusted the same file does run, so that its silence means something
+    torch.load(path, weights_only=False) if written == "torch" else pickle.loads(path.read_bytes())
+    assert canary.exists()
 
 
 def test_plain_pickled_weights_load(save_classifier: Callable[..., Path]) -> None:

@@ -9,11 +9,14 @@ import torch
 from tokenizers import processors
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from pm_audit.engine.grid import Grid, Row
+from pm_audit.engine.trace import trace
 from pm_audit.errors import ModelError
 from pm_audit.models.plain import Padding, plain_rewards
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load, load_each
 from pm_audit.spec.dialogue import Speaker, Turn
+from pm_audit.zoo.scale import measure_scale
 
 KINDS: dict[str, dict[str, Any]] = {
     "deberta-v2": {
@@ -110,8 +113,11 @@ def test_rewards_equal_transformers_own_forward(
 def test_ablation_is_refused_by_name(save_encoder: Callable[..., Path]) -> None:
     model = load(save_encoder("bert"))
     assert (model.depth, model.hidden_size) == (2, 32)
-    with pytest.raises(ModelError, match="BertModel is bidirectional"):
-        model.decoder.inputs(torch.tensor([1]), torch.tensor([0]))
+    row = model.text_format.tokenise(PROMPT, " Paris.")
+    grid = Grid((Row(0, row.token_ids, row.completion_start),))
+    for ask in (lambda: trace(model, (), grid), lambda: measure_scale(model)):
+        with pytest.raises(ModelError, match=r"BertModel is bidirectional: .* audit a causal"):
+            ask()
 
 
 def test_several_labels_are_several_objectives(save_encoder: Callable[..., Path]) -> None:

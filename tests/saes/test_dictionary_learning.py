@@ -65,7 +65,8 @@ def test_an_untrained_threshold_is_refused(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dict_class": "CrossCoder"}, "'CrossCoder' does not load; these do: AutoEncoder"),
+        ({"dict_class": "CrossCoder"}, "'CrossCoder' does not load: it reads several places"),
+        ({"dict_class": "Invented"}, "'Invented' does not load; these do: AutoEncoder"),
         ({"k": 5}, "k is 5 in config.json and 4 in the weights"),
         ({"submodule_name": "mlp_out_layer_3"}, "inner part of a block"),
         ({"dict_class": "GatedAutoEncoder"}, "gate_bias, r_mag, mag_bias are missing"),

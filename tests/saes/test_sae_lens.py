@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from pm_audit.errors import SaeError
 from pm_audit.saes.registry import load
+from pm_audit.saes.sae_lens import REFUSED
 
 HIDDEN, LATENT = 16, 48
 HOOK = "blocks.1.hook_resid_post"
@@ -153,12 +155,10 @@ def test_the_record_knows_what_was_read(sae_lens: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "transcoder"}, "transcoder predicts another place"),
-        ({"architecture": "skip_transcoder"}, "transcoder predicts another place"),
-        ({"architecture": "abstopk"}, "features are signed"),
-        ({"architecture": "temporal"}, "earlier tokens"),
-        ({"architecture": "matching_pursuit"}, "found by iteration"),
-        ({"architecture": "batchtopk"}, "training checkpoint"),
+        *(
+            ({"architecture": name}, rf"{name} is refused: {re.escape(reason)}; these load")
+            for name, reason in REFUSED.items()
+        ),
         ({"architecture": "invented"}, "'invented' is unknown; these load: standard"),
         ({"architecture": "gated"}, "weights b_gate, r_mag, b_mag are missing"),
         ({"reshape_activations": "hook_z"}, "reads attention heads"),
