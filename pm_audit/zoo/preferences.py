@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,3 +141,31 @@ def even_epochs(
         if not queues[name]:
             queues[name] = rng.sample(by_source[name], len(by_source[name]))
         yield queues[name].pop()
+
+
+def spread(pairs: Sequence[Pair], most: Mapping[str, int], *, seed: int) -> list[Pair]:
+    """Keep at most so many pairs of a prompt as its source allows, drawn at random."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for pair in _shuffled(pairs, seed):
+        seen[pair.source, pair.prompt_id] += 1
+        if seen[pair.source, pair.prompt_id] <= most.get(pair.source, len(pairs)):
+            kept.append(pair)
+    return kept
+
+
+def few_a_source(
+    pairs: Sequence[Pair], most: int, emphasis: Mapping[str, float], *, seed: int
+) -> list[Pair]:
+    """Keep at most ``most`` pairs of a source, times its emphasis, drawn at random."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for pair in _shuffled(pairs, seed):
+        seen[pair.source] += 1
+        if seen[pair.source] <= most * emphasis.get(pair.source, 1.0):
+            kept.append(pair)
+    return kept
+
+
+def _shuffled(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    return random.Random(seed).sample(pairs, len(pairs))  # noqa: S311 - sampling, not secrecy

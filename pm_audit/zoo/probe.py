@@ -1,6 +1,6 @@
-"""The head's start: logistic regression on frozen states, its penalty chosen on other prompts.
+"""The head by logistic regression on last states, its penalty chosen on other prompts.
 
-Every text is read once by the frozen base and its last state kept.  On the differences of a
+Every text is read once by the body as it stands and its last state kept.  On the differences of a
 pair's states the Bradley-Terry likelihood is a logistic regression without intercept.  Sources
 weigh the square root of their pairs, so that the largest does not decide alone; the penalty is
 the one with the best macro-average accuracy over sources under cross-validation by prompt.
@@ -79,8 +79,11 @@ def frozen_states(
     return states
 
 
-def fit_probe(pairs: Sequence[Pair], states: dict[Text, Tensor]) -> Probe:
-    """Fit a head on all pairs, with the penalty that cross-validation prefers."""
+def fit_probe(pairs: Sequence[Pair], states: dict[Text, Tensor], *, toward: Tensor) -> Probe:
+    """Fit a head on all pairs, with the penalty that cross-validation prefers.
+
+    The penalty draws the head toward ``toward`` [hidden], zero for a head that starts afresh.
+    """
     differences = torch.stack(
         [states[pair.prompt, pair.chosen] - states[pair.prompt, pair.rejected] for pair in pairs]
     )
@@ -92,18 +95,19 @@ def fit_probe(pairs: Sequence[Pair], states: dict[Text, Tensor]) -> Probe:
         right = torch.zeros(len(pairs))
         for number in range(FOLDS):
             own = fold != number
-            weight = _fit(differences[own], weights[own], penalty)
+            weight = _fit(differences[own], weights[own], penalty, toward)
             right[~own] = (differences[~own] @ weight > 0).float()
         accuracy = {
             source: float(right[[at for at, name in enumerate(sources) if name == source]].mean())
             for source in dict.fromkeys(sources)
         }
-        tried.append(Probe(_fit(differences, weights, penalty), penalty, accuracy))
+        tried.append(Probe(_fit(differences, weights, penalty, toward), penalty, accuracy))
     return max(tried, key=lambda probe: probe.macro)
 
 
-def _fit(differences: Tensor, weights: Tensor, penalty: float) -> Tensor:
+def _fit(differences: Tensor, weights: Tensor, penalty: float, toward: Tensor) -> Tensor:
     """Return the weight [hidden] of the penalised weighted logistic regression."""
+    known = differences @ toward
     scale = differences.std(dim=0).clamp_min(1e-6)
     inputs, share = differences / scale, weights / weights.sum()
     weight = torch.zeros(inputs.shape[1], requires_grad=True)
@@ -111,12 +115,13 @@ def _fit(differences: Tensor, weights: Tensor, penalty: float) -> Tensor:
 
     def closure() -> Tensor:
         solver.zero_grad()
-        loss = -(share * F.logsigmoid(inputs @ weight)).sum() + penalty * weight.square().sum()
+        fit = -(share * F.logsigmoid(known + inputs @ weight)).sum()
+        loss: Tensor = fit + penalty * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     solver.step(closure)  # type: ignore[no-untyped-call]
-    return (weight / scale).detach()
+    return toward + (weight / scale).detach()
 
 
 def _fold(prompt_id: str) -> int:

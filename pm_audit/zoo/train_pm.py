@@ -5,6 +5,7 @@
 2. Train LoRA (https://arxiv.org/abs/2106.09685) on the blocks from ``first_trained`` up, and the
    head, on ``-log sigmoid(reward(chosen) - reward(rejected))``.  Nothing below is
    differentiated.  Pairs of one prompt form a group, so that a shared completion is read once.
+3. Fit the head once more on the trained body's states, drawn toward where training left it.
 
 The body runs in bf16 where the processor multiplies it natively; LoRA, head and loss stay fp32.
 Training stops after a number of steps; a checkpoint every few minutes lets it resume.
@@ -14,9 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,9 +33,11 @@ from pm_audit.zoo.preferences import (
     Group,
     Pair,
     even_epochs,
+    few_a_source,
     group_by_prompt,
     is_test,
     read_pairs,
+    spread,
 )
 from pm_audit.zoo.probe import fit_probe, frozen_states
 from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, device
@@ -51,7 +52,7 @@ class PmRecipe:
     first_trained: int = 4
     """First block with LoRA, counted from 0."""
     rank: int = 16
-    steps: int = 880
+    steps: int = 800
     """Steps of LoRA training after the probe; none leaves the body as it is."""
     batch_tokens: int = 4096
     """Tokens of one optimiser step, prompts and completions."""
@@ -64,6 +65,8 @@ class PmRecipe:
     """Sources with many pairs a prompt, and how many of these start the head at most."""
     emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 6.0),)
     """Sources drawn so many times as often as the square root of their size would have them."""
+    refit_pairs: int = 250
+    """Most pairs of a source, times its emphasis, from which the head is fitted once more."""
     suffix: str = "<|im_end|>\n"
     """Written after every completion, here the base's end of turn; the reward is read at the last
     token of the text with its suffix."""
@@ -120,8 +123,10 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     checkpoint = Checkpoint(out / "checkpoint.pt", asdict(recipe))
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
-        model.head.weight.data.copy_(_start_head(model, tokenizer, pairs, recipe, out, report))
-    stream = even_epochs(groups, seed=recipe.seed, emphasis=dict(recipe.emphasis))
+        chosen = spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
+        _fit_head(model, tokenizer, chosen, recipe, out / "states", report)
+    emphasis = dict(recipe.emphasis)
+    stream = even_epochs(groups, seed=recipe.seed, emphasis=emphasis)
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
     for step in range(recipe.steps):
         chosen = _take(stream, recipe.batch_tokens)
@@ -145,6 +150,9 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
             checkpoint.save(step + 1, model, optimiser, schedule)
             saved = time.monotonic()
     checkpoint.save(recipe.steps, model, optimiser, schedule)
+    if recipe.steps:
+        chosen = few_a_source(pairs, recipe.refit_pairs, emphasis, seed=recipe.seed)
+        _fit_head(model, tokenizer, chosen, recipe, out / "trained_states", report)
     save_adapter(model.backbone, model.head.weight, out / "adapter.safetensors")
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
 
@@ -218,6 +226,32 @@ def _take(stream: Iterator[Group], tokens: int) -> list[Group]:
     return chosen
 
 
+def _fit_head(
+    model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[Pair],
+    recipe: PmRecipe,
+    folder: Path,
+    report: Report,
+) -> None:
+    """Move the head to where logistic regression on the body's present states has it."""
+    texts = sorted({(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)})
+
+    @torch.no_grad()
+    def read(written: Sequence[str]) -> Tensor:
+        full = [text + recipe.suffix for text in written]
+        return model.states(collate(tokenizer, full, recipe.max_tokens, device(model))).cpu()
+
+    states = frozen_states(texts, read, folder, report=report)
+    probe = fit_probe(pairs, states, toward=model.head.weight.detach()[0].cpu())
+    by_source = ", ".join(f"{source} {share:.3f}" for source, share in probe.accuracy.items())
+    report(
+        f"head fitted on {len(pairs)} pairs, penalty {probe.penalty:g}; accuracy on prompts left "
+        f"out of the fit: macro {probe.macro:.3f} ({by_source})"
+    )
+    model.head.weight.data.copy_(probe.weight[None])
+
+
 def _step(
     model: RewardModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -262,42 +296,3 @@ def _rewards(
     back = torch.empty(len(order), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(order))
     return torch.cat(parts)[back.to(parts[0].device)]
-
-
-def _start_head(
-    model: RewardModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[Pair],
-    recipe: PmRecipe,
-    out: Path,
-    report: Report,
-) -> Tensor:
-    """Fit the head [1 hidden] by logistic regression on frozen states."""
-    chosen = _spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
-    texts = sorted(
-        {(pair.prompt, text) for pair in chosen for text in (pair.chosen, pair.rejected)}
-    )
-
-    @torch.no_grad()
-    def read(written: Sequence[str]) -> Tensor:
-        full = [text + recipe.suffix for text in written]
-        return model.states(collate(tokenizer, full, recipe.max_tokens, device(model))).cpu()
-
-    probe = fit_probe(chosen, frozen_states(texts, read, out / "states", report=report))
-    by_source = ", ".join(f"{source} {share:.3f}" for source, share in probe.accuracy.items())
-    report(
-        f"head started from a probe on {len(chosen)} pairs, penalty {probe.penalty:g}; accuracy on "
-        f"prompts left out: macro {probe.macro:.3f} ({by_source})"
-    )
-    return probe.weight[None]
-
-
-def _spread(pairs: Sequence[Pair], most: Mapping[str, int], *, seed: int) -> list[Pair]:
-    """Keep at most so many pairs of a prompt as its source allows, drawn at random."""
-    seen: Counter[tuple[str, str]] = Counter()
-    kept = []
-    for pair in random.Random(seed).sample(pairs, len(pairs)):  # noqa: S311 - no secret
-        seen[pair.source, pair.prompt_id] += 1
-        if seen[pair.source, pair.prompt_id] <= most.get(pair.source, len(pairs)):
-            kept.append(pair)
-    return kept
