@@ -15,6 +15,7 @@ from pm_audit.errors import RecordError
 @click.option("--sae", "saes", multiple=True, help="An SAE of this PM; by default its own.")
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
 @click.option("--text-format", default=None, help="hh, chat, raw or pair.")
+@click.option("--objective", default=None, help="Of a PM with several: a name or a mixture.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1))
 @click.option(
     "--json",
@@ -30,6 +31,7 @@ def explain(
     saes: tuple[str, ...],
     sae_name: str | None,
     text_format: str | None,
+    objective: str | None,
     top: int,
     json_path: Path | None,
 ) -> None:
@@ -50,7 +52,7 @@ def explain(
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 
-    given = {"pm": pm, "saes": list(saes) or None, "text_format": text_format}
+    given = {"pm": pm, "text_format": text_format, "objective": objective, "saes": saes or None}
     explanation = explain_edit(*words, Settings.merged(cli=given), sae=sae_name)
     click.echo(explanation.render(most=top))
     if json_path is not None:

@@ -157,7 +157,10 @@ FAMILY = PmFamily(
     name="Encoders",
     files="`*ForSequenceClassification` with `classifier`",
     loads=tuple(f"{kind} (rewards and preflight)" for kind in KINDS),
-    refuses={"ablation of features": "every token sees the completion, the prompt's included"},
+    refuses={
+        "ablation of features": "every token sees the completion, so that a prompt's states differ "
+        "from row to row and no clean key or value of one could be replayed with another"
+    },
     recognises=_recognises,
     load=load,
     objectives=objectives,
