@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -41,9 +42,8 @@ def main() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(arguments: tuple[str, ...]) -> None:
     """Audit: the same as `pytest --pm-audit ARGUMENTS`."""
-    import pytest
-
-    sys.exit(pytest.main(["--pm-audit", *arguments]))
+    # a process of its own: pytest warns of plug-ins that were imported before it
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", "--pm-audit", *arguments])  # noqa: S606
 
 
 @main.command()

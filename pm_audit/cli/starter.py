@@ -37,9 +37,16 @@ def write_starter(folder: Path, *, pm: str) -> Iterator[str]:
             yield f"wrote {path}"
             continue
         yield f"kept  {path}"
-        if target.name == "pyproject.toml" and "[tool.pm_audit]" not in path.read_text("utf-8"):
+        if target.name == "pyproject.toml" and not _has_settings(path):
             yield f"add to {path}:\n\n{text.split('[tool.pytest')[0].strip()}\n"
     yield "next: pytest --pm-audit"
+
+
+def _has_settings(pyproject: Path) -> bool:
+    try:
+        return "[tool.pm_audit]" in pyproject.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _text(source: str, pm: str) -> str:

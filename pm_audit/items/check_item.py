@@ -63,6 +63,8 @@ class CheckItem(pytest.Item):
     hypothesis: Hypothesis
     check: Check
     record: HypothesisRecord | None = None
+    excused: bool = False
+    """A known bias is in force: a refuted claim is expected, and its passing is an error."""
 
     def prepare(self, run: AuditRun, hypothesis: Hypothesis, check: Check) -> None:
         """Say what is judged, and what is known about it beforehand."""
@@ -70,7 +72,9 @@ class CheckItem(pytest.Item):
         for tag in hypothesis.tags:
             self.extra_keyword_matches.add(tag)
         bias = hypothesis.known_bias
-        if bias is not None and check is Check.GAP and not bias.expired(today()):
+        judged = check is Check.GAP and hypothesis.severity != "warn"
+        if bias is not None and judged and not bias.expired(today()):
+            self.excused = True
             reason = sanitise.terminal(f"known bias ({bias.ticket}): {bias.reason}")
             self.add_marker(pytest.mark.xfail(reason=reason, raises=AuditFailure, strict=True))
 
@@ -111,7 +115,8 @@ class CheckItem(pytest.Item):
         if result.outcome is Outcome.SKIPPED:
             reason = sanitise.terminal(result.reason)
             raise pytest.skip.Exception(reason, _use_item_location=True)
-        if result.outcome is Outcome.INCONCLUSIVE and self.run.inconclusive_passes:
+        lenient = self.run.inconclusive_passes and not self.excused  # no doubt ends an excuse
+        if result.outcome is Outcome.INCONCLUSIVE and lenient:
             return
         if self.hypothesis.severity == "warn":
             self.user_properties.append((f"{junit.PREFIX}warned", "yes"))

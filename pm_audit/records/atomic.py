@@ -9,8 +9,8 @@ from pathlib import Path
 from pm_audit.errors import RecordError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path``, flush it to disk, and move it into place.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` beside ``path``, flush it to disk, and move it into place.
 
     Raises:
         RecordError: the disk is full, the folder is closed, or no regular file stands there.
@@ -20,11 +20,11 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
+            dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
         ) as stream:
             beside = Path(stream.name)
             try:
-                stream.write(text)
+                stream.write(content.encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
                 # a temporary file is private; a report is for whoever may read its folder

@@ -17,7 +17,7 @@ from pm_audit.errors import RecordError
 from pm_audit.records.base import Finite, Record
 from pm_audit.records.evidence import Firing
 
-INDEX_VERSION = 1
+INDEX_VERSION: Literal[1] = 1
 MOST_BYTES = 8 * 2**20
 """Largest index that is read."""
 
@@ -106,5 +106,7 @@ class FeatureIndex(Record):
                 f"{remedy}"
             ) from None
         if index.sae_sha256 != sae_sha256:
-            raise RecordError(f"{path}: it was made for other weights than those beside it; {remedy}")
+            raise RecordError(
+                f"{path}: it was made for other weights than those beside it; {remedy}"
+            )
         return index

@@ -112,10 +112,7 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
         raise RecordError(
             f"{path}: Parquet needs an engine that pandas can use; `pip install pyarrow`"
         ) from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(path)
+    write_atomically(path, buffer.getvalue())
 
 
 def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[str, Any]:

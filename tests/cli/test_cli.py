@@ -115,6 +115,7 @@ def judged_record(stored_record_path) -> AuditRecord:
 
 def test_run_is_pytest(project, pytester):
     project("i-dont-know")
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
     command = Path(sys.executable).with_name("pm-audit")
     result = pytester.run(command, "run", "--pm-audit-record", "out.json")
     assert result.ret == 0
@@ -134,6 +135,19 @@ def test_init_writes_a_project_that_loads_and_overwrites_nothing(invoke, tmp_pat
     assert again.exit_code == 0
     assert "kept" in again.output
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["folder", "bytes", "parent"])
+def test_init_beside_what_it_cannot_read(invoke, tmp_path, kind):
+    if kind == "folder":
+        (tmp_path / "pyproject.toml").mkdir()
+    elif kind == "bytes":
+        (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
+    else:
+        (tmp_path / "hypotheses").write_text("a file")
+    result = invoke("init", "--folder", tmp_path)
+    assert (result.exit_code, "Traceback" in result.output) == (2 if kind == "parent" else 0, False)
+    assert ("cannot be written" if kind == "parent" else "add to") in result.output
 
 
 def test_help_names_every_command_and_imports_no_torch():

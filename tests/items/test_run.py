@@ -96,6 +96,27 @@ def test_known_bias_that_is_gone_fails_and_an_error_is_never_excused(project, py
     result.assert_outcomes(errors=4)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "severity", "options", "expected"),
+    [
+        ("fail", "warn", (), {"passed": 3}),
+        ("pass", "warn", (), {"passed": 4}),
+        ("inconclusive", "error", ("--pm-audit-inconclusive=pass",), {"passed": 3, "xfailed": 1}),
+    ],
+)
+def test_what_never_fails_the_run_needs_no_excuse_and_ends_none(
+    project, pytester, outcome, severity, options, expected
+):
+    record = json.loads((pytester.path / "stored_record.json").read_text())
+    record["hypotheses"][0]["checks"][0]["outcome"] = outcome
+    (pytester.path / "stored_record.json").write_text(json.dumps(record))
+    bias = BIAS.format(expires="2999-01-01")
+    project("i-dont-know", extra=f"{bias}severity: {severity}\n")
+    result = run(pytester, *options)
+    assert result.ret == 0
+    result.assert_outcomes(**expected)
+
+
 def test_an_audit_error_is_one_message_and_a_bug_keeps_its_traceback(project, pytester):
     project("broken-pm", "crash")
     result = run(pytester)

@@ -1,0 +1,54 @@
+"""`pm-audit index`: where the latents of an SAE fire in a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("saes", nargs=-1, required=True, metavar="SAE...")
+@click.option(
+    "--texts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Corpus: JSONL (may be gzipped) with text, or prompt and completion; or .txt.",
+)
+@click.option("--pm", default="default", show_default=True, help="The PM whose stream they read.")
+@click.option("--text-format", default=None, help="hh, chat, raw or pair.")
+@click.option("--tokens", default=200_000, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--device", default="cpu", show_default=True)
+def index(
+    saes: tuple[str, ...],
+    *,
+    texts: Path,
+    pm: str,
+    text_format: str | None,
+    tokens: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Write each SAE's feature index beside it: its latents' frequency and strongest texts.
+
+    Reports of later audits show them in the feature cards.
+    """
+    from pm_audit.discover.feature_index import index_features, written
+    from pm_audit.errors import SaeError
+    from pm_audit.records import write_atomically
+    from pm_audit.spec import Settings
+    from pm_audit.zoo.subject import load_subject
+
+    given = {"pm": pm, "saes": list(saes), "text_format": text_format, "device": device}
+    model, loaded = load_subject(Settings.merged(cli=given))
+    unplaced = [sae.source for sae in loaded if sae.index_path is None]
+    if unplaced:
+        raise SaeError(f"{unplaced[0]}: lies in no folder of yours; save it to a folder first")
+    found = index_features(model, loaded, texts, tokens=tokens, seed=seed, report=click.echo)
+    for sae in loaded:
+        if sae.index_path is not None:
+            text = written(found[sae.name])
+            write_atomically(sae.index_path, text)
+            latents = f"{len(found[sae.name].features):,} of {sae.width:,} latents"
+            click.echo(f"wrote {sae.index_path}: {latents}, {len(text):,} bytes")
