@@ -22,7 +22,9 @@ from pm_audit.discover import (
     Proposal,
     Search,
     describe,
+    in_corpus,
     propose,
+    read_indices,
     run_placebo,
     select,
     split,
@@ -107,6 +109,7 @@ class Auditor:
             placebos=settings.placebos,
         )
         self._device = settings.device
+        self._indices = read_indices(self.saes)
         self.scale(self.pm)
 
     def scale(self, pm: PreferenceModel) -> Scale:
@@ -154,6 +157,7 @@ class Auditor:
         evidence = _evidence(cases, clean, contrast, proposal, search, held_out, fits, scale)
         evidence = self._with_rivals(evidence, name, pm, clean, contrast, proposal, search)
         features = describe(clean, contrast, proposal, search, texts, method=self.method)
+        features = in_corpus(features, self._indices)
         return judge(hypothesis, evidence, features, method=self.method)
 
     def _judging(self, hypothesis: Hypothesis) -> PreferenceModel:

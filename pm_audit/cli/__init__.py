@@ -11,6 +11,7 @@ import click
 
 from pm_audit.cli.calibrate import calibrate
 from pm_audit.cli.explain import explain
+from pm_audit.cli.index import index
 from pm_audit.errors import AuditError
 
 _READABLE = click.Path(exists=False, dir_okay=False, path_type=Path)
@@ -154,6 +155,7 @@ def init(pm: str, folder: Path) -> None:
 
 main.add_command(calibrate)
 main.add_command(explain)
+main.add_command(index)
 
 
 @main.command()

@@ -106,7 +106,7 @@ def _starts_with_control(text: str) -> bool:
     return bool(text) and unicodedata.category(text[0]) in _UNSEEN
 
 
-def json_document(data: object) -> str:
+def json_document(data: object, *, indent: int | None = 1) -> str:
     """Serialise to ASCII JSON that a terminal or a job log can print as it is.
 
     Reading it back gives the same data: characters are escaped, never changed.
@@ -115,7 +115,10 @@ def json_document(data: object) -> str:
         ValueError: a number is not finite.
 
     """
-    document = json.dumps(data, ensure_ascii=True, indent=1, allow_nan=False)
+    separators = (",", ":") if indent is None else None
+    document = json.dumps(
+        data, ensure_ascii=True, indent=indent, allow_nan=False, separators=separators
+    )
     # DEL is ASCII and "##[" can only stand inside a string, where the escape is equivalent
     return document.replace("\x7f", "\\u007f").replace("##[", "##\\u005b")
 

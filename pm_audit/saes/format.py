@@ -64,6 +64,13 @@ class SaeFiles:
         """The path as the user named it, for messages and the record."""
         return str(self.weights or self.folder)
 
+    @property
+    def index_path(self) -> Path:
+        """Where the SAE's feature index would stand: a folder may hold several weights files."""
+        if self.weights is None:
+            return self.folder / "features.json"
+        return self.folder / f"{self.weights.stem}.features.json"
+
     def has(self, name: str) -> bool:
         """Tell whether the folder holds the file ``name``."""
         return (self.folder / name).is_file()

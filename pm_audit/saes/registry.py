@@ -7,6 +7,7 @@ A package adds a format by an entry point of the group ``pm_audit.saes`` that na
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def load(
     known = formats()
     for kind in known:
         if kind.recognises(files):
-            return kind.load(files).to(device, dtype)
+            sae = kind.load(files).to(device, dtype)
+            return replace(sae, index_path=files.index_path)
     held = sorted(entry.name for entry in files.folder.iterdir())
     raise SaeError(
         f"{files.source}: no known SAE format is made of these files "

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -85,6 +86,8 @@ class Sae:
     """[hidden hidden], a linear path around the features (stream @ W_skip joins the offset)."""
     notes: tuple[str, ...] = field(default=())
     """What the loader did to the file's weights, in words, for the record and for `doctor`."""
+    index_path: Path | None = None
+    """Where its feature index stands, if it has one; None for an SAE that no file holds."""
 
     def __post_init__(self) -> None:
         if self.W_dec.ndim != 2:
