@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pm_audit.engine.edits import Members, firing_counts, plan
+from pm_audit.engine.edits import Firings, Members, firing_counts, plan
 from pm_audit.engine.grid import Integers
+from pm_audit.engine.known import Known, all_but, fired_by_pair
 from pm_audit.engine.splice import replay
 from pm_audit.engine.trace import Floats, Trace
 from pm_audit.models.preference_model import PreferenceModel
@@ -103,6 +104,7 @@ def ablate_each(
     rows: Sequence[int] | Integers | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
+    known: Known | None = None,
     token_budget: int | None = None,
 ) -> Effects:
     """Ablate each latent alone, in every row where that changes anything.
@@ -115,6 +117,7 @@ def ablate_each(
         rows: rows of the grid; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
+        known: learns the rewards under zero replacement, for joint ablations to come.
         token_budget: tokens of one batch; by the device for None.
 
     Raises:
@@ -134,6 +137,8 @@ def ablate_each(
         after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
         latent.append(features[numbers][planned.set_of])
         row.append(planned.jobs.row)
+        if known is not None and used is None:
+            known.learn_single(sae.name, latent[-1], row[-1], after)
         contribution.append(trace.rewards[planned.jobs.row] - after)
     if not latent:
         return Effects(features[:0], chosen[:0], np.zeros(0))
@@ -148,6 +153,7 @@ def ablate_sets(
     rows: Sequence[int] | Integers | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
+    known: Known | None = None,
     token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [set row] with all features of each set ablated together.
@@ -159,6 +165,7 @@ def ablate_sets(
         rows: rows of the grid; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
+        known: earlier replays of this trace, which are not run again; learns the new ones.
         token_budget: tokens of one batch; by the device for None.
 
     Raises:
@@ -176,13 +183,39 @@ def ablate_sets(
         ]
         for portion in _portions(trace, members, len(numbers), chosen, used):
             taken = [_take(member, portion) for member in members]
-            planned = plan(trace, taken, len(portion), chosen, used)
-            if not len(planned.jobs):
-                continue
-            after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
-            rows_of_result = np.asarray(numbers)[portion][planned.set_of]
-            result[rows_of_result, column[planned.jobs.row]] = after
+            if known is not None and used is None and len(taken) == 1:
+                once = _replay_once(pm, trace, taken[0], len(portion), chosen, known, token_budget)
+                set_of, row, after = once
+            else:
+                planned = plan(trace, taken, len(portion), chosen, used)
+                set_of, row = planned.set_of, planned.jobs.row
+                after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+            result[np.asarray(numbers)[portion][set_of], column[row]] = after
     return result
+
+
+def _replay_once(
+    pm: PreferenceModel,
+    trace: Trace,
+    members: Members,
+    sets: int,
+    rows: Integers,
+    known: Known,
+    token_budget: int | None,
+) -> tuple[Integers, Integers, Floats]:
+    """Return (set, row, reward) of every pair that an ablation to zero changes."""
+    name = members.sae.name
+    fired = fired_by_pair(Firings.of(trace, members, rows))
+    asked = known.unknown(name, fired)
+    if asked:
+        skipped = all_but(asked, sets, len(trace.grid))
+        planned = plan(trace, [members], sets, rows, None, skipped=skipped)
+        after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+        pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
+        known.learn(name, fired, dict(zip(pairs, after.tolist(), strict=True)))
+    recalled = known.recall(name, fired)
+    at = np.array(list(recalled), dtype=np.int64).reshape(-1, 2)
+    return at[:, 0], at[:, 1], np.array(list(recalled.values()))
 
 
 def _means(replacement: Replacement, means: Means | None) -> Means | None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.engine.contrast import Mask
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs
 from pm_audit.engine.splice import Edit
@@ -62,6 +63,8 @@ def plan(
     sets: int,
     rows: Integers,
     means: Mapping[str, Tensor] | None,
+    *,
+    skipped: Mask | None = None,
 ) -> Plan:
     """Plan the ablation of ``sets`` sets in the given rows.
 
@@ -71,10 +74,11 @@ def plan(
         sets: number of sets.
         rows: rows of the grid.
         means: by SAE name [latent], for mean replacement; None for zero.
+        skipped: [set row], pairs that need no job, for zero replacement.
 
     """
     layout = trace.grid.layout
-    by_sae = [_Firings.of(trace, member, rows) for member in members]
+    by_sae = [Firings.of(trace, member, rows, skipped=skipped) for member in members]
     key = np.concatenate([firings.set_of * len(trace.grid) + firings.row for firings in by_sae])
     token = np.concatenate([firings.token for firings in by_sae])
     if means is None:
@@ -115,8 +119,8 @@ def firing_counts(features: SparseFeatures, width: int) -> Integers:
 
 
 @dataclass(frozen=True, eq=False)
-class _Firings:
-    """Clean firings of a set's latents, one entry a (set, token, latent)."""
+class Firings:
+    """Clean firings of sets' latents, one entry a (set, token, latent)."""
 
     set_of: Integers
     row: Integers
@@ -127,7 +131,10 @@ class _Firings:
     """Multiple of the decoder row in the stream."""
 
     @classmethod
-    def of(cls, trace: Trace, members: Members, rows: Integers) -> _Firings:
+    def of(
+        cls, trace: Trace, members: Members, rows: Integers, *, skipped: Mask | None = None
+    ) -> Firings:
+        """Return the firings in ``rows``, but for the skipped pairs [set row]."""
         features = trace.features[members.sae.name]
         latent = features.latent.cpu().numpy()
         token = features.token.cpu().numpy()
@@ -145,6 +152,9 @@ class _Firings:
         firing = np.repeat(kept, count)
         nth = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         member = by_latent[np.repeat(first, count) + nth]
+        if skipped is not None:
+            left = ~skipped[members.set_of[member], row[firing]]
+            firing, member = firing[left], member[left]
         strength = features.strength.cpu().numpy()
         return cls(
             members.set_of[member], row[firing], token[firing], latent[firing], strength[firing]
@@ -165,9 +175,7 @@ class _RemoveKnown:
     """[row + 1], each row's slice of the completion tokens."""
 
     @classmethod
-    def of(
-        cls, trace: Trace, sae: Sae, firings: _Firings, job: Integers, jobs: int
-    ) -> _RemoveKnown:
+    def of(cls, trace: Trace, sae: Sae, firings: Firings, job: Integers, jobs: int) -> _RemoveKnown:
         order = np.argsort(job, kind="stable")
         offsets = np.concatenate([[0], np.cumsum(np.bincount(job, minlength=jobs))])
         return cls(
