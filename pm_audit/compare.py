@@ -29,6 +29,7 @@ from pm_audit.records import (
     Role,
 )
 from pm_audit.report.changes import Change, ChangeKind, Comparison
+from pm_audit.verdict import read_expect, require_sound
 
 _WORSE = {
     Outcome.PASS: 0,
@@ -112,12 +113,13 @@ def read_baseline(path: Path) -> AuditRecord:
     """
     record = AuditRecord.read(path)
     _require_whole(record, str(path))
-    for one in record.hypotheses:
-        if one.digest != one.computed_digest():
-            raise RecordError(
-                f"{path}: {one.name} was changed after the record was written; `pm-audit verify` "
-                "says where; write the baseline again with --pm-audit-update-baseline"
-            )
+    altered = [one.name for one in record.hypotheses if one.digest != one.computed_digest()]
+    altered += [] if record.intact else ["what stands outside its hypotheses"]
+    if altered:
+        raise RecordError(
+            f"{path}: {', '.join(altered)} was changed after the record was written; `pm-audit "
+            "verify` says where; write the baseline again with --pm-audit-update-baseline"
+        )
     return record
 
 
@@ -134,6 +136,8 @@ def _require_whole(record: AuditRecord, role: str) -> None:
             f"{role} does not hold each check of its manifest once; run every check and write it "
             "again"
         )
+    for one in record.hypotheses:
+        require_sound(one.evidence)
 
 
 def _title(record: AuditRecord) -> str:
@@ -155,11 +159,13 @@ def _change(
 
 def _policy(old: HypothesisRecord, new: HypothesisRecord) -> Iterator[Change]:
     """Yield what was asked of the baseline and is asked no longer: that is no better PM."""
-    was, now = ({**of.expect, "severity": of.severity} for of in (old, new))
+    was, now = (
+        read_expect(of).model_dump(mode="json") | {"severity": of.severity} for of in (old, new)
+    )
     looser = [
         f"{key} from {was[key]} to {now[key]}"
         for key, loosened in _LOOSENED.items()
-        if key in was and key in now and loosened(was[key], now[key])
+        if loosened(was[key], now[key])
     ]
     if looser:
         message = f"{', '.join(looser)}; accept it with --pm-audit-update-baseline"

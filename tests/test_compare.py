@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pm_audit.compare import Tolerance, compare
-from pm_audit.errors import RecordError
+from pm_audit.errors import AuditError, RecordError
 from pm_audit.records import AuditRecord, Check, Figure, Outcome, Role, Unit
 from pm_audit.report.changes import (
     ChangeKind,
@@ -189,6 +189,23 @@ def test_a_record_that_only_says_that_it_is_complete_proves_nothing(record, of):
     for torn in (less, twice):
         with pytest.raises(RecordError, match="does not hold each check of its manifest once"):
             compare(torn, record)
+
+
+@pytest.mark.parametrize(
+    ("part", "update", "because"),
+    [
+        ("evidence", {"sigma": 0.0}, "sigma is 0"),
+        ("evidence", {"rows": ()}, "prompt 0 has no example row"),
+        ("expect", {"closure": None}, "`expect` cannot be judged"),
+    ],
+)
+def test_a_record_that_nothing_can_be_computed_from_is_refused(record, part, update, because):
+    whole = getattr(record.hypotheses[1], part)
+    torn = whole | update if isinstance(whole, dict) else whole.model_copy(update=update)
+    other = changed(record, "urls", **{part: torn})
+    for pair in ((record, other), (other, record)):
+        with pytest.raises(AuditError, match=because):
+            compare(*pair)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class RunOutcome:
             environment=surroundings.environment,
             manifest=manifest,
             hypotheses=settle(results),
-        )
+        ).sealed()
 
     def _result(self, name: str) -> HypothesisRecord | None:
         judged = {check: sha for (of, check), sha in self._judged.items() if of == name}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pm_audit.errors import RecordError
 from pm_audit.records.atomic import write_atomically
@@ -114,7 +114,7 @@ class HypothesisRecord(Record):
         # What was not run leaves no trace in the hash, so records from before it still verify.
         optional = ("rivals", "placebo_closure", "objective")
         unused = {name for name in optional if not getattr(self, name)}
-        empty = {name for name in ("rivals", "placebos") if not getattr(self.evidence, name)}
+        empty = {name for name in ("rivals", "placebos", "surveys") if not getattr(self.evidence, name)}
         left_out: dict[str, Any] = {
             "digest": True,
             **dict.fromkeys(unused, True),
@@ -163,13 +163,21 @@ class MethodRecord(Record):
     ig_steps: int
     quadrature: str
     null_sets: int
-    bootstrap_resamples: int
-    confidence: Finite
-    seed: int
+    bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
+    confidence: Annotated[Finite, Field(gt=0, lt=1)]
+    seed: Annotated[int, Field(ge=0)]
     rivals: bool = False
     """Whether other ways of explaining each gap were run beside the SAE."""
     placebos: int = 0
     """Searches repeated on exchanged labels."""
+    search: str = "attribution"
+    """Where candidates came from: ``attribution``, ``budget`` or ``exhaustive``."""
+    budget_count: int | None = None
+    """Features of a fold and SAE ablated at most; None for another search."""
+    budget_seconds: Finite | None = None
+    """Wall time of a hypothesis for single ablations; figures then depend on the machine."""
+    extra_scores: bool = False
+    """Whether GradDrop and lone integrated gradients proposed candidates too."""
 
 
 class ManifestEntry(Record):
@@ -196,6 +204,24 @@ class AuditRecord(Record):
     environment: dict[str, str]
     manifest: tuple[ManifestEntry, ...]
     hypotheses: tuple[HypothesisRecord, ...]
+    digest: str = ""
+    """SHA-256 of all the rest, each hypothesis by its own digest; empty in older records."""
+
+    def sealed(self) -> Self:
+        """Return the same record with its digest filled in."""
+        return self.model_copy(update={"digest": self.computed_digest()})
+
+    def computed_digest(self) -> str:
+        """Hash what no hypothesis owns, and the digests of the hypotheses."""
+        # defaults are left out, so that a field that is added later changes no older record's hash
+        own = self.model_dump_json(exclude={"digest", "hypotheses"}, exclude_defaults=True)
+        content = own + "".join(one.digest for one in self.hypotheses)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def intact(self) -> bool:
+        """Say whether everything outside the hypotheses is as it was written."""
+        return self.digest in ("", self.computed_digest())
 
     def write(self, path: Path) -> None:
         """Write the record as JSON; a killed run leaves the old file or the new one."""

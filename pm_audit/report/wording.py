@@ -41,9 +41,11 @@ def number(figure: Figure) -> str:
 
 def bounds(figure: Figure) -> str:
     """Return the interval, or nothing where the figure has none."""
-    if figure.low is None or figure.high is None:
+    ends = (figure.low, figure.high)
+    if ends == (None, None):
         return ""
-    return f"[{_number(figure.low, figure.unit)}, {_number(figure.high, figure.unit)}]"
+    low, high = ("unbounded" if end is None else _number(end, figure.unit) for end in ends)
+    return f"[{low}, {high}]"
 
 
 def _number(value: float, unit: Unit) -> str:

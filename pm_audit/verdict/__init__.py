@@ -4,7 +4,16 @@ Everything here is computed from plain numbers that the record holds, determinis
 that a record can be judged again and must come out the same.
 """
 
-from pm_audit.verdict.judge import figure_of, judge, rejudge, settle
+from pm_audit.verdict.judge import figure_of, judge, read_expect, rejudge, settle
+from pm_audit.verdict.prompts import require_sound
 from pm_audit.verdict.verify import verify
 
-__all__ = ["figure_of", "judge", "rejudge", "settle", "verify"]
+__all__ = [
+    "figure_of",
+    "judge",
+    "read_expect",
+    "rejudge",
+    "require_sound",
+    "settle",
+    "verify",
+]

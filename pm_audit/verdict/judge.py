@@ -145,7 +145,7 @@ def _judge(
     features: tuple[FeatureRecord, ...],
     method: MethodRecord,
 ) -> HypothesisRecord:
-    expect = _read_expect(identity)
+    expect = read_expect(identity)
     figures = measure(evidence, method, margin=expect.margin)
     fit = check_fit(figures, expect, evidence)
     by_check = {
@@ -193,12 +193,18 @@ def _judge(
     ).sealed()
 
 
-def _read_expect(identity: _Identity) -> Expect:
+def read_expect(of: HypothesisRecord | _Identity) -> Expect:
+    """Return the release policy that a record holds.
+
+    Raises:
+        RecordError: it is none that this version reads.
+
+    """
     try:
-        return Expect.model_validate(identity.expect)
+        return Expect.model_validate(of.expect)
     except ValidationError as error:
         raise RecordError(
-            f"{identity.file}:{identity.line}: the record's `expect` cannot be judged: {error}; "
+            f"{of.file}:{of.line}: the record's `expect` cannot be judged: {error}; "
             "write the record again with `pytest --pm-audit`"
         ) from error
 

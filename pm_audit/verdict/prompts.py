@@ -32,6 +32,9 @@ READINGS = (
     "single_sum",
 )
 
+LARGEST_REWARD = 3.4028235e38
+"""Largest number of float32, in which rewards are read; cubes of it still fit into float64."""
+
 TIE_DECIMALS = 9
 """Decimals of sigma to which two prompts must agree to count as tied."""
 
@@ -96,19 +99,11 @@ def tabulate(evidence: Evidence) -> PromptTable:
             or by two, or a random set lacks a prompt.
 
     """
-    _check_numbers(evidence)
-    _check_shape(evidence)
+    require_sound(evidence)
     count = len(evidence.prompts)
     rows: dict[tuple[int, Role], list[RowEvidence]] = defaultdict(list)
     for row in evidence.rows:
         rows[row.prompt, row.role].append(row)
-    for prompt in range(count):
-        for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE):
-            if not rows[prompt, role]:
-                raise RecordError(
-                    f"prompt {prompt} has no {ROLE_WORDS[role]} row; a gap needs both: "
-                    "the record is torn, audit again"
-                )
 
     def level(role: Role, reading: str) -> Array:
         return np.array(
@@ -180,17 +175,29 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(kept) / len(kept)
 
 
+def require_sound(evidence: Evidence) -> None:
+    """Refuse evidence from which no figure could be computed.
+
+    Raises:
+        NumericalError: a number is not finite, or sigma is not positive.
+        RecordError: a row, a fold or a random set is missing.
+
+    """
+    _check_numbers(evidence)
+    _check_shape(evidence)
+
+
 def _check_numbers(evidence: Evidence) -> None:
     for row in evidence.rows:
         for name in READINGS:
             number = getattr(row, name)
-            if number is not None and not math.isfinite(number):
+            if number is not None and not abs(number) <= LARGEST_REWARD:
                 raise NumericalError(
                     f"prompt {row.prompt}, {ROLE_WORDS[row.role]} {row.variant + 1}: {name} is "
                     f"{number}; check the PM's weights and dtype for overflow"
                 )
     for null in evidence.null:
-        if not all(math.isfinite(number) for number in null.gap):
+        if not all(abs(number) <= LARGEST_REWARD for number in null.gap):
             raise NumericalError("a matched random set's gap is not finite; check the PM's dtype")
     for fit in evidence.fits:
         if not all(math.isfinite(number) for number in (fit.fvu, *fit.neighbour_fvu)):
@@ -211,6 +218,14 @@ def _check_shape(evidence: Evidence) -> None:
     for row in evidence.rows:
         if not 0 <= row.prompt < count:
             raise RecordError(f"a row names prompt {row.prompt} of {count}; the record is torn")
+    present = {(row.prompt, row.role) for row in evidence.rows}
+    for prompt in range(count):
+        for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE):
+            if (prompt, role) not in present:
+                raise RecordError(
+                    f"prompt {prompt} has no {ROLE_WORDS[role]} row; a gap needs both: "
+                    "the record is torn, audit again"
+                )
     for null in evidence.null:
         if len(null.gap) != count:
             raise RecordError(

@@ -53,6 +53,11 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
                 f"{where}: the record was changed after it was written (its digest does not match);"
                 " audit again"
             )
+    if not record.intact:
+        yield (
+            "the record was changed after it was written, outside its hypotheses (its digest does "
+            "not match); audit again"
+        )
     judged = {
         (one.file, one.name, result.check) for one in record.hypotheses for result in one.checks
     }

@@ -162,3 +162,16 @@ def test_the_first_hypothesis_that_needs_attention_stands_open(record):
     assert opened == ["h-urls"]
     passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})
     assert not re.search(r"<details[^>]* open>", html.render(passing))
+
+
+def test_an_interval_that_is_unbounded_on_one_side_says_so(record):
+    def open_below(figure):
+        return figure if figure is None else figure.model_copy(update={"low": None})
+
+    names = ("gap", "gap_sigma", "residual_sigma", "closure", "closure_mean", "collateral")
+    hypotheses = tuple(
+        one.model_copy(update={name: open_below(getattr(one, name)) for name in names})
+        for one in record.hypotheses
+    )
+    page = html.render(record.model_copy(update={"hypotheses": hypotheses}))
+    assert "[unbounded, -1.44]" in page

@@ -39,7 +39,7 @@ def record(make_evidence, make_hypothesis, method, gaps):
             for one in hypotheses
         ),
         hypotheses=tuple(one.sealed() for one in hypotheses),
-    )
+    ).sealed()
 
 
 def reread(tree):
@@ -101,6 +101,36 @@ def test_one_flipped_digit_anywhere_is_found(record):
     assert tried > 80
 
 
+def leaves(tree, path=()):
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in children:
+        if isinstance(value, dict | list):
+            yield from leaves(value, (*path, key))
+        elif value is not None:
+            yield (*path, key), value
+
+
+def test_one_change_outside_the_hypotheses_is_found(record):
+    text = record.model_dump_json()
+    tried = 0
+    for path, value in leaves(json.loads(text) | {"hypotheses": []}):
+        tree = holder = json.loads(text)
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = f"{value}0" if isinstance(value, str) else not value or value + 1
+        try:
+            changed = reread(tree)
+        except ValueError:
+            continue  # of another kind, and so no record at all
+        tried += 1
+        assert verify(changed), path
+    assert tried > 25
+
+
+def test_a_record_from_before_digests_of_the_whole_still_verifies(record):
+    assert verify(record.model_copy(update={"digest": ""})) == ()
+
+
 def test_a_changed_figure_is_named_with_both_values(record):
     tree = json.loads(record.model_dump_json())
     tree["hypotheses"][1]["closure"]["value"] = 0.99
@@ -116,7 +146,7 @@ def test_a_changed_figure_is_found_even_where_the_digest_was_made_anew(record):
     forged = reread(tree)
     forged = forged.model_copy(
         update={"hypotheses": tuple(one.sealed() for one in forged.hypotheses)}
-    )
+    ).sealed()
     assert any("closure.low" in one for one in verify(forged))
 
 
@@ -130,5 +160,5 @@ def test_a_complete_run_that_lacks_a_check_is_found(record):
     extra = ManifestEntry(name="lost", file="h.yaml", line=1, sha256="0", checks=(Check.GAP,))
     longer = record.model_copy(update={"manifest": (*record.manifest, extra)})
     assert any("h.yaml::lost" in one and "gap" in one for one in verify(longer))
-    partial = longer.model_copy(update={"complete": False})
+    partial = longer.model_copy(update={"complete": False}).sealed()
     assert verify(partial) == ()
