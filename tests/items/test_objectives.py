@@ -181,7 +181,10 @@ def test_all_judges_each_objective_and_every_view_tells_them_apart(audit, pm):
     again, _ = audit("all", "--pm-audit-baseline=base.json")
     again.stdout.fnmatch_lines(["no regression in 6 hypotheses against the baseline"])
     one_only = record.model_copy(
-        update={"hypotheses": tuple(h for h in record.hypotheses if h.objective == KIND)}
+        update={
+            "manifest": tuple(entry for entry in record.manifest if KIND in entry.name),
+            "hypotheses": tuple(h for h in record.hypotheses if h.objective == KIND),
+        }
     )
     gone = compare(record, one_only).changes
     assert {change.kind for change in gone} == {ChangeKind.HYPOTHESIS_GONE}
