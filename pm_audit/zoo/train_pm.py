@@ -123,8 +123,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     checkpoint = Checkpoint(out / "checkpoint.pt", asdict(recipe))
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
-        chosen = spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
-        _fit_head(model, tokenizer, chosen, recipe, out / "states", report)
+        some = spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
+        _fit_head(model, tokenizer, some, recipe, out / "states", report)
     emphasis = dict(recipe.emphasis)
     stream = even_epochs(groups, seed=recipe.seed, emphasis=emphasis)
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
@@ -151,8 +151,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
             saved = time.monotonic()
     checkpoint.save(recipe.steps, model, optimiser, schedule)
     if recipe.steps:
-        chosen = few_a_source(pairs, recipe.refit_pairs, emphasis, seed=recipe.seed)
-        _fit_head(model, tokenizer, chosen, recipe, out / "trained_states", report)
+        some = few_a_source(pairs, recipe.refit_pairs, emphasis, seed=recipe.seed)
+        _fit_head(model, tokenizer, some, recipe, out / "trained_states", report)
     save_adapter(model.backbone, model.head.weight, out / "adapter.safetensors")
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
 
