@@ -7,13 +7,13 @@ A package adds a family by an entry point of the group ``pm_audit.models`` that 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pm_audit.errors import ModelError
+from pm_audit.extensions import extensions
 from pm_audit.models import (
     adapter,
     encoder,
@@ -48,16 +48,7 @@ def families() -> tuple[PmFamily, ...]:
         ModelError: an entry point names something that is no ``PmFamily``.
 
     """
-    added = []
-    for point in entry_points(group=GROUP):
-        found = point.load()
-        if not isinstance(found, PmFamily):
-            raise ModelError(
-                f"entry point {point.name!r} of {GROUP} is a {type(found).__name__}, expected a "
-                f"PmFamily; mend or remove the package that offers {point.value}"
-            )
-        added.append(found)
-    return (*added, *BUILT_IN)
+    return (*extensions(GROUP, PmFamily, error=ModelError), *BUILT_IN)
 
 
 def load(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import torch
 
 from pm_audit.errors import SaeError
+from pm_audit.extensions import extensions
 from pm_audit.saes import (
     dictionary_learning,
     gemma_scope,
@@ -45,16 +45,7 @@ def formats() -> tuple[SaeFormat, ...]:
         SaeError: an entry point names something that is no ``SaeFormat``.
 
     """
-    added = []
-    for point in entry_points(group=GROUP):
-        found = point.load()
-        if not isinstance(found, SaeFormat):
-            raise SaeError(
-                f"entry point {point.name!r} of {GROUP} is a {type(found).__name__}, expected an "
-                f"SaeFormat; mend or remove the package that offers {point.value}"
-            )
-        added.append(found)
-    return (*added, *BUILT_IN)
+    return (*extensions(GROUP, SaeFormat, error=SaeError), *BUILT_IN)
 
 
 _SPELLED_OUT = re.compile(r"(?:([A-Za-z0-9_.-]{1,80})=)?(.+?)(?:@(\d{1,4}))?")

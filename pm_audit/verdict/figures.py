@@ -7,12 +7,13 @@ floor on one side of zero; only then is a ratio to it formed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pm_audit.records import Evidence, MethodRecord
+from pm_audit.records import Evidence, Figure, MethodRecord, Unit
 from pm_audit.stats import (
     Interval,
     PromptBootstrap,
@@ -134,6 +135,17 @@ class Figures:
     def floor_sigma(self) -> float:
         """Return the noise floor of a gap in sigma."""
         return self.floor / self.sigma
+
+
+def as_figure(interval: Interval, unit: Unit) -> Figure:
+    """Turn an interval into a figure of the record; an infinite limit is no limit there."""
+    low, high = interval.low, interval.high
+    return Figure(
+        value=interval.value,
+        low=low if math.isfinite(low) else None,
+        high=high if math.isfinite(high) else None,
+        unit=unit,
+    )
 
 
 def measure(evidence: Evidence, method: MethodRecord, *, margin: float) -> Figures:

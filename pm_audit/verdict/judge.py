@@ -6,7 +6,6 @@ is what lets a record be verified from its own evidence (``rejudge``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +28,7 @@ from pm_audit.spec import Expect, Hypothesis
 from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
 from pm_audit.verdict.cautions import cautions
 from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
-from pm_audit.verdict.figures import Ratios, Shares, measure
+from pm_audit.verdict.figures import Ratios, Shares, as_figure, measure
 from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -136,7 +135,7 @@ def figure_of(values: Sequence[float], *, method: MethodRecord, unit: Unit) -> F
         confidence=method.confidence,
         seed=method.seed,
     )
-    return _figure(bootstrap.mean(np.sort(np.asarray(values, dtype=np.float64))), unit)
+    return as_figure(bootstrap.mean(np.sort(np.asarray(values, dtype=np.float64))), unit)
 
 
 def _judge(
@@ -166,21 +165,21 @@ def _judge(
         objective=identity.objective,
         expect=identity.expect,
         known_bias=identity.known_bias,
-        gap=_figure(figures.gap, Unit.REWARD),
-        gap_sigma=_figure(figures.gap_sigma, Unit.SIGMA),
-        residual=_figure(figures.residual, Unit.REWARD),
-        residual_sigma=_figure(figures.residual.scaled(1 / figures.sigma), Unit.SIGMA),
+        gap=as_figure(figures.gap, Unit.REWARD),
+        gap_sigma=as_figure(figures.gap_sigma, Unit.SIGMA),
+        residual=as_figure(figures.residual, Unit.REWARD),
+        residual_sigma=as_figure(figures.residual.scaled(1 / figures.sigma), Unit.SIGMA),
         residual_share=_share(None if ratios is None else ratios.closure.one_minus()),
         closure=_share(None if ratios is None else ratios.closure),
         closure_mean=_share(None if ratios is None else ratios.closure_mean),
         collateral=_share(None if ratios is None else ratios.collateral),
-        examples_moved=_figure(figures.examples_moved, Unit.REWARD),
-        counter_examples_moved=_figure(figures.counter_examples_moved, Unit.REWARD),
+        examples_moved=as_figure(figures.examples_moved, Unit.REWARD),
+        counter_examples_moved=as_figure(figures.counter_examples_moved, Unit.REWARD),
         null_closure=None if ratios is None else _null(ratios),
         shares=_shares(figures.shares),
         interaction=None
         if figures.interaction is None
-        else _figure(figures.interaction, Unit.REWARD),
+        else as_figure(figures.interaction, Unit.REWARD),
         p_value=figures.p_value,
         q_value=figures.p_value,
         minimum_detectable_gap=figures.minimum_detectable_gap,
@@ -209,29 +208,18 @@ def read_expect(of: HypothesisRecord | _Identity) -> Expect:
         ) from error
 
 
-def _figure(interval: Interval, unit: Unit) -> Figure:
-    """Turn an interval into a figure of the record; an infinite limit is no limit there."""
-    low, high = interval.low, interval.high
-    return Figure(
-        value=interval.value,
-        low=low if math.isfinite(low) else None,
-        high=high if math.isfinite(high) else None,
-        unit=unit,
-    )
-
-
 def _share(interval: Interval | None) -> Figure | None:
-    return None if interval is None else _figure(interval, Unit.SHARE)
+    return None if interval is None else as_figure(interval, Unit.SHARE)
 
 
 def _shares(shares: Shares | None) -> GapShares | None:
     if shares is None:
         return None
     return GapShares(
-        selected=_figure(shares.selected, Unit.REWARD),
-        other_features=_figure(shares.other_features, Unit.REWARD),
-        error_term=_figure(shares.error_term, Unit.REWARD),
-        rest=_figure(shares.rest, Unit.REWARD),
+        selected=as_figure(shares.selected, Unit.REWARD),
+        other_features=as_figure(shares.other_features, Unit.REWARD),
+        error_term=as_figure(shares.error_term, Unit.REWARD),
+        rest=as_figure(shares.rest, Unit.REWARD),
     )
 
 

@@ -7,8 +7,6 @@ counter-example or control template, as a share of the gap.  No check rests on t
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pm_audit.errors import RecordError
@@ -21,7 +19,8 @@ from pm_audit.records import (
     RivalPoint,
     Unit,
 )
-from pm_audit.stats import Interval, PromptBootstrap
+from pm_audit.stats import PromptBootstrap
+from pm_audit.verdict.figures import as_figure
 from pm_audit.verdict.prompts import PromptTable, tabulate
 
 
@@ -90,13 +89,6 @@ def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> R
         if (one.present * table.gap).sum() != 0
     ]
     collateral = Figure(value=max(moved), unit=Unit.SHARE) if moved else None
-    return RivalPoint(directions=directions, closure=_figure(closure), collateral=collateral)
-
-
-def _figure(interval: Interval) -> Figure:
-    return Figure(
-        value=interval.value,
-        low=interval.low if math.isfinite(interval.low) else None,
-        high=interval.high if math.isfinite(interval.high) else None,
-        unit=Unit.SHARE,
+    return RivalPoint(
+        directions=directions, closure=as_figure(closure, Unit.SHARE), collateral=collateral
     )

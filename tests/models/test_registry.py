@@ -29,10 +29,10 @@ def test_another_package_adds_a_family(
     )
     point = EntryPoint("mine", "somewhere:MINE", registry.GROUP)
     monkeypatch.setattr(EntryPoint, "load", lambda _: mine)
-    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
+    monkeypatch.setattr("pm_audit.extensions.entry_points", lambda **_: [point])
     assert load(folder).text_format.name == "beaver"
     monkeypatch.setattr(EntryPoint, "load", lambda _: 3)
-    with pytest.raises(ModelError, match="is a int, expected a PmFamily"):
+    with pytest.raises(ModelError, match="is a int, expected PmFamily"):
         load(folder)
 
 

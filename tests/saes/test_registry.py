@@ -145,9 +145,9 @@ MINE = SaeFormat("mine", "`mine.txt`", ("mine",), {}, lambda files: files.has("m
 def test_another_package_adds_a_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("mine", "somewhere:MINE", registry.GROUP)
     monkeypatch.setattr(EntryPoint, "load", lambda _: MINE)
-    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
+    monkeypatch.setattr("pm_audit.extensions.entry_points", lambda **_: [point])
     (tmp_path / "mine.txt").touch()
     assert load(tmp_path).architecture == "mine"
     monkeypatch.setattr(EntryPoint, "load", lambda _: "not a format")
-    with pytest.raises(SaeError, match="is a str, expected an SaeFormat"):
+    with pytest.raises(SaeError, match="is a str, expected SaeFormat"):
         load(tmp_path)

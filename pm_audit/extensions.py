@@ -1,0 +1,29 @@
+"""What other installed packages add: objects that their entry points name."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from pm_audit.errors import AuditError
+
+Kind = TypeVar("Kind")
+
+
+def extensions(group: str, kind: type[Kind], *, error: type[AuditError]) -> tuple[Kind, ...]:
+    """Return every object that entry points of ``group`` name.
+
+    Raises:
+        AuditError: of class ``error``, where an entry point names something of another kind.
+
+    """
+    added = []
+    for point in entry_points(group=group):
+        found = point.load()
+        if not isinstance(found, kind):
+            raise error(
+                f"entry point {point.name!r} of {group} is a {type(found).__name__}, expected "
+                f"{kind.__name__}; mend or remove the package that offers {point.value}"
+            )
+        added.append(found)
+    return tuple(added)
