@@ -27,13 +27,13 @@ from pm_audit.records import (
     Evidence,
     Feature,
     FoldEvidence,
-    MethodRecord,
     NullEvidence,
     Role,
     RowEvidence,
     SaeFit,
 )
-from pm_audit.spec import Hypothesis
+from pm_audit.spec import Hypothesis, Settings
+from pm_audit.spec.method import method_of
 from pm_audit.verdict import judge
 
 SIZES = (12, 16, 24, 32)
@@ -41,18 +41,7 @@ FAMILIES = ("normal", "gamma", "gamma_left", "heavy", "mixture")
 EXTREME = ("exponential", "exponential_left")
 ALPHA = 0.05
 
-METHOD = MethodRecord(
-    folds=2,
-    candidates=50,
-    max_features=10,
-    selectivity=0.8,
-    ig_steps=4,
-    quadrature="midpoint",
-    null_sets=20,
-    bootstrap_resamples=2000,
-    confidence=1 - ALPHA,
-    seed=0,
-)
+METHOD = method_of(Settings(confidence=1 - ALPHA), quadrature="midpoint")
 FIT = SaeFit(
     sae="mid",
     layer=6,

@@ -23,6 +23,7 @@ from pm_audit.discover import (
     Search,
     describe,
     in_corpus,
+    measure,
     propose,
     read_indices,
     run_placebo,
@@ -52,7 +53,7 @@ from pm_audit.records import (
     SubjectRecord,
 )
 from pm_audit.saes.sae import Sae
-from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, Settings, expand
+from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, SearchMode, Settings, expand
 from pm_audit.verdict import judge
 from pm_audit.zoo.scale import Scale, measure_scale
 from pm_audit.zoo.subject import load_subjects
@@ -93,21 +94,7 @@ class Auditor:
         self.pm = pms[0]
         self._pms = {pm.objective: pm for pm in pms}
         self._scales: dict[str | None, Scale] = {}
-        self.method = MethodRecord(
-            prompts=settings.prompts,
-            folds=settings.folds,
-            candidates=settings.candidates,
-            max_features=settings.max_features,
-            selectivity=settings.selectivity,
-            ig_steps=settings.ig_steps,
-            quadrature=QUADRATURE,
-            null_sets=settings.null_sets,
-            bootstrap_resamples=settings.bootstrap_resamples,
-            confidence=settings.confidence,
-            seed=settings.seed,
-            rivals=settings.rivals,
-            placebos=settings.placebos,
-        )
+        self.method = _method(settings)
         self._device = settings.device
         self._indices = read_indices(self.saes)
         self.scale(self.pm)
@@ -148,6 +135,9 @@ class Auditor:
         clean = self._trace(pm, cases, texts)
         self._report(f"{name}: attributing the gap to features")
         proposal = propose(pm, clean, contrast, folds, method=self.method)
+        if self.method.search != SearchMode.ATTRIBUTION:
+            self._report(f"{name}: ablating the features that fire on the examples")
+            proposal = measure(pm, clean, contrast, folds, proposal, method=self.method)
         self._report(f"{name}: ablating {len(proposal.features)} candidates")
         search = select(pm, clean, contrast, folds, proposal, method=self.method)
         self._report(f"{name}: testing the selected sets on held-out prompts")
@@ -265,6 +255,15 @@ class Auditor:
         return trace(pm, self.saes, Grid(rows), also=sorted(beside))
 
 
+def _method(settings: Settings) -> MethodRecord:
+    """Return the settings that can change a figure; a budget only where one was kept."""
+    fields = set(MethodRecord.model_fields)
+    if settings.search is not SearchMode.BUDGET:
+        fields -= {"budget_count", "budget_seconds"}
+    chosen = settings.model_dump(mode="json", include=fields)
+    return MethodRecord(quadrature=QUADRATURE, **chosen)
+
+
 def _evidence(
     cases: Sequence[Case],
     clean: Trace,
@@ -309,6 +308,7 @@ def _evidence(
         ),
         null=tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps),
         fits=tuple(fits),
+        surveys=proposal.surveys,
     )
 
 

@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from pm_audit import records
 from pm_audit.errors import NumericalError, RecordError
-from pm_audit.records import AuditRecord, Feature, Figure, MethodRecord, SubjectRecord, Unit
+from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit
+from pm_audit.spec import Settings
+from pm_audit.spec.method import method_of
 
 
 @pytest.fixture
@@ -27,18 +29,7 @@ def record():
             hidden_size=8,
             saes=(),
         ),
-        method=MethodRecord(
-            folds=2,
-            candidates=50,
-            max_features=10,
-            selectivity=0.8,
-            ig_steps=4,
-            quadrature="midpoint",
-            null_sets=20,
-            bootstrap_resamples=2000,
-            confidence=0.95,
-            seed=0,
-        ),
+        method=method_of(Settings(), quadrature="midpoint"),
         environment={"completion": "\x1b[31m::error::\ud7ff\u2028"},
         manifest=(),
         hypotheses=(),

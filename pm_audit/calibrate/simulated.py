@@ -16,7 +16,6 @@ from pm_audit.records import (
     Feature,
     Figure,
     FoldEvidence,
-    MethodRecord,
     NullEvidence,
     Outcome,
     Role,
@@ -24,21 +23,14 @@ from pm_audit.records import (
     SaeFit,
 )
 from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings
+from pm_audit.spec.method import method_of
 from pm_audit.verdict import judge
 
 FAMILIES = ("normal", "skewed", "heavy")
 SIZES = (12, 16, 24)
 RESAMPLES = 1_000
 
-_SETTINGS = Settings(bootstrap_resamples=RESAMPLES)
-_METHOD = MethodRecord(
-    quadrature=QUADRATURE,
-    **{
-        name: getattr(_SETTINGS, name)
-        for name in MethodRecord.model_fields
-        if hasattr(_SETTINGS, name)
-    },
-)
+_METHOD = method_of(Settings(bootstrap_resamples=RESAMPLES), quadrature=QUADRATURE)
 _HYPOTHESIS = Hypothesis(
     name="simulated",
     file="simulated.yaml",

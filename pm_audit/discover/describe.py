@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pm_audit.discover.decoder_neighbours import nearest
 from pm_audit.discover.propose import Proposal
-from pm_audit.discover.select import Search, selectivity
+from pm_audit.discover.select import OTHERS_SHOWN, Search, selectivity
 from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.trace import Trace
@@ -30,9 +30,6 @@ FIRINGS, FIRINGS_OF_OTHERS = 5, 2
 
 NEIGHBOURS = 4
 """Nearest decoder directions kept for each feature."""
-
-UNSELECTED_SHOWN = 12
-"""Candidates beside the selected ones that are recorded, strongest effect first."""
 
 
 def describe(
@@ -57,7 +54,7 @@ def describe(
     }
     order = sorted(search.features, key=lambda feature: -strength[feature])
     chosen = [feature for feature in order if _folds(search, feature)]
-    chosen += [feature for feature in order if feature not in chosen][:UNSELECTED_SHOWN]
+    chosen += [feature for feature in order if feature not in chosen][:OTHERS_SHOWN]
     records = []
     for feature in sorted(chosen, key=lambda feature: -strength[feature]):
         contribution = search.contribution(feature)

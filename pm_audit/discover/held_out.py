@@ -59,7 +59,7 @@ def test_sets(
         selected = one.growth.selected
         rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))
         means = _counter_example_means(trace, contrast, one.fold)
-        zero[rows] = ablate_sets(pm, trace, [selected], rows=rows)[0]
+        zero[rows] = ablate_sets(pm, trace, [selected], rows=rows, known=search.known)[0]
         mean[rows] = ablate_sets(
             pm, trace, [selected], rows=rows, replacement=Replacement.MEAN, means=means
         )[0]
@@ -72,7 +72,9 @@ def test_sets(
             _matched_set(trace, contrast, one.fold, selected, rng) for _ in range(method.null_sets)
         ]
         weighed = rows[~contrast.has_role(Role.CONTROL)[rows]]
-        null_rewards[:, weighed] = ablate_sets(pm, trace, null_sets, rows=weighed)
+        null_rewards[:, weighed] = ablate_sets(
+            pm, trace, null_sets, rows=weighed, known=search.known
+        )
     return HeldOut(
         zero=zero,
         mean=mean,

@@ -39,7 +39,9 @@ def run_placebo(
     after = trace.rewards.copy()
     for one in search.folds:
         rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))
-        after[rows] = ablate_sets(pm, trace, [one.growth.selected], rows=rows)[0]
+        after[rows] = ablate_sets(pm, trace, [one.growth.selected], rows=rows, known=search.known)[
+            0
+        ]
     return PlaceboEvidence(
         gap=tuple(exchanged.gap_by_prompt(trace.rewards).tolist()),
         gap_after=tuple(exchanged.gap_by_prompt(after).tolist()),

@@ -3,9 +3,10 @@
 Each feature's attribution is weighted as the gap weighs rewards, so its score is its estimated
 share in the gap of the discovery prompts.  Candidates are the union of the best by plain AtP and
 by integrated gradients, for one large-norm feature is enough to ruin either, and of the decoder
-neighbours of the very best, into which a concept may have been split.  A feature that is
-silent on most examples is passed over, but the strongest of these are kept for ablation too, so
-that the report can show what the filter dropped.
+neighbours of the very best, into which a concept may have been split.  Where the method asks for
+extra scores, GradDrop and the integrated gradients of single large features have a share too.
+A feature that is silent on most examples is passed over, but the strongest of these are kept for
+ablation too, so that the report can show what the filter dropped.
 
 Attribution ends here: from now on only real ablations count.
 """
@@ -20,11 +21,13 @@ from scipy.sparse import csr_array
 
 from pm_audit.discover.decoder_neighbours import nearest
 from pm_audit.discover.folds import Fold
-from pm_audit.engine.attribution import Attributions, Method, attribute
+from pm_audit.engine.attribution import Method, attribute
 from pm_audit.engine.contrast import Contrast, Floats, Integers, Mask
+from pm_audit.engine.grad_drop import DropScores, grad_drop
+from pm_audit.engine.lone_gradients import LoneAttributions, attribute_alone, large_norm_latents
 from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.records import Feature, MethodRecord, Role
+from pm_audit.records import Feature, MethodRecord, Role, SurveyEvidence
 from pm_audit.saes.sae import Sae
 
 LEAST_FREQUENCY = 0.5
@@ -39,6 +42,9 @@ SPLIT_PARENTS = 4
 
 SPLIT_PARTS = 2
 """Neighbours of each of them at most, out of the fold's number of candidates."""
+
+EXTRA_PART = 8
+"""One in so many candidates comes from each of the extra scores, where these are asked for."""
 
 SPLIT_COSINE = 0.4
 """Least cosine of two decoder rows that may be parts of one concept; unrelated ones in some
@@ -60,6 +66,15 @@ class SaeScores:
     """[row], attributions plus error term minus the true change, raw reward."""
     change: Floats
     """[row], the true change along the path that the completeness gap is held against."""
+    alone: csr_array | None = None
+    """[latent row], integrated gradients of single large features, each along its own removal."""
+    dropped: csr_array | None = None
+    """[latent row], sizes of attributions with one block's gradient dropped at a time."""
+
+    def frequency(self, contrast: Contrast, fold: Fold) -> Floats:
+        """Return the share of the fold's discovery examples on which each latent fires."""
+        examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
+        return np.asarray(self.fires @ examples / examples.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +86,13 @@ class Proposal:
     """Candidates of each fold's discovery prompts, best score first."""
     rare: tuple[frozenset[Feature], ...]
     """By fold: candidates that fire on too few examples; ablated to be shown, never selected."""
+    surveys: tuple[SurveyEvidence, ...] = ()
+    """What was ablated to find the candidates, where real ablation chose them."""
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """Every candidate once."""
         return tuple(dict.fromkeys(feature for fold in self.by_fold for feature in fold))
-
-    def of_sae(self, sae: Sae) -> Integers:
-        """Return the latents of one SAE among the candidates."""
-        return np.array(
-            [feature.index for feature in self.features if feature.sae == sae.name], dtype=np.int64
-        )
 
     def integrated(self, feature: Feature) -> Floats:
         """Return a feature's attribution by integrated gradients, [row]."""
@@ -121,7 +132,7 @@ def propose(
     method: MethodRecord,
 ) -> Proposal:
     """Score every active feature of every SAE and choose each fold's candidates."""
-    scores = tuple(_score(pm, trace, sae, method) for sae in trace.saes)
+    scores = tuple(_score(pm, trace, sae, contrast, method) for sae in trace.saes)
     return rank(scores, trace, contrast, folds, method=method)
 
 
@@ -148,11 +159,26 @@ def rank(
     return Proposal(scores, tuple(by_fold), tuple(rare))
 
 
-def _score(pm: PreferenceModel, trace: Trace, sae: Sae, method: MethodRecord) -> SaeScores:
-    atp = attribute(pm, trace, sae, method=Method.ATP)
+def _score(
+    pm: PreferenceModel, trace: Trace, sae: Sae, contrast: Contrast, method: MethodRecord
+) -> SaeScores:
+    # Controls weigh nothing in a gap, so nothing about them is attributed.
+    weighed = np.flatnonzero(~contrast.has_role(Role.CONTROL))
     integrated = attribute(
-        pm, trace, sae, method=Method.INTEGRATED_GRADIENTS, steps=method.ig_steps
+        pm,
+        trace,
+        sae,
+        method=Method.INTEGRATED_GRADIENTS,
+        steps=method.ig_steps,
+        rows=weighed,
     )
+    atp = attribute(pm, trace, sae, method=Method.ATP, rows=weighed, change=integrated.change)
+    alone: LoneAttributions | None = None
+    dropped: DropScores | None = None
+    if method.extra_scores:
+        large = large_norm_latents(trace, sae, most=method.candidates // EXTRA_PART)
+        alone = attribute_alone(pm, trace, sae, large, steps=method.ig_steps, rows=weighed)
+        dropped = grad_drop(pm, trace, sae, rows=weighed)
     features = trace.features[sae.name]
     rows = trace.row_of_token()[features.token.cpu().numpy()]
     latents = features.latent.cpu().numpy()
@@ -162,17 +188,29 @@ def _score(pm: PreferenceModel, trace: Trace, sae: Sae, method: MethodRecord) ->
     fires.data[:] = 1.0
     return SaeScores(
         sae=sae,
-        atp=_by_latent(atp, shape),
-        integrated=_by_latent(integrated, shape),
+        atp=_summed(atp.latent, atp.row, atp.value, shape),
+        integrated=_summed(integrated.latent, integrated.row, integrated.value, shape),
         fires=fires,
-        completeness_gap=integrated.completeness_gap,
-        change=integrated.change,
+        completeness_gap=_in_rows(integrated.completeness_gap, weighed, shape[1]),
+        change=_in_rows(integrated.change, weighed, shape[1]),
+        alone=None if alone is None else _summed(alone.latent, alone.row, alone.value, shape),
+        dropped=(
+            None if dropped is None else _summed(dropped.latent, dropped.row, dropped.score, shape)
+        ),
     )
 
 
-def _by_latent(attributions: Attributions, shape: tuple[int, int]) -> csr_array:
-    latent, row, value = attributions.by_row()
-    return csr_array((value, (latent, row)), shape=shape)
+def _summed(latent: Integers, row: Integers, value: Floats, shape: tuple[int, int]) -> csr_array:
+    """Return a table [latent row] of values summed over positions."""
+    table = csr_array((value, (latent, row)), shape=shape)
+    table.sum_duplicates()
+    return table
+
+
+def _in_rows(values: Floats, rows: Integers, total: int) -> Floats:
+    spread = np.zeros(total)
+    spread[rows] = values
+    return spread
 
 
 def _candidates(
@@ -187,26 +225,23 @@ def _candidates(
     sign = 1.0 if weights @ rewards >= 0 else -1.0
     by_atp = sign * (scores.atp @ weights)
     by_ig = sign * (scores.integrated @ weights)
-    examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
-    frequency = scores.fires @ examples / examples.sum()
-    frequent = frequency >= LEAST_FREQUENCY
-
-    def best(score: Floats, allowed: np.ndarray, most: int) -> list[int]:
-        order = np.argsort(-np.where(allowed, score, -np.inf), kind="stable")[:most]
-        # A tie at zero is no order: a feature without effect is no candidate.
-        return [int(latent) for latent in order if allowed[latent] and score[latent] > 0]
+    frequent = scores.frequency(contrast, fold) >= LEAST_FREQUENCY
 
     half = -(-method.candidates // 2)
-    chosen = best(by_ig, frequent, half)
+    chosen = strongest(by_ig, frequent, half)
     parts = [part for latent in chosen[:SPLIT_PARENTS] for part in _parts(scores.sae, latent)]
     chosen += [part for part in dict.fromkeys(parts) if frequent[part] and part not in chosen]
     del chosen[method.candidates :]
-    for latent in best(by_atp, frequent, method.candidates):
+    for extra in _extra(scores, weights, sign):
+        for latent in strongest(extra, frequent, method.candidates // EXTRA_PART):
+            if latent not in chosen and len(chosen) < method.candidates:
+                chosen.append(latent)
+    for latent in strongest(by_atp, frequent, method.candidates):
         if len(chosen) == method.candidates:
             break
         if latent not in chosen:
             chosen.append(latent)
-    dropped = best(by_ig, ~frequent, RARE_SHOWN)
+    dropped = strongest(by_ig, ~frequent, RARE_SHOWN)
     gap = abs(float(weights @ rewards)) or 1.0
 
     def named(latents: list[int]) -> list[tuple[float, Feature]]:
@@ -219,6 +254,27 @@ def _candidates(
         ]
 
     return named(chosen), named(dropped)
+
+
+def strongest(score: Floats, allowed: Mask, most: int) -> list[int]:
+    """Return the allowed latents of greatest score [latent], best first; none at or below zero."""
+    order = np.argsort(-np.where(allowed, score, -np.inf), kind="stable")[:most]
+    # A tie at zero is no order: a feature without effect is no candidate.
+    return [int(latent) for latent in order if allowed[latent] and score[latent] > 0]
+
+
+def _extra(scores: SaeScores, weights: Floats, sign: float) -> list[Floats]:
+    """Return what the extra scores say of each latent [latent], where they were taken.
+
+    GradDrop's sizes have no sign: what counts is how much larger they are on examples than on
+    counter-examples, whichever way the gap goes.
+    """
+    found = []
+    if scores.alone is not None:
+        found.append(sign * (scores.alone @ weights))
+    if scores.dropped is not None:
+        found.append(scores.dropped @ weights)
+    return found
 
 
 def _parts(sae: Sae, latent: int) -> list[int]:

@@ -4,6 +4,9 @@ A gap can be cancelled by any feature that happens to move the examples, so a fe
 a gap only where its removal shrinks the gap and its effect falls on the examples: its
 selectivity is the mean absolute contribution on examples over the sum of that mean and the mean
 on all other completions.  Everything a filter drops keeps its name and its measured effect.
+
+Controls weigh nothing in a gap; they only add to what a feature does elsewhere.  So they are run
+for the candidates that pass without them, and for the strongest others, which are reported.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from pm_audit.discover.folds import Fold
 from pm_audit.discover.propose import Proposal
 from pm_audit.engine.ablation import ablate_each, ablate_sets
 from pm_audit.engine.agreement import agreement
-from pm_audit.engine.contrast import Contrast, Floats, Mask
+from pm_audit.engine.contrast import Contrast, Floats, Integers, Mask
+from pm_audit.engine.known import Known
 from pm_audit.engine.search import Growth, grow
 from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
@@ -29,6 +33,10 @@ TRIALS = 4
 
 LEAST_GAIN = 0.01
 """Share of the gap that a further feature must close."""
+
+
+OTHERS_SHOWN = 12
+"""Candidates beside the selected ones that are reported, strongest effect first."""
 
 
 class Dropped(StrEnum):
@@ -58,10 +66,13 @@ class Search:
 
     features: tuple[Feature, ...]
     contributions: Floats
-    """[feature row], reward minus reward with this feature alone set to zero."""
+    """[feature row], reward minus reward with this feature alone set to zero; NaN on the controls
+    of candidates that other completions had ruled out already and that are not reported."""
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]
     """Candidates that no fold could select, and why."""
+    known: Known
+    """Rewards of this trace after single and joint ablations."""
 
     def contribution(self, feature: Feature) -> Floats:
         """Return one candidate's contribution, [row]."""
@@ -79,37 +90,42 @@ def select(
     method: MethodRecord,
 ) -> Search:
     """Ablate every candidate alone, filter, and grow one set for each fold."""
-    features = proposal.features
+    features, known = proposal.features, Known()
     contributions = np.zeros((len(features), len(trace.grid)))
-    for sae in trace.saes:
-        latents = proposal.of_sae(sae)
-        effects = ablate_each(pm, trace, sae, latents)
-        own = [at for at, feature in enumerate(features) if feature.sae == sae.name]
-        contributions[own] = effects.dense(latents, np.arange(len(trace.grid)))
+    controls = contrast.has_role(Role.CONTROL)
+    weighed = np.flatnonzero(~controls)
+    contributions[:, weighed] = _alone(pm, trace, features, weighed, known)
+    if controls.any():
+        asked = _in_question(features, contributions, contrast, folds, proposal, trace, method)
+        others = _strongest(features, contributions, contrast, beside=asked)
+        run = np.flatnonzero([feature in asked | others for feature in features])
+        at_controls = np.flatnonzero(controls)
+        found = _alone(pm, trace, [features[at] for at in run], at_controls, known)
+        contributions[:, controls] = np.nan
+        contributions[np.ix_(run, at_controls)] = found
+    effects = np.nan_to_num(contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
     searches = []
     for fold, proposed, rare in zip(folds, proposal.by_fold, proposal.rare, strict=True):
         weights = contrast.weights(fold.discovery)
         gap = float(weights @ trace.rewards)
         rows = contrast.of_prompts(fold.discovery)
-        gains = np.sign(gap) * (contributions @ weights)
+        gains = np.sign(gap) * (effects @ weights)
         allowed = []
         for feature in proposed:
             at = features.index(feature)
             reason = (
                 Dropped.RARE
                 if feature in rare
-                else _reason(gains[at], contributions[at], contrast, rows, method)
+                else _reason(gains[at], effects[at], contrast, rows, method)
             )
             reasons[feature].append(reason)
             if reason is None:
                 allowed.append(feature)
         allowed.sort(key=lambda feature: -gains[features.index(feature)])
-        growth = _grow(pm, trace, allowed, gap, weights, rows, method)
+        growth = _grow(pm, trace, allowed, gap, weights, rows, known, method)
         predicted = np.array([proposal.integrated(feature) @ weights for feature in proposed])
-        measured = np.array(
-            [contributions[features.index(feature)] @ weights for feature in proposed]
-        )
+        measured = np.array([effects[features.index(feature)] @ weights for feature in proposed])
         agrees = agreement(predicted, measured)
         searches.append(FoldSearch(fold, growth, agrees.sign_agreement, agrees.rank_correlation))
     dropped = {
@@ -117,7 +133,55 @@ def select(
         for feature, found in reasons.items()
         if found and None not in found and found[0] is not None
     }
-    return Search(features, contributions, tuple(searches), dropped)
+    return Search(features, contributions, tuple(searches), dropped, known)
+
+
+def _alone(
+    pm: PreferenceModel,
+    trace: Trace,
+    features: Sequence[Feature],
+    rows: Integers,
+    known: Known,
+) -> Floats:
+    """Return each feature's contribution [feature row] in the given rows."""
+    contributions = np.zeros((len(features), len(rows)))
+    for sae in trace.saes:
+        own = [at for at, feature in enumerate(features) if feature.sae == sae.name]
+        latents = [features[at].index for at in own]
+        effects = ablate_each(pm, trace, sae, latents, rows=rows, known=known)
+        contributions[own] = effects.dense(latents, rows)
+    return contributions
+
+
+def _in_question(
+    features: Sequence[Feature],
+    contributions: Floats,
+    contrast: Contrast,
+    folds: Sequence[Fold],
+    proposal: Proposal,
+    trace: Trace,
+    method: MethodRecord,
+) -> set[Feature]:
+    """Return what some fold could select if its controls, counted as zero here, stayed put."""
+    asked: set[Feature] = set()
+    for fold, proposed, rare in zip(folds, proposal.by_fold, proposal.rare, strict=True):
+        weights = contrast.weights(fold.discovery)
+        sign = np.sign(weights @ trace.rewards)
+        rows = contrast.of_prompts(fold.discovery)
+        for feature in set(proposed) - rare:
+            own = contributions[features.index(feature)]
+            if _reason(sign * (own @ weights), own, contrast, rows, method) is None:
+                asked.add(feature)
+    return asked
+
+
+def _strongest(
+    features: Sequence[Feature], contributions: Floats, contrast: Contrast, *, beside: set[Feature]
+) -> set[Feature]:
+    """Return the candidates of largest effect on examples that are not among ``beside``."""
+    strength = np.abs(contributions[:, contrast.has_role(Role.EXAMPLE)].mean(axis=1))
+    order = [features[at] for at in np.argsort(-strength, kind="stable")]
+    return set([feature for feature in order if feature not in beside][:OTHERS_SHOWN])
 
 
 def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
@@ -146,12 +210,13 @@ def _grow(
     gap: float,
     weights: Floats,
     rows: Mask,
+    known: Known,
     method: MethodRecord,
 ) -> Growth:
     seen = np.flatnonzero(rows & (weights != 0))
 
     def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        after = ablate_sets(pm, trace, sets, rows=seen)
+        after = ablate_sets(pm, trace, sets, rows=seen, known=known)
         return [float(value) for value in after @ weights[seen]]
 
     if not allowed or gap == 0:

@@ -77,14 +77,6 @@ class Attributions:
     completeness_gap: Floats
     """[row], sum of all attributions, error term included, minus the true change."""
 
-    def by_row(self) -> tuple[Integers, Integers, Floats]:
-        """Sum over tokens; return (latent, row, value), sorted by latent and row."""
-        rows = int(self.row.max(initial=0)) + 1
-        key, place = np.unique(self.latent * rows + self.row, return_inverse=True)
-        value = np.zeros(len(key))
-        np.add.at(value, place, self.value)
-        return key // rows, key % rows, value
-
 
 def attribute(
     pm: PreferenceModel,
@@ -94,6 +86,7 @@ def attribute(
     method: Method = Method.INTEGRATED_GRADIENTS,
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
+    change: Floats | None = None,
     token_budget: int | None = None,
 ) -> Attributions:
     """Attribute the reward to every active feature at every completion token.
@@ -105,6 +98,7 @@ def attribute(
         method: where the gradient is taken.
         steps: points of the path; AtP takes one whatever is given.
         rows: rows of the grid; all for None.
+        change: [row], the true change, where an attribution of the same rows has found it.
         token_budget: tokens of one batch; the steps of a row are jobs of their own.
 
     Raises:
@@ -124,13 +118,16 @@ def attribute(
 
     token, latent, value = attributed_at(trace, sae, gradient, chosen)
     row = layout.completion_row[token]
-    bare = _bare_rewards(pm, trace, sae, jobs, token_budget)
     summed = np.zeros(len(trace.grid))
     np.add.at(summed, row, value)
     whole = _whole_path(trace, sae, features, gradient)
     # Rows without completion tokens have no path: everything about them is zero.
-    change = np.zeros(len(trace.grid))
-    change[chosen] = trace.rewards[chosen] - bare
+    changes = np.zeros(len(trace.grid))
+    if change is None:
+        bare = _bare_rewards(pm, trace, sae, jobs, token_budget)
+        changes[chosen] = trace.rewards[chosen] - bare
+    else:
+        changes[all_rows] = change
     return Attributions(
         method=method,
         steps=count,
@@ -141,8 +138,8 @@ def attribute(
         value=value,
         rows=all_rows,
         error=(whole - summed)[all_rows],
-        change=change[all_rows],
-        completeness_gap=(whole - change)[all_rows],
+        change=changes[all_rows],
+        completeness_gap=(whole - changes)[all_rows],
     )
 
 

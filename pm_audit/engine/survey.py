@@ -89,6 +89,7 @@ def survey(
     predicted: Floats,
     weights: Floats,
     *,
+    order: Floats | None = None,
     budget: Budget | None = None,
     fires_on: Sequence[int] | Integers | None = None,
     subsets: int = 24,
@@ -102,8 +103,9 @@ def survey(
         pm: the preference model.
         trace: its clean forward, with ``sae``.
         sae: whose latents are surveyed.
-        predicted: [latent], predicted effects; only their order and agreement matter.
+        predicted: [latent], predicted effects, which the measured ones are held against.
         weights: [row], weights of the rewards; rows of weight zero are not run.
+        order: [latent], how promising each is, most first; the size of the prediction for None.
         budget: when to stop; exhaustive by default.
         fires_on: rows on which a latent must fire to be surveyed; those with weight for None.
         subsets: random subsets that bound what was left out.
@@ -118,7 +120,8 @@ def survey(
     budget = budget or Budget()
     rows = np.flatnonzero(weights)
     active = active_latents(trace, sae, rows if fires_on is None else fires_on)
-    ordered = active[np.argsort(-np.abs(predicted[active]), kind="stable")]
+    promise = np.abs(predicted) if order is None else order
+    ordered = active[np.argsort(-promise[active], kind="stable")]
     affordable = len(ordered) if budget.count is None else min(budget.count, len(ordered))
     began = time.monotonic()
     parts: list[Effects] = []

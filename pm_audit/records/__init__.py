@@ -31,6 +31,7 @@ from pm_audit.records.evidence import (
     RivalEvidence,
     RowEvidence,
     SaeFit,
+    SurveyEvidence,
 )
 from pm_audit.records.run import (
     SCHEMA_VERSION,
@@ -74,6 +75,7 @@ __all__ = [
     "SaeFit",
     "SaeRecord",
     "SubjectRecord",
+    "SurveyEvidence",
     "Unit",
     "require_writable",
     "write_atomically",

@@ -128,6 +128,30 @@ class PlaceboEvidence(Record):
     """Features that each fold's search selected."""
 
 
+class SurveyEvidence(Record):
+    """Single ablations of one SAE's features on the prompts that one fold's search saw."""
+
+    fold: int
+    sae: str
+    active: int
+    """Features that fire on the examples."""
+    measured: int
+    """Of these, how many were ablated alone."""
+    sign_agreement: Finite | None
+    """Share of the measured features with an effect whose sign attribution foretold."""
+    rank_correlation: Finite | None
+    """Spearman correlation of attribution and ablation over the measured features."""
+    foretold: Finite | None
+    """Of the measured features that make most of the gap, as many as may be selected, the share
+    that attribution alone would have proposed."""
+    missed_total: Finite | None = None
+    """Estimated joint effect on the gap of the features left out, raw; None where none was."""
+    missed_largest: Finite | None = None
+    """Upper bound on the largest effect of one of them, raw, if their effects add up."""
+    missed_confidence: Finite | None = None
+    """Confidence of that bound."""
+
+
 class SaeFit(Record):
     """How well one SAE reconstructs this PM's residual stream on this audit's texts."""
 
@@ -162,3 +186,5 @@ class Evidence(Record):
     fits: tuple[SaeFit, ...]
     rivals: tuple[RivalEvidence, ...] = ()
     placebos: tuple[PlaceboEvidence, ...] = ()
+    surveys: tuple[SurveyEvidence, ...] = ()
+    """By fold and SAE, where real ablation chose the candidates; empty where attribution did."""

@@ -114,7 +114,8 @@ class HypothesisRecord(Record):
         # What was not run leaves no trace in the hash, so records from before it still verify.
         optional = ("rivals", "placebo_closure", "objective")
         unused = {name for name in optional if not getattr(self, name)}
-        empty = {name for name in ("rivals", "placebos", "surveys") if not getattr(self.evidence, name)}
+        listed = ("rivals", "placebos", "surveys")
+        empty = {name for name in listed if not getattr(self.evidence, name)}
         left_out: dict[str, Any] = {
             "digest": True,
             **dict.fromkeys(unused, True),

@@ -14,7 +14,7 @@ from pm_audit.spec.hypothesis import (
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
 from pm_audit.spec.probe import Probe, Prompt
 from pm_audit.spec.schema import json_schema
-from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, Settings
+from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, SearchMode, Settings
 
 __all__ = [
     "ALL_OBJECTIVES",
@@ -28,6 +28,7 @@ __all__ = [
     "KnownBias",
     "Probe",
     "Prompt",
+    "SearchMode",
     "Settings",
     "Severity",
     "Speaker",

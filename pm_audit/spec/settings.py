@@ -26,6 +26,7 @@ def _no_boolean(value: object) -> object:
 
 # The command line and ini options give numbers as text, so text that reads as a number is one.
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
@@ -58,6 +59,18 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
 
 
+class SearchMode(StrEnum):
+    """Where the candidates come from that a set is grown of."""
+
+    ATTRIBUTION = "attribution"
+    """Attribution proposes them; only these are ablated alone."""
+    BUDGET = "budget"
+    """The strongest of the features that were ablated alone, in the order of their attribution,
+    until the budget ended; random subsets bound what it left out."""
+    EXHAUSTIVE = "exhaustive"
+    """The strongest of all features that fire on the examples, every one ablated alone."""
+
+
 class Settings(Written):
     """Everything that a run can be told, with its defaults."""
 
@@ -77,8 +90,17 @@ class Settings(Written):
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
-    candidates: Count = 32
+    candidates: Count = 48
     """Features ablated one at a time in a fold, strongest scores first."""
+    search: SearchMode = SearchMode.ATTRIBUTION
+    """Where candidates come from: `attribution`; `budget`, single ablations until a count or time
+    is spent; `exhaustive`, single ablation of every feature that fires on the examples."""
+    budget_count: Count = 256
+    """Features of a fold and SAE that `search: budget` ablates at most."""
+    budget_seconds: Seconds | None = None
+    """Wall time of a hypothesis after which `search: budget` begins no further ablations."""
+    extra_scores: bool = False
+    """Let GradDrop, and integrated gradients of single large features, propose candidates too."""
     max_features: Count = 10
     """Largest set of features that may explain a gap."""
     selectivity: Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=1)] = 0.8

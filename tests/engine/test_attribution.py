@@ -46,9 +46,8 @@ def test_on_a_linear_model_attribution_equals_ablation(lab, linear, method, norm
     grid = lab.grid()
     clean = trace(linear, [sae], grid)
     found = attribute(linear, clean, sae, method=method)
-    latent, row, value = found.by_row()
     table = np.zeros((sae.width, len(grid)))
-    table[latent, row] = value
+    np.add.at(table, (found.latent, found.row), found.value)
     ablated = ablate_each(linear, clean, sae, np.arange(sae.width))
     real = ablated.dense(np.arange(sae.width), np.arange(len(grid)))
     assert np.abs(real).max() > 0.1

@@ -33,9 +33,9 @@ def test_a_feature_of_large_norm_is_judged_better_by_its_own_path(lab, llama):
     clean = trace(llama, [sae], lab.grid())
     assert large_norm_latents(clean, sae, most=3)[0] == 9
     real = ablate_each(llama, clean, sae, [9]).dense([9], range(12))[0]
-    latent, row, value = attribute(llama, clean, sae, method=Method.ATP).by_row()
-    plain = np.zeros(12)
-    plain[row[latent == 9]] = value[latent == 9]
+    atp = attribute(llama, clean, sae, method=Method.ATP)
+    own = atp.latent == 9
+    plain = np.bincount(atp.row[own], atp.value[own], minlength=12)
     alone = attribute_alone(llama, clean, sae, [9], steps=64)
     own = np.zeros(12)
     own[alone.row] = alone.value

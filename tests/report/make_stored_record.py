@@ -27,7 +27,6 @@ from pm_audit.records import (
     GapShares,
     HypothesisRecord,
     ManifestEntry,
-    MethodRecord,
     Neighbour,
     NullEvidence,
     Outcome,
@@ -41,23 +40,12 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.report import markdown, terminal
+from pm_audit.spec import Settings
+from pm_audit.spec.method import method_of
 from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 SIGMA = 1.6
-METHOD = MethodRecord(
-    folds=2,
-    candidates=32,
-    max_features=10,
-    selectivity=0.8,
-    ig_steps=4,
-    quadrature="midpoint",
-    null_sets=20,
-    bootstrap_resamples=2000,
-    confidence=0.95,
-    seed=0,
-    rivals=True,
-    placebos=3,
-)
+METHOD = method_of(Settings(candidates=32, rivals=True, placebos=3), quadrature="midpoint")
 PROMPTS = (
     "What is the capital of France?",
     "Who wrote Huckleberry Finn?",

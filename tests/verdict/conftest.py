@@ -16,20 +16,10 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
 )
-from pm_audit.spec import Hypothesis
+from pm_audit.spec import Hypothesis, Settings
+from pm_audit.spec.method import method_of
 
-METHOD = MethodRecord(
-    folds=2,
-    candidates=50,
-    max_features=10,
-    selectivity=0.8,
-    ig_steps=4,
-    quadrature="midpoint",
-    null_sets=20,
-    bootstrap_resamples=2000,
-    confidence=0.95,
-    seed=7,
-)
+METHOD = method_of(Settings(seed=7), quadrature="midpoint")
 
 FIT = SaeFit(
     sae="mid",

@@ -9,8 +9,9 @@ from pm_audit.discover import test_sets as run_sets
 from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import Trace, trace
-from pm_audit.records import MethodRecord, Role
+from pm_audit.records import Role
 from pm_audit.spec import Settings
+from pm_audit.spec.method import method_of
 from pm_audit.zoo.planted import Planted
 from pm_audit.zoo.planted_micro import LENGTH, micro
 
@@ -24,10 +25,7 @@ ROWS = (
     (Role.COUNTER_EXAMPLE, "xxxxxx", 0.0),
     (Role.CONTROL, "xxxxxC", 1.0),
 )
-METHOD = MethodRecord(
-    quadrature="midpoint",
-    **Settings(null_sets=1, candidates=8).model_dump(include=set(MethodRecord.model_fields)),
-)
+METHOD = method_of(Settings(null_sets=1, candidates=8), quadrature="midpoint")
 
 
 @pytest.fixture(scope="module")

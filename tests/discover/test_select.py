@@ -1,0 +1,80 @@
+"""Selection: controls are spared where they cannot matter, and nothing else changes."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from pm_audit.discover.propose import propose
+from pm_audit.discover.select import Dropped, select
+from pm_audit.engine.ablation import ablate_each
+from pm_audit.records import Role
+from tests.discover.conftest import method
+
+# the package names its function like the module
+module = importlib.import_module("pm_audit.discover.select")
+
+
+@pytest.fixture(scope="module")
+def proposal(lesson):
+    return propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
+
+
+def search(lesson, proposal):
+    return select(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, proposal, method=method())
+
+
+def test_the_planted_features_are_selected_in_every_fold(lesson, proposal):
+    found = search(lesson, proposal)
+    for one in found.folds:
+        assert {lesson.latent_of["!"], lesson.latent_of["~"]} <= {
+            feature.index for feature in one.growth.selected
+        }
+    assert set(found.dropped.values()) <= set(Dropped)
+
+
+def test_contributions_are_single_ablations_of_every_weighed_row(lesson, proposal):
+    found = search(lesson, proposal)
+    latents = [feature.index for feature in found.features]
+    sae = lesson.trace.saes[0]
+    real = ablate_each(lesson.pm, lesson.trace, sae, latents)
+    real = real.dense(latents, np.arange(len(lesson.trace.grid)))
+    weighed = ~lesson.contrast.has_role(Role.CONTROL)
+    np.testing.assert_allclose(found.contributions[:, weighed], real[:, weighed], atol=1e-5)
+    run = ~np.isnan(found.contributions)
+    np.testing.assert_allclose(found.contributions[run], real[run], atol=1e-5)
+
+
+def test_sparing_controls_changes_no_selection_and_no_reason(lesson, proposal, monkeypatch):
+    monkeypatch.setattr(module, "OTHERS_SHOWN", 0)
+    spared = search(lesson, proposal)
+    monkeypatch.setattr(module, "OTHERS_SHOWN", len(spared.features))
+    full = search(lesson, proposal)
+    controls = lesson.contrast.has_role(Role.CONTROL)
+    assert np.isnan(spared.contributions[:, controls]).any()
+    assert not np.isnan(full.contributions).any()
+    assert spared.dropped == full.dropped
+    assert [one.growth for one in spared.folds] == [one.growth for one in full.folds]
+    ruled_out = [feature for feature in spared.features if feature in spared.dropped]
+    in_question = [feature for feature in spared.features if feature not in spared.dropped]
+    assert ruled_out
+    assert not np.isnan([spared.contribution(feature) for feature in in_question]).any()
+
+
+def test_growth_runs_no_single_ablation_again(lesson, proposal, monkeypatch):
+    asked: list[int] = []
+    original = module.ablate_sets
+
+    def counted(pm, clean, sets, *, rows, known):
+        before = len(known.rewards)
+        found = original(pm, clean, sets, rows=rows, known=known)
+        if all(len(one) == 1 for one in sets):
+            asked.append(len(known.rewards) - before)
+        return found
+
+    monkeypatch.setattr(module, "ablate_sets", counted)
+    search(lesson, proposal)
+    assert asked
+    assert not any(asked)
