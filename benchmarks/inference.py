@@ -32,8 +32,7 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
 )
-from pm_audit.spec import Hypothesis, Settings
-from pm_audit.spec.method import method_of
+from pm_audit.spec import Hypothesis, Settings, method_of
 from pm_audit.verdict import judge
 
 SIZES = (12, 16, 24, 32)

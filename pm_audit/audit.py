@@ -44,7 +44,6 @@ from pm_audit.records import (
     Evidence,
     FoldEvidence,
     HypothesisRecord,
-    MethodRecord,
     NullEvidence,
     RivalEvidence,
     RowEvidence,
@@ -53,7 +52,7 @@ from pm_audit.records import (
     SubjectRecord,
 )
 from pm_audit.saes.sae import Sae
-from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, SearchMode, Settings, expand
+from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, SearchMode, Settings, expand, method_of
 from pm_audit.verdict import judge
 from pm_audit.zoo.scale import Scale, measure_scale
 from pm_audit.zoo.subject import load_subjects
@@ -94,7 +93,7 @@ class Auditor:
         self.pm = pms[0]
         self._pms = {pm.objective: pm for pm in pms}
         self._scales: dict[str | None, Scale] = {}
-        self.method = _method(settings)
+        self.method = method_of(settings, quadrature=QUADRATURE)
         self._device = settings.device
         self._indices = read_indices(self.saes)
         self.scale(self.pm)
@@ -253,15 +252,6 @@ class Auditor:
         )
         beside = {layer for sae in self.saes for layer in neighbours(sae, pm.depth)}
         return trace(pm, self.saes, Grid(rows), also=sorted(beside))
-
-
-def _method(settings: Settings) -> MethodRecord:
-    """Return the settings that can change a figure; a budget only where one was kept."""
-    fields = set(MethodRecord.model_fields)
-    if settings.search is not SearchMode.BUDGET:
-        fields -= {"budget_count", "budget_seconds"}
-    chosen = settings.model_dump(mode="json", include=fields)
-    return MethodRecord(quadrature=QUADRATURE, **chosen)
 
 
 def _evidence(

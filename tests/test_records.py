@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from pm_audit import records
 from pm_audit.errors import NumericalError, RecordError
 from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit
-from pm_audit.spec import Settings
-from pm_audit.spec.method import method_of
+from pm_audit.spec import Settings, method_of
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
 )
-from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings
-from pm_audit.spec.method import method_of
+from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings, method_of
 from pm_audit.verdict import judge
 
 FAMILIES = ("normal", "skewed", "heavy")

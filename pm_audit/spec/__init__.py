@@ -12,6 +12,7 @@ from pm_audit.spec.hypothesis import (
     Wordings,
 )
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
+from pm_audit.spec.method import method_of
 from pm_audit.spec.probe import Probe, Prompt
 from pm_audit.spec.schema import json_schema
 from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, SearchMode, Settings
@@ -39,4 +40,5 @@ __all__ = [
     "load_hypotheses",
     "load_hypothesis",
     "load_probe",
+    "method_of",
 ]

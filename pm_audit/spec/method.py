@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pm_audit.records import MethodRecord
-from pm_audit.spec.settings import Settings
+from pm_audit.spec.settings import SearchMode, Settings
 
-_OF_A_BUDGET = ("budget_count", "budget_seconds")
+_OF_A_BUDGET = {"budget_count", "budget_seconds"}
 
 
 def method_of(settings: Settings, *, quadrature: str) -> MethodRecord:
@@ -16,7 +16,7 @@ def method_of(settings: Settings, *, quadrature: str) -> MethodRecord:
         quadrature: the rule that integrated gradients follow, named by the engine.
 
     """
-    told = settings.model_dump(mode="json", include=set(MethodRecord.model_fields))
-    if told.get("search") != "budget":
-        told = {name: value for name, value in told.items() if name not in _OF_A_BUDGET}
-    return MethodRecord(quadrature=quadrature, **told)
+    told = set(MethodRecord.model_fields)
+    if settings.search is not SearchMode.BUDGET:
+        told -= _OF_A_BUDGET
+    return MethodRecord(quadrature=quadrature, **settings.model_dump(mode="json", include=told))

@@ -13,7 +13,7 @@ from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import Trace, trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import MethodRecord
-from pm_audit.spec import Effect, expand
+from pm_audit.spec import Effect, Settings, expand, method_of
 from pm_audit.zoo.planted import plant
 from pm_audit.zoo.planted_hypothesis import marks_hypothesis
 
@@ -32,18 +32,13 @@ class Lesson:
 def method(**changed: object) -> MethodRecord:
     """Return a small method; what a test is about is changed."""
     settings = {
-        "folds": 2,
         "candidates": 8,
         "max_features": 3,
-        "selectivity": 0.8,
         "ig_steps": 2,
-        "quadrature": "midpoint",
         "null_sets": 2,
         "bootstrap_resamples": 100,
-        "confidence": 0.95,
-        "seed": 0,
     }
-    return MethodRecord(**{**settings, **changed})
+    return method_of(Settings(**{**settings, **changed}), quadrature="midpoint")
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,7 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.report import markdown, terminal
-from pm_audit.spec import Settings
-from pm_audit.spec.method import method_of
+from pm_audit.spec import Settings, method_of
 from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 SIGMA = 1.6

@@ -16,8 +16,7 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
 )
-from pm_audit.spec import Hypothesis, Settings
-from pm_audit.spec.method import method_of
+from pm_audit.spec import Hypothesis, Settings, method_of
 
 METHOD = method_of(Settings(seed=7), quadrature="midpoint")
 

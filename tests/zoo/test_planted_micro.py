@@ -10,8 +10,7 @@ from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import Trace, trace
 from pm_audit.records import Role
-from pm_audit.spec import Settings
-from pm_audit.spec.method import method_of
+from pm_audit.spec import Settings, method_of
 from pm_audit.zoo.planted import Planted
 from pm_audit.zoo.planted_micro import LENGTH, micro
 
