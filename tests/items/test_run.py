@@ -250,7 +250,10 @@ def test_an_interrupt_from_outside_is_partial(project, pytester, monkeypatch, wo
     monkeypatch.setenv("STAND_IN_SECONDS", "2")
     project("i-dont-know")
     log = pytester.path / "audits.log"
-    command = [sys.executable, "-m", "pytest", "--pm-audit", *workers]
+    # A shell that starts the tests in the background has them, and all below, ignore Ctrl-C.
+    listen = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"import signal, sys, pytest; {listen}; sys.exit(pytest.main())"
+    command = [sys.executable, "-c", start, "--pm-audit", *workers]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
         deadline = time.monotonic() + 60
         while not log.exists() and time.monotonic() < deadline:
