@@ -182,7 +182,7 @@ class _Reading:
             for prompt in prompts
         )
         found = list(misfits(written, resolved))
-        if not found:
+        if not found and len(self.problems) == before:
             found = list(repeats(written.model_copy(update={"prompts": resolved})))
         self.problems += [Problem(nodes.locate(item, _path(key)), told) for key, told in found]
         return resolved if len(self.problems) == before else None

@@ -116,6 +116,11 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
         ),
         (
             "probe: trivia",
+            "prompts: [{id: a, fields: {answer: x}}]",
+            "a.yaml:4:11: placeholder {question} has no field in prompt `a`",
+        ),
+        (
+            "probe: trivia",
             "prompts: [{id: a, turns: [{human: Q}], fields: {answer: x}}, "
             "{id: b, wordings: [Q], fields: {answer: x, unused: y}}]",
             "a.yaml:4:62: prompt `b` reads as prompt `a` does",
