@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pm_audit.engine.grid import Integers, Layout
 from pm_audit.errors import AuditError
+from pm_audit.models.heap import keep_freed_memory
 from pm_audit.models.packed_attention import SegmentGroup
 from pm_audit.models.products import wide_products
 
@@ -121,6 +122,8 @@ def in_batches(
     """
     if token_budget is None:
         token_budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
+    if device.type == "cpu":
+        keep_freed_memory()
     pending = np.arange(len(jobs))
     while len(pending):
         done: list[Integers] = []
