@@ -5,7 +5,11 @@ share in the gap of the discovery prompts.  Candidates are the union of the best
 by integrated gradients, for one large-norm feature is enough to ruin either, and of the decoder
 neighbours of the very best, into which a concept may have been split.  Where the method asks for
 extra scores, GradDrop and the integrated gradients of single large features have a share too.
-A feature that is silent on most examples is passed over, but the strongest of these are kept for
+
+Most features that attribution ranks high do as much to other completions, and can explain nothing.
+So three quarters of the candidates are taken among those whose attributions fall on the examples,
+nearly as much as selection will ask of their ablations; the rest are the strongest of all.  A
+feature that is silent on most examples is passed over, but the strongest of these are kept for
 ablation too, so that the report can show what the filter dropped.
 
 Attribution ends here: from now on only real ablations count.
@@ -36,6 +40,14 @@ LEAST_FREQUENCY = 0.5
 RARE_SHOWN = 4
 """Rare features per fold and SAE that are ablated all the same, to show what the filter drops."""
 
+
+GENERAL_PART = 4
+"""One in so many candidates is taken for its strength alone, whatever else it seems to move."""
+
+PROMISE_SLACK = 0.2
+"""How far below the selectivity that selection asks for a promising feature's attributed one may
+lie.  By the larger of AtP's and IG's; of 95 candidates that ablation found selective, on fifteen
+hypotheses, none lay further below, while four in five of the others did."""
 
 SPLIT_PARENTS = 4
 """Best candidates of a fold and SAE whose decoder neighbours are candidates too."""
@@ -75,6 +87,21 @@ class SaeScores:
         """Return the share of the fold's discovery examples on which each latent fires."""
         examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
         return np.asarray(self.fires @ examples / examples.sum())
+
+    def selectivity(self, contrast: Contrast, fold: Fold) -> Floats:
+        """Return the share of each latent's absolute attribution that falls on examples.
+
+        On the fold's discovery prompts, beside counter-examples, by whichever score says more.
+        """
+        seen = contrast.of_prompts(fold.discovery)
+        examples = contrast.has_role(Role.EXAMPLE) & seen
+        others = contrast.has_role(Role.COUNTER_EXAMPLE) & seen
+        shares = []
+        for table in (abs(self.integrated), abs(self.atp)):
+            on_examples = np.asarray(table @ examples) / examples.sum()
+            total = on_examples + np.asarray(table @ others) / others.sum()
+            shares.append(on_examples / np.where(total > 0, total, 1.0))
+        return np.maximum(*shares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,21 +253,19 @@ def _candidates(
     by_atp = sign * (scores.atp @ weights)
     by_ig = sign * (scores.integrated @ weights)
     frequent = scores.frequency(contrast, fold) >= LEAST_FREQUENCY
+    selective = scores.selectivity(contrast, fold) >= method.selectivity - PROMISE_SLACK
+    promising = frequent & selective
 
-    half = -(-method.candidates // 2)
-    chosen = strongest(by_ig, frequent, half)
+    most = method.candidates - method.candidates // GENERAL_PART
+    chosen = strongest(by_ig, promising, -(-most // 2))
     parts = [part for latent in chosen[:SPLIT_PARENTS] for part in _parts(scores.sae, latent)]
     chosen += [part for part in dict.fromkeys(parts) if frequent[part] and part not in chosen]
-    del chosen[method.candidates :]
     for extra in _extra(scores, weights, sign):
-        for latent in strongest(extra, frequent, method.candidates // EXTRA_PART):
-            if latent not in chosen and len(chosen) < method.candidates:
-                chosen.append(latent)
-    for latent in strongest(by_atp, frequent, method.candidates):
-        if len(chosen) == method.candidates:
-            break
-        if latent not in chosen:
-            chosen.append(latent)
+        chosen += _others(extra, promising, chosen, method.candidates // EXTRA_PART)
+    del chosen[most:]
+    chosen += _others(by_atp, promising, chosen, most - len(chosen))
+    by_either = np.maximum(by_ig, by_atp)
+    chosen += _others(by_either, frequent, chosen, method.candidates // GENERAL_PART)
     dropped = strongest(by_ig, ~frequent, RARE_SHOWN)
     gap = abs(float(weights @ rewards)) or 1.0
 
@@ -261,6 +286,13 @@ def strongest(score: Floats, allowed: Mask, most: int) -> list[int]:
     order = np.argsort(-np.where(allowed, score, -np.inf), kind="stable")[:most]
     # A tie at zero is no order: a feature without effect is no candidate.
     return [int(latent) for latent in order if allowed[latent] and score[latent] > 0]
+
+
+def _others(score: Floats, allowed: Mask, chosen: Sequence[int], most: int) -> list[int]:
+    """Return the strongest of the allowed latents beside those that are chosen already."""
+    left = allowed.copy()
+    left[list(chosen)] = False
+    return strongest(score, left, most)
 
 
 def _extra(scores: SaeScores, weights: Floats, sign: float) -> list[Floats]:

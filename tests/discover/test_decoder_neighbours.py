@@ -54,7 +54,7 @@ def candidates(*, cosine: float) -> set[int]:
     )
     folds = split(4, 2, seed=0)
     trace = SimpleNamespace(rewards=example)
-    method = SimpleNamespace(candidates=4)
+    method = SimpleNamespace(candidates=4, selectivity=0.8)
     proposal = rank((scores,), trace, contrast, folds, method=method)
     assert all(proposal.rare)
     return {
