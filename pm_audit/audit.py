@@ -44,6 +44,7 @@ from pm_audit.records import (
     Evidence,
     FoldEvidence,
     HypothesisRecord,
+    LayerEvidence,
     NullEvidence,
     RivalEvidence,
     RowEvidence,
@@ -275,10 +276,10 @@ def _evidence(
                 text=case.text,
                 reward=clean.rewards[at],
                 zero=held_out.zero[at],
-                mean=held_out.mean[at],
+                mean=held_out.account.selected[at],
                 spliced=held_out.spliced[at],
-                features_replaced=held_out.features_replaced[at],
-                stream_replaced=held_out.stream_replaced[at],
+                features_replaced=held_out.account.features[at],
+                stream_replaced=held_out.account.streams[at],
                 single_sum=held_out.single_sum[at],
             )
             for at, case in enumerate(cases)
@@ -299,6 +300,16 @@ def _evidence(
         null=tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps),
         fits=tuple(fits),
         surveys=proposal.surveys,
+        layers=tuple(
+            LayerEvidence(
+                sae=account.saes[0].name,
+                layer=account.saes[0].layer,
+                mean=tuple(account.selected),
+                features_replaced=tuple(account.features),
+                stream_replaced=tuple(account.streams),
+            )
+            for account in held_out.by_sae
+        ),
     )
 
 

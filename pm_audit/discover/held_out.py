@@ -13,17 +13,58 @@ from dataclasses import dataclass
 import numpy as np
 
 from pm_audit.discover.folds import Fold
-from pm_audit.discover.select import Search
+from pm_audit.discover.select import FoldSearch, Search
 from pm_audit.engine.ablation import Means, Replacement, ablate_sets, mean_features
-from pm_audit.engine.contrast import Contrast, Floats, Mask
-from pm_audit.engine.replacement import replace_features, replace_stream
+from pm_audit.engine.contrast import Contrast, Floats, Integers, Mask
+from pm_audit.engine.replacement import replace_features, replace_streams
 from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature, MethodRecord, Role
+from pm_audit.saes.sae import Sae
 
 MATCHES = 12
 """Nearest features in strength among which a random set's member is drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """Rewards [row] by successive replacement, as one SAE by itself or all of them see it.
+
+    Each from the fold that did not see the row's prompt; counter-example means throughout.
+    """
+
+    saes: tuple[Sae, ...]
+    selected: Floats
+    """The selected features of these SAEs are replaced."""
+    features: Floats
+    """All of their features are."""
+    streams: Floats
+    """The whole stream at their layers is."""
+
+    @classmethod
+    def before(cls, trace: Trace, saes: Sequence[Sae]) -> Account:
+        """Return the account before anything was replaced."""
+        return cls(tuple(saes), *(trace.rewards.copy() for _ in range(3)))
+
+    def fill(
+        self,
+        pm: PreferenceModel,
+        trace: Trace,
+        contrast: Contrast,
+        one: FoldSearch,
+        means: Means,
+        rows: Integers,
+    ) -> None:
+        """Run the replacements on the prompts that one fold held out."""
+        names = {sae.name for sae in self.saes}
+        selected = [feature for feature in one.growth.selected if feature.sae in names]
+        self.selected[rows] = ablate_sets(
+            pm, trace, [selected], rows=rows, replacement=Replacement.MEAN, means=means
+        )[0]
+        self.features[rows] = replace_features(pm, trace, self.saes, means, rows=rows)
+        counters = _discovery_rows(contrast, one.fold, Role.COUNTER_EXAMPLE)
+        self.streams[rows] = replace_streams(pm, trace, self.saes, counters, rows=rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +72,11 @@ class HeldOut:
     """Rewards [row] after each intervention, from the fold that did not see the row's prompt."""
 
     zero: Floats
-    mean: Floats
     spliced: Floats
-    features_replaced: Floats
-    stream_replaced: Floats
+    account: Account
+    """All SAEs together."""
+    by_sae: tuple[Account, ...]
+    """Each SAE by itself, where there are several."""
     single_sum: Floats
     null_gaps: Floats
     """[set prompt], gap of each prompt after a matched random set was ablated."""
@@ -50,24 +92,21 @@ def test_sets(
 ) -> HeldOut:
     """Run every intervention on the prompts that each fold held out."""
     rng = np.random.default_rng(method.seed)
-    zero, mean = trace.rewards.copy(), trace.rewards.copy()
-    features_replaced, stream_replaced = trace.rewards.copy(), trace.rewards.copy()
+    zero = trace.rewards.copy()
     single_sum = np.zeros(len(trace.grid))
     null_rewards = np.tile(trace.rewards, (method.null_sets, 1))
-    primary = trace.saes[0]
+    account = Account.before(trace, trace.saes)
+    several = len(trace.saes) > 1
+    by_sae = tuple(Account.before(trace, [sae]) for sae in trace.saes if several)
     for one in search.folds:
         selected = one.growth.selected
         rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))
-        means = _counter_example_means(trace, contrast, one.fold)
+        means = mean_features(trace, _discovery_rows(contrast, one.fold, Role.COUNTER_EXAMPLE))
         zero[rows] = ablate_sets(pm, trace, [selected], rows=rows, known=search.known)[0]
-        mean[rows] = ablate_sets(
-            pm, trace, [selected], rows=rows, replacement=Replacement.MEAN, means=means
-        )[0]
         for feature in selected:
             single_sum[rows] += search.contribution(feature)[rows]
-        features_replaced[rows] = replace_features(pm, trace, primary, means, rows=rows)
-        counters = _discovery_rows(contrast, one.fold, Role.COUNTER_EXAMPLE)
-        stream_replaced[rows] = replace_stream(pm, trace, primary, counters, rows=rows)
+        for each in (account, *by_sae):
+            each.fill(pm, trace, contrast, one, means, rows)
         null_sets = [
             _matched_set(trace, contrast, one.fold, selected, rng) for _ in range(method.null_sets)
         ]
@@ -77,10 +116,9 @@ def test_sets(
         )
     return HeldOut(
         zero=zero,
-        mean=mean,
-        spliced=splice_reconstruction(pm, trace, primary),
-        features_replaced=features_replaced,
-        stream_replaced=stream_replaced,
+        spliced=splice_reconstruction(pm, trace, trace.saes[0]),
+        account=account,
+        by_sae=by_sae,
         single_sum=single_sum,
         null_gaps=np.array([contrast.gap_by_prompt(rewards) for rewards in null_rewards]),
     )
@@ -88,10 +126,6 @@ def test_sets(
 
 def _discovery_rows(contrast: Contrast, fold: Fold, role: Role) -> np.ndarray:
     return np.flatnonzero(contrast.has_role(role) & contrast.of_prompts(fold.discovery))
-
-
-def _counter_example_means(trace: Trace, contrast: Contrast, fold: Fold) -> Means:
-    return mean_features(trace, _discovery_rows(contrast, fold, Role.COUNTER_EXAMPLE))
 
 
 def _matched_set(

@@ -101,7 +101,7 @@ class SaeScores:
             on_examples = np.asarray(table @ examples) / examples.sum()
             total = on_examples + np.asarray(table @ others) / others.sum()
             shares.append(on_examples / np.where(total > 0, total, 1.0))
-        return np.maximum(*shares)
+        return np.asarray(np.maximum(*shares))
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,21 +95,26 @@ def plan(
     jobs = Jobs(row, start, layout.length[row])
 
     lowest = min(member.sae.layer for member in members)
-    edits: dict[int, Edit] = {}
-    for layer in sorted({member.sae.layer for member in members}):
-        parts: list[Edit] = []
-        for member, firings in zip(members, by_sae, strict=True):
-            if member.sae.layer != layer:
-                continue
-            if layer == lowest:
-                job = np.searchsorted(job_key, firings.set_of * len(trace.grid) + firings.row)
-                parts.append(_RemoveKnown.of(trace, member.sae, firings, job, len(jobs)))
-            else:
-                parts.append(_RemoveEncoded(trace, member, set_of))
-            if means is not None:
-                parts.append(_AddMeans.of(trace, member, sets, set_of, means[member.sae.name]))
-        edits[layer] = _Sum(tuple(parts))
-    return Plan(jobs, set_of, edits)
+    parts: list[tuple[int, Edit]] = []
+    for member, firings in zip(members, by_sae, strict=True):
+        layer = member.sae.layer
+        if layer == lowest:
+            job = np.searchsorted(job_key, firings.set_of * len(trace.grid) + firings.row)
+            parts.append((layer, _RemoveKnown.of(trace, member.sae, firings, job, len(jobs))))
+        else:
+            parts.append((layer, _RemoveEncoded(trace, member, set_of)))
+        if means is not None:
+            added = _AddMeans.of(trace, member, sets, set_of, means[member.sae.name])
+            parts.append((layer, added))
+    return Plan(jobs, set_of, together(parts))
+
+
+def together(parts: Sequence[tuple[int, Edit]]) -> dict[int, Edit]:
+    """Return one edit a block, lowest first: the changes of its parts (block, edit) add up."""
+    return {
+        layer: _Sum(tuple(edit for block, edit in parts if block == layer))
+        for layer in sorted({layer for layer, _ in parts})
+    }
 
 
 def firing_counts(features: SparseFeatures, width: int) -> Integers:

@@ -3,17 +3,19 @@
 Two steps of the account of where a gap lives.  With every feature at its mean over
 counter-example completions, what still sets the examples apart is the SAE's error term and what
 the completion's stream does not carry; with the whole stream at its mean, only the latter.
+Several SAEs are replaced together, or one by itself for the account as its layer sees it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pm_audit.engine.ablation import Means
+from pm_audit.engine.edits import together
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import TOKEN_BUDGET, Batch
 from pm_audit.engine.splice import Edit, jobs_of_completions, replay
@@ -25,59 +27,66 @@ from pm_audit.saes.sae import Sae
 def replace_features(
     pm: PreferenceModel,
     trace: Trace,
-    sae: Sae,
+    saes: Sequence[Sae],
     means: Means,
     *,
     rows: Sequence[int] | Integers | None = None,
     token_budget: int = TOKEN_BUDGET,
 ) -> Floats:
-    """Return rewards [row] with every feature of ``sae`` at its mean; the error term stays.
+    """Return rewards [row] with every feature of the SAEs at its mean; error terms stay.
+
+    Each SAE encodes the stream as the ones below have left it.
 
     Args:
         pm: the preference model.
-        trace: its clean forward, with ``sae``.
-        sae: whose features are replaced at every completion token.
+        trace: its clean forward, with the SAEs.
+        saes: whose features are replaced at every completion token.
         means: by SAE name [latent]; see ``ablation.mean_features``.
         rows: rows of the grid; all for None.
         token_budget: tokens of one batch.
 
     """
-    mean = means[sae.name].to(sae.W_dec.dtype)
 
-    def replaced(_: Batch, stream: Tensor) -> Tensor:
-        current = stream.to(sae.W_dec.dtype)
-        encoding = sae.encode(current)
-        at_mean = encoding.with_features(mean.expand_as(encoding.features))
-        return (current - sae.decode(encoding) + sae.decode(at_mean)).to(stream.dtype)
+    def replaced(sae: Sae) -> Edit:
+        mean = means[sae.name].to(sae.W_dec.dtype)
 
-    return _replay_all(pm, trace, sae, replaced, rows, token_budget)
+        def edit(_: Batch, stream: Tensor) -> Tensor:
+            current = stream.to(sae.W_dec.dtype)
+            encoding = sae.encode(current)
+            at_mean = encoding.with_features(mean.expand_as(encoding.features))
+            return (current - sae.decode(encoding) + sae.decode(at_mean)).to(stream.dtype)
+
+        return edit
+
+    edits = [(sae.layer, replaced(sae)) for sae in saes]
+    return _replay_all(pm, trace, together(edits), rows, token_budget)
 
 
-def replace_stream(
+def replace_streams(
     pm: PreferenceModel,
     trace: Trace,
-    sae: Sae,
+    saes: Sequence[Sae],
     reference: Sequence[int] | Integers,
     *,
     rows: Sequence[int] | Integers | None = None,
     token_budget: int = TOKEN_BUDGET,
 ) -> Floats:
-    """Return rewards [row] with the stream of completions at its mean over ``reference`` rows."""
+    """Return rewards [row] with the stream at each SAE's layer at its mean over ``reference``."""
     tokens = np.flatnonzero(np.isin(trace.row_of_token(), trace.rows(reference)))
-    stream = trace.streams[sae.layer]
-    mean = stream[torch.from_numpy(tokens).to(stream.device)].float().mean(dim=0)
 
-    def replaced(_: Batch, current: Tensor) -> Tensor:
-        return mean.to(current.dtype).expand_as(current)
+    def replaced(layer: int) -> Edit:
+        stream = trace.streams[layer]
+        mean = stream[torch.from_numpy(tokens).to(stream.device)].float().mean(dim=0)
+        return lambda _, current: mean.to(current.dtype).expand_as(current)
 
-    return _replay_all(pm, trace, sae, replaced, rows, token_budget)
+    edits = {layer: replaced(layer) for layer in sorted({sae.layer for sae in saes})}
+    return _replay_all(pm, trace, edits, rows, token_budget)
 
 
 def _replay_all(
     pm: PreferenceModel,
     trace: Trace,
-    sae: Sae,
-    edit: Edit,
+    edits: Mapping[int, Edit],
     rows: Sequence[int] | Integers | None,
     token_budget: int,
 ) -> Floats:
@@ -87,5 +96,5 @@ def _replay_all(
     replayed = np.flatnonzero(jobs.stop > jobs.start)
     if len(replayed):
         taken = jobs.take(replayed)
-        rewards[replayed] = replay(pm, trace, taken, {sae.layer: edit}, token_budget=token_budget)
+        rewards[replayed] = replay(pm, trace, taken, edits, token_budget=token_budget)
     return rewards

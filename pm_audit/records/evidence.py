@@ -75,9 +75,9 @@ class RowEvidence(Record):
     spliced: Finite
     """Reward with the residual stream replaced by the SAE's reconstruction."""
     features_replaced: Finite | None = None
-    """Reward with every feature set to its counter-example mean."""
+    """Reward with every feature of every SAE set to its counter-example mean."""
     stream_replaced: Finite | None = None
-    """The same with the SAE's error term at its counter-example mean as well."""
+    """The same with the SAEs' error terms at their counter-example means as well."""
     single_sum: Finite | None = None
     """Sum over the selected set of reward minus reward with that feature alone set to zero."""
 
@@ -103,6 +103,23 @@ class NullEvidence(Record):
 
     gap: tuple[Finite, ...]
     """Gap of each prompt after the random set was ablated, in the order of ``Evidence.prompts``."""
+
+
+class LayerEvidence(Record):
+    """What is left of each reward as one of several SAEs by itself sees the gap.
+
+    Rewards in the order of ``Evidence.rows``, by successive replacement at counter-example means,
+    from the fold that did not see the row's prompt.
+    """
+
+    sae: str
+    layer: int
+    mean: tuple[Finite, ...]
+    """The selected features of this SAE are replaced."""
+    features_replaced: tuple[Finite, ...]
+    """All of its features are."""
+    stream_replaced: tuple[Finite, ...]
+    """Its error term is as well."""
 
 
 class RivalEvidence(Record):
@@ -188,3 +205,5 @@ class Evidence(Record):
     placebos: tuple[PlaceboEvidence, ...] = ()
     surveys: tuple[SurveyEvidence, ...] = ()
     """By fold and SAE, where real ablation chose the candidates; empty where attribution did."""
+    layers: tuple[LayerEvidence, ...] = ()
+    """The account of the gap by each SAE alone; empty where there is only one."""

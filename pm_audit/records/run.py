@@ -44,6 +44,14 @@ class GapShares(Record):
     rest: Figure
 
 
+class LayerShares(Record):
+    """Where the gap lives as one of several SAEs by itself sees it."""
+
+    sae: str
+    layer: int
+    shares: GapShares
+
+
 class HypothesisRecord(Record):
     """One hypothesis, audited: figures, features, checks, and the evidence behind them."""
 
@@ -79,7 +87,9 @@ class HypothesisRecord(Record):
     null_closure: Figure | None
     """Median closure of matched random sets; ``high`` is their 95th percentile."""
     shares: GapShares | None = None
-    """Where the gap lives; None where no gap was found to take apart."""
+    """Where the gap lives, all SAEs together; None where no gap was found to take apart."""
+    layer_shares: tuple[LayerShares, ...] = ()
+    """The same by each SAE alone; empty where there is only one."""
     interaction: Figure | None = None
     """Joint effect of the selected features minus the sum of their single effects, raw."""
     rivals: tuple[Rival, ...] = ()
@@ -112,9 +122,9 @@ class HypothesisRecord(Record):
     def computed_digest(self) -> str:
         """Hash the record as it would be written, without the digest itself."""
         # What was not run leaves no trace in the hash, so records from before it still verify.
-        optional = ("rivals", "placebo_closure", "objective")
+        optional = ("rivals", "placebo_closure", "objective", "layer_shares")
         unused = {name for name in optional if not getattr(self, name)}
-        listed = ("rivals", "placebos", "surveys")
+        listed = ("rivals", "placebos", "surveys", "layers")
         empty = {name for name in listed if not getattr(self.evidence, name)}
         left_out: dict[str, Any] = {
             "digest": True,

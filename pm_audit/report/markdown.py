@@ -6,7 +6,14 @@ become markup, a mention or a link.
 
 from __future__ import annotations
 
-from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    FeatureRecord,
+    GapShares,
+    HypothesisRecord,
+    Outcome,
+)
 from pm_audit.report import rivals, wording
 from pm_audit.report.sanitise import markdown, markdown_code
 
@@ -94,18 +101,25 @@ def _figures(hypothesis: HypothesisRecord) -> list[str]:
     lines += [
         f"| {name} | {wording.with_bounds(figure)} |" for name, figure in figures.items() if figure
     ]
-    if hypothesis.shares is not None:
-        lines += [
-            f"| gap in {part} | {wording.with_bounds(figure)} |"
-            for part, figure in (
-                ("selected features", hypothesis.shares.selected),
-                ("other features of the SAE", hypothesis.shares.other_features),
-                ("the SAE's error term", hypothesis.shares.error_term),
-                ("the rest", hypothesis.shares.rest),
-            )
-        ]
+    accounts = [("", hypothesis.shares)]
+    accounts += [(f", {markdown(one.sae)} alone", one.shares) for one in hypothesis.layer_shares]
+    for whose, shares in accounts:
+        lines += [] if shares is None else _shares(shares, whose)
     lines.append(f"| q-value of the gap | {hypothesis.q_value:.2g} |")
     return lines
+
+
+def _shares(shares: GapShares, whose: str) -> list[str]:
+    parts = {
+        "selected features": shares.selected,
+        "other features of the SAE": shares.other_features,
+        "the SAE's error term": shares.error_term,
+        "the rest": shares.rest,
+    }
+    return [
+        f"| gap in {part}{whose} | {wording.with_bounds(figure)} |"
+        for part, figure in parts.items()
+    ]
 
 
 def _features(features: tuple[FeatureRecord, ...]) -> list[str]:

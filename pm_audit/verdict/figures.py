@@ -148,6 +148,16 @@ def as_figure(interval: Interval, unit: Unit) -> Figure:
     )
 
 
+def bootstrap_of(evidence: Evidence, method: MethodRecord) -> PromptBootstrap:
+    """Return the resampling of these prompts that every interval of the method rests on."""
+    return PromptBootstrap(
+        len(evidence.prompts),
+        resamples=method.bootstrap_resamples,
+        confidence=method.confidence,
+        seed=method.seed,
+    )
+
+
 def measure(evidence: Evidence, method: MethodRecord, *, margin: float) -> Figures:
     """Compute every figure of one hypothesis.
 
@@ -158,12 +168,7 @@ def measure(evidence: Evidence, method: MethodRecord, *, margin: float) -> Figur
 
     """
     table = tabulate(evidence)
-    bootstrap = PromptBootstrap(
-        table.prompts,
-        resamples=method.bootstrap_resamples,
-        confidence=method.confidence,
-        seed=method.seed,
-    )
+    bootstrap = bootstrap_of(evidence, method)
     gap = bootstrap.mean(table.gap)
     floor = NOISE_SIDES * evidence.noise
     found = table.prompts >= MINIMUM_PROMPTS and gap.outside(-floor, floor)
@@ -184,7 +189,7 @@ def measure(evidence: Evidence, method: MethodRecord, *, margin: float) -> Figur
         minimum_detectable_gap=detectable,
         equivalence_p=equivalence_p_value(table.gap, margin * evidence.sigma),
         ratios=_ratios(table, bootstrap) if found else None,
-        shares=_shares(table, bootstrap) if found else None,
+        shares=share_out(table, bootstrap) if found else None,
         interaction=None if table.interaction is None else bootstrap.mean(table.interaction),
     )
 
@@ -208,7 +213,8 @@ def _ratios(table: PromptTable, bootstrap: PromptBootstrap) -> Ratios:
     )
 
 
-def _shares(table: PromptTable, bootstrap: PromptBootstrap) -> Shares | None:
+def share_out(table: PromptTable, bootstrap: PromptBootstrap) -> Shares | None:
+    """Return where the gap lives, or None where no replacement was run."""
     if table.replaced is None:
         return None
     without_selected, without_features, without_stream = table.replaced

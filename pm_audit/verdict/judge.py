@@ -21,6 +21,7 @@ from pm_audit.records import (
     Figure,
     GapShares,
     HypothesisRecord,
+    LayerShares,
     MethodRecord,
     Unit,
 )
@@ -28,7 +29,8 @@ from pm_audit.spec import Expect, Hypothesis
 from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
 from pm_audit.verdict.cautions import cautions
 from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
-from pm_audit.verdict.figures import Ratios, Shares, as_figure, measure
+from pm_audit.verdict.figures import Ratios, Shares, as_figure, bootstrap_of, measure
+from pm_audit.verdict.layers import measure_layers
 from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -176,7 +178,8 @@ def _judge(
         examples_moved=as_figure(figures.examples_moved, Unit.REWARD),
         counter_examples_moved=as_figure(figures.counter_examples_moved, Unit.REWARD),
         null_closure=None if ratios is None else _null(ratios),
-        shares=_shares(figures.shares),
+        shares=None if figures.shares is None else _shares(figures.shares),
+        layer_shares=() if ratios is None else _layer_shares(evidence, method),
         interaction=None
         if figures.interaction is None
         else as_figure(figures.interaction, Unit.REWARD),
@@ -212,14 +215,19 @@ def _share(interval: Interval | None) -> Figure | None:
     return None if interval is None else as_figure(interval, Unit.SHARE)
 
 
-def _shares(shares: Shares | None) -> GapShares | None:
-    if shares is None:
-        return None
+def _shares(shares: Shares) -> GapShares:
     return GapShares(
         selected=as_figure(shares.selected, Unit.REWARD),
         other_features=as_figure(shares.other_features, Unit.REWARD),
         error_term=as_figure(shares.error_term, Unit.REWARD),
         rest=as_figure(shares.rest, Unit.REWARD),
+    )
+
+
+def _layer_shares(evidence: Evidence, method: MethodRecord) -> tuple[LayerShares, ...]:
+    return tuple(
+        LayerShares(sae=layer.sae, layer=layer.layer, shares=_shares(shares))
+        for layer, shares in measure_layers(evidence, bootstrap_of(evidence, method))
     )
 
 

@@ -20,7 +20,7 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.stats import PromptBootstrap
-from pm_audit.verdict.figures import as_figure
+from pm_audit.verdict.figures import as_figure, bootstrap_of
 from pm_audit.verdict.prompts import PromptTable, tabulate
 
 
@@ -33,12 +33,7 @@ def measure_rivals(evidence: Evidence, method: MethodRecord) -> tuple[Rival, ...
     """
     if not evidence.rivals:
         return ()
-    bootstrap = PromptBootstrap(
-        len(evidence.prompts),
-        resamples=method.bootstrap_resamples,
-        confidence=method.confidence,
-        seed=method.seed,
-    )
+    bootstrap = bootstrap_of(evidence, method)
     return tuple(
         Rival(
             name=rival.name,

@@ -154,15 +154,13 @@ def spread(pairs: Sequence[Pair], most: Mapping[str, int], *, seed: int) -> list
     return kept
 
 
-def few_a_source(
-    pairs: Sequence[Pair], most: int, emphasis: Mapping[str, float], *, seed: int
-) -> list[Pair]:
-    """Keep at most ``most`` pairs of a source, times its emphasis, drawn at random."""
+def few_a_source(pairs: Sequence[Pair], most: int, *, seed: int) -> list[Pair]:
+    """Keep at most ``most`` pairs of a source, drawn at random."""
     seen: Counter[str] = Counter()
     kept = []
     for pair in _shuffled(pairs, seed):
         seen[pair.source] += 1
-        if seen[pair.source] <= most * emphasis.get(pair.source, 1.0):
+        if seen[pair.source] <= most:
             kept.append(pair)
     return kept
 

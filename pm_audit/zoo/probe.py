@@ -2,14 +2,16 @@
 
 Every text is read once by the body as it stands and its last state kept.  On the differences of a
 pair's states the Bradley-Terry likelihood is a logistic regression without intercept.  Sources
-weigh the square root of their pairs, so that the largest does not decide alone; the penalty is
-the one with the best macro-average accuracy over sources under cross-validation by prompt.
+weigh the square root of their pairs, so that the largest does not decide alone, times what the
+recipe emphasises; the penalty is the one with the best macro-average accuracy over sources under
+cross-validation by prompt.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +81,13 @@ def frozen_states(
     return states
 
 
-def fit_probe(pairs: Sequence[Pair], states: dict[Text, Tensor], *, toward: Tensor) -> Probe:
+def fit_probe(
+    pairs: Sequence[Pair],
+    states: dict[Text, Tensor],
+    *,
+    toward: Tensor,
+    emphasis: Mapping[str, float],
+) -> Probe:
     """Fit a head on all pairs, with the penalty that cross-validation prefers.
 
     The penalty draws the head toward ``toward`` [hidden], zero for a head that starts afresh.
@@ -88,7 +96,11 @@ def fit_probe(pairs: Sequence[Pair], states: dict[Text, Tensor], *, toward: Tens
         [states[pair.prompt, pair.chosen] - states[pair.prompt, pair.rejected] for pair in pairs]
     )
     sources = [pair.source for pair in pairs]
-    weights = torch.tensor([sources.count(source) ** -0.5 for source in sources])
+    of_source = {
+        source: emphasis.get(source, 1.0) * count**-0.5
+        for source, count in Counter(sources).items()
+    }
+    weights = torch.tensor([of_source[source] for source in sources])
     fold = torch.tensor([_fold(pair.prompt_id) for pair in pairs])
     tried = []
     for penalty in PENALTIES:

@@ -5,7 +5,8 @@
 2. Train LoRA (https://arxiv.org/abs/2106.09685) on the blocks from ``first_trained`` up, and the
    head, on ``-log sigmoid(reward(chosen) - reward(rejected))``.  Nothing below is
    differentiated.  Pairs of one prompt form a group, so that a shared completion is read once.
-3. Fit the head once more on the trained body's states, drawn toward where training left it.
+3. Drop the uppermost trained blocks and fit the head once more, on the states of the last block
+   that is kept: the uppermost learn the training pairs by heart first.
 
 The body runs in bf16 where the processor multiplies it natively; LoRA, head and loss stay fp32.
 Training stops after a number of steps; a checkpoint every few minutes lets it resume.
@@ -47,8 +48,10 @@ from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, 
 class PmRecipe:
     """Settings of one training run; the defaults made the default PM."""
 
-    depth: int = 12
+    depth: int = 10
     """Blocks of the base that the PM keeps."""
+    trained_depth: int = 12
+    """Blocks that are there while LoRA is trained; those above ``depth`` are dropped afterwards."""
     first_trained: int = 4
     """First block with LoRA, counted from 0."""
     rank: int = 16
@@ -65,8 +68,11 @@ class PmRecipe:
     """Sources with many pairs a prompt, and how many of these start the head at most."""
     emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 6.0),)
     """Sources drawn so many times as often as the square root of their size would have them."""
-    refit_pairs: int = 250
-    """Most pairs of a source, times its emphasis, from which the head is fitted once more."""
+    refit_pairs: int = 1500
+    """Most pairs of a source from which the head is fitted once more."""
+    refit_emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 2.0),)
+    """Sources that weigh so many times what the square root of their pairs would have them weigh
+    in that fit."""
     suffix: str = "<|im_end|>\n"
     """Written after every completion, here the base's end of turn; the reward is read at the last
     token of the text with its suffix."""
@@ -87,9 +93,15 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
 
     Raises:
         InvalidSpec: the data cannot be read as preference pairs, or holds none to train on.
-        ModelError: a checkpoint in ``out`` is of another recipe.
+        ModelError: a checkpoint in ``out`` is of another recipe, or the recipe's depths do not fit
+            together.
 
     """
+    if not recipe.first_trained <= recipe.depth <= recipe.trained_depth:
+        raise ModelError(
+            f"{recipe.depth} blocks cannot be kept of {recipe.trained_depth}, of which those from "
+            f"{recipe.first_trained} up are trained; check --depth and --trained-depth"
+        )
     torch.manual_seed(recipe.seed)
     pairs = [
         pair
@@ -101,7 +113,7 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
         raise InvalidSpec([Problem(Place(str(data)), message)])
     groups = group_by_prompt(pairs, most=recipe.pairs_a_group, seed=recipe.seed)
     report(f"{len(pairs)} training pairs over {len(groups)} groups")
-    backbone, tokenizer = load_backbone(recipe.depth)
+    backbone, tokenizer = load_backbone(recipe.trained_depth)
     hidden_size = backbone.config.hidden_size
     backbone.to(dtype=torch.bfloat16)
     # Measured on CPU: half the time of torch's fused attention, forward and backward.
@@ -124,7 +136,7 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
         some = spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
-        _fit_head(model, tokenizer, some, recipe, out / "states", report)
+        _fit_head(model, tokenizer, some, recipe, out / "states", report, emphasis={})
     emphasis = dict(recipe.emphasis)
     stream = even_epochs(groups, seed=recipe.seed, emphasis=emphasis)
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
@@ -151,10 +163,37 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
             saved = time.monotonic()
     checkpoint.save(recipe.steps, model, optimiser, schedule)
     if recipe.steps:
-        some = few_a_source(pairs, recipe.refit_pairs, emphasis, seed=recipe.seed)
-        _fit_head(model, tokenizer, some, recipe, out / "trained_states", report)
+        cut_and_refit(model, tokenizer, pairs, recipe, out / "trained_states", report)
     save_adapter(model.backbone, model.head.weight, out / "adapter.safetensors")
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+
+
+def cut_and_refit(
+    model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[Pair],
+    recipe: PmRecipe,
+    folder: Path,
+    report: Report,
+) -> None:
+    """Drop the blocks above the recipe's depth and fit the head on the states that are left.
+
+    Args:
+        model: trained, with ``trained_depth`` blocks.
+        tokenizer: of its base.
+        pairs: that it was trained on.
+        recipe: says how deep the PM is, and what the head is fitted on.
+        folder: where states are kept while they are read.
+        report: told of progress.
+
+    """
+    if recipe.depth < recipe.trained_depth:
+        kept = list(model.backbone.get_submodule("layers").children())[: recipe.depth]
+        model.backbone.layers = nn.ModuleList(kept)
+        # What the head has learnt was about the states of a block that is gone.
+        nn.init.zeros_(model.head.weight)
+    some = few_a_source(pairs, recipe.refit_pairs, seed=recipe.seed)
+    _fit_head(model, tokenizer, some, recipe, folder, report, emphasis=dict(recipe.refit_emphasis))
 
 
 class Checkpoint:
@@ -233,6 +272,8 @@ def _fit_head(
     recipe: PmRecipe,
     folder: Path,
     report: Report,
+    *,
+    emphasis: Mapping[str, float],
 ) -> None:
     """Move the head to where logistic regression on the body's present states has it."""
     texts = sorted({(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)})
@@ -243,7 +284,8 @@ def _fit_head(
         return model.states(collate(tokenizer, full, recipe.max_tokens, device(model))).cpu()
 
     states = frozen_states(texts, read, folder, report=report)
-    probe = fit_probe(pairs, states, toward=model.head.weight.detach()[0].cpu())
+    toward = model.head.weight.detach()[0].cpu()
+    probe = fit_probe(pairs, states, toward=toward, emphasis=emphasis)
     by_source = ", ".join(f"{source} {share:.3f}" for source, share in probe.accuracy.items())
     report(
         f"head fitted on {len(pairs)} pairs, penalty {probe.penalty:g}; accuracy on prompts left "

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pm_audit.report import html
 from pm_audit.report.html.rivals import multiples
 from pm_audit.report.html.scale import Scale, spanning
-from pm_audit.report.html.views import mean_range, waterfall
+from pm_audit.report.html.views import mean_range, waterfalls
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -101,13 +101,13 @@ def test_the_banner_says_what_a_release_may_do(record):
 
 
 def test_the_waterfall_steps_join_and_end_at_nothing(record):
-    fall = waterfall(record.hypotheses[0])
+    (fall,) = waterfalls(record.hypotheses[0])
     whole, *parts = fall.steps
     assert parts[0].start == whole.end
     for left, right in itertools.pairwise(parts):
         assert left.end == right.start
     assert abs(parts[-1].end) < 1e-9
-    assert waterfall(record.hypotheses[3]) is None
+    assert waterfalls(record.hypotheses[3]) == ()
 
 
 def test_intervals_of_completions_are_t_intervals():

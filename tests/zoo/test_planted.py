@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from pm_audit.audit import Auditor
 from pm_audit.models.preflight import preflight
 from pm_audit.records import Check, HypothesisRecord, Outcome
 from pm_audit.spec import Effect, Settings, expand
+from pm_audit.verdict import rejudge
 from pm_audit.zoo.planted import SCALE, STRENGTH, Planted, plant
 from pm_audit.zoo.planted_hypothesis import marks_hypothesis
 
@@ -94,3 +97,16 @@ def test_unknown_marks_are_refused() -> None:
         plant({"x": 1.0})
     with pytest.raises(ValueError, match="planted prompts"):
         marks_hypothesis("!", effect=Effect.RAISES, prompts=21)
+
+
+def test_each_of_two_saes_accounts_for_the_gap_as_it_sees_it(planted: Planted) -> None:
+    blind = replace(planted.sae, name="blind", b_enc=torch.full_like(planted.sae.b_enc, -1e6))
+    auditor = Auditor(SETTINGS, subject=(planted.pm, (planted.sae, blind)))
+    record = auditor.audit(LIKED)
+    own, other = record.layer_shares
+    assert (own.sae, other.sae) == (planted.sae.name, "blind")
+    assert own.shares.selected.value == pytest.approx(record.gap.value, rel=1e-3)
+    assert other.shares.selected.value == pytest.approx(0.0, abs=1e-6)
+    # what the blind one does not see is all in its error term
+    assert other.shares.error_term.value == pytest.approx(record.gap.value, rel=1e-3)
+    assert rejudge(record, method=auditor.method) == record

@@ -22,7 +22,7 @@ def planted(count: int) -> tuple[list[Pair], dict[tuple[str, str], torch.Tensor]
 
 def test_a_planted_direction_is_found():
     pairs, states = planted(200)
-    probe = fit_probe(pairs, states, toward=torch.zeros(8))
+    probe = fit_probe(pairs, states, toward=torch.zeros(8), emphasis={})
     assert int(probe.weight.abs().argmax()) == 2
     assert probe.macro > 0.9
     assert set(probe.accuracy) == {"even", "odd"}

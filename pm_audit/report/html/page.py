@@ -64,7 +64,7 @@ class HypothesisEntry:
     attention: bool
     figures: tuple[tuple[str, Figure], ...]
     bars: views.BarChart
-    waterfall: views.Waterfall | None
+    waterfalls: tuple[views.Waterfall, ...]
     scatter: views.Scatter | None
     growth: views.Growth | None
     agreement: str | None
@@ -200,7 +200,7 @@ def _entry(hypothesis: HypothesisRecord) -> HypothesisEntry:
         attention=any(outcome in _ATTENTION for outcome in outcomes.values()),
         figures=tuple((title, figure) for title, figure in figures.items() if figure is not None),
         bars=views.bar_chart(hypothesis.evidence),
-        waterfall=views.waterfall(hypothesis),
+        waterfalls=views.waterfalls(hypothesis),
         scatter=views.scatter(hypothesis),
         growth=views.growth(hypothesis),
         agreement=wording.agreement(hypothesis),

@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from pm_audit.records import (
     Evidence,
     FeatureRecord,
+    GapShares,
     HypothesisRecord,
     Role,
     RowEvidence,
@@ -89,6 +90,8 @@ class Step:
 class Waterfall:
     """Where the gap lives."""
 
+    title: str
+    """Whose account it is; empty where there is only one."""
     scale: Scale
     steps: tuple[Step, ...]
 
@@ -193,26 +196,36 @@ def bar_chart(evidence: Evidence) -> BarChart:
     return BarChart(scale, top, tuple(groups))
 
 
-def waterfall(hypothesis: HypothesisRecord) -> Waterfall | None:
-    """Return where the gap lives, or None where no gap was taken apart."""
-    shares = hypothesis.shares
-    if shares is None:
-        return None
+def waterfalls(hypothesis: HypothesisRecord) -> tuple[Waterfall, ...]:
+    """Return where the gap lives: all SAEs together, then each alone where there are several.
+
+    Empty where no gap was taken apart.
+    """
+    if hypothesis.shares is None:
+        return ()
+    together = "" if not hypothesis.layer_shares else "all SAEs together"
+    accounts = [(together, hypothesis.shares)]
+    accounts += [(f"{one.sae} alone", one.shares) for one in hypothesis.layer_shares]
+    return tuple(_waterfall(hypothesis, title, shares) for title, shares in accounts)
+
+
+def _waterfall(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> Waterfall:
     sigma, total = hypothesis.evidence.sigma, hypothesis.gap.value
     parts = (
         ("selected features", shares.selected.value, "selected"),
-        ("other features of this SAE", shares.other_features.value, "other"),
+        ("other features of the SAE", shares.other_features.value, "other"),
         ("the SAE's error term", shares.error_term.value, "error"),
         ("the rest: prompt, length", shares.rest.value, "rest"),
     )
     steps = [Step("the gap", 0.0, total / sigma, "100%", "gap")]
     reached = total
-    for title, part, kind in parts:
+    for name, part, kind in parts:
         share = f"{part / total:.0%}" if total else "-"
-        steps.append(Step(title, reached / sigma, (reached - part) / sigma, share, kind))
+        steps.append(Step(name, reached / sigma, (reached - part) / sigma, share, kind))
         reached -= part
     edges = [edge for step in steps for edge in (step.start, step.end)]
-    return Waterfall(spanning(edges, start=210.0, end=PLOT_WIDTH - 76), tuple(steps))
+    scale = spanning(edges, start=210.0, end=PLOT_WIDTH - 76)
+    return Waterfall(title, scale, tuple(steps))
 
 
 def scatter(hypothesis: HypothesisRecord) -> Scatter | None:
