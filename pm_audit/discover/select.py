@@ -1,9 +1,6 @@
 """Selection: single ablations filter the candidates, joint ablation grows each fold's set.
 
-A gap can be cancelled by any feature that happens to move the examples, so a feature may explain
-a gap only where its removal shrinks the gap and its effect falls on the examples: its
-selectivity is the mean absolute contribution on examples over the sum of that mean and the mean
-on all other completions.  Everything a filter drops keeps its name and its measured effect.
+What a filter drops keeps its measured effect and the filter's name (``filters.py``).
 
 Controls weigh nothing in a gap; they only add to what a feature does elsewhere.  So they are run
 for the candidates that pass without them, and for the strongest others, which are reported.
@@ -13,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
+from pm_audit.discover.filters import Activity, Dropped, Filters
 from pm_audit.discover.folds import Fold
 from pm_audit.discover.propose import Proposal
 from pm_audit.engine.ablation import ablate_each, ablate_sets
@@ -37,17 +34,6 @@ LEAST_GAIN = 0.01
 
 OTHERS_SHOWN = 12
 """Candidates beside the selected ones that are reported, strongest effect first."""
-
-
-class Dropped(StrEnum):
-    """Why a candidate may not explain the gap."""
-
-    RARE = "fires_on_few_examples"
-    """Active on fewer than half of the examples."""
-    IDLE = "no_effect"
-    """Its ablation does not shrink the gap; attribution was wrong about it."""
-    UNSELECTIVE = "moves_other_completions"
-    """Too much of its effect falls on counter-examples or controls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +77,17 @@ def select(
 ) -> Search:
     """Ablate every candidate alone, filter, and grow one set for each fold."""
     features, known = proposal.features, Known()
+    activity = Activity.of(trace, contrast)
+    filters = [
+        Filters(contrast, contrast.of_prompts(fold.discovery), rare, method.selectivity, activity)
+        for fold, rare in zip(folds, proposal.rare, strict=True)
+    ]
     contributions = np.zeros((len(features), len(trace.grid)))
     controls = contrast.has_role(Role.CONTROL)
     weighed = np.flatnonzero(~controls)
     contributions[:, weighed] = _alone(pm, trace, features, weighed, known)
     if controls.any():
-        asked = _in_question(features, contributions, contrast, folds, proposal, trace, method)
+        asked = _in_question(features, contributions, folds, filters, proposal, trace)
         others = _strongest(features, contributions, contrast, beside=asked)
         run = np.flatnonzero([feature in asked | others for feature in features])
         at_controls = np.flatnonzero(controls)
@@ -106,24 +97,19 @@ def select(
     effects = np.nan_to_num(contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
     searches = []
-    for fold, proposed, rare in zip(folds, proposal.by_fold, proposal.rare, strict=True):
+    for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
         weights = contrast.weights(fold.discovery)
         gap = float(weights @ trace.rewards)
-        rows = contrast.of_prompts(fold.discovery)
         gains = np.sign(gap) * (effects @ weights)
         allowed = []
         for feature in proposed:
             at = features.index(feature)
-            reason = (
-                Dropped.RARE
-                if feature in rare
-                else _reason(gains[at], effects[at], contrast, rows, method)
-            )
+            reason = own.reason(feature, gains[at], effects[at])
             reasons[feature].append(reason)
             if reason is None:
                 allowed.append(feature)
         allowed.sort(key=lambda feature: -gains[features.index(feature)])
-        growth = _grow(pm, trace, allowed, gap, weights, rows, known, method)
+        growth = _grow(pm, trace, allowed, gap, weights, own.rows, known, method)
         predicted = np.array([proposal.integrated(feature) @ weights for feature in proposed])
         measured = np.array([effects[features.index(feature)] @ weights for feature in proposed])
         agrees = agreement(predicted, measured)
@@ -156,21 +142,19 @@ def _alone(
 def _in_question(
     features: Sequence[Feature],
     contributions: Floats,
-    contrast: Contrast,
     folds: Sequence[Fold],
+    filters: Sequence[Filters],
     proposal: Proposal,
     trace: Trace,
-    method: MethodRecord,
 ) -> set[Feature]:
     """Return what some fold could select if its controls, counted as zero here, stayed put."""
     asked: set[Feature] = set()
-    for fold, proposed, rare in zip(folds, proposal.by_fold, proposal.rare, strict=True):
-        weights = contrast.weights(fold.discovery)
+    for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
+        weights = own.contrast.weights(fold.discovery)
         sign = np.sign(weights @ trace.rewards)
-        rows = contrast.of_prompts(fold.discovery)
-        for feature in set(proposed) - rare:
-            own = contributions[features.index(feature)]
-            if _reason(sign * (own @ weights), own, contrast, rows, method) is None:
+        for feature in proposed:
+            effect = contributions[features.index(feature)]
+            if own.reason(feature, sign * (effect @ weights), effect) is None:
                 asked.add(feature)
     return asked
 
@@ -182,25 +166,6 @@ def _strongest(
     strength = np.abs(contributions[:, contrast.has_role(Role.EXAMPLE)].mean(axis=1))
     order = [features[at] for at in np.argsort(-strength, kind="stable")]
     return set([feature for feature in order if feature not in beside][:OTHERS_SHOWN])
-
-
-def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
-    """Return the share of a feature's absolute contribution [row] that falls on examples."""
-    examples = contrast.has_role(Role.EXAMPLE)
-    on_examples = float(np.abs(contribution[rows & examples]).mean())
-    elsewhere = float(np.abs(contribution[rows & ~examples]).mean())
-    total = on_examples + elsewhere
-    return on_examples / total if total > 0 else 0.0
-
-
-def _reason(
-    gain: float, contribution: Floats, contrast: Contrast, rows: Mask, method: MethodRecord
-) -> Dropped | None:
-    if not gain > 0:
-        return Dropped.IDLE
-    if not selectivity(contribution, contrast, rows) >= method.selectivity:
-        return Dropped.UNSELECTIVE
-    return None
 
 
 def _grow(

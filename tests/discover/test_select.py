@@ -7,8 +7,9 @@ import importlib
 import numpy as np
 import pytest
 
+from pm_audit.discover.filters import Dropped
 from pm_audit.discover.propose import propose
-from pm_audit.discover.select import Dropped, select
+from pm_audit.discover.select import select
 from pm_audit.engine.ablation import ablate_each
 from pm_audit.records import Role
 from tests.discover.conftest import method
