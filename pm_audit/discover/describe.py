@@ -51,9 +51,9 @@ def describe(
     everywhere = np.ones(len(examples), dtype=bool)
     strength = {
         feature: abs(float(search.contribution(feature)[examples].mean()))
-        for feature in search.features
+        for feature in search.features_run
     }
-    order = sorted(search.features, key=lambda feature: -strength[feature])
+    order = sorted(strength, key=lambda feature: -strength[feature])
     chosen = [feature for feature in order if _folds(search, feature)]
     chosen += [feature for feature in order if feature not in chosen][:OTHERS_SHOWN]
     records = []

@@ -2,8 +2,9 @@
 
 What a filter drops keeps its measured effect and the filter's name (``filters.py``).
 
-Controls weigh nothing in a gap; they only add to what a feature does elsewhere.  So they are run
-for the candidates that pass without them, and for the strongest others, which are reported.
+A fold judges its candidates on its discovery prompts, so these are run first, without controls,
+which weigh nothing in a gap and only add to what a feature does elsewhere.  All other rows are run
+for the candidates that pass so far, and for the strongest others, which are reported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pm_audit.discover.folds import Fold
 from pm_audit.discover.propose import Proposal
 from pm_audit.engine.ablation import ablate_each, ablate_sets
 from pm_audit.engine.agreement import agreement
-from pm_audit.engine.contrast import Contrast, Floats, Integers, Mask
+from pm_audit.engine.contrast import Contrast, Floats, Mask
 from pm_audit.engine.known import Known
 from pm_audit.engine.search import Growth, grow
 from pm_audit.engine.trace import Trace
@@ -52,13 +53,19 @@ class Search:
 
     features: tuple[Feature, ...]
     contributions: Floats
-    """[feature row], reward minus reward with this feature alone set to zero; NaN on the controls
-    of candidates that other completions had ruled out already and that are not reported."""
+    """[feature row], reward minus reward with this feature alone set to zero; NaN where it was not
+    run, as it is on all rows for ``features_run``."""
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]
     """Candidates that no fold could select, and why."""
     known: Known
     """Rewards of this trace after single and joint ablations."""
+
+    @property
+    def features_run(self) -> tuple[Feature, ...]:
+        """Those run on every row: what may be selected, and the strongest others."""
+        whole = np.flatnonzero(~np.isnan(self.contributions).any(axis=1))
+        return tuple(self.features[at] for at in whole)
 
     def contribution(self, feature: Feature) -> Floats:
         """Return one candidate's contribution, [row]."""
@@ -82,18 +89,16 @@ def select(
         Filters(contrast, contrast.of_prompts(fold.discovery), rare, method.selectivity, activity)
         for fold, rare in zip(folds, proposal.rare, strict=True)
     ]
-    contributions = np.zeros((len(features), len(trace.grid)))
-    controls = contrast.has_role(Role.CONTROL)
-    weighed = np.flatnonzero(~controls)
-    contributions[:, weighed] = _alone(pm, trace, features, weighed, known)
-    if controls.any():
-        asked = _in_question(features, contributions, folds, filters, proposal, trace)
-        others = _strongest(features, contributions, contrast, beside=asked)
-        run = np.flatnonzero([feature in asked | others for feature in features])
-        at_controls = np.flatnonzero(controls)
-        found = _alone(pm, trace, [features[at] for at in run], at_controls, known)
-        contributions[:, controls] = np.nan
-        contributions[np.ix_(run, at_controls)] = found
+    weighed = ~contrast.has_role(Role.CONTROL)
+    where = np.zeros((len(features), len(trace.grid)), dtype=bool)
+    for at, feature in enumerate(features):
+        where[at] = _seen_by(feature, folds, proposal, contrast)
+    contributions = _alone(pm, trace, features, where & weighed, known)
+    asked = _in_question(features, contributions, folds, filters, proposal, trace)
+    asked |= _strongest(features, contributions, contrast, beside=asked)
+    run = np.array([feature in asked for feature in features])
+    rest = run[:, None] & np.isnan(contributions)
+    contributions = np.where(rest, _alone(pm, trace, features, rest, known), contributions)
     effects = np.nan_to_num(contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
     searches = []
@@ -122,20 +127,27 @@ def select(
     return Search(features, contributions, tuple(searches), dropped, known)
 
 
+def _seen_by(
+    feature: Feature, folds: Sequence[Fold], proposal: Proposal, contrast: Contrast
+) -> Mask:
+    """Return the rows [row] of the discovery prompts of the folds that proposed a feature."""
+    own = zip(folds, proposal.by_fold, strict=True)
+    prompts = [number for fold, some in own if feature in some for number in fold.discovery]
+    return contrast.of_prompts(prompts)
+
+
 def _alone(
-    pm: PreferenceModel,
-    trace: Trace,
-    features: Sequence[Feature],
-    rows: Integers,
-    known: Known,
+    pm: PreferenceModel, trace: Trace, features: Sequence[Feature], where: Mask, known: Known
 ) -> Floats:
-    """Return each feature's contribution [feature row] in the given rows."""
-    contributions = np.zeros((len(features), len(rows)))
+    """Return each feature's contribution [feature row], NaN but for the pairs of ``where``."""
+    contributions = np.full(where.shape, np.nan)
+    everywhere = np.arange(len(trace.grid))
     for sae in trace.saes:
         own = [at for at, feature in enumerate(features) if feature.sae == sae.name]
         latents = [features[at].index for at in own]
-        effects = ablate_each(pm, trace, sae, latents, rows=rows, known=known)
-        contributions[own] = effects.dense(latents, rows)
+        effects = ablate_each(pm, trace, sae, latents, where=where[own], known=known)
+        dense = effects.dense(latents, everywhere)
+        contributions[own] = np.where(where[own], dense, np.nan)
     return contributions
 
 
@@ -149,11 +161,12 @@ def _in_question(
 ) -> set[Feature]:
     """Return what some fold could select if its controls, counted as zero here, stayed put."""
     asked: set[Feature] = set()
+    effects = np.nan_to_num(contributions)
     for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
         weights = own.contrast.weights(fold.discovery)
         sign = np.sign(weights @ trace.rewards)
         for feature in proposed:
-            effect = contributions[features.index(feature)]
+            effect = effects[features.index(feature)]
             if own.reason(feature, sign * (effect @ weights), effect) is None:
                 asked.add(feature)
     return asked
@@ -163,7 +176,7 @@ def _strongest(
     features: Sequence[Feature], contributions: Floats, contrast: Contrast, *, beside: set[Feature]
 ) -> set[Feature]:
     """Return the candidates of largest effect on examples that are not among ``beside``."""
-    strength = np.abs(contributions[:, contrast.has_role(Role.EXAMPLE)].mean(axis=1))
+    strength = np.abs(np.nanmean(contributions[:, contrast.has_role(Role.EXAMPLE)], axis=1))
     order = [features[at] for at in np.argsort(-strength, kind="stable")]
     return set([feature for feature in order if feature not in beside][:OTHERS_SHOWN])
 

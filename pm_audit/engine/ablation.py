@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.engine.contrast import Mask
 from pm_audit.engine.edits import Firings, Members, firing_counts, plan
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.known import Known, all_but, fired_by_pair
@@ -102,6 +103,7 @@ def ablate_each(
     latents: Sequence[int] | Integers,
     *,
     rows: Sequence[int] | Integers | None = None,
+    where: Mask | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
     known: Known | None = None,
@@ -115,6 +117,7 @@ def ablate_each(
         sae: whose latents are ablated.
         latents: indices, each at most once.
         rows: rows of the grid; all for None.
+        where: [latent row], pairs of these to run under zero replacement; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
         known: learns the rewards under zero replacement, for joint ablations to come.
@@ -131,7 +134,9 @@ def ablate_each(
     used = _means(replacement, means)
     latent, row, contribution = [], [], []
     for numbers in _portions(trace, members, len(features), chosen, used):
-        planned = plan(trace, [_take(members[0], numbers)], len(numbers), chosen, used)
+        skipped = None if where is None else ~where[numbers]
+        taken = [_take(members[0], numbers)]
+        planned = plan(trace, taken, len(numbers), chosen, used, skipped=skipped)
         if not len(planned.jobs):
             continue
         after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)

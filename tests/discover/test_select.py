@@ -1,8 +1,9 @@
-"""Selection: controls are spared where they cannot matter, and nothing else changes."""
+"""Selection: rows are spared where they cannot matter, and nothing else changes."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,12 +44,31 @@ def test_contributions_are_single_ablations_of_every_weighed_row(lesson, proposa
     real = ablate_each(lesson.pm, lesson.trace, sae, latents)
     real = real.dense(latents, np.arange(len(lesson.trace.grid)))
     weighed = ~lesson.contrast.has_role(Role.CONTROL)
-    np.testing.assert_allclose(found.contributions[:, weighed], real[:, weighed], atol=1e-5)
+    for fold, proposed in zip(lesson.folds, proposal.by_fold, strict=True):
+        own = np.flatnonzero(lesson.contrast.of_prompts(fold.discovery) & weighed)
+        at = [found.features.index(feature) for feature in proposed]
+        assert not np.isnan(found.contributions[np.ix_(at, own)]).any()
     run = ~np.isnan(found.contributions)
     np.testing.assert_allclose(found.contributions[run], real[run], atol=1e-5)
 
 
-def test_sparing_controls_changes_no_selection_and_no_reason(lesson, proposal, monkeypatch):
+def test_what_one_fold_proposed_is_not_run_on_what_the_other_saw(lesson, proposal, monkeypatch):
+    monkeypatch.setattr(module, "OTHERS_SHOWN", 0)
+    first, second = proposal.by_fold
+    only = next(feature for feature in first if lesson.latent_of["*"] == feature.index)
+    halved = replace(proposal, by_fold=(first, tuple(one for one in second if one != only)))
+    found = search(lesson, halved)
+    run = ~np.isnan(found.contribution(only))
+    weighed = ~lesson.contrast.has_role(Role.CONTROL)
+    seen = lesson.contrast.of_prompts(lesson.folds[0].discovery) & weighed
+    np.testing.assert_array_equal(run, seen)
+    assert only not in found.features_run
+    assert [one.growth for one in found.folds] == [
+        one.growth for one in search(lesson, proposal).folds
+    ]
+
+
+def test_sparing_rows_changes_no_selection_and_no_reason(lesson, proposal, monkeypatch):
     monkeypatch.setattr(module, "OTHERS_SHOWN", 0)
     spared = search(lesson, proposal)
     monkeypatch.setattr(module, "OTHERS_SHOWN", len(spared.features))
