@@ -56,17 +56,18 @@ def neurons(discovery: Discovery, *, most: int) -> Tensor:
 
     if gap == 0:
         return unit[:0]
-    candidates = [
-        Feature(sae="neurons", layer=discovery.layer, index=index)
-        for index in _proposed(discovery, rows)
-    ]
+    candidates = {
+        Feature(sae="neurons", layer=discovery.layer, index=index): gain
+        for index, gain in _proposed(discovery, rows).items()
+    }
     grown = grow(
         candidates, gap, gap_after, max_features=most, trials=TRIALS, least_gain=LEAST_GAIN
     )
     return unit[[one.index for one in grown.selected]]
 
 
-def _proposed(discovery: Discovery, rows: Integers) -> list[int]:
+def _proposed(discovery: Discovery, rows: Integers) -> dict[int, float]:
+    """Return neurons with the gain that their gradients foretell, the most promising first."""
     trace = discovery.trace
     rows = rows[np.diff(trace.grid.layout.completion_offsets)[rows] > 0]
     jobs = jobs_of_completions(trace, rows)
@@ -76,5 +77,5 @@ def _proposed(discovery: Discovery, rows: Integers) -> list[int]:
     effect = weights.float() @ ((stream - discovery.centre) * gradient)
     score = effect * (1.0 if discovery.gap >= 0 else -1.0)
     best = torch.topk(score, min(CANDIDATES, len(score)))
-    proposed: list[int] = best.indices[best.values > 0].tolist()
-    return proposed
+    found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return {index: gain for index, gain in found if gain > 0}

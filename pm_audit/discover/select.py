@@ -9,7 +9,7 @@ for the candidates that pass so far, and for the strongest others, which are rep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature, MethodRecord, Role
 
 TRIALS = 4
-"""Candidates tried jointly at each step of growth."""
+"""Candidates after which a step of growth takes the best of them."""
 
 LEAST_GAIN = 0.01
 """Share of the gap that a further feature must close."""
@@ -106,14 +106,13 @@ def select(
         weights = contrast.weights(fold.discovery)
         gap = float(weights @ trace.rewards)
         gains = np.sign(gap) * (effects @ weights)
-        allowed = []
+        allowed: dict[Feature, float] = {}
         for feature in proposed:
             at = features.index(feature)
             reason = own.reason(feature, gains[at], effects[at])
             reasons[feature].append(reason)
             if reason is None:
-                allowed.append(feature)
-        allowed.sort(key=lambda feature: -gains[features.index(feature)])
+                allowed[feature] = float(gains[at])
         growth = _grow(pm, trace, allowed, gap, weights, own.rows, known, method)
         predicted = np.array([proposal.integrated(feature) @ weights for feature in proposed])
         measured = np.array([effects[features.index(feature)] @ weights for feature in proposed])
@@ -184,7 +183,7 @@ def _strongest(
 def _grow(
     pm: PreferenceModel,
     trace: Trace,
-    allowed: Sequence[Feature],
+    allowed: Mapping[Feature, float],
     gap: float,
     weights: Floats,
     rows: Mask,

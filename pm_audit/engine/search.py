@@ -2,9 +2,14 @@
 
 Single effects do not add up: two features may carry the same evidence (together they do less
 than the sum) or gate one another (together they do more).  So the set is grown by ablating
-jointly: at each step the most promising remaining candidates, in order of their single effect,
-are each tried together with the set so far, and the one that leaves the smallest gap joins.
-Growth stops when the set is full, when the gap is closed, or when no trial gains enough.
+jointly: at each step candidates are tried together with the set so far, and the one that leaves
+the smallest gap joins.  Growth stops when the set is full or when no candidate gains enough.
+
+Who is tried first is lazy (Minoux 1978): candidates stand in the order of the gain that they were
+last seen to have, alone or beside a smaller set, and a step ends as soon as the best of those
+tried gains more than the next in line ever did.  Where gains only shrink as the set grows, no
+untried one could have gained more; where they grow, ``trials`` bounds what a step may cost, and
+no candidate is given up before it was tried beside the set as it is.
 
 Gaps here are those of the discovery prompts; what the set is worth is measured elsewhere, on
 prompts that the search has not seen.
@@ -12,13 +17,16 @@ prompts that the search has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pm_audit.records import Feature
 
 GapAfter = Callable[[Sequence[tuple[Feature, ...]]], Sequence[float]]
 """Gap that remains after each of several sets is ablated jointly, raw reward."""
+
+AT_ONCE = 2
+"""Candidates tried before the next look at who is best: one alone fills no batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Growth:
 
 
 def grow(
-    candidates: Sequence[Feature],
+    candidates: Mapping[Feature, float],
     gap: float,
     gap_after: GapAfter,
     *,
@@ -42,28 +50,39 @@ def grow(
     """Grow a set that closes ``gap``.
 
     Args:
-        candidates: the most promising first.
+        candidates: with the gain that each is thought to have alone, raw reward.
         gap: gap of the discovery prompts before any ablation, raw reward, not zero.
         gap_after: measures the gap after joint ablations.
         max_features: largest set.
-        trials: how many remaining candidates are tried at each step.
+        trials: candidates after which a step ends with the best of them, if it gains enough.
         least_gain: smallest growth of the closure, as a share of the gap, worth a feature.
 
     """
     selected: tuple[Feature, ...] = ()
     closures: list[float] = []
-    remaining = list(candidates)
     residual = abs(gap)
-    while remaining and len(selected) < max_features:
-        tried = remaining[:trials]
-        gaps = gap_after([(*selected, feature) for feature in tried])
-        best = min(range(len(tried)), key=lambda index: abs(gaps[index]))
-        if residual - abs(gaps[best]) < least_gain * abs(gap):
-            # The most promising ones add nothing to the set; the rest deserve a look as well.
-            remaining = remaining[trials:]
-            continue
-        selected = (*selected, tried[best])
-        residual = abs(gaps[best])
-        closures.append(1 - gaps[best] / gap)
-        remaining.remove(tried[best])
+    promise = dict(candidates)
+    while promise and len(selected) < max_features:
+        tried: dict[Feature, float] = {}
+        while len(tried) < len(promise):
+            waiting = [feature for feature in _best_first(promise) if feature not in tried]
+            some = waiting[:AT_ONCE]
+            gaps = gap_after([(*selected, feature) for feature in some])
+            tried |= dict(zip(some, gaps, strict=True))
+            promise |= {feature: residual - abs(tried[feature]) for feature in some}
+            best = max(tried, key=promise.__getitem__)
+            enough = promise[best] >= least_gain * abs(gap)
+            beaten = len(waiting) <= AT_ONCE or promise[best] >= promise[waiting[AT_ONCE]]
+            if enough and (beaten or len(tried) >= trials):
+                break
+        else:
+            break
+        selected = (*selected, best)
+        residual = abs(tried[best])
+        closures.append(1 - tried[best] / gap)
+        del promise[best]
     return Growth(selected, tuple(closures))
+
+
+def _best_first(promise: dict[Feature, float]) -> list[Feature]:
+    return sorted(promise, key=lambda feature: -promise[feature])

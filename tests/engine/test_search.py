@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_audit.engine.search import Growth, grow
+from pm_audit.engine.search import AT_ONCE, Growth, grow
 from pm_audit.records import Feature
 
 
@@ -25,7 +25,8 @@ def additive(gap: float, effects: dict[int, float]):
 def run(gap: float, effects: dict[int, float], **settings) -> Growth:
     order = sorted(effects, key=lambda index: -abs(effects[index]))
     settings = {"max_features": 10, "trials": 3, "least_gain": 0.01} | settings
-    return grow([feature(i) for i in order], gap, additive(gap, effects), **settings)
+    candidates = {feature(i): abs(effects[i]) for i in order}
+    return grow(candidates, gap, additive(gap, effects), **settings)
 
 
 def test_planted_features_are_found_and_close_the_gap():
@@ -42,9 +43,8 @@ def test_redundant_features_join_once():
     def gap_after(sets):
         return [0.0 if chosen else 1.0 for chosen in sets]
 
-    growth = grow(
-        [feature(1), feature(2)], 1.0, gap_after, max_features=5, trials=2, least_gain=0.1
-    )
+    candidates = {feature(1): 1.0, feature(2): 1.0}
+    growth = grow(candidates, 1.0, gap_after, max_features=5, trials=2, least_gain=0.1)
     assert len(growth.selected) == 1
 
 
@@ -54,9 +54,40 @@ def test_a_candidate_behind_useless_ones_is_still_tried():
 
 
 def test_no_candidates_is_an_empty_set():
-    assert grow([], 1.0, additive(1.0, {}), max_features=3, trials=2, least_gain=0.1) == Growth(
+    assert grow({}, 1.0, additive(1.0, {}), max_features=3, trials=2, least_gain=0.1) == Growth(
         (), ()
     )
+
+
+def test_a_gain_that_shrinks_beside_the_set_sends_a_candidate_back():
+    # 2 carries what 1 carries; 3 is worth less alone than 2, and more beside 1
+    worth = {(1,): 0.5, (2,): 0.45, (3,): 0.2, (1, 2): 0.52, (1, 3): 0.7, (1, 2, 3): 0.72}
+
+    def gap_after(sets):
+        return [1 - worth[tuple(sorted(member.index for member in chosen))] for chosen in sets]
+
+    candidates = {feature(1): 0.5, feature(2): 0.45, feature(3): 0.2}
+    growth = grow(candidates, 1.0, gap_after, max_features=2, trials=4, least_gain=0.01)
+    assert [member.index for member in growth.selected] == [1, 3]
+
+
+@given(
+    st.dictionaries(st.integers(0, 30), st.integers(1, 100), min_size=1, max_size=12),
+    st.integers(1, 6),
+)
+def test_where_effects_add_up_the_largest_join_and_few_are_tried(effects, most):
+    gap, tried = float(sum(effects.values()) + 1), 0
+
+    def gap_after(sets):
+        nonlocal tried
+        tried += len(sets)
+        return additive(gap, effects)(sets)
+
+    candidates = {feature(index): effect for index, effect in effects.items()}
+    growth = grow(candidates, gap, gap_after, max_features=most, trials=4, least_gain=1e-9)
+    ranked = sorted(effects.values(), reverse=True)
+    assert [effects[one.index] for one in growth.selected] == pytest.approx(ranked[:most])
+    assert tried <= AT_ONCE * len(growth.selected)
 
 
 @given(
