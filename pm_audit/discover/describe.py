@@ -10,7 +10,8 @@ import numpy.typing as npt
 from pm_audit.discover.decoder_neighbours import nearest
 from pm_audit.discover.filters import selectivity
 from pm_audit.discover.propose import Proposal
-from pm_audit.discover.select import OTHERS_SHOWN, Search
+from pm_audit.discover.select import Search
+from pm_audit.discover.singles import OTHERS_SHOWN
 from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.trace import Trace

@@ -98,11 +98,22 @@ class Activity:
 
 
 def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
-    """Return the share of a feature's absolute contribution [row] that falls on examples."""
-    examples = contrast.has_role(Role.EXAMPLE)
-    on_examples = float(np.abs(contribution[rows & examples]).mean())
-    elsewhere = float(np.abs(contribution[rows & ~examples]).mean())
-    total = on_examples + elsewhere
+    """Return the share of a feature's absolute contribution [row] that falls on examples.
+
+    Where a role was run on some of its rows they stand for all of them; NaN marks what was not run.
+    A role that was not run at all counts as unmoved.
+    """
+    run = rows & ~np.isnan(contribution)
+
+    def size(role: Role) -> float:
+        own = run & contrast.has_role(role)
+        return float(np.abs(contribution[own]).mean()) if own.any() else 0.0
+
+    others = (Role.COUNTER_EXAMPLE, Role.CONTROL)
+    counts = [int((rows & contrast.has_role(role)).sum()) for role in others]
+    on_examples = size(Role.EXAMPLE)
+    sums = sum(count * size(role) for count, role in zip(counts, others, strict=True))
+    total = on_examples + sums / max(1, sum(counts))
     return on_examples / total if total > 0 else 0.0
 
 
@@ -125,19 +136,23 @@ class Filters:
     least_selectivity: float
     activity: Mapping[str, Activity]
 
-    def reason(self, feature: Feature, gain: float, contribution: Floats) -> Dropped | None:
+    def reason(
+        self, feature: Feature, gain: float, contribution: Floats, *, slack: float = 0.0
+    ) -> Dropped | None:
         """Return why the feature may not explain the gap, or None where it may.
 
         Args:
             feature: the candidate.
             gain: how much of the gap its ablation takes away on the discovery prompts.
-            contribution: [row], reward minus reward with it alone ablated.
+            contribution: [row], reward minus reward with it alone ablated; NaN where not run.
+            slack: how far below the asked selectivity it may lie.
 
         """
         if feature in self.rare:
             return Dropped.RARE
         if not gain > 0:
             return Dropped.IDLE
-        if not selectivity(contribution, self.contrast, self.rows) >= self.least_selectivity:
+        least = self.least_selectivity - slack
+        if not selectivity(contribution, self.contrast, self.rows) >= least:
             return self.activity[feature.sae].kind(feature.index)
         return None

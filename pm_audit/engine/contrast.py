@@ -43,6 +43,16 @@ class Contrast:
         """Return which rows belong to these prompts, [row]."""
         return np.isin(self.prompt, np.array(list(prompts), dtype=np.int64))
 
+    def one_of_each(self) -> Mask:
+        """Return one row of each prompt and role, [row]: a sample of phrasings, taken in turn."""
+        chosen = np.zeros(len(self.prompt), dtype=bool)
+        for role in sorted(set(self.role)):
+            has_role = self.has_role(role)
+            for turn, prompt in enumerate(np.unique(self.prompt[has_role])):
+                rows = np.flatnonzero(has_role & (self.prompt == prompt))
+                chosen[rows[turn % len(rows)]] = True
+        return chosen
+
     def weights(self, prompts: Iterable[int]) -> Floats:
         """Return the weights [row] whose dot product with rewards is the gap over ``prompts``."""
         chosen = sorted(set(prompts))

@@ -21,6 +21,19 @@ def test_the_gap_by_hand():
     assert CONTRAST.weights([0]) @ REWARDS == pytest.approx(1.0)
 
 
+def test_a_sample_takes_one_row_of_each_prompt_and_role_and_every_phrasing():
+    prompts, phrasings = 4, 3
+    contrast = Contrast(
+        np.repeat(np.arange(prompts), 2 * phrasings), [EXAMPLE, COUNTER] * (prompts * phrasings)
+    )
+    chosen = contrast.one_of_each()
+    for role in (EXAMPLE, COUNTER):
+        rows = np.flatnonzero(chosen & contrast.has_role(role))
+        assert contrast.prompt[rows].tolist() == list(range(prompts))
+        assert set(rows // 2 % phrasings) == set(range(phrasings))
+    assert CONTRAST.one_of_each().tolist() == [True, False, True, True, True, True]
+
+
 def test_controls_weigh_nothing():
     assert CONTRAST.weights([0, 1])[3] == 0.0
 

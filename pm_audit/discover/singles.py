@@ -1,0 +1,112 @@
+"""Single ablations of the candidates, in stages: most rows are run for the few that may matter.
+
+1. One example and one counter-example of each discovery prompt, for every candidate of the fold.
+2. All of them, for those that the filters let pass so far, with some slack.
+3. The controls of these prompts, for those that pass now.
+4. Every row, once the sets are grown, for the selected and for the strongest others, which are
+   reported.
+
+Controls weigh nothing in a gap; they only add to what a feature does elsewhere, so until they are
+run they count as unmoved.  A stage never drops what the next one would have let pass, but for a
+candidate whose first sample falls short of the asked selectivity by more than the slack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from pm_audit.discover.filters import Filters
+from pm_audit.discover.folds import Fold
+from pm_audit.discover.propose import Proposal
+from pm_audit.engine.ablation import ablate_each
+from pm_audit.engine.contrast import Contrast, Floats, Mask
+from pm_audit.engine.known import Known
+from pm_audit.engine.trace import Trace
+from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.records import Feature, Role
+
+SLACK = 0.15
+"""How far below the asked selectivity a candidate's first sample may lie."""
+
+OTHERS_SHOWN = 12
+"""Candidates beside the selected ones that are reported, strongest effect first."""
+
+
+class Singles:
+    """What each candidate does alone, as far as it was run.
+
+    Args:
+        pm: the preference model.
+        trace: its clean forward.
+        contrast: of the hypothesis.
+        features: candidates of all folds.
+        known: learns the rewards, for joint ablations to come.
+
+    """
+
+    def __init__(
+        self,
+        pm: PreferenceModel,
+        trace: Trace,
+        contrast: Contrast,
+        features: Sequence[Feature],
+        known: Known,
+    ) -> None:
+        self.features = tuple(features)
+        self.contributions: Floats = np.full((len(features), len(trace.grid)), np.nan)
+        """[feature row], reward minus reward with the feature set to zero; NaN where not run."""
+        self._pm, self._trace, self._contrast, self._known = pm, trace, contrast, known
+
+    def run(self, where: Mask) -> None:
+        """Ablate in these pairs [feature row], but for those that were run already."""
+        missing = where & np.isnan(self.contributions)
+        rows = np.arange(missing.shape[1])
+        for sae in self._trace.saes:
+            own = [at for at, feature in enumerate(self.features) if feature.sae == sae.name]
+            latents = [self.features[at].index for at in own]
+            effects = ablate_each(
+                self._pm, self._trace, sae, latents, where=missing[own], known=self._known
+            )
+            found = effects.dense(latents, rows)
+            self.contributions[own] = np.where(missing[own], found, self.contributions[own])
+
+    def screen(self, folds: Sequence[Fold], filters: Sequence[Filters], proposal: Proposal) -> None:
+        """Run what the folds' filters need to judge their candidates, and little more."""
+        seen = np.zeros(self.contributions.shape, dtype=bool)
+        for fold, proposed in zip(folds, proposal.by_fold, strict=True):
+            own = [self.features.index(feature) for feature in proposed]
+            seen[own] |= self._contrast.of_prompts(fold.discovery)
+        controls = self._contrast.has_role(Role.CONTROL)
+        self.run(seen & ~controls & self._contrast.one_of_each())
+        self.run(seen & ~controls & self._passing(folds, filters, proposal, slack=SLACK))
+        self.run(seen & self._passing(folds, filters, proposal, slack=0.0))
+
+    def complete(self, chosen: Collection[Feature]) -> None:
+        """Run every row for the chosen candidates and for the strongest others."""
+        examples = self.contributions[:, self._contrast.has_role(Role.EXAMPLE)]
+        own = np.array([feature in chosen for feature in self.features], dtype=bool)
+        strength = np.where(own, -1.0, np.abs(np.nanmean(examples, axis=1)))
+        own[np.argsort(-strength, kind="stable")[:OTHERS_SHOWN]] = True
+        self.run(np.broadcast_to(own[:, None], self.contributions.shape))
+
+    def _passing(
+        self,
+        folds: Sequence[Fold],
+        filters: Sequence[Filters],
+        proposal: Proposal,
+        *,
+        slack: float,
+    ) -> Mask:
+        """Return which candidates some fold would let pass, [feature 1]."""
+        found = np.zeros((len(self.features), 1), dtype=bool)
+        for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
+            weights = self._contrast.weights(fold.discovery)
+            sign = float(np.sign(weights @ self._trace.rewards))
+            for feature in proposed:
+                at = self.features.index(feature)
+                contribution = self.contributions[at]
+                gain = sign * float(np.nansum(contribution * weights))
+                found[at] |= own.reason(feature, gain, contribution, slack=slack) is None
+        return found
