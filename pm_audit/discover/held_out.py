@@ -3,6 +3,8 @@
 Beside the set itself, under zero and mean replacement, run what it is held against: random sets
 of the same size, each member matched to a selected feature on its mean strength (activation x
 decoder norm) over the examples, drawn from the features that fire there and were not selected.
+A random set is tried on one example and one counter-example of each prompt, the phrasings taken in
+turn; what changes there stands for the others.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def test_sets(
     rng = np.random.default_rng(method.seed)
     zero = trace.rewards.copy()
     single_sum = np.zeros(len(trace.grid))
-    null_rewards = np.tile(trace.rewards, (method.null_sets, 1))
+    null_changes = np.zeros((method.null_sets, len(trace.grid)))
+    sample = contrast.one_of_each() & ~contrast.has_role(Role.CONTROL)
     account = Account.before(trace, trace.saes)
     several = len(trace.saes) > 1
     by_sae = tuple(Account.before(trace, [sae]) for sae in trace.saes if several)
@@ -110,17 +113,17 @@ def test_sets(
         null_sets = [
             _matched_set(trace, contrast, one.fold, selected, rng) for _ in range(method.null_sets)
         ]
-        weighed = rows[~contrast.has_role(Role.CONTROL)[rows]]
-        null_rewards[:, weighed] = ablate_sets(
-            pm, trace, null_sets, rows=weighed, known=search.known
-        )
+        tried = rows[sample[rows]]
+        after = ablate_sets(pm, trace, null_sets, rows=tried, known=search.known)
+        null_changes[:, tried] = after - trace.rewards[tried]
     return HeldOut(
         zero=zero,
         spliced=splice_reconstruction(pm, trace, trace.saes[0]),
         account=account,
         by_sae=by_sae,
         single_sum=single_sum,
-        null_gaps=np.array([contrast.gap_by_prompt(rewards) for rewards in null_rewards]),
+        null_gaps=contrast.gap_by_prompt(trace.rewards)
+        + [contrast.gap_by_prompt(changes, among=sample) for changes in null_changes],
     )
 
 

@@ -64,10 +64,15 @@ class Contrast:
                 weights[rows] = sign / (rows.sum() * len(chosen))
         return weights
 
-    def gap_by_prompt(self, rewards: Floats) -> Floats:
-        """Return each prompt's gap, [prompt], raw reward; ``rewards`` is [row]."""
-        examples = self.mean_by_prompt(rewards, self.has_role(Role.EXAMPLE))
-        return examples - self.mean_by_prompt(rewards, self.has_role(Role.COUNTER_EXAMPLE))
+    def gap_by_prompt(self, rewards: Floats, *, among: Mask | None = None) -> Floats:
+        """Return each prompt's gap, [prompt], raw reward; ``rewards`` is [row].
+
+        With ``among`` [row], only the marked rows count; each prompt needs one of either side.
+        """
+        examples, others = self.has_role(Role.EXAMPLE), self.has_role(Role.COUNTER_EXAMPLE)
+        if among is not None:
+            examples, others = examples & among, others & among
+        return self.mean_by_prompt(rewards, examples) - self.mean_by_prompt(rewards, others)
 
     def mean_by_prompt(self, values: Floats, rows: Mask) -> Floats:
         """Return the mean of ``values`` [row] over the marked rows of each prompt, [prompt]."""

@@ -21,6 +21,11 @@ def test_the_gap_by_hand():
     assert CONTRAST.weights([0]) @ REWARDS == pytest.approx(1.0)
 
 
+def test_a_gap_among_some_rows_leaves_the_others_out():
+    among = np.array([True, False, True, True, True, True])
+    assert CONTRAST.gap_by_prompt(REWARDS, among=among) == pytest.approx([0.0, -2.0])
+
+
 def test_a_sample_takes_one_row_of_each_prompt_and_role_and_every_phrasing():
     prompts, phrasings = 4, 3
     contrast = Contrast(
