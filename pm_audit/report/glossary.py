@@ -77,6 +77,22 @@ ENTRIES = (
         "A feature that moves everything explains nothing.",
     ),
     Entry(
+        "left-out",
+        "why a candidate may not explain the gap, beside its measured effect",
+        "fires on few examples (below half) | no effect | selectivity too low, and then: outlier "
+        "norm (10 x the median) | high frequency (half of all tokens) | fires on counter examples "
+        "(half of them) | moves other completions",
+        "Only the first two and the selectivity decide; the rest says what kind of feature it is.",
+    ),
+    Entry(
+        "shares",
+        "where the gap lives",
+        "selected features, then all others, then the error terms go to their counter-example "
+        "means, one after the other; each share is what that takes from G",
+        "They sum to the gap. The rest is what no completion token carries: prompt and length. "
+        "With several SAEs: for all together, and for each alone.",
+    ),
+    Entry(
         "interaction",
         "what the set does beyond its members",
         "joint effect of the set - sum of its members' single effects",
