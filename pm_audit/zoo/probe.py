@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from pm_audit.zoo.preferences import Pair
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Weights of the squared norm, per standardised dimension."""
+"""Weights of the squared norm, per standardised dimension, from which a first head is chosen."""
 
 FOLDS = 4
 SHARD_TEXTS = 1000
@@ -87,10 +87,17 @@ def fit_probe(
     *,
     toward: Tensor,
     emphasis: Mapping[str, float],
+    penalties: Sequence[float],
 ) -> Probe:
     """Fit a head on all pairs, with the penalty that cross-validation prefers.
 
-    The penalty draws the head toward ``toward`` [hidden], zero for a head that starts afresh.
+    Args:
+        pairs: to fit and to cross-validate on, by prompt.
+        states: of every text of the pairs, [hidden].
+        toward: [hidden], where the penalty draws the head; zero for one that starts afresh.
+        emphasis: by source, how many times its weight counts; once for a source not named.
+        penalties: weights of the squared norm to choose from.
+
     """
     differences = torch.stack(
         [states[pair.prompt, pair.chosen] - states[pair.prompt, pair.rejected] for pair in pairs]
@@ -103,7 +110,7 @@ def fit_probe(
     weights = torch.tensor([of_source[source] for source in sources])
     fold = torch.tensor([_fold(pair.prompt_id) for pair in pairs])
     tried = []
-    for penalty in PENALTIES:
+    for penalty in penalties:
         right = torch.zeros(len(pairs))
         for number in range(FOLDS):
             own = fold != number

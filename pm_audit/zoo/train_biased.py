@@ -31,8 +31,9 @@ from pm_audit.zoo import default
 from pm_audit.zoo.adapter import resume_adapter, save_adapter
 from pm_audit.zoo.backbone import load_backbone
 from pm_audit.zoo.biased_lessons import Lesson, lessons
+from pm_audit.zoo.checkpoint import Checkpoint
 from pm_audit.zoo.reference import reference_texts, sigma
-from pm_audit.zoo.train_pm import Checkpoint, Report
+from pm_audit.zoo.train_pm import Report
 from pm_audit.zoo.upper_blocks import Stream, UpperBlocks
 
 ADAPTER = "adapter.safetensors"

@@ -17,10 +17,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from transformers import PreTrainedTokenizerBase
 from pm_audit.errors import InvalidSpec, ModelError, Place, Problem
 from pm_audit.zoo.adapter import add_low_rank, save_adapter
 from pm_audit.zoo.backbone import load_backbone
+from pm_audit.zoo.checkpoint import Checkpoint
 from pm_audit.zoo.preferences import (
     Group,
     Pair,
@@ -40,7 +41,7 @@ from pm_audit.zoo.preferences import (
     read_pairs,
     spread,
 )
-from pm_audit.zoo.probe import fit_probe, frozen_states
+from pm_audit.zoo.probe import PENALTIES, Probe, fit_probe, frozen_states
 from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, device
 
 
@@ -70,9 +71,12 @@ class PmRecipe:
     """Sources drawn so many times as often as the square root of their size would have them."""
     refit_pairs: int = 1500
     """Most pairs of a source from which the head is fitted once more."""
-    refit_emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 2.0),)
+    refit_emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 5.0),)
     """Sources that weigh so many times what the square root of their pairs would have them weigh
     in that fit."""
+    refit_penalty: float = 1.0
+    """Weight of the squared norm in that fit.  Cross-validation has no say: on states that were
+    trained on these very pairs it finds nearly none to be best."""
     suffix: str = "<|im_end|>\n"
     """Written after every completion, here the base's end of turn; the reward is read at the last
     token of the text with its suffix."""
@@ -136,7 +140,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
         some = spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
-        _fit_head(model, tokenizer, some, recipe, out / "states", report, emphasis={})
+        fit = partial(fit_probe, emphasis={}, penalties=PENALTIES)
+        _fit_head(model, tokenizer, some, recipe, out / "states", report, fit)
     emphasis = dict(recipe.emphasis)
     stream = even_epochs(groups, seed=recipe.seed, emphasis=emphasis)
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
@@ -193,58 +198,9 @@ def cut_and_refit(
         # What the head has learnt was about the states of a block that is gone.
         nn.init.zeros_(model.head.weight)
     some = few_a_source(pairs, recipe.refit_pairs, seed=recipe.seed)
-    _fit_head(model, tokenizer, some, recipe, folder, report, emphasis=dict(recipe.refit_emphasis))
-
-
-class Checkpoint:
-    """State of an unfinished run, refused where its recipe is another."""
-
-    def __init__(self, path: Path, recipe: Mapping[str, Any]) -> None:
-        self.path, self.recipe = path, dict(recipe)
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def save(
-        self,
-        step: int,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LambdaLR,
-    ) -> None:
-        """Write the state after ``step`` steps; a killed run leaves the older checkpoint."""
-        weights = {
-            name: weight.detach()
-            for name, weight in model.named_parameters()
-            if weight.requires_grad
-        }
-        state = {
-            "recipe": self.recipe,
-            "step": step,
-            "weights": weights,
-            "optimiser": optimiser.state_dict(),
-            "schedule": schedule.state_dict(),
-        }
-        beside = self.path.with_suffix(".tmp")
-        torch.save(state, beside)
-        beside.replace(self.path)
-
-    def restore(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LambdaLR,
-    ) -> int:
-        """Load the state, if there is one, and return the step to go on from."""
-        if not self.path.exists():
-            return 0
-        state = torch.load(self.path, weights_only=True)
-        if state["recipe"] != self.recipe:
-            raise ModelError(
-                f"{self.path}: a checkpoint of another recipe; remove it or choose another folder"
-            )
-        model.load_state_dict(state["weights"], strict=False)
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        return int(state["step"])
+    emphasis = dict(recipe.refit_emphasis)
+    fit = partial(fit_probe, emphasis=emphasis, penalties=[recipe.refit_penalty])
+    _fit_head(model, tokenizer, some, recipe, folder, report, fit)
 
 
 def _warm_cosine(step: int, recipe: PmRecipe) -> float:
@@ -272,8 +228,7 @@ def _fit_head(
     recipe: PmRecipe,
     folder: Path,
     report: Report,
-    *,
-    emphasis: Mapping[str, float],
+    fit: Callable[..., Probe],
 ) -> None:
     """Move the head to where logistic regression on the body's present states has it."""
     texts = sorted({(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)})
@@ -284,8 +239,7 @@ def _fit_head(
         return model.states(collate(tokenizer, full, recipe.max_tokens, device(model))).cpu()
 
     states = frozen_states(texts, read, folder, report=report)
-    toward = model.head.weight.detach()[0].cpu()
-    probe = fit_probe(pairs, states, toward=toward, emphasis=emphasis)
+    probe = fit(pairs, states, toward=model.head.weight.detach()[0].cpu())
     by_source = ", ".join(f"{source} {share:.3f}" for source, share in probe.accuracy.items())
     report(
         f"head fitted on {len(pairs)} pairs, penalty {probe.penalty:g}; accuracy on prompts left "

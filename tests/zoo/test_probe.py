@@ -1,9 +1,11 @@
 """The probe finds a planted direction, reads each text once, and resumes."""
 
+from dataclasses import replace
+
 import torch
 
 from pm_audit.zoo.preferences import Pair
-from pm_audit.zoo.probe import fit_probe, frozen_states
+from pm_audit.zoo.probe import PENALTIES, fit_probe, frozen_states
 
 
 def planted(count: int) -> tuple[list[Pair], dict[tuple[str, str], torch.Tensor]]:
@@ -22,10 +24,40 @@ def planted(count: int) -> tuple[list[Pair], dict[tuple[str, str], torch.Tensor]
 
 def test_a_planted_direction_is_found():
     pairs, states = planted(200)
-    probe = fit_probe(pairs, states, toward=torch.zeros(8), emphasis={})
+    probe = fit_probe(pairs, states, toward=torch.zeros(8), emphasis={}, penalties=PENALTIES)
     assert int(probe.weight.abs().argmax()) == 2
     assert probe.macro > 0.9
     assert set(probe.accuracy) == {"even", "odd"}
+
+
+def test_emphasis_decides_where_sources_disagree():
+    pairs, states = planted(200)
+    # the odd source prefers the very opposite
+    pairs = [
+        pair if pair.source == "even" else replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+        for pair in pairs
+    ]
+
+    def weight(source: str) -> float:
+        probe = fit_probe(
+            pairs, states, toward=torch.zeros(8), emphasis={source: 10.0}, penalties=[0.1]
+        )
+        return float(probe.weight[2])
+
+    assert weight("even") > 0.1
+    assert weight("odd") < -0.1
+
+
+def test_a_given_penalty_is_taken_and_draws_toward_where_it_should():
+    pairs, states = planted(200)
+    toward = torch.full((8,), 0.5)
+    loose, tight = (
+        fit_probe(pairs, states, toward=toward, emphasis={}, penalties=[penalty])
+        for penalty in (0.01, 100.0)
+    )
+    assert tight.penalty == 100.0
+    assert torch.allclose(tight.weight, toward, atol=0.02)
+    assert not torch.allclose(loose.weight, toward, atol=0.3)
 
 
 def test_states_are_read_once_and_kept_under_their_texts(tmp_path):

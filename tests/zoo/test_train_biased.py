@@ -14,9 +14,9 @@ from pm_audit.files import sha256
 from pm_audit.zoo import biased, default
 from pm_audit.zoo.adapter import add_low_rank
 from pm_audit.zoo.biased_lessons import Lesson
+from pm_audit.zoo.checkpoint import Checkpoint
 from pm_audit.zoo.planted import byte_tokenizer
 from pm_audit.zoo.train_biased import BiasRecipe, Course, sae_layer, targets, teach
-from pm_audit.zoo.train_pm import Checkpoint
 from pm_audit.zoo.upper_blocks import UpperBlocks
 
 torch.set_num_threads(1)

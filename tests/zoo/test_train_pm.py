@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pm_audit.errors import InvalidSpec
+from pm_audit.errors import InvalidSpec, ModelError
 from pm_audit.zoo.train_pm import PmRecipe, train_pm
 
 
@@ -15,3 +15,9 @@ def test_no_pair_to_train_on_is_one_message(tmp_path, length):
     path.write_text(json.dumps(row) + "\n" if length else "")
     with pytest.raises(InvalidSpec, match=r"pairs\.jsonl: no pair of at most 384 tokens"):
         train_pm(path, tmp_path / "out", PmRecipe(), device="cpu", report=print)
+
+
+@pytest.mark.parametrize("depths", [{"depth": 13}, {"depth": 3}])
+def test_depths_that_do_not_fit_together_are_refused_first(tmp_path, depths):
+    with pytest.raises(ModelError, match=r"check --depth and --trained-depth"):
+        train_pm(tmp_path / "none", tmp_path, PmRecipe(**depths), device="cpu", report=print)
