@@ -1,7 +1,7 @@
 """The audit of one hypothesis, top to bottom.
 
-    hypothesis -> cases -> grid -> clean forward -> attributions -> candidates
-      -> single ablations -> joint set (discovery prompts)
+    hypothesis -> cases -> grid -> clean forward -> gap; where one is found:
+      -> attributions -> candidates -> single ablations -> joint set (discovery prompts)
       -> joint ablation and random sets (held-out prompts) -> evidence -> verdict
 
 A cheap approximation proposes, a real ablation decides; attribution never enters a verdict.
@@ -18,7 +18,6 @@ import numpy as np
 
 from pm_audit.baselines import run_rivals
 from pm_audit.discover import (
-    HeldOut,
     Proposal,
     Search,
     describe,
@@ -27,14 +26,17 @@ from pm_audit.discover import (
     propose,
     read_indices,
     run_placebo,
+    searched,
     select,
     split,
     test_sets,
+    unsearched,
 )
 from pm_audit.engine.attribution import QUADRATURE
 from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
+from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import ModelError
 from pm_audit.models.preference_model import PreferenceModel
@@ -42,13 +44,8 @@ from pm_audit.models.preflight import preflight, require
 from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import (
     Evidence,
-    FoldEvidence,
     HypothesisRecord,
-    LayerEvidence,
-    NullEvidence,
     RivalEvidence,
-    RowEvidence,
-    SaeFit,
     SaeRecord,
     SubjectRecord,
 )
@@ -133,6 +130,14 @@ class Auditor:
 
         self._report(f"{name}: reading {len(cases)} completions")
         clean = self._trace(pm, cases, texts)
+        fits = tuple(measure_fit(clean, sae, pm.depth) for sae in self.saes)
+        spliced = splice_reconstruction(pm, clean, self.saes[0])
+        evidence = unsearched(cases, clean, contrast, spliced, fits, scale)
+        record = judge(hypothesis, evidence, (), method=self.method)
+        if record.closure is None:
+            self._report(f"{name}: no gap to explain, so no feature is searched for")
+            return record
+
         self._report(f"{name}: attributing the gap to features")
         proposal = propose(pm, clean, contrast, folds, method=self.method)
         if self.method.search != SearchMode.ATTRIBUTION:
@@ -142,9 +147,8 @@ class Auditor:
         search = select(pm, clean, contrast, folds, proposal, method=self.method)
         self._report(f"{name}: testing the selected sets on held-out prompts")
         held_out = test_sets(pm, clean, contrast, search, method=self.method)
-        fits = tuple(measure_fit(clean, sae, pm.depth) for sae in self.saes)
 
-        evidence = _evidence(cases, clean, contrast, proposal, search, held_out, fits, scale)
+        evidence = searched(evidence, contrast, proposal, search, held_out)
         evidence = self._with_rivals(evidence, name, pm, clean, contrast, proposal, search)
         features = describe(clean, contrast, proposal, search, texts, method=self.method)
         features = in_corpus(features, self._indices)
@@ -253,64 +257,6 @@ class Auditor:
         )
         beside = {layer for sae in self.saes for layer in neighbours(sae, pm.depth)}
         return trace(pm, self.saes, Grid(rows), also=sorted(beside))
-
-
-def _evidence(
-    cases: Sequence[Case],
-    clean: Trace,
-    contrast: Contrast,
-    proposal: Proposal,
-    search: Search,
-    held_out: HeldOut,
-    fits: Sequence[SaeFit],
-    scale: Scale,
-) -> Evidence:
-    names = {case.prompt: case.prompt_id for case in cases}
-    return Evidence(
-        prompts=tuple(names[number] for number in range(contrast.prompts)),
-        rows=tuple(
-            RowEvidence(
-                prompt=case.prompt,
-                role=case.role,
-                variant=case.variant,
-                text=case.text,
-                reward=clean.rewards[at],
-                zero=held_out.zero[at],
-                mean=held_out.account.selected[at],
-                spliced=held_out.spliced[at],
-                features_replaced=held_out.account.features[at],
-                stream_replaced=held_out.account.streams[at],
-                single_sum=held_out.single_sum[at],
-            )
-            for at, case in enumerate(cases)
-        ),
-        sigma=scale.sigma,
-        noise=scale.noise,
-        folds=tuple(
-            FoldEvidence(
-                held_out=one.fold.held_out,
-                selected=one.growth.selected,
-                growth=one.growth.closures,
-                sign_agreement=one.sign_agreement,
-                rank_correlation=one.rank_correlation,
-                completeness_gap=proposal.completeness(contrast.of_prompts(one.fold.discovery)),
-            )
-            for one in search.folds
-        ),
-        null=tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps),
-        fits=tuple(fits),
-        surveys=proposal.surveys,
-        layers=tuple(
-            LayerEvidence(
-                sae=account.saes[0].name,
-                layer=account.saes[0].layer,
-                mean=tuple(account.selected),
-                features_replaced=tuple(account.features),
-                stream_replaced=tuple(account.streams),
-            )
-            for account in held_out.by_sae
-        ),
-    )
 
 
 def _tokenizer_sha256(pm: PreferenceModel) -> str:

@@ -110,7 +110,7 @@ def _outcome(
         gap=record.gap_sigma.value,
         covered=bool(low <= truth <= high),
         closure=None if record.closure is None else record.closure.value,
-        planted_selected=all(latent in chosen for chosen in sets),
-        selected=max(len(chosen) for chosen in sets),
+        planted_selected=bool(sets) and all(latent in chosen for chosen in sets),
+        selected=max((len(chosen) for chosen in sets), default=0),
         contribution_error=abs(listed[0] - float(known)) if truth and listed else None,
     )

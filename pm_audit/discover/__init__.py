@@ -1,6 +1,7 @@
 """From a clean forward to evidence: propose, ablate, grow, and test on other prompts."""
 
 from pm_audit.discover.describe import describe
+from pm_audit.discover.evidence import searched, unsearched
 from pm_audit.discover.feature_index import in_corpus, read_indices
 from pm_audit.discover.folds import Fold, split
 from pm_audit.discover.held_out import HeldOut, test_sets
@@ -20,7 +21,9 @@ __all__ = [
     "propose",
     "read_indices",
     "run_placebo",
+    "searched",
     "select",
     "split",
     "test_sets",
+    "unsearched",
 ]

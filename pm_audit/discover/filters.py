@@ -48,6 +48,8 @@ class Dropped(StrEnum):
     """Unselective, and active on at least half of the counter-examples."""
     UNSELECTIVE = "moves_other_completions"
     """Too much of its effect falls on counter-examples or controls on which it fires."""
+    WEAKER = "weaker_than_others"
+    """Selective on a first sample of phrasings, on which many others had more effect."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,3 +158,9 @@ class Filters:
         if not selectivity(contribution, self.contrast, self.rows) >= least:
             return self.activity[feature.sae].kind(feature.index)
         return None
+
+    def verdict(self, feature: Feature, gain: float, contribution: Floats) -> Dropped | None:
+        """Return the reason, or that it was not run on every row that could have given one."""
+        unfinished = bool(np.isnan(contribution[self.rows]).any())
+        reason = self.reason(feature, gain, contribution)
+        return Dropped.WEAKER if reason is None and unfinished else reason

@@ -19,7 +19,6 @@ from pm_audit.discover.select import FoldSearch, Search
 from pm_audit.engine.ablation import Means, Replacement, ablate_sets, mean_features
 from pm_audit.engine.contrast import Contrast, Floats, Integers, Mask
 from pm_audit.engine.replacement import replace_features, replace_streams
-from pm_audit.engine.splice import splice_reconstruction
 from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature, MethodRecord, Role
@@ -74,7 +73,6 @@ class HeldOut:
     """Rewards [row] after each intervention, from the fold that did not see the row's prompt."""
 
     zero: Floats
-    spliced: Floats
     account: Account
     """All SAEs together."""
     by_sae: tuple[Account, ...]
@@ -118,7 +116,6 @@ def test_sets(
         null_changes[:, tried] = after - trace.rewards[tried]
     return HeldOut(
         zero=zero,
-        spliced=splice_reconstruction(pm, trace, trace.saes[0]),
         account=account,
         by_sae=by_sae,
         single_sum=single_sum,

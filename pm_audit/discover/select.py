@@ -27,6 +27,9 @@ from pm_audit.records import Feature, MethodRecord
 TRIALS = 4
 """Candidates after which a step of growth takes the best of them."""
 
+SCREENED = 2
+"""So many times as many candidates as may be selected are run on all of a fold's rows."""
+
 LEAST_GAIN = 0.01
 """Share of the gap that a further feature must close."""
 
@@ -84,7 +87,7 @@ def select(
         for fold, rare in zip(folds, proposal.rare, strict=True)
     ]
     singles = Singles(pm, trace, contrast, features, known)
-    singles.screen(folds, filters, proposal)
+    singles.screen(folds, filters, proposal, most=SCREENED * method.max_features)
     run = ~np.isnan(singles.contributions)
     effects = np.nan_to_num(singles.contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
@@ -96,7 +99,7 @@ def select(
         allowed: dict[Feature, float] = {}
         for feature in proposed:
             at = features.index(feature)
-            reason = own.reason(feature, gains[at], singles.contributions[at])
+            reason = own.verdict(feature, gains[at], singles.contributions[at])
             reasons[feature].append(reason)
             if reason is None:
                 allowed[feature] = float(gains[at])

@@ -1,7 +1,7 @@
 """Single ablations of the candidates, in stages: most rows are run for the few that may matter.
 
 1. One example and one counter-example of each discovery prompt, for every candidate of the fold.
-2. All of them, for those that the filters let pass so far, with some slack.
+2. All of them, for the strongest that the filters let pass so far, with some slack.
 3. The controls of these prompts, for those that pass now.
 4. Every row, once the sets are grown, for the selected and for the strongest others, which are
    reported.
@@ -27,7 +27,7 @@ from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature, Role
 
-SLACK = 0.15
+SLACK = 0.1
 """How far below the asked selectivity a candidate's first sample may lie."""
 
 OTHERS_SHOWN = 12
@@ -72,16 +72,27 @@ class Singles:
             found = effects.dense(latents, rows)
             self.contributions[own] = np.where(missing[own], found, self.contributions[own])
 
-    def screen(self, folds: Sequence[Fold], filters: Sequence[Filters], proposal: Proposal) -> None:
-        """Run what the folds' filters need to judge their candidates, and little more."""
+    def screen(
+        self, folds: Sequence[Fold], filters: Sequence[Filters], proposal: Proposal, *, most: int
+    ) -> None:
+        """Run what the folds' filters need to judge their candidates, and little more.
+
+        Args:
+            folds: whose discovery prompts count.
+            filters: of each fold.
+            proposal: each fold's candidates.
+            most: candidates of a fold that are run beyond the first sample.
+
+        """
         seen = np.zeros(self.contributions.shape, dtype=bool)
         for fold, proposed in zip(folds, proposal.by_fold, strict=True):
             own = [self.features.index(feature) for feature in proposed]
             seen[own] |= self._contrast.of_prompts(fold.discovery)
         controls = self._contrast.has_role(Role.CONTROL)
         self.run(seen & ~controls & self._contrast.one_of_each())
-        self.run(seen & ~controls & self._passing(folds, filters, proposal, slack=SLACK))
-        self.run(seen & self._passing(folds, filters, proposal, slack=0.0))
+        hopeful = self._passing(folds, filters, proposal, slack=SLACK, most=most)
+        self.run(seen & ~controls & hopeful)
+        self.run(seen & hopeful & self._passing(folds, filters, proposal, slack=0.0, most=None))
 
     def complete(self, chosen: Collection[Feature]) -> None:
         """Run every row for the chosen candidates and for the strongest others."""
@@ -98,15 +109,19 @@ class Singles:
         proposal: Proposal,
         *,
         slack: float,
+        most: int | None,
     ) -> Mask:
-        """Return which candidates some fold would let pass, [feature 1]."""
+        """Return which candidates some fold would let pass, its strongest ones, [feature 1]."""
         found = np.zeros((len(self.features), 1), dtype=bool)
         for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
             weights = self._contrast.weights(fold.discovery)
             sign = float(np.sign(weights @ self._trace.rewards))
+            gains: dict[int, float] = {}
             for feature in proposed:
                 at = self.features.index(feature)
                 contribution = self.contributions[at]
                 gain = sign * float(np.nansum(contribution * weights))
-                found[at] |= own.reason(feature, gain, contribution, slack=slack) is None
+                if own.reason(feature, gain, contribution, slack=slack) is None:
+                    gains[at] = gain
+            found[sorted(gains, key=lambda at: -gains[at])[:most]] = True
         return found

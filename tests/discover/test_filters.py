@@ -86,6 +86,24 @@ def test_rare_comes_before_idle_and_idle_before_selectivity(activity):
     assert frequent.reason(feature, float("nan"), np.ones(6)) is Dropped.IDLE
 
 
+def test_what_was_not_run_on_every_row_is_not_selected(activity):
+    filters = Filters(CONTRAST, np.ones(6, dtype=bool), frozenset(), 0.8, activity)
+    feature = Feature(sae="sae", layer=0, index=QUIET)
+    sampled = np.array([2.0, 0.0, np.nan, np.nan, np.nan, np.nan])
+    assert filters.reason(feature, 1.0, sampled) is None
+    assert filters.verdict(feature, 1.0, sampled) is Dropped.WEAKER
+    assert filters.verdict(feature, 1.0, np.nan_to_num(sampled)) is None
+    assert filters.verdict(feature, -1.0, sampled) is Dropped.IDLE
+
+
+def test_rows_that_were_run_stand_for_their_role_and_a_role_not_run_for_nothing():
+    rows = np.ones(6, dtype=bool)
+    # example 3 of one prompt, counter-example 1 of the other, no control: 3 / (3 + 1 / 2)
+    assert selectivity(
+        np.array([3.0, np.nan, np.nan, np.nan, -1.0, np.nan]), CONTRAST, rows
+    ) == pytest.approx(6 / 7)
+
+
 def test_selectivity_counts_controls_as_elsewhere():
     rows = np.ones(6, dtype=bool)
     contribution = np.zeros(6)
