@@ -59,6 +59,10 @@ Progress = Callable[[str], None]
 Subject = tuple[PreferenceModel, Sequence[Sae]]
 
 
+FIT_TOKENS = 2048
+"""Tokens on which an audit measures an SAE's fit: three passes of the whole SAE over each."""
+
+
 class Auditor:
     """A loaded subject, ready to audit hypotheses one after the other.
 
@@ -130,7 +134,7 @@ class Auditor:
 
         self._report(f"{name}: reading {len(cases)} completions")
         clean = self._trace(pm, cases, texts)
-        fits = tuple(measure_fit(clean, sae, pm.depth) for sae in self.saes)
+        fits = tuple(measure_fit(clean, sae, pm.depth, most=FIT_TOKENS) for sae in self.saes)
         spliced = splice_reconstruction(pm, clean, self.saes[0])
         evidence = unsearched(cases, clean, contrast, spliced, fits, scale)
         record = judge(hypothesis, evidence, (), method=self.method)

@@ -33,6 +33,7 @@ class Account:
     """Rewards [row] by successive replacement, as one SAE by itself or all of them see it.
 
     Each from the fold that did not see the row's prompt; counter-example means throughout.
+    Controls have no part in a gap and keep their rewards.
     """
 
     saes: tuple[Sae, ...]
@@ -57,7 +58,7 @@ class Account:
         means: Means,
         rows: Integers,
     ) -> None:
-        """Run the replacements on the prompts that one fold held out."""
+        """Run the replacements on rows of the prompts that one fold held out."""
         names = {sae.name for sae in self.saes}
         selected = [feature for feature in one.growth.selected if feature.sae in names]
         self.selected[rows] = ablate_sets(
@@ -95,7 +96,8 @@ def test_sets(
     zero = trace.rewards.copy()
     single_sum = np.zeros(len(trace.grid))
     null_changes = np.zeros((method.null_sets, len(trace.grid)))
-    sample = contrast.one_of_each() & ~contrast.has_role(Role.CONTROL)
+    weighed = ~contrast.has_role(Role.CONTROL)
+    sample = contrast.one_of_each() & weighed
     account = Account.before(trace, trace.saes)
     several = len(trace.saes) > 1
     by_sae = tuple(Account.before(trace, [sae]) for sae in trace.saes if several)
@@ -107,7 +109,7 @@ def test_sets(
         for feature in selected:
             single_sum[rows] += search.contribution(feature)[rows]
         for each in (account, *by_sae):
-            each.fill(pm, trace, contrast, one, means, rows)
+            each.fill(pm, trace, contrast, one, means, rows[weighed[rows]])
         null_sets = [
             _matched_set(trace, contrast, one.fold, selected, rng) for _ in range(method.null_sets)
         ]

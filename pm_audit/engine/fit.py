@@ -26,9 +26,19 @@ def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 @wide_products()
-def measure_fit(trace: Trace, sae: Sae, depth: int) -> SaeFit:
-    """Measure one SAE on a trace that kept its neighbours' streams."""
-    stream = trace.streams[sae.layer].to(sae.W_dec.dtype)
+def measure_fit(trace: Trace, sae: Sae, depth: int, *, most: int | None = None) -> SaeFit:
+    """Measure one SAE on a trace that kept its neighbours' streams.
+
+    Args:
+        trace: with the SAE and the streams of its ``neighbours``.
+        sae: to measure.
+        depth: blocks of the PM.
+        most: tokens at most, taken evenly over all completion tokens; None for all of them.
+
+    """
+    total = len(trace.streams[sae.layer])
+    taken = slice(None, None, max(1, -(-total // (most or total or 1))))
+    stream = trace.streams[sae.layer][taken].to(sae.W_dec.dtype)
     usual = _usual(stream)
     kept = stream[usual]
     encoding = sae.encode(kept)
@@ -39,7 +49,7 @@ def measure_fit(trace: Trace, sae: Sae, depth: int) -> SaeFit:
         layer=sae.layer,
         fvu=fraction_unexplained(kept, reconstruction),
         neighbour_fvu=tuple(
-            _fvu_elsewhere(sae, trace.streams[layer]) for layer in neighbours(sae, depth)
+            _fvu_elsewhere(sae, trace.streams[layer][taken]) for layer in neighbours(sae, depth)
         ),
         cosine=float(torch.cosine_similarity(kept, reconstruction, dim=-1).mean()),
         l0=float(active.sum(dim=-1).double().mean()),

@@ -71,7 +71,8 @@ class RowEvidence(Record):
     zero: Finite
     """Reward with the selected set ablated to zero."""
     mean: Finite
-    """Reward with the selected set set to its mean over counter-example completions."""
+    """Reward with the selected set set to its mean over counter-example completions; of a control,
+    which has no part in a gap, the reward as it is."""
     spliced: Finite
     """Reward with the residual stream replaced by the SAE's reconstruction."""
     features_replaced: Finite | None = None

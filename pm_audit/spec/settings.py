@@ -90,7 +90,7 @@ class Settings(Written):
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
-    candidates: Count = 40
+    candidates: Count = 32
     """Features ablated one at a time in a fold, strongest scores first."""
     search: SearchMode = SearchMode.ATTRIBUTION
     """Where candidates come from: `attribution`; `budget`, single ablations until a count or time
