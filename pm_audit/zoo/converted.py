@@ -1,7 +1,7 @@
 """The base as transformers makes it from the GGUF file, converted once and kept beside that file.
 
 Reading the GGUF costs about sixteen CPU seconds, most of them for its vocabulary and for finding
-names; what comes of it is read back in half a second.  The copy is 283 MB for twelve blocks, holds
+names; what comes of it is read back in half a second.  The copy is 255 MB for ten blocks, holds
 the hash of each of its files and of what it was made from, and is made anew when any of these is
 not as written down.
 """

@@ -10,14 +10,14 @@ from pm_audit.zoo.subject import load_subject
 def test_the_default_pm_brings_its_uppermost_sae():
     pm, saes = load_subject(Settings())
     assert [(sae.name, sae.layer, sae.source) for sae in saes] == [
-        ("layer_8", 8, "default/layer_8")
+        ("layer_6", 6, "default/layer_6")
     ]
     assert saes[0].hidden_size == pm.hidden_size
 
 
 def test_its_other_sae_goes_by_its_folders_name():
-    _, saes = load_subject(Settings(saes=("layer_5", "layer_8")))
-    assert [sae.layer for sae in saes] == [5, 8]
+    _, saes = load_subject(Settings(saes=("layer_5", "layer_6")))
+    assert [sae.layer for sae in saes] == [5, 6]
 
 
 def test_an_sae_that_is_not_there_is_one_message():
