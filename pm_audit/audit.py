@@ -139,7 +139,7 @@ class Auditor:
         evidence = unsearched(cases, clean, contrast, spliced, fits, scale)
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
-            self._report(f"{name}: no gap to explain, so no feature is searched for")
+            self._report(f"{name}: no gap was found, so no feature is searched for")
             return record
 
         self._report(f"{name}: attributing the gap to features")

@@ -276,6 +276,13 @@ def _features(
         message = "the SAEs differ, so features cannot be compared by index"
         yield _change(ChangeKind.NOT_COMPARABLE, new, message)
         return
+    searched = [bool(record.evidence.folds) for record in (old, new)]
+    if not all(searched):
+        if any(searched):
+            where = "baseline" if searched[1] else "new record"
+            message = f"the {where} found no gap and so searched no features to compare with"
+            yield _change(ChangeKind.NOT_COMPARABLE, new, message)
+        return
     before = {str(feature): feature for feature in old.features}
     after = {str(feature): feature for feature in new.features}
     for name, feature in after.items():

@@ -253,3 +253,18 @@ def test_the_gate_of_a_run(project, pytester, record, planted):
     assert result.ret == (1 if planted else 0)
     if planted:
         result.stdout.fnmatch_lines(["REGRESSED: 1 regression *", "! i-dont-know: gap grown: *"])
+
+
+def test_features_are_not_compared_where_one_side_searched_for_none(record):
+    first = record.hypotheses[0]
+    evidence = first.evidence.model_copy(update={"folds": (), "null": ()})
+    unsearched = changed(record, first.name, evidence=evidence, features=())
+    for baseline, new, which in (
+        (record, unsearched, "new record"),
+        (unsearched, record, "baseline"),
+    ):
+        comparison = compare(baseline, new)
+        found = [change for change in comparison.changes if change.hypothesis == first.name]
+        assert [change.kind for change in found] == [ChangeKind.NOT_COMPARABLE]
+        assert f"the {which} found no gap" in found[0].message
+    assert compare(unsearched, unsearched).changes == ()

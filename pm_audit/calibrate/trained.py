@@ -198,7 +198,7 @@ def _explanation(record: HypothesisRecord) -> Explanation:
         outcomes={result.check: result.outcome for result in record.checks},
         gap=record.gap_sigma.value,
         closure=None if record.closure is None else record.closure.value,
-        selected=max(len(fold.selected) for fold in folds),
+        selected=max((len(fold.selected) for fold in folds), default=0),
         strongest=None if strongest is None else str(strongest),
         stable=None if strongest is None else len(strongest.folds) == len(folds),
     )

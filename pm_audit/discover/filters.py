@@ -159,8 +159,11 @@ class Filters:
             return self.activity[feature.sae].kind(feature.index)
         return None
 
-    def verdict(self, feature: Feature, gain: float, contribution: Floats) -> Dropped | None:
-        """Return the reason, or that it was not run on every row that could have given one."""
+    def verdict(
+        self, feature: Feature, gain: float, contribution: Floats, *, slack: float
+    ) -> Dropped | None:
+        """Return the reason, or that it passed a first sample, with slack, and was not run on."""
         unfinished = bool(np.isnan(contribution[self.rows]).any())
-        reason = self.reason(feature, gain, contribution)
-        return Dropped.WEAKER if reason is None and unfinished else reason
+        if unfinished and self.reason(feature, gain, contribution, slack=slack) is None:
+            return Dropped.WEAKER
+        return self.reason(feature, gain, contribution)

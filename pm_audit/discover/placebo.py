@@ -35,7 +35,7 @@ def run_placebo(
     """Repeat the search on exchanged labels and test it on the prompts each fold held out."""
     exchanged = exchange(contrast, seed=seed)
     placebo = rank(proposal.scores, trace, exchanged, folds, method=method)
-    search = select(pm, trace, exchanged, folds, placebo, method=method)
+    search = select(pm, trace, exchanged, folds, placebo, method=method, reported=False)
     after = trace.rewards.copy()
     for one in search.folds:
         rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))

@@ -14,7 +14,7 @@ import numpy as np
 from pm_audit.discover.filters import Activity, Dropped, Filters
 from pm_audit.discover.folds import Fold
 from pm_audit.discover.propose import Proposal
-from pm_audit.discover.singles import Singles
+from pm_audit.discover.singles import SLACK, Singles
 from pm_audit.engine.ablation import ablate_sets
 from pm_audit.engine.agreement import agreement
 from pm_audit.engine.contrast import Contrast, Floats, Mask
@@ -51,7 +51,7 @@ class Search:
     features: tuple[Feature, ...]
     contributions: Floats
     """[feature row], reward minus reward with this feature alone set to zero; NaN where it was not
-    run, as it is on all rows for ``features_run``."""
+    run.  ``features_run`` were run on every row."""
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]
     """Candidates that no fold could select, and why."""
@@ -78,8 +78,20 @@ def select(
     proposal: Proposal,
     *,
     method: MethodRecord,
+    reported: bool = True,
 ) -> Search:
-    """Ablate every candidate alone, filter, and grow one set for each fold."""
+    """Ablate candidates alone, filter, and grow one set for each fold.
+
+    Args:
+        pm: the preference model.
+        trace: its clean forward.
+        contrast: of the hypothesis.
+        folds: prompts to discover on, and prompts held out.
+        proposal: each fold's candidates.
+        method: sizes and thresholds.
+        reported: whether single effects are asked for on every row, as a report shows them.
+
+    """
     features, known = proposal.features, Known()
     activity = Activity.of(trace, contrast)
     filters = [
@@ -88,33 +100,35 @@ def select(
     ]
     singles = Singles(pm, trace, contrast, features, known)
     singles.screen(folds, filters, proposal, most=SCREENED * method.max_features)
-    run = ~np.isnan(singles.contributions)
     effects = np.nan_to_num(singles.contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
     searches = []
     for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
         weights = contrast.weights(fold.discovery)
         gap = float(weights @ trace.rewards)
-        gains = np.sign(gap) * (effects @ weights)
         allowed: dict[Feature, float] = {}
+        predicted, measured = [], []
         for feature in proposed:
             at = features.index(feature)
-            reason = own.verdict(feature, gains[at], singles.contributions[at])
+            # Attribution is held against ablation on the rows where the candidate was ablated.
+            own_weights = singles.gap_weights(at, fold.discovery)
+            measured.append(float(own_weights @ effects[at]))
+            predicted.append(float(own_weights @ proposal.integrated(feature)))
+            gain = float(np.sign(gap)) * measured[-1]
+            reason = own.verdict(feature, gain, singles.contributions[at], slack=SLACK)
             reasons[feature].append(reason)
             if reason is None:
-                allowed[feature] = float(gains[at])
+                allowed[feature] = gain
         growth = _grow(pm, trace, allowed, gap, weights, own.rows, known, method)
-        at_proposed = [features.index(feature) for feature in proposed]
-        # Both sides over the rows on which the candidate was run.
-        predicted = [(run[at] * proposal.integrated(features[at])) @ weights for at in at_proposed]
-        agrees = agreement(np.array(predicted), effects[at_proposed] @ weights)
+        agrees = agreement(np.array(predicted), np.array(measured))
         searches.append(FoldSearch(fold, growth, agrees.sign_agreement, agrees.rank_correlation))
     dropped = {
         feature: found[0]
         for feature, found in reasons.items()
         if found and None not in found and found[0] is not None
     }
-    singles.complete({feature for one in searches for feature in one.growth.selected})
+    if reported:
+        singles.complete({feature for one in searches for feature in one.growth.selected})
     return Search(features, singles.contributions, tuple(searches), dropped, known)
 
 

@@ -72,6 +72,13 @@ class Singles:
             found = effects.dense(latents, rows)
             self.contributions[own] = np.where(missing[own], found, self.contributions[own])
 
+    def gap_weights(self, at: int, prompts: Sequence[int]) -> Floats:
+        """Return weights [row] of the gap over the rows on which the candidate was run.
+
+        They make an effect on a sample of phrasings an estimate of the effect on all of them.
+        """
+        return self._contrast.weights(prompts, among=~np.isnan(self.contributions[at]))
+
     def screen(
         self, folds: Sequence[Fold], filters: Sequence[Filters], proposal: Proposal, *, most: int
     ) -> None:
@@ -114,13 +121,13 @@ class Singles:
         """Return which candidates some fold would let pass, its strongest ones, [feature 1]."""
         found = np.zeros((len(self.features), 1), dtype=bool)
         for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
-            weights = self._contrast.weights(fold.discovery)
-            sign = float(np.sign(weights @ self._trace.rewards))
+            gap = self._contrast.weights(fold.discovery) @ self._trace.rewards
             gains: dict[int, float] = {}
             for feature in proposed:
                 at = self.features.index(feature)
                 contribution = self.contributions[at]
-                gain = sign * float(np.nansum(contribution * weights))
+                weights = self.gap_weights(at, fold.discovery)
+                gain = float(np.sign(gap) * (weights @ np.nan_to_num(contribution)))
                 if own.reason(feature, gain, contribution, slack=slack) is None:
                     gains[at] = gain
             found[sorted(gains, key=lambda at: -gains[at])[:most]] = True

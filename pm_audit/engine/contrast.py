@@ -53,15 +53,19 @@ class Contrast:
                 chosen[rows[turn % len(rows)]] = True
         return chosen
 
-    def weights(self, prompts: Iterable[int]) -> Floats:
-        """Return the weights [row] whose dot product with rewards is the gap over ``prompts``."""
+    def weights(self, prompts: Iterable[int], *, among: Mask | None = None) -> Floats:
+        """Return the weights [row] whose dot product with rewards is the gap over ``prompts``.
+
+        With ``among`` [row], only the marked rows count, each for its prompt and role.
+        """
         chosen = sorted(set(prompts))
         weights = np.zeros(len(self.prompt))
         for sign, role in ((1.0, Role.EXAMPLE), (-1.0, Role.COUNTER_EXAMPLE)):
-            has_role = self.has_role(role)
+            has_role = self.has_role(role) if among is None else self.has_role(role) & among
             for prompt in chosen:
                 rows = has_role & (self.prompt == prompt)
-                weights[rows] = sign / (rows.sum() * len(chosen))
+                if rows.any():
+                    weights[rows] = sign / (rows.sum() * len(chosen))
         return weights
 
     def gap_by_prompt(self, rewards: Floats, *, among: Mask | None = None) -> Floats:

@@ -106,15 +106,11 @@ def plan(
         if means is not None:
             added = _AddMeans.of(trace, member, sets, set_of, means[member.sae.name])
             parts.append((layer, added))
-    return Plan(jobs, set_of, together(parts))
-
-
-def together(parts: Sequence[tuple[int, Edit]]) -> dict[int, Edit]:
-    """Return one edit a block, lowest first: the changes of its parts (block, edit) add up."""
-    return {
+    edits: dict[int, Edit] = {
         layer: _Sum(tuple(edit for block, edit in parts if block == layer))
         for layer in sorted({layer for layer, _ in parts})
     }
+    return Plan(jobs, set_of, edits)
 
 
 def firing_counts(features: SparseFeatures, width: int) -> Integers:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.ablation import Means
-from pm_audit.engine.edits import together
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import TOKEN_BUDGET, Batch
 from pm_audit.engine.splice import Edit, jobs_of_completions, replay
@@ -35,7 +34,7 @@ def replace_features(
 ) -> Floats:
     """Return rewards [row] with every feature of the SAEs at its mean; error terms stay.
 
-    Each SAE encodes the stream as the ones below have left it.
+    Each SAE encodes the stream as the ones before it have left it, at its block or below.
 
     Args:
         pm: the preference model.
@@ -58,8 +57,11 @@ def replace_features(
 
         return edit
 
-    edits = [(sae.layer, replaced(sae)) for sae in saes]
-    return _replay_all(pm, trace, together(edits), rows, token_budget)
+    edits: dict[int, Edit] = {}
+    for sae in saes:
+        before, own = edits.get(sae.layer), replaced(sae)
+        edits[sae.layer] = own if before is None else _after(before, own)
+    return _replay_all(pm, trace, edits, rows, token_budget)
 
 
 def replace_streams(
@@ -81,6 +83,10 @@ def replace_streams(
 
     edits = {layer: replaced(layer) for layer in sorted({sae.layer for sae in saes})}
     return _replay_all(pm, trace, edits, rows, token_budget)
+
+
+def _after(first: Edit, second: Edit) -> Edit:
+    return lambda batch, stream: second(batch, first(batch, stream))
 
 
 def _replay_all(

@@ -262,8 +262,9 @@ class _RelayBlock(nn.Module):
         last = len(relay.calls) == relay.depth
         passed = relay.replacement if last and relay.replacement is not None else stream
         block = object.__getattribute__(self, "_block")
-        # GPT-J's blocks answer with a tuple where the others answer with the stream.
-        return (passed, None) if type(block).__name__ == "GPTJBlock" else passed
+        # GPT-J's blocks answered with a tuple where the others answer with the stream, as long as
+        # they did not use transformers' attention interface (before 5.24).
+        return (passed, None) if any(map(_attends_directly, block.children())) else passed
 
 
 def _find_blocks(backbone: nn.Module) -> tuple[nn.Module, str]:
@@ -282,7 +283,8 @@ def _find_blocks(backbone: nn.Module) -> tuple[nn.Module, str]:
 
 
 def _attends_directly(module: nn.Module) -> bool:
-    return type(module).__name__ == "GPTJAttention"
+    """Say whether a module calls an attention function of its own, GPT-J's before 5.24."""
+    return type(module).__name__ == "GPTJAttention" and hasattr(module, "_attn")
 
 
 def _direct_route(module: nn.Module, route: Callable[..., tuple[Tensor, None]]) -> object:

@@ -43,7 +43,7 @@ ENTRIES = (
         "the gap that remains when the selected features are ablated",
         "G_S = G with features S ablated at the completion's positions;  share = G_S / G",
         "Near zero: the features explain the gap. A negative share means overshoot: the ablation "
-        "turned the gap round.",
+        "turned the gap round. Where no gap is found nothing is searched for, and it is the gap.",
     ),
     Entry(
         "closure",
@@ -81,8 +81,8 @@ ENTRIES = (
         "why a candidate may not explain the gap, beside its measured effect",
         "fires on few examples (below half) | no effect | selectivity too low, and then: outlier "
         "norm (10 x the median) | high frequency (half of all tokens) | fires on counter examples "
-        "(half of them) | moves other completions",
-        "Only the first two and the selectivity decide; the rest says what kind of feature it is.",
+        "(half of them) | moves other completions; or weaker than others on a first sample",
+        "What follows low selectivity says what kind of feature it is and decides nothing.",
     ),
     Entry(
         "shares",

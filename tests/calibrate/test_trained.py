@@ -75,3 +75,12 @@ def test_a_full_audit_says_whether_every_fold_found_the_same(auditor: Auditor) -
     assert told.stable
     assert told.strongest == "planted/0"
     assert told.closure == pytest.approx(1, abs=1e-3)
+
+
+def test_a_bias_that_was_not_learnt_is_explained_by_nothing(auditor: Auditor) -> None:
+    # this PM does not tell the two marks apart: no gap, so no search and no features
+    bias = Bias("unlearnt", "A plus raises it.", "{first}+", "{first}&", 1.0)
+    (one,) = audit_trained(auditor, (bias,), audits=1, explain=True, seed=0, report=lambda _: None)
+    told = one.explanation
+    assert told is not None
+    assert (told.selected, told.strongest, told.stable, told.closure) == (0, None, None, None)

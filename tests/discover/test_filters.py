@@ -91,9 +91,15 @@ def test_what_was_not_run_on_every_row_is_not_selected(activity):
     feature = Feature(sae="sae", layer=0, index=QUIET)
     sampled = np.array([2.0, 0.0, np.nan, np.nan, np.nan, np.nan])
     assert filters.reason(feature, 1.0, sampled) is None
-    assert filters.verdict(feature, 1.0, sampled) is Dropped.WEAKER
-    assert filters.verdict(feature, 1.0, np.nan_to_num(sampled)) is None
-    assert filters.verdict(feature, -1.0, sampled) is Dropped.IDLE
+    assert filters.verdict(feature, 1.0, sampled, slack=0.1) is Dropped.WEAKER
+    assert filters.verdict(feature, 1.0, np.nan_to_num(sampled), slack=0.1) is None
+    assert filters.verdict(feature, -1.0, sampled, slack=0.1) is Dropped.IDLE
+    # three quarters pass with slack alone: cut off for its strength, not for its selectivity
+    doubtful = np.array([3.0, -1.5, np.nan, np.nan, np.nan, np.nan])
+    assert filters.reason(feature, 1.0, doubtful, slack=0.0) is None
+    tight = Filters(CONTRAST, np.ones(6, dtype=bool), frozenset(), 0.85, activity)
+    assert tight.reason(feature, 1.0, doubtful) is Dropped.UNSELECTIVE
+    assert tight.verdict(feature, 1.0, doubtful, slack=0.1) is Dropped.WEAKER
 
 
 def test_rows_that_were_run_stand_for_their_role_and_a_role_not_run_for_nothing():

@@ -70,16 +70,33 @@ def test_what_one_fold_proposed_is_not_run_on_what_the_other_saw(lesson, proposa
     ]
 
 
+def test_only_the_strongest_are_run_beyond_the_first_sample(lesson, proposal, monkeypatch):
+    monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
+    monkeypatch.setattr(module, "SCREENED", 0)
+    found = search(lesson, proposal)
+    assert all(one.growth.selected == () for one in found.folds)
+    planted = {lesson.latent_of["!"], lesson.latent_of["~"]}
+    weaker = {one.index for one, why in found.dropped.items() if why is Dropped.WEAKER}
+    assert planted <= weaker
+
+
 def test_sparing_rows_changes_no_selection_and_no_reason(lesson, proposal, monkeypatch):
     monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
     spared = search(lesson, proposal)
+    # the reference runs every candidate on every row before anything is judged
     monkeypatch.setattr(singles, "OTHERS_SHOWN", len(spared.features))
+    monkeypatch.setattr(singles, "SLACK", 1.0)
+    monkeypatch.setattr(module, "SCREENED", 100)
+    everything = np.ones(len(lesson.trace.grid), dtype=bool)
+    monkeypatch.setattr(type(lesson.contrast), "one_of_each", lambda _: everything)
     full = search(lesson, proposal)
     controls = lesson.contrast.has_role(Role.CONTROL)
     assert np.isnan(spared.contributions[:, controls]).any()
     assert not np.isnan(full.contributions).any()
     assert spared.dropped == full.dropped
-    assert [one.growth for one in spared.folds] == [one.growth for one in full.folds]
+    for one, other in zip(spared.folds, full.folds, strict=True):
+        assert one.growth.selected == other.growth.selected
+        assert one.growth.closures == pytest.approx(other.growth.closures, abs=1e-5)
     ruled_out = [feature for feature in spared.features if feature in spared.dropped]
     in_question = [feature for feature in spared.features if feature not in spared.dropped]
     assert ruled_out

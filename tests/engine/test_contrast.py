@@ -26,6 +26,14 @@ def test_a_gap_among_some_rows_leaves_the_others_out():
     assert CONTRAST.gap_by_prompt(REWARDS, among=among) == pytest.approx([0.0, -2.0])
 
 
+def test_weights_among_some_rows_make_their_mean_stand_for_all():
+    among = np.array([True, False, True, True, True, True])
+    weights = CONTRAST.weights([0, 1], among=among)
+    assert weights @ REWARDS == pytest.approx((0.0 - 2.0) / 2)
+    # one of two examples and the only counter-example of prompt 0: neither side shrinks
+    assert weights.tolist() == [0.5, 0.0, -0.5, 0.0, 0.5, -0.5]
+
+
 def test_a_sample_takes_one_row_of_each_prompt_and_role_and_every_phrasing():
     prompts, phrasings = 4, 3
     contrast = Contrast(

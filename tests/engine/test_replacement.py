@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,17 @@ def test_features_at_their_means_equal_the_definition(llama, traced, chosen):
     found = replace_features(llama, clean, taken, means)
     expected = plain.rewards({sae.layer: at_mean(sae, means) for sae in taken})
     assert np.abs(expected - clean.rewards).max() > 1e-2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_second_sae_of_one_block_replaces_what_the_first_left(lab, llama):
+    sae, grid = lab.sae(1), lab.grid()
+    twin = replace(sae, name="twin")
+    clean = trace(llama, [sae, twin], grid)
+    means = mean_features(clean, REFERENCE)
+    first, second = at_mean(sae, means), at_mean(twin, means)
+    expected = lab.plain(llama, grid).rewards({1: lambda _, s: second(_, first(_, s))})
+    found = replace_features(llama, clean, [sae, twin], means)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

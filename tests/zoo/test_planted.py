@@ -110,3 +110,16 @@ def test_each_of_two_saes_accounts_for_the_gap_as_it_sees_it(planted: Planted) -
     # what the blind one does not see is all in its error term
     assert other.shares.error_term.value == pytest.approx(record.gap.value, rel=1e-3)
     assert rejudge(record, method=auditor.method) == record
+
+
+def test_nothing_is_searched_for_where_there_is_no_gap(auditor: Auditor) -> None:
+    same = marks_hypothesis("+&", effect=Effect.RAISES, counter_marks="&+")
+    record = auditor.audit(same)
+    assert record.closure is None
+    assert record.features == record.evidence.folds == record.evidence.null == ()
+    assert record.residual == record.gap
+    outcomes = {result.check: result.outcome for result in record.checks}
+    assert outcomes[Check.GAP] in (Outcome.FAIL, Outcome.INCONCLUSIVE)
+    assert outcomes[Check.EXPLAINED] is outcomes[Check.SPECIFIC] is Outcome.INVALID
+    assert "no gap to explain" in record.checks[1].reason
+    assert rejudge(record, method=auditor.method) == record
