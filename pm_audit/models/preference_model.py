@@ -46,6 +46,9 @@ class PreferenceModel:
     readout: Readout = Readout.LAST
     """Where the head reads; the first token cannot be replayed by the engine."""
 
+    def __post_init__(self) -> None:
+        settle_vector_math()
+
     @classmethod
     def from_backbone(
         cls,
