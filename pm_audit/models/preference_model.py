@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from pm_audit.models.decoder import Decoder
 from pm_audit.models.gate import Gate, GatedHead
+from pm_audit.models.vector_math import settle_vector_math
 
 
 class Readout(StrEnum):
