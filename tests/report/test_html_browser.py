@@ -74,6 +74,12 @@ def test_hostile_texts_are_text_and_nothing_runs(opened, with_texts):
     assert requests == 0
 
 
+def wait_for(page, holds) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(page, 10).until(lambda _: holds())
+
+
 def test_folding_sorting_filtering_and_links(opened, record):
     page = opened(html.render(record))
 
@@ -87,11 +93,12 @@ def test_folding_sorting_filtering_and_links(opened, record):
     page.find_element("id", "fold").click()
     assert not any(is_open())
 
+    # the page opens a section when the browser tells it of the new address, a moment later
     page.find_element("css selector", "#hypotheses a[href='#h-urls']").click()
-    assert is_open() == [False, True, False, False, False]
+    wait_for(page, lambda: is_open() == [False, True, False, False, False])
     page.execute_script("window.scrollTo(0, 0)")
     page.find_element("css selector", "a.card[href='#h-i-dont-know-f-resid_6-812']").click()
-    assert is_open()[0]
+    wait_for(page, lambda: is_open()[0])
     top = page.execute_script(
         "return document.getElementById('h-i-dont-know-f-resid_6-812').getBoundingClientRect().top"
     )
