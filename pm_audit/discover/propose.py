@@ -46,8 +46,7 @@ GENERAL_PART = 4
 
 PROMISE_SLACK = 0.2
 """How far below the selectivity that selection asks for a promising feature's attributed one may
-lie.  By the larger of AtP's and IG's; of 95 candidates that ablation found selective, on fifteen
-hypotheses, none lay further below, while four in five of the others did."""
+lie, by the larger of AtP's and IG's: attribution is a rough guide to ablation."""
 
 SPLIT_PARENTS = 4
 """Best candidates of a fold and SAE whose decoder neighbours are candidates too."""
