@@ -40,7 +40,6 @@ LEAST_FREQUENCY = 0.5
 RARE_SHOWN = 4
 """Rare features per fold and SAE that are ablated all the same, to show what the filter drops."""
 
-
 GENERAL_PART = 4
 """One in so many candidates is taken for its strength alone, whatever else it seems to move."""
 

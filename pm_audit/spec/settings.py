@@ -91,8 +91,8 @@ class Settings(Written):
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
     candidates: Count = 32
-    """Features ablated one at a time in a fold: three quarters of them selective by attribution, the
-    rest for their strength alone."""
+    """Features ablated one at a time in a fold: three quarters of them selective by attribution,
+    the rest for their strength alone."""
     search: SearchMode = SearchMode.ATTRIBUTION
     """Where candidates come from: `attribution`; `budget`, single ablations until a count or time
     is spent; `exhaustive`, single ablation of every feature that fires on the examples."""
