@@ -103,12 +103,12 @@ def compare(
     )
 
 
-def read_baseline(path: Path) -> AuditRecord:
-    """Read the record that a release is held against.
+def read_unaltered(path: Path) -> AuditRecord:
+    """Read a record that a release is judged by.
 
     Raises:
         RecordError: missing, torn, partial, or changed after it was written: whoever doctors a
-            baseline decides what counts as a regression.
+            record decides what counts as a regression.
 
     """
     record = AuditRecord.read(path)
@@ -118,7 +118,7 @@ def read_baseline(path: Path) -> AuditRecord:
     if altered:
         raise RecordError(
             f"{path}: {', '.join(altered)} was changed after the record was written; `pm-audit "
-            "verify` says where; write the baseline again with --pm-audit-update-baseline"
+            "verify` says where; write it again by auditing"
         )
     return record
 
@@ -244,7 +244,7 @@ def _closure(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) ->
     was, now = old.closure, new.closure
     if was is None or now is None:
         if was is not None and now is None:
-            message = "the baseline closed a gap; now there is none to explain"
+            message = "the baseline found a gap to explain; now there is none"
             yield _change(ChangeKind.NOT_COMPARABLE, new, message)
         return
     lost = was.value - now.value

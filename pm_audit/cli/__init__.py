@@ -90,11 +90,11 @@ def report(record: Path, *, output: Path | None) -> None:
 def compare(old: Path, new: Path, *, output: Path | None) -> None:
     """Compare two records; exit code 1 where NEW is a regression against OLD."""
     from pm_audit.compare import compare as compare_records
-    from pm_audit.records import AuditRecord
+    from pm_audit.compare import read_unaltered
     from pm_audit.report import changes
     from pm_audit.report.files import write_comparison
 
-    comparison = compare_records(AuditRecord.read(old), AuditRecord.read(new))
+    comparison = compare_records(read_unaltered(old), read_unaltered(new))
     click.echo("\n".join(changes.terminal_lines(comparison)))
     if output is not None:
         write_comparison(comparison, output)

@@ -75,9 +75,9 @@ class Gate:
         return compare(self._accepted(self._at(self.baseline)), record)
 
     def _accepted(self, path: Path) -> AuditRecord:
-        from pm_audit.compare import read_baseline
+        from pm_audit.compare import read_unaltered
 
-        return read_baseline(path)
+        return read_unaltered(path)
 
     def _refuse_to_shrink(self, path: Path, hypotheses: Sequence[Hypothesis]) -> None:
         """Refuse to drop from the baseline what is still in the project and was not asked about."""

@@ -41,6 +41,8 @@ def _cautions(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
             f"expect.margin of {expect.margin:g} sigma is not above the noise floor of "
             f"{figures.floor_sigma:.2g} sigma; no gap can be shown to be none"
         )
+    if not evidence.folds:
+        yield "no gap was found, so no feature was searched for and nothing was ablated"
     chosen = [{str(feature) for feature in fold.selected} for fold in evidence.folds]
     if any(chosen):
         yield from _of_folds(chosen)

@@ -52,12 +52,18 @@ def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path
     fewer = record.model_copy(
         update={"hypotheses": record.hypotheses[1:], "manifest": record.manifest[1:]}
     )
-    fewer.write(tmp_path / "fewer.json")
+    fewer.sealed().write(tmp_path / "fewer.json")
     page = tmp_path / "page.html"
     gone = invoke("compare", stored_record_path, tmp_path / "fewer.json", "-o", page)
     assert gone.exit_code == 1
     assert "! i-dont-know: hypothesis gone" in gone.output
     assert "hypothesis gone" in page.read_text(encoding="utf-8")
+    # a record that was doctored decides nothing, on either side
+    fewer.write(tmp_path / "fewer.json")
+    for pair in ((stored_record_path, tmp_path / "fewer.json"), (tmp_path / "fewer.json",) * 2):
+        refused = invoke("compare", *pair)
+        assert refused.exit_code == 2
+        assert "was changed after the record was written" in refused.output
 
 
 @pytest.mark.parametrize("what", ["hypothesis", "probe", "record"])

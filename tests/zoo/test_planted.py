@@ -118,6 +118,7 @@ def test_nothing_is_searched_for_where_there_is_no_gap(auditor: Auditor) -> None
     assert record.closure is None
     assert record.features == record.evidence.folds == record.evidence.null == ()
     assert record.residual == record.gap
+    assert "no feature was searched for" in " ".join(record.warnings)
     outcomes = {result.check: result.outcome for result in record.checks}
     assert outcomes[Check.GAP] in (Outcome.FAIL, Outcome.INCONCLUSIVE)
     assert outcomes[Check.EXPLAINED] is outcomes[Check.SPECIFIC] is Outcome.INVALID
