@@ -90,7 +90,9 @@ ENTRIES = (
         "selected features, then all others, then the error terms go to their counter-example "
         "means, one after the other; each share is what that takes from G",
         "They sum to the gap. The rest is what no completion token carries: prompt and length. "
-        "With several SAEs: for all together, and for each alone.",
+        "With several SAEs: for all together, and for each alone. The error term's share is what "
+        "goes when it is replaced after the features; what the reconstruction loses while they "
+        "stay is another question, which `fit` asks.",
     ),
     Entry(
         "interaction",

@@ -118,13 +118,21 @@ def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path,
     """Return where the SAEs are: those named, else the uppermost of the PM's own.
 
     An SAE of the PM's own folder may be named by its folder alone, such as ``layer_5``.
+
+    Raises:
+        SaeError: a bare name is neither that of an own SAE nor that of a file.
+
     """
     if folder is None:
         return named
     own = {path.name: path for path in default.default_saes(folder)}
+    for name in named:
+        if name not in own and not Path(name).exists() and Path(name).name == name:
+            known = ", ".join(own) or "none"
+            raise SaeError(f"{name}: no such file or folder, and this PM's own SAEs are {known}")
     if named:
         return tuple(own.get(name, name) for name in named)
-    # The uppermost is the cheapest to ablate, and was measured to close more of most gaps.
+    # The uppermost is the cheapest to ablate, and is the one that was chosen for the default PM.
     return tuple(own.values())[-1:]
 
 

@@ -21,5 +21,5 @@ def test_its_other_sae_goes_by_its_folders_name():
 
 
 def test_an_sae_that_is_not_there_is_one_message():
-    with pytest.raises(SaeError, match="no-such-sae"):
+    with pytest.raises(SaeError, match=r"no-such-sae: .* own SAEs are layer_5, layer_6"):
         load_subject(Settings(saes=("no-such-sae",)))
