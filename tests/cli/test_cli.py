@@ -45,22 +45,26 @@ def test_report_writes_what_the_suffix_says(invoke, stored_record_path, tmp_path
 
 
 def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path, tmp_path):
-    same = invoke("compare", stored_record_path, stored_record_path)
-    assert same.exit_code == 0
-    assert "no regression" in same.output
     record = AuditRecord.read(stored_record_path)
+    hypotheses = tuple(one.sealed() for one in record.hypotheses)
+    record = record.model_copy(update={"hypotheses": hypotheses}).sealed()
+    whole = tmp_path / "whole.json"
+    record.write(whole)
+    same = invoke("compare", whole, whole)
+    assert same.exit_code == 0, same.output
+    assert "no regression" in same.output
     fewer = record.model_copy(
         update={"hypotheses": record.hypotheses[1:], "manifest": record.manifest[1:]}
     )
     fewer.sealed().write(tmp_path / "fewer.json")
     page = tmp_path / "page.html"
-    gone = invoke("compare", stored_record_path, tmp_path / "fewer.json", "-o", page)
+    gone = invoke("compare", whole, tmp_path / "fewer.json", "-o", page)
     assert gone.exit_code == 1
     assert "! i-dont-know: hypothesis gone" in gone.output
     assert "hypothesis gone" in page.read_text(encoding="utf-8")
     # a record that was doctored decides nothing, on either side
     fewer.write(tmp_path / "fewer.json")
-    for pair in ((stored_record_path, tmp_path / "fewer.json"), (tmp_path / "fewer.json",) * 2):
+    for pair in ((whole, tmp_path / "fewer.json"), (tmp_path / "fewer.json", whole)):
         refused = invoke("compare", *pair)
         assert refused.exit_code == 2
         assert "was changed after the record was written" in refused.output

@@ -45,4 +45,5 @@ def test_freed_buffers_are_used_again():
         )
         for mode in ("kept", "returned")
     }
-    assert faults["kept"] < 1_000 < 10_000 < faults["returned"]
+    # a buffer may find its place in the second batch only; without the setting every batch faults
+    assert faults["kept"] < 3_000 < 10_000 < faults["returned"]
