@@ -2,8 +2,9 @@
 
 PyTorch hands fp32 products to MKL, which takes its AVX2 path on processors that are not Intel's
 and so leaves half of an AVX-512 machine idle; oneDNN, which ships with PyTorch as well, looks at
-what the processor can do.  Where AVX-512 is there, products of enough rows go to oneDNN: the same
-fp32 sums in another order.  Measured on a Zen 5 core: 205 against 96 GFLOP/s.
+what the processor can do.  Where AVX-512 is there and the maker is another, products of enough
+rows go to oneDNN: the same fp32 sums in another order.  Measured on a Zen 5 core: 205 against 96
+GFLOP/s.  On a Xeon MKL is the faster by 8%, and is left to do it.
 
 The choice depends on the processor alone, never on a timing, so a run can be repeated.
 """
@@ -11,8 +12,10 @@ The choice depends on the processor alone, never on a timing, so a run can be re
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +40,16 @@ def wide_products() -> Iterator[None]:
 @cache
 def _wider() -> bool:
     built = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-    return built and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return built and wide and "GenuineIntel" not in _processor()
+
+
+def _processor() -> str:
+    """Return what the system tells of the processor, its maker's name among it."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
 
 
 class _Routed(TorchFunctionMode):

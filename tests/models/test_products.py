@@ -9,6 +9,9 @@ from torch.nn import functional as F
 from pm_audit.models import products
 from pm_audit.models.products import wide_products
 
+DECIDE = products._wider
+"""The decision itself, which every other test takes out of the processor's hands."""
+
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,3 +105,19 @@ def test_a_processor_without_the_width_keeps_its_library(
     with wide_products():
         F.linear(left, weight)
     assert not routed
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "wider"),
+    [("AuthenticAMD", "AVX512", True), ("GenuineIntel", "AVX512", False), ("", "AVX2", False)],
+)
+def test_products_are_routed_where_mkl_would_leave_width_idle(
+    monkeypatch: pytest.MonkeyPatch, maker: str, capability: str, wider: bool
+) -> None:
+    monkeypatch.setattr(products, "_processor", lambda: f"vendor_id\t: {maker}\n")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    DECIDE.cache_clear()
+    try:
+        assert DECIDE() is wider
+    finally:
+        DECIDE.cache_clear()
