@@ -112,7 +112,7 @@ def test_a_processor_without_the_width_keeps_its_library(
     [("AuthenticAMD", "AVX512", True), ("GenuineIntel", "AVX512", False), ("", "AVX2", False)],
 )
 def test_products_are_routed_where_mkl_would_leave_width_idle(
-    monkeypatch: pytest.MonkeyPatch, maker: str, capability: str, wider: bool
+    monkeypatch: pytest.MonkeyPatch, maker: str, capability: str, *, wider: bool
 ) -> None:
     monkeypatch.setattr(products, "_processor", lambda: f"vendor_id\t: {maker}\n")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
