@@ -7,9 +7,9 @@
    reported.
 
 Controls weigh nothing in a gap; they only add to what a feature does elsewhere, so until they are
-run they count as unmoved.  What the first sample can cost is a candidate that it shows without gain,
-short of the asked selectivity by more than the slack, or weaker than as many others as are run on;
-the filters name each of these.
+run they count as unmoved.  What the first sample can cost is a candidate that it shows without
+gain, short of the asked selectivity by more than the slack, or weaker than as many others as are
+run on; the filters name each of these.
 """
 
 from __future__ import annotations
