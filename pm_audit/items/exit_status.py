@@ -1,0 +1,140 @@
+"""Whether a run passes: drawn from its record, never from what pytest reports.
+
+A conftest can skip a check, expect its failure or rewrite its report; the record still holds what
+the audit found.  ``stance`` says what one outcome means to the run, and both the items, when they
+tell pytest, and the exit status at the end ask it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pytest
+
+from pm_audit.records import AuditRecord, Check, HypothesisRecord, Outcome
+from pm_audit.report.changes import Comparison
+
+
+class Stance(StrEnum):
+    """What a check's outcome means to the run; the value is what pytest should report."""
+
+    PASSED = "passed"
+    SKIPPED = "skipped"
+    """Not asked, by the audit's own decision and with its reason."""
+    WARNED = "warned"
+    """Not passed, by a hypothesis of severity ``warn``: shown, and no failure."""
+    EXCUSED = "xfailed"
+    """Refuted as its known bias says."""
+    BIAS_GONE = "xpassed"
+    """Passed in spite of a known bias, which has to be removed: a failure."""
+    FAILED = "failed"
+    """Refuted, or inconclusive where the user did not allow that."""
+    UNJUDGEABLE = "unjudgeable"
+    """Invalid: a failure that nothing excuses."""
+
+
+_FAILING = frozenset({Stance.BIAS_GONE, Stance.FAILED, Stance.UNJUDGEABLE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the command line allows."""
+
+    inconclusive_passes: bool = False
+    """An inconclusive check is no failure."""
+    partial_passes: bool = False
+    """A run that selected only a part of its manifest may pass."""
+
+
+def stance(
+    outcome: Outcome, *, warns: bool, excused: bool, inconclusive_passes: bool = False
+) -> Stance:
+    """Return what an outcome means to the run.
+
+    Args:
+        outcome: what the audit found.
+        warns: the hypothesis is of severity ``warn``.
+        excused: a known bias is in force for this check.
+        inconclusive_passes: an inconclusive check is no failure; no doubt ends an excuse.
+
+    """
+    if outcome is Outcome.PASS:
+        return Stance.BIAS_GONE if excused else Stance.PASSED
+    if outcome is Outcome.SKIPPED:
+        return Stance.SKIPPED
+    if outcome is Outcome.INCONCLUSIVE and inconclusive_passes and not excused:
+        return Stance.PASSED
+    if warns:
+        return Stance.WARNED
+    if outcome is Outcome.INVALID:
+        return Stance.UNJUDGEABLE
+    return Stance.EXCUSED if excused else Stance.FAILED
+
+
+def excused(hypothesis: HypothesisRecord, check: Check, *, today: datetime.date) -> bool:
+    """Say whether a known bias is in force for a check of a judged hypothesis."""
+    bias = hypothesis.known_bias
+    if bias is None or check is not Check.GAP or hypothesis.severity == "warn":
+        return False
+    return today <= datetime.date.fromisoformat(bias["expires"])
+
+
+def stances(
+    record: AuditRecord, policy: Policy, *, today: datetime.date
+) -> Iterator[tuple[HypothesisRecord, Check, Stance]]:
+    """Yield what each judged check of a record means to the run."""
+    for hypothesis in record.hypotheses:
+        for result in hypothesis.checks:
+            yield (
+                hypothesis,
+                result.check,
+                stance(
+                    result.outcome,
+                    warns=hypothesis.severity == "warn",
+                    excused=excused(hypothesis, result.check, today=today),
+                    inconclusive_passes=policy.inconclusive_passes,
+                ),
+            )
+
+
+def reasons_to_fail(
+    record: AuditRecord | None,
+    comparison: Comparison | None,
+    policy: Policy,
+    *,
+    today: datetime.date,
+) -> tuple[str, ...]:
+    """Return why a run does not pass, one sentence each; nothing where it passes.
+
+    Args:
+        record: the run's own; None where no check was judged.
+        comparison: the record held against the baseline, where there is one.
+        policy: what the command line allows.
+        today: decides which known biases have expired.
+
+    """
+    if record is None:
+        return ("no check was judged",)
+    reasons = []
+    if not record.complete and not policy.partial_passes:
+        reasons.append("not every check of the manifest was judged")
+    failed = [
+        f"{hypothesis.name}/{check}"
+        for hypothesis, check, found in stances(record, policy, today=today)
+        if found in _FAILING
+    ]
+    if failed:
+        reasons.append(f"not passed: {', '.join(failed)}")
+    if comparison is not None and comparison.regressed:
+        reasons.append("worse than the baseline")
+    return tuple(reasons)
+
+
+def exit_status(reported: int, reasons: tuple[str, ...]) -> int:
+    """Return the run's exit status: pytest's own where that is no pass, else the record's."""
+    if reasons and reported in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return pytest.ExitCode.TESTS_FAILED
+    return reported
