@@ -6,7 +6,6 @@ A package adds a format by an entry point of the group ``pm_audit.saes`` that na
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from pm_audit.saes import (
 )
 from pm_audit.saes.format import SaeFiles, SaeFormat
 from pm_audit.saes.sae import Sae
+from pm_audit.saes.spelling import looks_like_release, spelled_out
 
 GROUP = "pm_audit.saes"
 BUILT_IN: tuple[SaeFormat, ...] = (
@@ -46,20 +46,6 @@ def formats() -> tuple[SaeFormat, ...]:
 
     """
     return (*extensions(GROUP, SaeFormat, error=SaeError), *BUILT_IN)
-
-
-_SPELLED_OUT = re.compile(r"(?:([A-Za-z0-9_.-]{1,80})=)?(.+?)(?:@(\d{1,4}))?")
-
-
-def _spelled_out(
-    text: str, name: str | None, layer: int | None
-) -> tuple[str, str | None, int | None]:
-    """Read ``NAME=PATH@LAYER``; what the caller says outweighs what the text says."""
-    found = _SPELLED_OUT.fullmatch(text)
-    if found is None:
-        return text, name, layer
-    said = None if found[3] is None else int(found[3])
-    return found[2], name or found[1], said if layer is None else layer
 
 
 def load(
@@ -85,8 +71,8 @@ def load(
 
     """
     if not Path(path).exists():
-        path, name, layer = _spelled_out(str(path), name, layer)
-    if not Path(path).exists() and sae_lens_release.looks_like_release(str(path)):
+        path, name, layer = spelled_out(str(path), name, layer)
+    if not Path(path).exists() and looks_like_release(str(path)):
         sae = sae_lens_release.load(str(path), name=name, layer=layer)
         return sae.to(device, dtype)
     files = SaeFiles.at(Path(path), name=name, layer=layer)

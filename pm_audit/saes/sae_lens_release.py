@@ -8,20 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import re
 from pathlib import Path
 
 from pm_audit.errors import SaeError
 from pm_audit.saes import sae_lens
 from pm_audit.saes.format import SaeFiles, widened
 from pm_audit.saes.sae import Sae
-
-_RELEASE = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)+")
-
-
-def looks_like_release(name: str) -> bool:
-    """Tell whether ``name`` could be ``release/sae_id``; it may be a missing path all the same."""
-    return bool(_RELEASE.fullmatch(name)) and ".." not in name.split("/")
 
 
 def load(name_of_release: str, *, name: str | None = None, layer: int | None = None) -> Sae:

@@ -21,9 +21,11 @@ from pm_audit.saes.sae import Sae
 from pm_audit.zoo.adapter import apply_adapter
 from pm_audit.zoo.backbone import load_backbone
 from pm_audit.zoo.base import fetch_base
+from pm_audit.zoo.recipe_folder import FOLDER as FOLDER
+from pm_audit.zoo.recipe_folder import NAME as NAME
+from pm_audit.zoo.recipe_folder import default_saes as default_saes
+from pm_audit.zoo.recipe_folder import is_recipe_folder as is_recipe_folder
 
-NAME = "default"
-FOLDER = Path(__file__).parent / "default"
 TEXT_FORMAT = "hh"
 
 
@@ -55,11 +57,6 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     return read_json(path, error=ModelError)
 
 
-def is_recipe_folder(path: str | Path) -> bool:
-    """Say whether ``path`` is a folder that ``pm-audit train pm`` wrote."""
-    return (Path(path) / "adapter.safetensors").is_file() and (Path(path) / "recipe.json").is_file()
-
-
 def load_pm(
     folder: Path = FOLDER,
     *,
@@ -84,12 +81,6 @@ def load_pm(
         text_format=TextFormat(text_format or TEXT_FORMAT, tokenizer, appended=tuple(suffix)),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
     )
-
-
-def default_saes(folder: Path = FOLDER) -> tuple[Path, ...]:
-    """Return the folders of the SAEs that were trained on the PM in ``folder``, by layer."""
-    found = folder.glob("layer_*/cfg.json")
-    return tuple(sorted((path.parent for path in found), key=lambda path: int(path.name[6:])))
 
 
 def load_saes(

@@ -14,6 +14,7 @@ from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.zoo import default
+from pm_audit.zoo.recipe_folder import recipe_folder as recipe_folder
 
 
 def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
@@ -141,10 +142,3 @@ def _named_by_owner(sae: Sae, pm_name: str, folder: Path | None) -> Sae:
     if folder is None or not Path(sae.source).resolve().is_relative_to(folder.resolve()):
         return sae
     return replace(sae, source=f"{pm_name}/{sae.name}")
-
-
-def recipe_folder(pm: str | Path) -> Path | None:
-    """Return the folder of the default PM, or of another that our recipe made; None for others."""
-    if str(pm) == default.NAME:
-        return default.FOLDER
-    return Path(pm) if default.is_recipe_folder(pm) else None
