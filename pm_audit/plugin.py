@@ -6,13 +6,15 @@ pytest and the standard library alone; the audit is imported when ``--pm-audit``
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from pm_audit.records import AuditRecord
     from pm_audit.spec import Settings
@@ -30,6 +32,11 @@ SETTINGS: tuple[tuple[str, str], ...] = (
     ("baseline", "record of the last release; a regression against it fails the run"),
 )
 """Settings with one value: an option ``--pm-audit-NAME`` and an ini option ``pm_audit_NAME``."""
+
+
+_LAST_WORD: pytest.StashKey[object] = pytest.StashKey()
+_CLAIM = re.compile(r"^(?:- |  )?claim\s*:", re.MULTILINE)
+_TEXTS = re.compile(r"^(?:- |  )?(?:examples|pairs|generate)\s*:", re.MULTILINE)
 
 
 class Hooks:
@@ -111,14 +118,65 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(Hooks)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Set the last word on the exit status around every hook of the conftests."""
+    result = yield
+    if getattr(early_config.known_args_namespace, "pm_audit", False):
+        last_word = import_module("pm_audit.items.last_word").LastWord()
+        early_config.stash[_LAST_WORD] = last_word
+        early_config.pluginmanager.register(last_word)
+    return result
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Bring in the audit, only when it is asked for."""
+    """Bring in the audit, only when it is asked for.
+
+    Raises:
+        pytest.UsageError: the audit is asked for and blocked by ``-p no:``.
+
+    """
     if config.getoption("pm_audit"):
         options = tuple(name for name, _ in SETTINGS)
+        last_word = config.stash.get(_LAST_WORD, None)
         audit_run = import_module("pm_audit.items.run").AuditRun
-        run = audit_run(config, settings_given(config), options=options)
-        config.pluginmanager.register(run, "pm_audit.run")
+        run = audit_run(config, settings_given(config), options=options, last_word=last_word)
+        if config.pluginmanager.register(run, "pm_audit.run") is None:
+            raise pytest.UsageError("-p no:pm_audit.run leaves nothing of --pm-audit; give neither")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Say what is missing where pytest finds nothing in a hypothesis that was named.
+
+    Raises:
+        pytest.UsageError: as pytest raised it, with what to add.
+
+    """
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        folder = session.config.invocation_params.dir
+        named = [str(argument).split("::", 1)[0] for argument in session.config.args]
+        found = [path for path in named if path in str(error) and _is_hypothesis(folder / path)]
+        if not found or session.config.getoption("pm_audit"):
+            raise
+        raise pytest.UsageError(
+            f"{found[0]} is a hypothesis of pm_audit; add --pm-audit: pytest --pm-audit {found[0]}"
+        ) from None
+
+
+def _is_hypothesis(path: Path) -> bool:
+    """Say whether a file looks like a hypothesis, without reading it as YAML."""
+    if path.suffix not in (".yaml", ".yml"):
+        return False
+    try:
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(1 << 16)
+    except (OSError, ValueError):
+        return False
+    return bool(_CLAIM.search(text) and _TEXTS.search(text))
 
 
 def settings_given(config: pytest.Config) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,8 @@ import pytest
 from _pytest._code.code import TerminalRepr
 
 from pm_audit.errors import AuditError, AuditFailure
-from pm_audit.records import Check, CheckResult, HypothesisRecord, Outcome
+from pm_audit.items.exit_status import Stance, stance
+from pm_audit.records import Check, CheckResult, HypothesisRecord
 from pm_audit.report import junit, sanitise, terminal
 from pm_audit.spec import Hypothesis
 
@@ -69,6 +70,7 @@ class CheckItem(pytest.Item):
     def prepare(self, run: AuditRun, hypothesis: Hypothesis, check: Check) -> None:
         """Say what is judged, and what is known about it beforehand."""
         self.run, self.hypothesis, self.check = run, hypothesis, check
+        self.user_properties.extend(junit.identity(hypothesis.full_name, check))
         for tag in hypothesis.tags:
             self.extra_keyword_matches.add(tag)
         bias = hypothesis.known_bias
@@ -86,9 +88,9 @@ class CheckItem(pytest.Item):
             raise AuditStoppedError(self._stopped(message, mendable=entry.mendable))
         self.record = entry.result
         result = self._result()
-        self.user_properties.extend(
-            junit.properties(self.record, result, result_sha256=entry.sha256)
-        )
+        known = set(self.user_properties)
+        found = junit.properties(self.record, result, result_sha256=entry.sha256)
+        self.user_properties.extend(pair for pair in found if pair not in known)
 
     def _stopped(self, message: str, *, mendable: bool) -> str:
         if mendable:
@@ -110,19 +112,26 @@ class CheckItem(pytest.Item):
 
         """
         result = self._result()
-        if result.outcome is Outcome.PASS:
-            return
-        if result.outcome is Outcome.SKIPPED:
-            reason = sanitise.terminal(result.reason)
-            raise pytest.skip.Exception(reason, _use_item_location=True)
-        lenient = self.run.inconclusive_passes and not self.excused  # no doubt ends an excuse
-        if result.outcome is Outcome.INCONCLUSIVE and lenient:
-            return
-        if self.hypothesis.severity == "warn":
-            self.user_properties.append((f"{junit.PREFIX}warned", "yes"))
-            return
-        kind = UnjudgeableError if result.outcome is Outcome.INVALID else AuditFailure
-        raise kind(result.reason)
+        found = stance(
+            result.outcome,
+            warns=self.hypothesis.severity == "warn",
+            excused=self.excused,
+            inconclusive_passes=self.run.policy.inconclusive_passes,
+        )
+        match found:
+            case Stance.SKIPPED:
+                reason = sanitise.terminal(result.reason)
+                raise pytest.skip.Exception(reason, _use_item_location=True)
+            case Stance.WARNED:
+                self.user_properties.append((f"{junit.PREFIX}warned", "yes"))
+            case Stance.EXCUSED | Stance.FAILED:
+                raise AuditFailure(result.reason)
+            case Stance.UNJUDGEABLE:
+                raise UnjudgeableError(result.reason)
+
+    def function(self) -> None:
+        """Judge the check: what a conftest finds that reads the function of every test."""
+        self.runtest()
 
     def place(self) -> str:
         """Return ``file:line`` as a person at the root would write it."""

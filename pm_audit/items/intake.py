@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pm_audit.records import Check, ManifestEntry, write_atomically
 from pm_audit.spec import ALL_OBJECTIVES, Hypothesis, Settings, load_hypotheses
 
 _SURROUNDINGS = "surroundings.json"
+_SELECTED = "selected.json"
 
 
 def settings(root: Path, given: dict[str, dict[str, Any]]) -> Settings:
@@ -136,3 +138,17 @@ def read_surroundings(folder: Path) -> Surroundings | None:
         return Surroundings.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
+
+
+def write_selected(folder: Path, selected: Iterable[tuple[str, Check]]) -> None:
+    """Leave for the controller which checks were left after collection."""
+    write_atomically(folder / _SELECTED, json.dumps(sorted(selected)))
+
+
+def read_selected(folder: Path) -> frozenset[tuple[str, Check]]:
+    """Return the checks that were left after collection; none where nothing was collected."""
+    path = folder / _SELECTED
+    if not path.exists():
+        return frozenset()
+    pairs = json.loads(path.read_text(encoding="utf-8"))
+    return frozenset((name, Check(check)) for name, check in pairs)

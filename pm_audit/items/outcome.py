@@ -1,11 +1,10 @@
-"""What a run amounts to: its record, whether it is complete, and its exit status."""
+"""What a run amounts to: its record, whether it is complete, and why it does not pass."""
 
 from __future__ import annotations
 
 import datetime
 import os
-import shutil
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,13 @@ from _pytest.terminal import TerminalReporter
 
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.items import intake
-from pm_audit.records import (
-    AuditRecord,
-    Check,
-    HypothesisRecord,
-)
-from pm_audit.report import changes, github, markdown, sanitise, terminal
-from pm_audit.report.junit import PREFIX
+from pm_audit.items.check_item import today
+from pm_audit.items.conduct import Conduct
+from pm_audit.items.destination import page
+from pm_audit.items.exit_status import Stance, exit_status, reasons_to_fail, stances
+from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Unplanned
+from pm_audit.report import changes, files, github, markdown, sanitise, terminal
+from pm_audit.report.changes import Comparison
 from pm_audit.verdict import settle
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ _UNFINISHED = (
     pytest.ExitCode.INTERNAL_ERROR,
     pytest.ExitCode.USAGE_ERROR,
 )
+_LISTED = 10
+"""Most checks that were not judged as planned that a terminal lists."""
 
 
 class RunOutcome:
@@ -38,71 +39,62 @@ class RunOutcome:
 
     def __init__(self, run: AuditRun) -> None:
         self._run = run
-        self._judged: dict[tuple[str, Check], str] = {}
-        """Hash of the result that each judged check rested on."""
-        self._started = time.monotonic()
-        self._audits = 0
+        self.conduct = Conduct()
         self.collection_failed = False
         self.record: AuditRecord | None = None
+        self.reasons: tuple[str, ...] | None = None
+        """Why the run does not pass; None until it is settled."""
+        self.page: Path | None = None
         self.notes: list[str] = []
         self._annotations: list[str] = []
 
-    def progress(self, message: str) -> None:
-        """Show where a long audit stands, on a terminal only."""
-        reporter = self._run.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None or self._run.is_worker or not reporter.isatty:
-            return
-        done, total = max(self._audits - 1, 0), len(self._run.hypotheses)
-        left = ""
-        if done:
-            seconds = (time.monotonic() - self._started) / done * (total - done)
-            left = f", about {seconds:.0f} s left"
-        text = sanitise.terminal(f"[{done}/{total}{left}] {message}")
-        reporter.rewrite(text[: shutil.get_terminal_size().columns - 1], erase=True)
+    def finish(self, reported: int) -> int:
+        """Write record and page, hold the record against the baseline, and return the status.
 
-    def starting(self, name: str) -> None:
-        """Count an audit that begins."""
-        self._audits += 1
-        self.progress(name)
+        Args:
+            reported: the exit status as pytest has it; it is never made a better one.
 
-    def note(self, report: pytest.TestReport) -> None:
-        """Remember a check that was judged; a report of an error judges nothing."""
-        found = {name: str(value) for name, value in report.user_properties}
-        if report.when != "call" or f"{PREFIX}sha256" not in found:
-            return
-        key = (found[f"{PREFIX}hypothesis"], Check(found[f"{PREFIX}check"]))
-        self._judged[key] = found[f"{PREFIX}sha256"]
-
-    def finish(self, exitstatus: int) -> int:
-        """Write the record, hold it against the baseline, and return the exit status."""
+        """
+        if reported == pytest.ExitCode.USAGE_ERROR:
+            self.reasons = ("the command line was refused",)
+            return reported
         for hypothesis in self._run.hypotheses:
             self.notes += [f"warning: {warning}" for warning in hypothesis.warnings]
         try:
-            self.record = self._build(exitstatus)
-            if self.record is None:
-                return self._partial(exitstatus)
-            self._write(self.record)
-            if not self.record.complete:
-                return self._partial(exitstatus)
-            return self._gate(self.record, exitstatus)
+            self.reasons = self._settle(reported)
         except AuditError as error:
             self.notes.append(f"ERROR: {error}")
-            return _worst(exitstatus, pytest.ExitCode.TESTS_FAILED)
+            self.reasons = (str(error).splitlines()[0],)
+        status = exit_status(reported, self.reasons)
+        if status != reported:
+            self.notes += [f"exit status {int(status)}: {reason}" for reason in self.reasons]
+        return status
 
-    def _build(self, exitstatus: int) -> AuditRecord | None:
-        surroundings = intake.read_surroundings(self._run.shared)
-        results = [found for h in self._run.hypotheses if (found := self._result(h.full_name))]
-        if surroundings is None or not results:
+    def _settle(self, reported: int) -> tuple[str, ...]:
+        self.record = self._build(reported)
+        comparison = None
+        if self.record is None:
             self.notes.append("no check was judged, so no record was written")
+        else:
+            self._write(self.record)
+            if self.record.complete:
+                comparison = self._gate(self.record)
+        return reasons_to_fail(self.record, comparison, self._run.policy, today=today())
+
+    def _build(self, reported: int) -> AuditRecord | None:
+        surroundings = intake.read_surroundings(self._run.shared)
+        judged = self.conduct.judged
+        results = [
+            found for h in self._run.hypotheses if (found := self._result(h.full_name, judged))
+        ]
+        if surroundings is None or not results:
             return None
         manifest = intake.manifest(self._run.hypotheses)
         wanted = {(entry.name, check) for entry in manifest for check in entry.checks}
         complete = (
-            wanted == set(self._judged)
-            and not self.collection_failed
-            and exitstatus not in _UNFINISHED
+            wanted == judged.keys() and not self.collection_failed and reported not in _UNFINISHED
         )
-        return AuditRecord(
+        record = AuditRecord(
             created=datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
             complete=complete,
             subject=surroundings.subject,
@@ -110,10 +102,19 @@ class RunOutcome:
             environment=surroundings.environment,
             manifest=manifest,
             hypotheses=settle(results),
-        ).sealed()
+        )
+        unplanned = self.conduct.unplanned(
+            manifest, intake.read_selected(self._run.shared), self._stances(record)
+        )
+        self.notes += _sentences(unplanned)
+        return record.model_copy(update={"not_as_planned": unplanned}).sealed()
 
-    def _result(self, name: str) -> HypothesisRecord | None:
-        judged = {check: sha for (of, check), sha in self._judged.items() if of == name}
+    def _stances(self, record: AuditRecord) -> dict[tuple[str, Check], Stance]:
+        found = stances(record, self._run.policy, today=today())
+        return {(hypothesis.name, check): stance for hypothesis, check, stance in found}
+
+    def _result(self, name: str, every: Mapping[tuple[str, Check], str]) -> HypothesisRecord | None:
+        judged = {check: sha for (of, check), sha in every.items() if of == name}
         if not judged:
             return None
         entry = self._run.ledger.find(name)
@@ -125,40 +126,38 @@ class RunOutcome:
         return entry.result.model_copy(update={"checks": kept})
 
     def _write(self, record: AuditRecord) -> None:
-        self.notes.append(f"record: {self._run.gate.write_record(record)}")
+        place, kept = self._run.destination.place(record, self._run.hypotheses)
+        written = self._run.gate(place).write_record(record)
+        self.notes.append(f"record: {written}{f' ({kept})' if kept else ''}")
+        files.write(record, page(written))
+        self.page = page(written)
         self._summarise(markdown.render(record))
         self._annotations += github.audit_annotations(record)
         self._run.config.hook.pytest_pm_audit_record(config=self._run.config, record=record)
 
-    def _summarise(self, page: str) -> None:
+    def _summarise(self, text: str) -> None:
         """Append to the job's summary, where the run is a job on GitHub."""
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if not summary:
             return
         try:
             with Path(summary).open("a", encoding="utf-8") as stream:
-                stream.write(page)
+                stream.write(text)
         except OSError as error:
             self.notes.append(f"warning: GITHUB_STEP_SUMMARY cannot be written: {error}")
 
-    def _partial(self, exitstatus: int) -> int:
-        if self._run.config.getoption("pm_audit_allow_partial"):
-            return exitstatus
-        return _worst(exitstatus, pytest.ExitCode.TESTS_FAILED)
-
-    def _gate(self, record: AuditRecord, exitstatus: int) -> int:
-        written = self._run.gate.update(record)
+    def _gate(self, record: AuditRecord) -> Comparison | None:
+        gate = self._run.gate()
+        written = gate.update(record)
         if written is not None:
             self.notes.append(f"baseline written: {written}")
-        comparison = self._run.gate.compare(record)
+        comparison = gate.compare(record)
         if comparison is None:
-            return exitstatus
+            return None
         self.notes += ["", *changes.terminal_lines(comparison)]
         self._annotations += changes.github_annotations(comparison)
         self._summarise(changes.markdown_page(comparison))
-        if comparison.regressed:
-            return _worst(exitstatus, pytest.ExitCode.TESTS_FAILED)
-        return exitstatus
+        return comparison
 
     def show(self, reporter: TerminalReporter) -> None:
         """Print the summary, the gate's findings and GitHub's annotations."""
@@ -174,9 +173,14 @@ class RunOutcome:
             reporter.write_line(line)
 
 
-def _worst(exitstatus: int, other: pytest.ExitCode) -> int:
-    return (
-        other
-        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        else exitstatus
-    )
+def _sentences(unplanned: Sequence[Unplanned]) -> list[str]:
+    """Return a line for each check that was selected and not judged, or reported otherwise."""
+    told = [one for one in unplanned if one.departure is not Departure.NOT_SELECTED]
+    lines = [
+        f"not as planned: {one.name}/{one.check}: {one.departure}"
+        + (f": {one.reason}" if one.reason else "")
+        for one in told[:_LISTED]
+    ]
+    if len(told) > _LISTED:
+        lines.append(f"not as planned: {len(told) - _LISTED} further checks, see the record")
+    return lines

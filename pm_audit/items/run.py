@@ -7,12 +7,10 @@ record.  Under xdist every worker audits and only the controller writes.
 
 from __future__ import annotations
 
-import itertools
-import shlex
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,16 +19,20 @@ from _pytest.junitxml import LogXML
 from _pytest.terminal import TerminalReporter
 
 from pm_audit.errors import AuditError
-from pm_audit.items import intake
+from pm_audit.items import again, intake
 from pm_audit.items.auditor import Auditor
 from pm_audit.items.check_item import CheckItem, HypothesisFile, relative
+from pm_audit.items.destination import Destination
+from pm_audit.items.exit_status import Policy
 from pm_audit.items.gate import Gate
+from pm_audit.items.last_word import LastWord
 from pm_audit.items.ledger import Ledger
+from pm_audit.items.loading import Loading
 from pm_audit.items.outcome import RunOutcome
-from pm_audit.items.surroundings import Surroundings
-from pm_audit.records import HypothesisRecord
+from pm_audit.items.watch import Watch
 from pm_audit.report import junit, sanitise
 from pm_audit.spec import Hypothesis, Settings
+from pm_audit.zoo.named import require_named_subject
 
 _SHARED = "pm_audit_shared"
 _DIST_MODES = ("no", "load")
@@ -51,23 +53,46 @@ class AuditRun:
         given: dict[str, dict[str, Any]],
         *,
         options: tuple[str, ...],
+        last_word: LastWord | None,
     ) -> None:
         self.config = config
         self.given = given
         self.options = options
+        self._last_word = last_word
         worker = getattr(config, "workerinput", None)
         self.is_worker = worker is not None
         self.shared = Path(worker[_SHARED] if worker else tempfile.mkdtemp(prefix="pm_audit_"))
-        self.inconclusive_passes = config.getoption("pm_audit_inconclusive") == "pass"
-        self.ledger = Ledger(self.shared, self._audit)
+        self.policy = Policy(
+            inconclusive_passes=config.getoption("pm_audit_inconclusive") == "pass",
+            partial_passes=config.getoption("pm_audit_allow_partial"),
+        )
+        self._updating = config.getoption("pm_audit_update_baseline")
+        self.loading = Loading(self)
+        self.ledger = Ledger(self.shared, self.loading.audit)
         self._settings: Settings | None = None
         self.hypotheses: tuple[Hypothesis, ...] = ()
         self.outcome = RunOutcome(self)
-        self._auditor: Auditor | None = None
-        self._auditor_error: AuditError | None = None
         self._session: pytest.Session | None = None
         self._warned: set[str] = set()
         self._collected_as: dict[Path, Path] = {}
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Register what else belongs to the run; refuse a listing that is held to a baseline.
+
+        Raises:
+            pytest.UsageError: an option makes pytest list something, and a baseline is given.
+
+        """
+        config.pluginmanager.register(self.loading)
+        if not self.is_worker:
+            config.pluginmanager.register(Watch(self))
+        if self._last_word is None:
+            return
+        self._last_word.run = self
+        if self._last_word.lists_checks:
+            with self._refusing():
+                baseline = intake.settings(config.rootpath, self.given).baseline
+            self._last_word.refuse_listing(baseline)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -83,9 +108,13 @@ class AuditRun:
             raise pytest.UsageError(
                 f"--dist {mode} can lose or repeat checks; run --pm-audit with --dist load"
             )
-        try:
+        if self._last_word is not None:
+            self._last_word.refuse_changes(self.config)
+        with self._refusing():
             self._settings = intake.settings(self.config.rootpath, self.given)
             named = self.config.args_source is pytest.Config.ArgsSource.ARGS
+            if not self.is_worker and self._brings_no_auditor():
+                require_named_subject(self.settings)
             paths = intake.hypothesis_paths(
                 self.config.args if named else [],
                 folder=self.config.rootpath / self.settings.hypotheses,
@@ -93,28 +122,24 @@ class AuditRun:
             )
             self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
             if not self.is_worker and not self.config.getoption("collectonly"):
-                self.gate.examine(self.hypotheses)
-        except AuditError as error:
-            message = f"{error}{self._moved_root()}"
-            raise pytest.UsageError(sanitise.terminal_lines(message)) from None
+                self.gate().examine(self.hypotheses)
+                self.destination.examine(baseline=self.settings.baseline)
         if not named:
             self.config.args[:] = [str(path) for path in paths]
 
-    def _moved_root(self) -> str:
-        """Say what moved pytest's root: it looks for one before it knows our options."""
-        folder = self.config.invocation_params.dir
-        words = [str(word) for word in self.config.invocation_params.args]
-        moving = [
-            flag
-            for flag, path in itertools.pairwise(words)
-            if flag.startswith("--pm-audit-") and "=" not in flag and (folder / path).exists()
-        ]
-        if not moving or self.config.rootpath == folder:
-            return ""
-        return (
-            f"\npytest took {self.config.rootpath} for the project's root; a path after "
-            f"{moving[0]} can do that: write {moving[0]}=PATH"
-        )
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn what is wrong with the input into one usage error."""
+        try:
+            yield
+        except AuditError as error:
+            message = f"{error}{again.moved_root(self.config)}"
+            raise pytest.UsageError(sanitise.terminal_lines(message)) from None
+
+    def _brings_no_auditor(self) -> bool:
+        """Say whether the subject is loaded by pm_audit itself, which knows what it can load."""
+        brought = self.config.hook.pytest_pm_audit_auditor.get_hookimpls()
+        return all(found.plugin is self for found in brought)
 
     @property
     def settings(self) -> Settings:
@@ -123,14 +148,23 @@ class AuditRun:
             raise RuntimeError("settings are read when the session starts")
         return self._settings
 
-    @property
-    def gate(self) -> Gate:
-        """Return where the record goes and what it is held against."""
+    def gate(self, record: Path | None = None) -> Gate:
+        """Return what the run is held against, and writes its record where that goes."""
         return Gate(
             self.config.rootpath,
-            self.settings.record,
+            record or self.settings.record,
             self.settings.baseline,
-            updating=self.config.getoption("pm_audit_update_baseline"),
+            updating=self._updating,
+        )
+
+    @property
+    def destination(self) -> Destination:
+        """Return where record and page go."""
+        return Destination(
+            root=self.config.rootpath,
+            record=self.settings.record,
+            named="record" in self.given["cli"],
+            folder=self.settings.hypotheses,
         )
 
     @pytest.hookimpl(optionalhook=True)
@@ -145,15 +179,25 @@ class AuditRun:
             return True
         return None
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collect_file(
         self, file_path: Path, parent: pytest.Collector
-    ) -> pytest.Collector | None:
-        """Collect a file of the manifest."""
+    ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+        """Collect a file of the manifest, as hypotheses alone: other plug-ins read YAML too."""
+        yield
         if not self.hypotheses_of(file_path):
-            return None
+            return []
         collector = HypothesisFile.from_parent(parent, path=file_path)
         collector.run = self
-        return collector
+        return [collector]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which checks are left after collection."""
+        chosen = [item for item in session.items if isinstance(item, CheckItem)]
+        intake.write_selected(
+            self.shared, [(item.hypothesis.full_name, item.check) for item in chosen]
+        )
 
     def hypotheses_of(self, path: Path) -> tuple[Hypothesis, ...]:
         """Return the hypotheses that a file holds, in its order; none for any other file.
@@ -176,26 +220,6 @@ class AuditRun:
                 if isinstance(item, CheckItem):
                     yield item.hypothesis
 
-    def auditor(self) -> Auditor:
-        """Return what audits, loading the PM on first use.
-
-        Raises:
-            AuditError: the PM or an SAE cannot be loaded; raised again for every check.
-
-        """
-        if self._auditor_error is not None:
-            raise self._auditor_error
-        if self._auditor is None:
-            try:
-                brought: Auditor = self.config.hook.pytest_pm_audit_auditor(
-                    config=self.config, settings=self.settings, progress=self.outcome.progress
-                )
-            except AuditError as error:
-                self._auditor_error = error
-                raise
-            self._auditor = brought
-        return self._auditor
-
     @pytest.hookimpl(trylast=True)
     def pytest_pm_audit_auditor(
         self, settings: Settings, progress: Callable[[str], None] | None
@@ -205,38 +229,12 @@ class AuditRun:
 
         return Auditor(settings, progress=progress)
 
-    def _audit(self, hypothesis: Hypothesis) -> HypothesisRecord:
-        with warnings.catch_warnings():
-            # a project that turns warnings into errors means its own code, not the PM's libraries
-            warnings.simplefilter("default")
-            auditor = self.auditor()
-            self.outcome.starting(hypothesis.full_name)
-            record = auditor.audit(hypothesis)
-        intake.write_surroundings(
-            self.shared,
-            Surroundings(
-                subject=auditor.subject,
-                method=auditor.method,
-                environment=dict(auditor.environment),
-            ),
-        )
-        return record
-
     def command(self, item: CheckItem) -> str:
         """Return the one command that judges this check again."""
-        words = ["pytest", "--pm-audit"]
-        for name, value in self.given["cli"].items():
-            flag = f"--pm-audit-{name.replace('_', '-')}"
-            if name == "saes":
-                words += [part for sae in value for part in ("--pm-audit-sae", str(sae))]
-            elif name not in self.options:
-                words += ["--pm-audit-set", f"{name}={value}"]
-            elif name not in ("record", "baseline"):
-                words += [flag, str(value)]
+        alone = len(self.hypotheses_of(item.path)) == 1
         file = relative(item.path, self.config.rootpath)
-        if len(self.hypotheses_of(item.path)) == 1:
-            return shlex.join([*words, file])
-        return shlex.join([*words, "--pm-audit-allow-partial", f"{file}::{item.name}"])
+        node = "" if alone else item.name
+        return again.command(self.given["cli"], self.options, file=file, node=node)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -253,7 +251,7 @@ class AuditRun:
         """Note what was judged; keep JUnit files within their schema."""
         if self.is_worker:
             return
-        self.outcome.note(report)
+        self.outcome.conduct.note(report)
         properties = {name: str(value) for name, value in report.user_properties}
         if properties.get(f"{junit.PREFIX}warned"):
             self._warned.add(report.nodeid)
@@ -288,6 +286,15 @@ class AuditRun:
         if self.is_worker or self.config.getoption("collectonly") or not self.hypotheses:
             return
         session.exitstatus = self.outcome.finish(exitstatus)
+
+    @pytest.hookimpl(specname="pytest_sessionfinish", wrapper=True, tryfirst=True)
+    def print_page_last(self) -> Generator[None, object, object]:
+        """Print where the page is, below everything that pytest prints."""
+        result = yield
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if isinstance(reporter, TerminalReporter) and self.outcome.page is not None:
+            reporter.write_line(sanitise.terminal_lines(f"page: {self.outcome.page}"))
+        return result
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Print the summary of the record."""

@@ -37,6 +37,7 @@ from pm_audit.records.evidence import (
 from pm_audit.records.run import (
     SCHEMA_VERSION,
     AuditRecord,
+    Departure,
     GapShares,
     HypothesisRecord,
     LayerShares,
@@ -46,6 +47,7 @@ from pm_audit.records.run import (
     RivalPoint,
     SaeRecord,
     SubjectRecord,
+    Unplanned,
 )
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "AuditRecord",
     "Check",
     "CheckResult",
+    "Departure",
     "Evidence",
     "Feature",
     "FeatureRecord",
@@ -81,6 +84,7 @@ __all__ = [
     "SubjectRecord",
     "SurveyEvidence",
     "Unit",
+    "Unplanned",
     "require_writable",
     "write_atomically",
 ]

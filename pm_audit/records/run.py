@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -202,6 +203,32 @@ class ManifestEntry(Record):
     checks: tuple[Check, ...]
 
 
+class Departure(StrEnum):
+    """How pytest treated a check other than the run had planned."""
+
+    NOT_SELECTED = "not selected"
+    """Deselected or not collected."""
+    NOT_RUN = "not run"
+    """Selected, and the run ended before it or passed over it."""
+    SKIPPED = "skipped"
+    """Skipped or expected to fail before it was judged."""
+    ERROR = "error"
+    """Its audit, or its setup, ended in an error."""
+    REPORTED_OTHERWISE = "reported otherwise"
+    """Judged; what pytest reports is not what the audit found."""
+
+
+class Unplanned(Record):
+    """A check that was not judged, or not reported, as planned."""
+
+    name: str
+    """The hypothesis, as in the manifest."""
+    check: Check
+    departure: Departure
+    reason: str = ""
+    """What pytest had to say about it."""
+
+
 class AuditRecord(Record):
     """One run: what was audited, how, where, and every hypothesis with its evidence."""
 
@@ -215,6 +242,8 @@ class AuditRecord(Record):
     environment: dict[str, str]
     manifest: tuple[ManifestEntry, ...]
     hypotheses: tuple[HypothesisRecord, ...]
+    not_as_planned: tuple[Unplanned, ...] = ()
+    """Checks of the manifest that were not judged, or not reported, as planned."""
     digest: str = ""
     """SHA-256 of all the rest, each hypothesis by its own digest; empty in older records."""
 

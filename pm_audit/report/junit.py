@@ -6,7 +6,7 @@ only, so there each name is prefixed with the hypothesis and the check.
 
 from __future__ import annotations
 
-from pm_audit.records import CheckResult, HypothesisRecord
+from pm_audit.records import Check, CheckResult, HypothesisRecord
 from pm_audit.report import wording
 from pm_audit.report.sanitise import xml
 
@@ -38,6 +38,12 @@ def properties(
         "sha256": result_sha256,
     }
     return [(PREFIX + name, xml(value)) for name, value in pairs.items()]
+
+
+def identity(name: str, check: Check) -> list[tuple[str, str]]:
+    """Return the properties by which a check that was never judged is known too."""
+    pairs = {"hypothesis": name, "check": check.value}
+    return [(PREFIX + key, xml(value)) for key, value in pairs.items()]
 
 
 def suite_name(name: str, properties_of_case: dict[str, str]) -> str:

@@ -1,0 +1,114 @@
+"""The exit status at the very end: whatever a hook did to it, it is what the record says.
+
+A conftest can set ``session.exitstatus``, answer ``pytest_cmdline_main`` itself, unregister the
+run or leave with ``SystemExit``.  This hook is registered after all conftests of the command line,
+so it stands around theirs, and it never makes a status better than it came.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pm_audit.items.run import AuditRun
+
+LISTINGS = {
+    "collectonly": "--collect-only",
+    "showfixtures": "--fixtures",
+    "show_fixtures_per_test": "--fixtures-per-test",
+    "markers": "--markers",
+    "cacheshow": "--cache-show",
+    "setupplan": "--setup-plan",
+    "setuponly": "--setup-only",
+    "help": "--help",
+    "version": "--version",
+}
+"""Options of pytest that run no check, by the name under which they are kept."""
+
+
+class LastWord:
+    """Holds on to what the command line said and to the run, and settles the exit status."""
+
+    def __init__(self) -> None:
+        self.run: AuditRun | None = None
+        self.said: dict[str, object] = {}
+        """Our options and the paths, as they were before any hook of a session could run."""
+        self.listing: str | None = None
+        """The option, if any, by which pytest lists something and judges nothing."""
+
+    @property
+    def lists_checks(self) -> bool:
+        """Say whether pytest lists something of a project and judges nothing."""
+        return self.listing not in (None, "--help", "--version")
+
+    def refuse_listing(self, baseline: Path | None) -> None:
+        """Refuse to list what is to be held against a baseline.
+
+        Raises:
+            pytest.UsageError: there is a baseline.
+
+        """
+        if baseline is not None:
+            raise pytest.UsageError(
+                f"{self.listing} judges nothing that could be held against {baseline}; leave out "
+                "one of them"
+            )
+
+    def refuse_changes(self, config: pytest.Config) -> None:
+        """Refuse options and paths that are no longer what the command line said.
+
+        Raises:
+            pytest.UsageError: a hook changed some; the message names them.
+
+        """
+        now = _options(config)
+        every = sorted(self.said.keys() | now.keys())
+        changed = [name for name in every if self.said.get(name) != now.get(name)]
+        if changed:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            raise pytest.UsageError(
+                f"a conftest or plug-in changed {named} after the command line was read; give the "
+                "option on the command line, or the setting in [tool.pm_audit]"
+            )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(
+        self, config: pytest.Config
+    ) -> Generator[None, int | None, int | pytest.ExitCode]:
+        """Return the status that the record asks for, where pytest's own is a better one."""
+        if hasattr(config, "workerinput"):
+            return (yield) or 0
+        self.said = _options(config)
+        given = (flag for name, flag in LISTINGS.items() if config.getoption(name, None))
+        self.listing = next(given, None)
+        try:
+            status = yield
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+        status = (status or 0) if isinstance(status or 0, int) else 1
+        settled, reasons = self._settled(status)
+        if settled != status:
+            sys.stderr.write(f"pm_audit: exit status {settled}: {'; '.join(reasons)}\n")
+        return settled
+
+    def _settled(self, status: int) -> tuple[int, tuple[str, ...]]:
+        run = self.run
+        if run is not None and run.outcome.reasons is not None:
+            reasons = run.outcome.reasons
+        elif self.listing is not None and self.said.get("pm_audit_baseline") is None:
+            return status, ()
+        else:
+            reasons = ("nothing was judged",)
+        if reasons and status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return int(pytest.ExitCode.TESTS_FAILED), reasons
+        return status, reasons
+
+
+def _options(config: pytest.Config) -> dict[str, object]:
+    ours = {name: value for name, value in vars(config.option).items() if "pm_audit" in name}
+    return ours | {"paths": tuple(config.args)}

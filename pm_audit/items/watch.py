@@ -1,0 +1,75 @@
+"""What a person at a terminal sees while the run goes on: step, hypothesis and time left."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from pm_audit.items import intake, steps
+from pm_audit.items.status_line import StatusLine, terminal_descriptor
+
+if TYPE_CHECKING:
+    from pm_audit.items.run import AuditRun
+
+
+class Watch:
+    """The plug-in object that shows the status line, in the process that has the terminal."""
+
+    def __init__(self, run: AuditRun) -> None:
+        self._run = run
+        self._descriptor = terminal_descriptor()
+        self._line: StatusLine | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Show the line while checks run, and while the subject is loaded for them."""
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if (
+            self._descriptor is None
+            or not isinstance(reporter, TerminalReporter)
+            or session.config.getoption("collectonly")
+        ):
+            return (yield)
+        self._line = StatusLine(
+            self._descriptor,
+            text=self._text,
+            column=lambda: reporter._tw.width_of_current_line,
+        )
+        with self._line.shown():
+            return (yield)
+
+    def _text(self) -> str | None:
+        selected = intake.read_selected(self._run.shared)
+        total = len({name for name, _ in selected} or self._run.hypotheses)
+        return steps.sentence(steps.read(self._run.shared), total, now=time.time())
+
+    def _hidden(self) -> Generator[None, object, object]:
+        with nullcontext() if self._line is None else self._line.hidden():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logstart(self) -> Generator[None, object, object]:
+        """Make room for what pytest writes."""
+        return (yield from self._hidden())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self) -> Generator[None, object, object]:
+        """Make room for what pytest writes."""
+        return (yield from self._hidden())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
+        """Make room for what pytest writes."""
+        return (yield from self._hidden())
+
+    def pytest_unconfigure(self) -> None:
+        """Give the terminal's descriptor back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
