@@ -29,6 +29,7 @@ LISTINGS = {
     "version": "--version",
 }
 """Options of pytest that run no check, by the name under which they are kept."""
+_PATHS = "paths"
 
 
 class LastWord:
@@ -70,7 +71,9 @@ class LastWord:
         every = sorted(self.said.keys() | now.keys())
         changed = [name for name in every if self.said.get(name) != now.get(name)]
         if changed:
-            named = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            named = ", ".join(
+                "the paths" if name == _PATHS else f"--{name.replace('_', '-')}" for name in changed
+            )
             raise pytest.UsageError(
                 f"a conftest or plug-in changed {named} after the command line was read; give the "
                 "option on the command line, or the setting in [tool.pm_audit]"
@@ -111,4 +114,4 @@ class LastWord:
 
 def _options(config: pytest.Config) -> dict[str, object]:
     ours = {name: value for name, value in vars(config.option).items() if "pm_audit" in name}
-    return ours | {"paths": tuple(config.args)}
+    return ours | {_PATHS: tuple(config.args)}

@@ -58,9 +58,9 @@ class AuditRun:
         self.config = config
         self.given = given
         self.options = options
-        self._last_word = last_word
         worker = getattr(config, "workerinput", None)
         self.is_worker = worker is not None
+        self._last_word = None if self.is_worker else last_word
         self.shared = Path(worker[_SHARED] if worker else tempfile.mkdtemp(prefix="pm_audit_"))
         self.policy = Policy(
             inconclusive_passes=config.getoption("pm_audit_inconclusive") == "pass",
@@ -288,7 +288,7 @@ class AuditRun:
         session.exitstatus = self.outcome.finish(exitstatus)
 
     @pytest.hookimpl(specname="pytest_sessionfinish", wrapper=True, tryfirst=True)
-    def print_page_last(self) -> Generator[None, object, object]:
+    def pytest_print_page_last(self) -> Generator[None, object, object]:
         """Print where the page is, below everything that pytest prints."""
         result = yield
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

