@@ -122,8 +122,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Set the last word on the exit status around every hook of the conftests."""
     result = yield
-    if getattr(early_config.known_args_namespace, "pm_audit", False):
-        last_word = import_module("pm_audit.items.last_word").LastWord()
+    known = early_config.known_args_namespace
+    if getattr(known, "pm_audit", False):
+        last_word = import_module("pm_audit.items.last_word").LastWord(
+            baseline=known.pm_audit_baseline
+        )
         early_config.stash[_LAST_WORD] = last_word
         early_config.pluginmanager.register(last_word)
     return result

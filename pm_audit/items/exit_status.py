@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import pytest
 
-from pm_audit.records import AuditRecord, Check, HypothesisRecord, Outcome
+from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Outcome
 from pm_audit.report.changes import Comparison
 
 
@@ -36,6 +36,7 @@ class Stance(StrEnum):
     """Invalid: a failure that nothing excuses."""
 
 
+_PASSED_OVER = frozenset({Departure.NOT_RUN, Departure.SKIPPED, Departure.ERROR})
 _FAILING = frozenset({Stance.BIAS_GONE, Stance.FAILED, Stance.UNJUDGEABLE})
 
 
@@ -121,6 +122,11 @@ def reasons_to_fail(
     reasons = []
     if not record.complete and not policy.partial_passes:
         reasons.append("not every check of the manifest was judged")
+    passed_over = [
+        f"{one.name}/{one.check}" for one in record.not_as_planned if one.departure in _PASSED_OVER
+    ]
+    if passed_over:
+        reasons.append(f"selected and not judged: {', '.join(passed_over)}")
     failed = [
         f"{hypothesis.name}/{check}"
         for hypothesis, check, found in stances(record, policy, today=today)

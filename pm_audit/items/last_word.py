@@ -35,7 +35,8 @@ _PATHS = "paths"
 class LastWord:
     """Holds on to what the command line said and to the run, and settles the exit status."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, baseline: str | None) -> None:
+        self._baseline = baseline  # as given: after --help the command line is not read further
         self.run: AuditRun | None = None
         self.said: dict[str, object] = {}
         """Our options and the paths, as they were before any hook of a session could run."""
@@ -103,7 +104,7 @@ class LastWord:
         run = self.run
         if run is not None and run.outcome.reasons is not None:
             reasons = run.outcome.reasons
-        elif self.listing is not None and self.said.get("pm_audit_baseline") is None:
+        elif self.listing is not None and self._baseline is None:
             return status, ()
         else:
             reasons = ("nothing was judged",)

@@ -36,7 +36,8 @@ def require_named_subject(settings: Settings) -> None:
         InvalidSpec: every such fault in one error.
 
     """
-    found = [*_pm(settings), *_saes(settings), *_text_format(settings), *_device(settings)]
+    found = [*_pm(settings)] or [*_saes(settings)]
+    found += [*_text_format(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
 
