@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,37 @@ class HypothesisFile(pytest.File):
                 yield item
 
 
-class CheckItem(pytest.Item):
+class LikeFunction(pytest.Item):
+    """What conftests read of every test as if all were functions, so that none of it is missing."""
+
+    cls = None
+    instance = None
+    module = sys.modules[__name__]
+
+    @property
+    def function(self) -> Callable[[], None]:
+        """What the item runs."""
+        return self.runtest
+
+    obj = function
+
+    @property
+    def originalname(self) -> str:
+        """The name, which has no parameters."""
+        return self.name
+
+    @property
+    def fixturenames(self) -> list[str]:
+        """No fixture is used; one that is added is not either."""
+        return []
+
+    @property
+    def funcargs(self) -> dict[str, object]:
+        """No argument is given."""
+        return {}
+
+
+class CheckItem(LikeFunction):
     """One check of one hypothesis."""
 
     run: AuditRun
@@ -128,10 +159,6 @@ class CheckItem(pytest.Item):
                 raise AuditFailure(result.reason)
             case Stance.UNJUDGEABLE:
                 raise UnjudgeableError(result.reason)
-
-    def function(self) -> None:
-        """Judge the check: what a conftest finds that reads the function of every test."""
-        self.runtest()
 
     def place(self) -> str:
         """Return ``file:line`` as a person at the root would write it."""

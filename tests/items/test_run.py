@@ -130,18 +130,18 @@ def test_an_audit_error_is_one_message_and_a_bug_keeps_its_traceback(project, py
     assert audits(pytester) == ["broken-pm", "crash"]
 
 
-def test_a_pm_that_cannot_be_loaded_is_loaded_once(project, pytester):
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["serial", "-n 2"])
+def test_a_pm_that_cannot_be_loaded_is_one_usage_error(project, pytester, workers):
     project("urls", "length")
-    result = run(pytester, "--pm-audit-pm", "missing")
-    result.assert_outcomes(errors=8)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        [
-            "hypotheses/length.yaml:*: missing: no such model folder; check --pm-audit-pm",
-            "again: pytest --pm-audit --pm-audit-pm missing hypotheses/length.yaml",
-        ]
-    )
-    assert "Traceback" not in result.stdout.str()
+    result = run(pytester, "--pm-audit-pm", "missing", *workers)
+    assert result.ret == 4
+    message = "missing: no such model folder; check --pm-audit-pm"
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    text = result.stdout.str() + result.stderr.str()
+    assert text.count(message) == 1
+    assert "Traceback" not in text
+    assert "INTERNALERROR" not in text
+    assert audits(pytester) == []
     assert not (pytester.path / "reports").exists()
 
 
@@ -176,14 +176,6 @@ def test_a_pm_elsewhere_that_moves_the_root_is_named(project, pytester, tmp_path
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*can do that: write --pm-audit-pm=PATH"])
     assert run(pytester, f"--pm-audit-pm={tmp_path / 'pm'}").ret == 0
-
-
-def test_only_hypotheses_are_collected(project, pytester):
-    project("i-dont-know")
-    (pytester.path / "test_other.py").write_text("def test_other(): raise SystemExit('ran')\n")
-    (pytester.path / "mkdocs.yml").write_text("site_name: not a hypothesis\n")
-    for paths in ((), (".",), ("hypotheses",), ("hypotheses/i_dont_know.yaml",)):
-        run(pytester, *paths).assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +225,8 @@ def test_last_failed_is_partial(project, pytester):
     assert run(pytester).ret == 1
     assert record_of(pytester).complete
     assert run(pytester, "--lf").ret == 1
-    assert not record_of(pytester).complete
+    assert record_of(pytester).complete, "the fuller record stays"
+    assert not AuditRecord.read(pytester.path / "reports" / "record.partial.json").complete
 
 
 def test_ctrl_c_is_partial(project, pytester, monkeypatch):
@@ -271,14 +264,6 @@ def test_plugins_of_pytest_can_be_missing(project, pytester, without):
     result = run(pytester, "-p", without)
     assert result.ret == 0
     assert record_of(pytester).complete
-
-
-def test_collecting_only_writes_nothing(project, pytester):
-    project("urls")
-    result = run(pytester, "--collect-only", "-q")
-    result.stdout.fnmatch_lines(["hypotheses/urls.yaml::urls/gap"])
-    assert audits(pytester) == []
-    assert not (pytester.path / "reports").exists()
 
 
 def test_settings_come_from_every_source(project, pytester):
