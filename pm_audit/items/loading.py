@@ -92,6 +92,7 @@ class Loading:
         if self._failure is not None:
             raise self._failure
         if self._auditor is None:
+            self._steps.note("importing what an audit needs")
             try:
                 brought: Auditor = self._run.config.hook.pytest_pm_audit_auditor(
                     config=self._run.config,
@@ -102,6 +103,7 @@ class Loading:
                 self._failure = error
                 raise
             self._auditor = brought
+            self._steps.end()
         return self._auditor
 
     def audit(self, hypothesis: Hypothesis) -> HypothesisRecord:

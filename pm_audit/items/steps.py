@@ -118,7 +118,8 @@ def sentence(standings: Sequence[Standing], total: int, *, now: float) -> str | 
     done = sum(len(one.finished) for one in standings)
     doing = "; ".join(f"{one.text}, {now - one.since:.0f} s" for one in busy)
     left = _rounded(seconds_left(standings, total, now=now))
-    return f"[{done}/{total} audited, about {left} left] {doing}"
+    begun = done or any(one.began is not None for one in standings)
+    return f"[{done}/{total} audited, about {left} {'left' if begun else 'once loaded'}] {doing}"
 
 
 def _rounded(seconds: float) -> str:

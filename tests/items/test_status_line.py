@@ -17,7 +17,7 @@ from pm_audit.items.status_line import StatusLine, terminal_descriptor
 
 QUIET_SECONDS = 10
 """Something new is to be seen at least this often."""
-DRAWN = re.compile(r"\[\d+/\d+ audited, about \d+ (?:s|min) left\] ")
+DRAWN = re.compile(r"\[\d+/\d+ audited, about \d+ (?:s|min) (?:left|once loaded)\] ")
 
 
 class Terminal:

@@ -66,6 +66,14 @@ def test_the_last_hypothesis_is_never_said_to_be_over():
     assert left(late, total=2) > 0
 
 
+def test_an_estimate_made_while_loading_says_so():
+    loading = Standing("loading preference model default", since=92)
+    assert steps.sentence((loading,), 2, now=100) == (
+        "[0/2 audited, about 25 s once loaded] loading preference model default, 8 s"
+    )
+    assert steps.sentence((Standing(),), 2, now=100) is None
+
+
 def test_the_sentence_says_step_hypothesis_and_estimate():
     assert steps.sentence((), 3, now=100) is None
     one = Standing("urls: ablating 40 candidates", since=88, began=80, number=3, finished=(30.0,))
