@@ -43,7 +43,7 @@ def shortened(text: str, other: str | None) -> tuple[Part, ...]:
 
 
 def _runs(own: list[str], other: list[str]) -> list[tuple[str, bool]]:
-    """Return the text in runs: is this part of the difference?"""
+    """Return the text in runs, each with whether it is part of the difference."""
     runs: list[tuple[str, bool]] = []
     for start, end, differs in _spans(own, other):
         run = "".join(own[start:end])
@@ -78,11 +78,23 @@ def _context(run: str, *, first: bool, last: bool) -> str:
         return _cut(run, 2 * _AROUND + _LONGEST)
     if len(run) <= 2 * _AROUND:
         return run
-    if first:
-        return f"…{run[-_AROUND:]}"
-    if last:
-        return f"{run[:_AROUND]}…"
-    return f"{run[:_AROUND]}…{run[-_AROUND:]}"
+    start = "" if first else _start(run)
+    end = "" if last else _end(run)
+    return f"{start}…{end}"
+
+
+def _start(run: str) -> str:
+    """Return the first characters of a run, up to a word's end if one is near."""
+    kept = run[:_AROUND]
+    space = kept.rfind(" ")
+    return kept[: space + 1] if space > _AROUND // 2 else kept
+
+
+def _end(run: str) -> str:
+    """Return the last characters of a run, from a word's start if one is near."""
+    kept = run[-_AROUND:]
+    space = kept.find(" ")
+    return kept[space:] if 0 <= space < _AROUND // 2 else kept
 
 
 def _cut(text: str, width: int) -> str:

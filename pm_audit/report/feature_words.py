@@ -20,8 +20,9 @@ _LONGEST = 28
 _STRONG = 0.5
 """Share of the strongest activation from which a neighbouring token is shown with it."""
 
-_START_OF_WORD = re.compile(r"[^\W_]['’\w]*\Z")
-_REST_OF_WORD = re.compile(r"['’\w]+")
+_APOSTROPHES = "'\u2019"
+_START_OF_WORD = re.compile(rf"[^\W_][{_APOSTROPHES}\w]*\Z")
+_REST_OF_WORD = re.compile(rf"[{_APOSTROPHES}\w]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def _word(firing: Firing) -> Word:
         core = before[0] + core
     if _joins(core[-1]) and (after := _REST_OF_WORD.match(whole, last)):
         core += after[0]
-    core = core.rstrip("'’")
+    core = core.rstrip(_APOSTROPHES)
     return Word(core if len(core) <= _LONGEST else f"{core[: _LONGEST - 1]}…")
 
 
@@ -93,4 +94,4 @@ def _with_neighbours(firing: Firing) -> tuple[int, int]:
 
 
 def _joins(character: str) -> bool:
-    return character.isalnum() or character in "'’"
+    return character.isalnum() or character in _APOSTROPHES

@@ -14,37 +14,42 @@ _SIGNIFICANT = 3
 _MOST_DECIMALS = 9
 
 
-def decimals(*values: float | None, most: int = _MOST_DECIMALS) -> int:
-    """Return how many decimals show three significant digits of the largest value."""
-    largest = max((abs(value) for value in values if value is not None), default=0.0)
+def decimals(*numbers: float | None, most: int = _MOST_DECIMALS) -> int:
+    """Return how many decimals show three significant digits of the largest number."""
+    largest = max((abs(one) for one in numbers if one is not None), default=0.0)
     if not (largest and math.isfinite(largest)):
         return 2
     return min(max(_SIGNIFICANT - 1 - math.floor(math.log10(largest)), 0), most)
 
 
-def signed(value: float, places: int | None = None) -> str:
+def signed(effect: float, places: int | None = None) -> str:
     """Return ``+0.403``, ``-1.24``; a number that rounds to zero has no sign."""
-    text = f"{value:+.{decimals(value) if places is None else places}f}"
+    text = f"{effect:+.{decimals(effect) if places is None else places}f}"
     return text[1:] if float(text) == 0 else text
 
 
-def unsigned(value: float, places: int | None = None) -> str:
+def unsigned(effect: float, places: int | None = None) -> str:
     """Return the number with a minus sign only: ``0.403``, ``-0.12``."""
-    return signed(value, places).removeprefix("+")
+    return signed(effect, places).removeprefix("+")
 
 
-def percent(value: float) -> str:
+def percent(share: float) -> str:
     """Return a share as a percentage, with one decimal below ten: ``62%``, ``1.9%``, ``0%``."""
-    size = abs(100 * value)
-    if size < 0.05:
+    points = abs(100 * share)
+    if points < 0.05:
         return "0%"  # never -0%
-    return f"{100 * value:.{1 if size < 9.95 else 0}f}%"
+    return f"{100 * share:.{1 if points < 9.95 else 0}f}%"
 
 
 def number(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
     """Return a figure with its unit: ``-1.23 sigma``, ``62%``, ``+0.403``."""
     unit = " sigma" if figure.unit is Unit.SIGMA else ""
-    return _end(figure.value, figure, most) + unit
+    return value(figure, most=most) + unit
+
+
+def value(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
+    """Return a figure without its unit, for a place that names it."""
+    return _end(figure.value, figure, most)
 
 
 def bounds(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
@@ -65,7 +70,7 @@ def with_bounds(figure: Figure | None, *, most: int = _MOST_DECIMALS) -> str:
 
 def bare(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
     """Return a figure with its interval and without its unit, for a column that names it."""
-    return f"{_end(figure.value, figure, most)} {bounds(figure, most=most)}".strip()
+    return f"{value(figure, most=most)} {bounds(figure, most=most)}".strip()
 
 
 def size(figure: Figure) -> str:
@@ -100,7 +105,7 @@ def share_of(part: float, whole: float) -> str:
     return percent(part / whole) if whole else "-"
 
 
-def _end(value: float, figure: Figure, most: int) -> str:
+def _end(end: float, figure: Figure, most: int) -> str:
     if figure.unit is Unit.SHARE:
-        return percent(value)
-    return signed(value, decimals(figure.value, figure.low, figure.high, most=most))
+        return percent(end)
+    return signed(end, decimals(figure.value, figure.low, figure.high, most=most))

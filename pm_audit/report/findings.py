@@ -127,8 +127,7 @@ def lead(record: AuditRecord) -> tuple[str, ...]:
     for hypothesis in by_size(record):
         verb = direction(hypothesis)
         if verb and not _counts_as_none(hypothesis):
-            size = figures.signed(hypothesis.gap_sigma.value)
-            names[verb].append(f"{hypothesis.name} ({size})")
+            names[verb].append(f"{hypothesis.name} ({figures.value(hypothesis.gap_sigma)})")
     said = [
         f"{verb} the reward most for {', '.join(found[:_NAMES_SHOWN])}"
         for verb, found in names.items()

@@ -18,7 +18,7 @@ from pm_audit.records import (
     Outcome,
 )
 from pm_audit.report import feature_words, figures, findings, rivals, wording
-from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Value
+from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
 
 _MARKS = {
     Outcome.PASS: Markup("pass"),
@@ -66,8 +66,8 @@ def _overview_row(hypothesis: HypothesisRecord) -> list[Value]:
     return [
         hypothesis.name + (" (known bias)" if hypothesis.known_bias else ""),
         findings.expected(hypothesis),
-        figures.bare(hypothesis.gap_sigma),
-        figures.with_bounds(hypothesis.closure),
+        Number(figures.bare(hypothesis.gap_sigma)),
+        Number(figures.with_bounds(hypothesis.closure)),
         *(_MARKS[outcomes[check]] if check in outcomes else "" for check in Check),
     ]
 
@@ -110,7 +110,7 @@ def _figures(hypothesis: HypothesisRecord) -> list[list[Value]]:
         "counter-examples moved": figures.in_sigma(hypothesis.counter_examples_moved, sigma),
     }
     rows: list[list[Value]] = [
-        [name, figures.with_bounds(figure)] for name, figure in shown.items() if figure
+        [name, Number(figures.with_bounds(figure))] for name, figure in shown.items() if figure
     ]
     accounts = [("", hypothesis.shares)]
     accounts += [(f", {one.sae} alone", one.shares) for one in hypothesis.layer_shares]
@@ -130,9 +130,9 @@ def _shares(hypothesis: HypothesisRecord, shares: GapShares, whose: str) -> list
     return [[f"gap in {part}{whose}", _part(hypothesis, figure)] for part, figure in parts.items()]
 
 
-def _part(hypothesis: HypothesisRecord, figure: Figure) -> str:
+def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
     shown = figures.with_bounds(figures.in_sigma(figure, hypothesis.evidence.sigma))
-    return f"{shown}, {figures.share_of(figure.value, hypothesis.gap.value)} of the gap"
+    return Number(f"{shown}, {figures.share_of(figure.value, hypothesis.gap.value)} of the gap")
 
 
 def _features(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
@@ -150,8 +150,8 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
     size, interval, share = wording.contribution(feature, hypothesis)
     return [
         feature_words.label(feature) or "-",
-        f"{size} {interval}".strip(),
-        share,
+        Number(f"{size} {interval}".strip()),
+        Number(share),
         f"{feature.selectivity:.0%}",
         "selected" if feature.folds else wording.left_out(feature),
         str(feature),

@@ -7,6 +7,7 @@ report later is escaped like the others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from pm_audit.report import sanitise
 @dataclass(frozen=True, slots=True)
 class Code:
     """Text of a record that is shown in a code span."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A figure as ``figures`` writes it, which needs no escape; escaped if it is anything else."""
 
     text: str
 
@@ -35,7 +43,9 @@ class Lines:
     values: tuple[Value, ...]
 
 
-Value = str | Code | Markup | Lines
+Value = str | Code | Number | Markup | Lines
+
+_FIGURE = re.compile(r"(?:[-+0-9.,%\[\] ]|sigma|unbounded|of the gap)*")
 
 
 class MarkdownWriter:
@@ -82,6 +92,10 @@ def _safe(value: Value) -> str:
     match value:
         case Code(text):
             return sanitise.markdown_code(text)
+        case Number(text) if _FIGURE.fullmatch(text):
+            return text
+        case Number(text):
+            return sanitise.markdown(text)
         case Markup(template, values):
             return template.format(*(_safe(inner) for inner in values))
         case Lines(values):

@@ -104,7 +104,11 @@ def _point(point: RivalPoint) -> str:
 
 def in_words(point: RivalPoint) -> str:
     """Return a point's closure and collateral: ``80% at 5% collateral``."""
-    collateral = "" if point.collateral is None else f" at {figures.percent(point.collateral.value)} collateral"
+    collateral = (
+        ""
+        if point.collateral is None
+        else f" at {figures.percent(point.collateral.value)} collateral"
+    )
     return f"{figures.percent(point.closure.value)}{collateral}"
 
 

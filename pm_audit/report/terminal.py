@@ -121,15 +121,12 @@ def feature_line(
     *,
     every_feature: bool,
 ) -> None:
-    """Add one feature's line: contribution, share of the gap, words, and which feature it is."""
+    """Add one feature's line: contribution, share of the gap, which it is, and its words."""
     size, interval, share = wording.contribution(feature, hypothesis)
-    state = "" if feature.folds else f"  (left out: {wording.left_out(feature)})"
+    state = "" if feature.folds else f" (left out: {wording.left_out(feature)})"
     more = f" {interval}" if every_feature else ""
     words = feature_words.label(feature) or "no text known"
-    left = f"  {size:>13}{more}  {share:>5} of the gap  "
-    name = f"  {feature}{state}"
-    room = WIDTH - len(left) - len(name)
-    page.line(left + (f"{shortened(words, room):<{min(room, 34)}}" if room > 8 else "") + name)
+    page.line(f"  {size:>13}{more}  {share:>5} of the gap  {feature!s:<16}{state}  {words}")
 
 
 def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, command: str) -> str:

@@ -28,8 +28,8 @@ OUTCOME_WORDS = {
 """Four letters at most, so that the four checks fit next to the figures."""
 
 LEGEND = (
-    "gap: reward of examples minus counter-examples; closure: share of it that features explain; "
-    "inc: inconclusive, inv: invalid"
+    "gap: examples minus counter-examples; closure: the share that features explain; "
+    "inc: inconclusive"
 )
 
 number, with_bounds = figures.number, figures.with_bounds

@@ -90,6 +90,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = figures.number
+    environment.filters["value"] = figures.value
     environment.filters["bounds"] = figures.bounds
     environment.filters["signed"] = figures.signed
     environment.filters["percent"] = figures.percent

@@ -15,7 +15,7 @@ from pm_audit.report.html.scale import Scale, spanning
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 388.0, 12.0, 300.0
 _BEYOND = 1.15
-"""The axis ends so many times as far out as the largest value that matters."""
+"""Candidates up to this factor above the largest selected value lie inside the axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,10 @@ def scatter(hypothesis: HypothesisRecord) -> Scatter | None:
     if len(proposed) < 2:
         return None
     mattering = [one for one in proposed if one[0].folds] or proposed
-    shown = list(chain.from_iterable(one[1:] for one in mattering))
-    across = spanning([_BEYOND * value for value in shown], start=_LEFT, end=_RIGHT)
+    limit = _BEYOND * max(abs(value) for one in mattering for value in one[1:])
+    near = [one for one in proposed if all(abs(value) <= limit for value in one[1:])]
+    values = chain.from_iterable(one[1:] for one in near)
+    across = spanning(values, start=_LEFT, end=_RIGHT)
     up = Scale(across.low, across.high, _BOTTOM, _TOP)
     points = tuple(_point(*one, across, up) for one in proposed)
     diagonal = (across(across.low), up(across.low), across(across.high), up(across.high))
@@ -86,9 +88,7 @@ def growth(hypothesis: HypothesisRecord) -> Growth | None:
     return Growth(across, up, folds)
 
 
-def _point(
-    feature: FeatureRecord, score: float, effect: float, across: Scale, up: Scale
-) -> Point:
+def _point(feature: FeatureRecord, score: float, effect: float, across: Scale, up: Scale) -> Point:
     inside = all(across.low <= value <= across.high for value in (score, effect))
     words = feature_words.label(feature)
     return Point(
