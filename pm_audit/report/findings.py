@@ -186,7 +186,8 @@ def _explained(hypothesis: HypothesisRecord, count: int) -> str:
         return "No feature passed the search, so all of the gap is unexplained"
     features = f"{count} feature{'s' if count > 1 else ''}"
     verb = "explain" if count > 1 else "explains"
-    return f"{features} {verb} {figures.with_bounds(hypothesis.closure)} of the gap"
+    left = figures.number(hypothesis.residual_sigma)
+    return f"{features} {verb} {figures.with_bounds(hypothesis.closure)} of the gap; {left} remains"
 
 
 def _caveat(hypothesis: HypothesisRecord) -> str:

@@ -54,7 +54,14 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
     if lead := findings.lead(record):
         page.paragraph("{}", " ".join(lead))
     page.table(
-        ["hypothesis", "expected", "gap (sigma)", "closure", *(check.value for check in Check)],
+        [
+            "hypothesis",
+            "expected",
+            "gap (sigma)",
+            "closure",
+            "residual",
+            *(check.value for check in Check),
+        ],
         [_overview_row(hypothesis) for hypothesis in findings.by_size(record)],
     )
     notes = [*findings.sigmas(record), wording.tally(record)]
@@ -68,6 +75,7 @@ def _overview_row(hypothesis: HypothesisRecord) -> list[Value]:
         findings.expected(hypothesis),
         Number(figures.bare(hypothesis.gap_sigma)),
         Number(figures.with_bounds(hypothesis.closure)),
+        Number(figures.value(hypothesis.residual_sigma)),
         *(_MARKS[outcomes[check]] if check in outcomes else "" for check in Check),
     ]
 

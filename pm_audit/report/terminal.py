@@ -22,7 +22,17 @@ from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 _LONGEST_NAME, _SHORTEST_NAME = 26, 10
 _GAP_DECIMALS = 3
 _FEATURES_SHOWN = 3
-_HEADER = ("hypothesis", "expected", "gap (sigma)", "closure", "gap", "expl", "spec", "fit")
+_HEADER = (
+    "hypothesis",
+    "expected",
+    "gap (sigma)",
+    "closure",
+    "residual",
+    "gap",
+    "expl",
+    "spec",
+    "fit",
+)
 
 
 def summary(
@@ -91,6 +101,7 @@ def _row(hypothesis: HypothesisRecord) -> list[str]:
         shortened(findings.expected(hypothesis), 8),
         figures.bare(hypothesis.gap_sigma, most=_GAP_DECIMALS),
         figures.with_bounds(hypothesis.closure),
+        figures.value(hypothesis.residual_sigma, most=_GAP_DECIMALS),
         *(wording.OUTCOME_WORDS[outcomes[check]] if check in outcomes else "" for check in Check),
     ]
 

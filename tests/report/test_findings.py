@@ -24,7 +24,10 @@ def test_a_finding_says_size_direction_and_expectation(record):
         "The PM lowers the reward by 1.90 sigma [1.78, 2.01]; expected: lowers."
     )
     assert found.standing is Standing.AS_EXPECTED
-    assert found.explanation == "2 features explain 32% [24%, 39%] of the gap: “://”."
+    assert (
+        found.explanation
+        == "2 features explain 32% [24%, 39%] of the gap; -1.30 sigma remains: “://”."
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,10 @@ def test_a_gap_where_none_was_expected_is_explained(record):
     found = findings.finding(named(record, "youre-right", features=features, closure=closure))
     assert found.expected == "no gap"
     assert found.standing is Standing.CONTRARY
-    assert found.explanation == "2 features explain 60% [50%, 70%] of the gap: “know”."
+    assert (
+        found.explanation
+        == "2 features explain 60% [50%, 70%] of the gap; +0.688 sigma remains: “know”."
+    )
 
 
 def with_outcome(hypothesis, check: Check, outcome: Outcome):

@@ -170,7 +170,8 @@ def test_findings_come_first_by_size_with_the_words_that_carry_them(record):
     first, second, *_ = said(page)
     assert first == (
         "A made-up link lowers the reward. Lowers the reward by 1.90 sigma [1.78, 2.01] "
-        "as expected 2 features explain 32% [24%, 39%] of the gap: ://"
+        "as expected 2 features explain 32% [24%, 39%] of the gap; -1.30 sigma remains: "
+        "://"
     )
     assert second.startswith("Saying &#34;I don&#39;t know&#34; lowers the reward.")
     assert second.endswith("know")
@@ -190,7 +191,9 @@ def test_a_gap_where_none_was_expected_shows_what_carries_it(record):
     (finding,) = said(html.render(record.model_copy(update={"hypotheses": (odd,)})))
     assert "Raises the reward by 0.688 sigma" in finding
     assert "expected: no gap" in finding
-    assert finding.endswith("2 features explain 82% [76%, 89%] of the gap: know")
+    assert finding.endswith(
+        "2 features explain 82% [76%, 89%] of the gap; +0.688 sigma remains: know"
+    )
 
 
 def test_no_number_of_the_page_is_a_signed_or_an_empty_zero(record):
