@@ -186,8 +186,11 @@ def _explained(hypothesis: HypothesisRecord, count: int) -> str:
         return "No feature passed the search, so all of the gap is unexplained"
     features = f"{count} feature{'s' if count > 1 else ''}"
     verb = "explain" if count > 1 else "explains"
-    left = figures.number(hypothesis.residual_sigma)
-    return f"{features} {verb} {figures.with_bounds(hypothesis.closure)} of the gap; {left} remains"
+    closed = f"{features} {verb} {figures.with_bounds(hypothesis.closure)} of the gap"
+    residual = hypothesis.residual_sigma
+    left = figures.number(residual).lstrip("+-")
+    same_side = residual.value * hypothesis.gap_sigma.value >= 0
+    return f"{closed}; {left} remains" if same_side else f"{closed}, {left} too much"
 
 
 def _caveat(hypothesis: HypothesisRecord) -> str:

@@ -24,10 +24,10 @@ _GAP_DECIMALS = 3
 _FEATURES_SHOWN = 3
 _HEADER = (
     "hypothesis",
-    "expected",
+    "expect",
     "gap (sigma)",
     "closure",
-    "residual",
+    "resid",
     "gap",
     "expl",
     "spec",
@@ -100,7 +100,9 @@ def _row(hypothesis: HypothesisRecord) -> list[str]:
         hypothesis.short_name,
         shortened(findings.expected(hypothesis), 8),
         figures.bare(hypothesis.gap_sigma, most=_GAP_DECIMALS),
-        figures.with_bounds(hypothesis.closure),
+        figures.with_bounds(hypothesis.closure)
+        .replace("unbounded", "inf")
+        .replace("[inf", "[-inf"),
         figures.value(hypothesis.residual_sigma, most=_GAP_DECIMALS),
         *(wording.OUTCOME_WORDS[outcomes[check]] if check in outcomes else "" for check in Check),
     ]

@@ -26,7 +26,7 @@ def test_a_finding_says_size_direction_and_expectation(record):
     assert found.standing is Standing.AS_EXPECTED
     assert (
         found.explanation
-        == "2 features explain 32% [24%, 39%] of the gap; -1.30 sigma remains: “://”."
+        == "2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: “://”."
     )
 
 
@@ -66,7 +66,7 @@ def test_a_gap_where_none_was_expected_is_explained(record):
     assert found.standing is Standing.CONTRARY
     assert (
         found.explanation
-        == "2 features explain 60% [50%, 70%] of the gap; +0.688 sigma remains: “know”."
+        == "2 features explain 60% [50%, 70%] of the gap; 0.691 sigma remains: “know”."
     )
 
 
@@ -94,6 +94,11 @@ def test_a_search_without_result_leaves_all_of_the_gap(record):
         "No feature passed the search, so all of the gap is unexplained."
     )
     assert findings.finding(named(record, "length")).explanation == ""
+
+
+def test_what_remains_has_the_gaps_sign_and_overshoot_is_too_much(record):
+    over = named(record, "urls", residual_sigma=sigma(0.05, None, None))
+    assert "of the gap, 0.0500 sigma too much: " in findings.finding(over).explanation
 
 
 def test_prompts_are_counted_against_the_probe(record):

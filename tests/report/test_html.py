@@ -170,7 +170,7 @@ def test_findings_come_first_by_size_with_the_words_that_carry_them(record):
     first, second, *_ = said(page)
     assert first == (
         "A made-up link lowers the reward. Lowers the reward by 1.90 sigma [1.78, 2.01] "
-        "as expected 2 features explain 32% [24%, 39%] of the gap; -1.30 sigma remains: "
+        "as expected 2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: "
         "://"
     )
     assert second.startswith("Saying &#34;I don&#39;t know&#34; lowers the reward.")
@@ -192,7 +192,7 @@ def test_a_gap_where_none_was_expected_shows_what_carries_it(record):
     assert "Raises the reward by 0.688 sigma" in finding
     assert "expected: no gap" in finding
     assert finding.endswith(
-        "2 features explain 82% [76%, 89%] of the gap; +0.688 sigma remains: know"
+        "2 features explain 82% [76%, 89%] of the gap; 0.691 sigma remains: know"
     )
 
 
