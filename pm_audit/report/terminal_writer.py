@@ -43,15 +43,21 @@ class TerminalWriter:
         rows: Sequence[Sequence[str]],
         *,
         ruled: bool = False,
+        roomy: bool = False,
         indent: str = "",
     ) -> list[str]:
-        """Add a table of text cells; return its rows, which titles may be put between."""
+        """Add a table of text cells; return its rows, which titles may be put between.
+
+        ``ruled`` draws a line under the header; ``roomy`` leaves two columns more for each title.
+        """
         safe = [[sanitise.terminal(cell) for cell in row] for row in (header, *rows)]
         if ruled:
             # tabulate pads its own headers by two, which the width has no room for
             columns = range(len(header))
             safe.insert(1, ["-" * max(len(row[at]) for row in safe) for at in columns])
-        lines = tabulate(safe, tablefmt="plain", disable_numparse=True).split("\n")
+        headers, body = (safe[0], safe[1:]) if roomy else ((), safe)
+        table = tabulate(body, headers=headers, tablefmt="plain", disable_numparse=True)
+        lines = table.split("\n")
         shown = [shortened(f"{indent}{line}".rstrip(), self._width) for line in lines]
         self._lines += shown
         return shown

@@ -53,8 +53,6 @@ class CompletionRow:
     parts: tuple[Part, ...]
     """As filled in for the first prompt, cut around what differs from its counterpart."""
     text: str
-    fillings: int
-    """How many different texts the prompts make of it."""
     before: Range
     after: Range
 
@@ -173,7 +171,6 @@ def completions(evidence: Evidence) -> Completions:
             role=ROLE_WORDS[role],
             parts=shortened(text, others[0].text if others else None),
             text=text,
-            fillings=len({row.text for row in rows}),
             before=relative(rows, lambda row: row.reward),
             after=relative(rows, lambda row: row.zero),
         )

@@ -47,7 +47,7 @@
   let pinned = false;
   const placeUnder = (tip, button) => {
     const [at, size] = [button.getBoundingClientRect(), tip.getBoundingClientRect()];
-    const left = Math.min(at.left, innerWidth - size.width - 12);
+    const left = Math.min(at.left, document.documentElement.clientWidth - size.width - 12);
     const below = at.bottom + 6;
     const fits = below + size.height < innerHeight;
     tip.style.inset = "auto";
