@@ -92,6 +92,10 @@ def test_twenty_hypotheses_render_fast_and_small(record, twenty):
     assert len(page.encode()) < 1.5 * 2**20
 
 
+def test_a_real_audit_of_twenty_is_small_too(shipped_twenty):
+    assert len(html.render(shipped_twenty).encode()) < 1.5 * 2**20
+
+
 def test_the_banner_says_what_a_release_may_do(record):
     assert "2 checks would block a release" in html.render(record)
     passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})

@@ -285,7 +285,8 @@ def test_both_themes_can_be_read(opened, browser, record, theme):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_twenty_hypotheses_open_within_a_second(opened, twenty):
-    page = opened(html.render(twenty))
+@pytest.mark.parametrize("which", ["twenty", "shipped_twenty"])
+def test_twenty_hypotheses_open_within_a_second(opened, request, which):
+    page = opened(html.render(request.getfixturevalue(which)))
     timing = "performance.getEntriesByType('navigation')[0]"
     assert page.execute_script(f"return {timing}.loadEventEnd - {timing}.startTime") < 1000
