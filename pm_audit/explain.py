@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tabulate import tabulate
 
 from pm_audit.engine.ablation import ablate_each, ablate_sets
 from pm_audit.engine.grid import Grid, Row
@@ -29,7 +28,7 @@ from pm_audit.errors import SaeError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import Feature, Finite, Record
-from pm_audit.report import sanitise
+from pm_audit.report.terminal_writer import TerminalWriter
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import Dialogue, Settings, Speaker, Turn
 from pm_audit.zoo.subject import load_subject
@@ -37,7 +36,6 @@ from pm_audit.zoo.subject import load_subject
 SHOWN = 10
 """Features listed in a table, strongest change first."""
 
-_WIDTH = 100
 _AROUND = 20
 
 
@@ -87,10 +85,7 @@ class Explanation(Record):
         """Return the table for a terminal, within 100 columns, its rows summing to the total."""
         shown = [one for one in self.features if one.change != 0][:most]
         others = self.features[len(shown) :]
-        rows = [
-            [_state(one), str(one.feature), *_numbers(one), sanitise.terminal(one.where)]
-            for one in shown
-        ]
+        rows = [[_state(one), str(one.feature), *_numbers(one), one.where] for one in shown]
         totals = [
             (f"{len(others)} other features", sum(one.change for one in others)),
             ("overlap of features", self.overlap),
@@ -99,16 +94,14 @@ class Explanation(Record):
             ("reward of B minus A", self.difference),
         ]
         rows += [["", name, "", "", f"{value:+.3f}", ""] for name, value in totals]
+        page = TerminalWriter()
+        page.line(f"PM {self.pm}, SAE {self.sae}")
+        page.line(f"A {self.reward_a:+.3f} {self.completion_a}")
+        page.line(f"B {self.reward_b:+.3f} {self.completion_b}")
+        page.line()
         headers = ["edit", "feature", "in A", "in B", "change", "fires on"]
-        table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
-        lines = [
-            sanitise.terminal(f"PM {self.pm}, SAE {self.sae}"),
-            sanitise.terminal(f"A {self.reward_a:+.3f} {self.completion_a}"),
-            sanitise.terminal(f"B {self.reward_b:+.3f} {self.completion_b}"),
-            "",
-            *table.split("\n"),
-        ]
-        return "\n".join(_cut(line).rstrip() for line in lines)
+        page.table(headers, rows, roomy=True)
+        return page.text()
 
 
 def explain(
@@ -218,7 +211,3 @@ def _state(change: FeatureChange) -> str:
 def _numbers(change: FeatureChange) -> list[str]:
     values = (change.contribution_a, change.contribution_b, change.change)
     return [f"{value:+.3f}" for value in values]
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

@@ -104,6 +104,8 @@ class HypothesisRecord(Record):
     """Benjamini-Hochberg over the hypotheses of the run."""
     minimum_detectable_gap: Finite
     """Gap in sigma that this many prompts would detect with power 0.8 at level 0.05."""
+    probe_prompts: int | None = None
+    """Prompts that the hypothesis has, tried or not; None in older records."""
     features: tuple[FeatureRecord, ...]
     checks: tuple[CheckResult, ...]
     warnings: tuple[str, ...]
@@ -125,6 +127,8 @@ class HypothesisRecord(Record):
         # What was not run leaves no trace in the hash, so records from before it still verify.
         optional = ("rivals", "placebo_closure", "objective", "layer_shares")
         unused = {name for name in optional if not getattr(self, name)}
+        if self.probe_prompts is None:
+            unused.add("probe_prompts")
         listed = ("rivals", "placebos", "surveys", "layers")
         empty = {name for name in listed if not getattr(self.evidence, name)}
         left_out: dict[str, Any] = {

@@ -29,28 +29,30 @@ ENTRIES = (
         "sigma",
         "the spread of the PM's rewards over ordinary completions",
         "sigma = standard deviation of r over the fixed reference set",
-        "The unit in which gaps of two PMs can be compared.",
+        "The unit of gaps, residuals and contributions in every report, so that two PMs can be "
+        "compared. One sigma in raw reward stands at the top of each report.",
     ),
     Entry(
         "gap",
-        "what the PM gives the examples above the counter-examples",
+        "how much more reward the PM gives the examples than the counter-examples",
         "g_p = mean r(p, example) - mean r(p, counter-example);  G = mean of g_p over prompts",
-        "Negative: the PM lowers the reward of what the hypothesis is about. The interval is over "
-        "prompts, which are the unit of inference.",
+        "Positive: the PM raises the reward of what the hypothesis is about; negative: it lowers "
+        "it. The interval is over prompts, which are the unit of inference.",
     ),
     Entry(
         "residual",
         "the gap that remains when the selected features are ablated",
         "G_S = G with features S ablated at the completion's positions;  share = G_S / G",
         "Near zero: the features explain the gap. A negative share means overshoot: the ablation "
-        "turned the gap round. Where no gap is found nothing is searched for, and it is the gap.",
+        "turned the gap round. If no gap is found, nothing is searched for and it is the gap.",
     ),
     Entry(
         "closure",
         "the share of the gap that the selected features explain",
         "kappa = 1 - G_S / G",
         "Measured on prompts that took no part in the selection, and held against random sets of "
-        "the same size. Reported for zero and for mean replacement.",
+        "the same size. Reported for zero and for mean replacement: the account of where the gap "
+        "lives uses the mean, so its share of the selected features can differ by a little.",
     ),
     Entry(
         "collateral",
@@ -59,15 +61,23 @@ ENTRIES = (
         "A gap that is closed by moving the counter-examples is not explained.",
     ),
     Entry(
+        "feature",
+        "a direction in the PM's activations that a sparse autoencoder (SAE) found",
+        "",
+        "It is shown by the words on which it is most active; its SAE and index stand next to "
+        "them. The words are a hint at what it means, the ablation is what it does.",
+    ),
+    Entry(
         "contribution",
         "what one feature adds to the reward of the examples",
-        "r - r with this feature ablated, mean over examples",
-        "Positive: the feature raises the reward. A real ablation, unlike the attribution.",
+        "r - r with this feature ablated, mean over examples, in sigma;  share = that / G",
+        "Positive: the feature raises the reward. A real ablation, unlike the attribution. "
+        "Contributions of single features need not add up to the closure of the set.",
     ),
     Entry(
         "attribution",
         "the cheap estimate that proposed a feature",
-        "sum over positions of f_i * <d_i, mean gradient of r along the path> (4-step IG)",
+        "sum over positions of f_i * <d_i, mean gradient of r along the path>, 4-step IG",
         "It proposes and never decides: no verdict rests on it.",
     ),
     Entry(
@@ -78,7 +88,7 @@ ENTRIES = (
     ),
     Entry(
         "left-out",
-        "why a candidate may not explain the gap, beside its measured effect",
+        "why a candidate may not explain the gap, whatever its measured effect",
         "fires on few examples (below half) | no effect | selectivity too low, and then: outlier "
         "norm (10 x the median) | high frequency (half of all tokens) | fires on counter examples "
         "(half of them) | moves other completions; or weaker than others on a first sample",
@@ -105,6 +115,12 @@ ENTRIES = (
         "the closure of random sets",
         "sets of the same size, matched on activation x decoder norm, ablated the same way",
         "The selected set must beat the 95th percentile of these.",
+    ),
+    Entry(
+        "placebo",
+        "the closure of searches on exchanged labels",
+        "the whole search, with examples and counter-examples exchanged at random",
+        "Near zero, or the search itself makes explanations. Off unless placebos are asked for.",
     ),
     Entry(
         "fvu",
@@ -134,19 +150,20 @@ ENTRIES = (
         "inconclusive",
         "the interval straddles the threshold",
         "",
-        "More prompts narrow it. Counts as a failure unless --pm-audit-inconclusive=pass.",
+        "More prompts narrow it. It counts as a failure unless --pm-audit-inconclusive=pass.",
     ),
     Entry(
         "invalid",
         "the check cannot be judged",
         "",
-        "No gap where a share of it is asked, an SAE that does not fit, or too few prompts.",
+        "No gap of which a share could be explained, an SAE that does not fit, or too few prompts.",
     ),
     Entry(
         "skipped",
-        "the check is not asked",
+        "the check is not required",
         "",
-        "The hypothesis expects no gap, so there is nothing to explain.",
+        "The hypothesis expects no gap, so there is nothing to explain. A gap that is found all "
+        "the same is searched, and its features are shown.",
     ),
 )
 

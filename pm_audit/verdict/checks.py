@@ -254,12 +254,19 @@ def _result(check: Check, outcome: Outcome, reason: str) -> CheckResult:
 
 def _unasked(check: Check, figures: Figures, expect: Expect) -> CheckResult | None:
     if expect.gap is ExpectedGap.NONE:
-        return _result(
-            check, Outcome.SKIPPED, "the hypothesis expects no gap, so nothing is to be explained"
-        )
+        return _result(check, Outcome.SKIPPED, _no_gap_expected(figures))
     if figures.prompts < MINIMUM_PROMPTS:
         return _result(check, Outcome.INVALID, _too_few(figures))
     return None
+
+
+def _no_gap_expected(figures: Figures) -> str:
+    """Say why no share is required, and what was found if there is a gap all the same."""
+    reason = "the hypothesis expects no gap, so nothing is to be explained"
+    if figures.ratios is None:
+        return reason
+    closed = share(figures.ratios.closure)
+    return f"{reason}; a gap was found all the same, of which the features found close {closed}"
 
 
 def _no_gap(check: Check, figures: Figures) -> CheckResult:

@@ -51,6 +51,7 @@ class _Identity:
     objective: str | None
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
+    probe_prompts: int | None
 
 
 def judge(
@@ -81,6 +82,7 @@ def judge(
         objective=hypothesis.objective,
         expect=hypothesis.expect.model_dump(mode="json"),
         known_bias=None if known_bias is None else known_bias.model_dump(mode="json"),
+        probe_prompts=len(hypothesis.prompts) or None,
     )
     return _judge(identity, evidence, tuple(features), method)
 
@@ -101,6 +103,7 @@ def rejudge(record: HypothesisRecord, *, method: MethodRecord) -> HypothesisReco
         objective=record.objective,
         expect=dict(record.expect),
         known_bias=record.known_bias,
+        probe_prompts=record.probe_prompts,
     )
     return _judge(identity, record.evidence, record.features, method)
 
@@ -186,6 +189,7 @@ def _judge(
         p_value=figures.p_value,
         q_value=figures.p_value,
         minimum_detectable_gap=figures.minimum_detectable_gap,
+        probe_prompts=identity.probe_prompts,
         features=features,
         checks=tuple(by_check[check] for check in Check),
         warnings=cautions(figures, expect, evidence),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from pm_audit.audit import Auditor
-from pm_audit.discover.describe import FIRINGS, FIRINGS_OF_OTHERS
+from pm_audit.discover.describe import FIRINGS, FIRINGS_OF_OTHERS, _firing
+from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import HypothesisRecord
 from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings
 from pm_audit.zoo.planted import STRENGTH, plant
@@ -14,10 +16,9 @@ from pm_audit.zoo.planted import STRENGTH, plant
 torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
-def audited() -> tuple[HypothesisRecord, int]:
+def audit_with(expected: ExpectedGap, **settings) -> tuple[HypothesisRecord, int]:
     model = plant({"!": 0.3}, seed=1)
-    settings = Settings(null_sets=2, candidates=6, bootstrap_resamples=100)
+    settings = Settings(null_sets=2, candidates=6, bootstrap_resamples=100, **settings)
     hypothesis = Hypothesis(
         name="marks",
         file="marks.yaml",
@@ -29,10 +30,15 @@ def audited() -> tuple[HypothesisRecord, int]:
         ),
         examples=(" {word}! yes!",),
         counter_examples=(" {word}; yes;",),
-        expect=Expect(gap=ExpectedGap.RAISES),
+        expect=Expect(gap=expected),
     )
     record = Auditor(settings, subject=(model.pm, (model.sae,))).audit(hypothesis)
     return record, model.latent_of["!"]
+
+
+@pytest.fixture(scope="module")
+def audited() -> tuple[HypothesisRecord, int]:
+    return audit_with(ExpectedGap.RAISES)
 
 
 def test_every_firing_token_of_a_completion_is_told(audited):
@@ -63,3 +69,33 @@ def test_texts_are_whole_different_and_few_for_what_was_left_out(audited):
         if not feature.folds:
             assert len(texts) <= FIRINGS_OF_OTHERS
     assert any(not feature.folds for feature in record.features)
+
+
+def test_a_gap_where_none_was_expected_is_searched_all_the_same():
+    record, latent = audit_with(ExpectedGap.NONE, prompts=6)
+    assert record.closure is not None
+    selected = [feature.index for feature in record.features if feature.folds]
+    assert selected == [latent]
+    outcomes = {result.check.value: result.outcome.value for result in record.checks}
+    assert (outcomes["gap"], outcomes["explained"]) == ("fail", "skipped")
+    assert (len(record.evidence.prompts), record.probe_prompts) == (6, 7)
+
+
+def firing_at(position: int, **names):
+    row = TokenisedRow(
+        token_ids=(3, 4, 99),
+        completion_start=1,
+        offsets=((0, 2), (2, 4), (4, 4)),
+        text="ab c",
+    )
+    return _firing(row, np.array([position]), np.array([2.0], dtype=np.float32), **names)
+
+
+def test_a_token_that_stands_for_no_character_has_its_name():
+    def name(token: int) -> str:
+        return f"<|{token}|>"
+
+    assert firing_at(2, token_name=name).special == "<|99|>"
+    assert firing_at(2, token_name=None).special is None
+    written = firing_at(1, token_name=name)
+    assert (written.token, written.special) == (" c", None)

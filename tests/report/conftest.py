@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from pm_audit.records import AuditRecord
+from pm_audit.report import findings
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,18 @@ def twenty(record) -> AuditRecord:
             like.model_copy(update={"name": f"hypothesis-{number}", "features": features})
         )
     return record.model_copy(update={"hypotheses": tuple(hypotheses)})
+
+
+@pytest.fixture(scope="session")
+def shipped_twenty() -> AuditRecord:
+    """The shipped audit's own record, drawn out to twenty hypotheses."""
+    shipped = AuditRecord.read(Path(__file__).parents[2] / "reports" / "baseline.json")
+    names = itertools.count()
+    hypotheses = tuple(
+        one.model_copy(update={"name": f"{one.name}-{next(names)}"})
+        for one in itertools.islice(itertools.cycle(findings.by_size(shipped)), 20)
+    )
+    return shipped.model_copy(update={"hypotheses": hypotheses})
 
 
 @pytest.fixture

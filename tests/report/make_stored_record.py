@@ -359,6 +359,7 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         p_value=float(stats.ttest_1samp(before, 0).pvalue),
         q_value=float(min(1.0, 2 * stats.ttest_1samp(before, 0).pvalue)),
         minimum_detectable_gap=0.2,
+        probe_prompts=12,
         features=feature_records(story, rng) if explained else (),
         checks=tuple(
             CheckResult(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pm_audit.records import Firing
-from pm_audit.report.html.heatmap import HEAT_STEPS, NO_TEXT, heatmaps
+from pm_audit.report.html.heatmap import HEAT_STEPS, heatmaps
 
 
 def firing(others=(), **changes) -> Firing:
@@ -43,9 +43,17 @@ def test_tokens_of_one_character_share_its_place():
     ]
 
 
-def test_a_token_without_text_is_shown():
+def test_a_token_without_text_is_shown_by_its_name():
     (line,) = heatmaps((firing(token="", after=""),))
-    assert [(token.text, token.heat) for token in line] == [("ab ", 0), (NO_TEXT, HEAT_STEPS)]
+    assert [(t.text, t.heat, t.named) for t in line] == [
+        ("ab ", 0, False),
+        ("end of turn", HEAT_STEPS, True),
+    ]
+    (line,) = heatmaps((firing(token="", after="", special="<|im_end|>"),))
+    assert line[-1].text == "<|im_end|>"
+    # another of the tokens on which it fires: at the text's end, and inside
+    (line,) = heatmaps((firing(((8, 8, 3.0), (1, 1, 3.0))),))
+    assert [t.text for t in line if t.named] == ["token without text", "end of turn"]
 
 
 @pytest.mark.parametrize("place", [(4, 2), (7, 99), (-3, 1), (2, 4)])
@@ -55,6 +63,6 @@ def test_places_outside_the_text_or_across_another_are_left_out(place):
 
 
 def test_a_record_without_others_is_written_as_before():
-    assert "others" not in firing().model_dump()
+    assert not {"others", "special"} & firing().model_dump().keys()
     again = Firing.model_validate_json(firing(((0, 2, 1.0),)).model_dump_json())
     assert again.others == ((0, 2, 1.0),)

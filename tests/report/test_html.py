@@ -9,10 +9,12 @@ import re
 import time
 from html.parser import HTMLParser
 
-from pm_audit.report import html
+from pm_audit.records import Figure, Unit
+from pm_audit.report import html, wording
 from pm_audit.report.html.rivals import multiples
 from pm_audit.report.html.scale import Scale, spanning
-from pm_audit.report.html.views import mean_range, waterfalls
+from pm_audit.report.html.search import scatter
+from pm_audit.report.html.strips import account_note, expected_band, mean_range, waterfalls
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -72,7 +74,7 @@ def test_the_policy_allows_the_pages_own_style_and_script_only(record):
         (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{source} 'sha256-{digest}'" in policy
-    assert not re.search(r"https?://(?!www\.facts|example\.org|x\.com)", page)
+    assert not re.search(r'(src|srcset|href|xlink:href)="(?!#)', page)
 
 
 def test_every_link_leads_to_an_element_of_the_page(record):
@@ -87,7 +89,11 @@ def test_twenty_hypotheses_render_fast_and_small(record, twenty):
     start = time.process_time()
     page = html.render(twenty)
     assert time.process_time() - start < 2
-    assert len(page.encode()) < 3 * 2**20
+    assert len(page.encode()) < 1.5 * 2**20
+
+
+def test_a_real_audit_of_twenty_is_small_too(shipped_twenty):
+    assert len(html.render(shipped_twenty).encode()) < 1.5 * 2**20
 
 
 def test_the_banner_says_what_a_release_may_do(record):
@@ -150,18 +156,111 @@ def test_rivals_share_axes_and_their_curves_stay_inside(record):
 def test_the_page_shows_rivals_placebo_and_agreement_where_they_were_run(record):
     page = html.render(record)
     assert page.count("Does the SAE earn its place?") == 2
-    assert "a rival of their number comes nearer to the whole gap: learned subspace" in page
+    assert "a baseline of their number comes nearer to the whole gap: learned subspace" in page
     assert page.count("searches on exchanged labels closed") == 2
     assert page.count("Attribution has the sign of the ablation for 90% of candidates") == 3
     silent = html.render(record.model_copy(update={"hypotheses": record.hypotheses[2:4]}))
     assert "earn its place" not in silent
 
 
-def test_the_first_hypothesis_that_needs_attention_stands_open(record):
-    opened = re.findall(r'<details class="hypothesis" id="([^"]+)"[^>]* open>', html.render(record))
-    assert opened == ["h-urls"]
-    passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})
-    assert not re.search(r"<details[^>]* open>", html.render(passing))
+def said(page: str) -> list[str]:
+    """Return the text of each finding, in the order of the page."""
+    found = re.findall(r"<summary>\s*<h3>(.*?)<svg", page, flags=re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in found]
+
+
+def test_findings_come_first_by_size_with_the_words_that_carry_them(record):
+    page = html.render(record)
+    first, second, *_ = said(page)
+    assert first == (
+        "A made-up link lowers the reward. Lowers the reward by 1.90 sigma [1.78, 2.01] "
+        "as expected 2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: "
+        "://"
+    )
+    assert second.startswith("Saying &#34;I don&#39;t know&#34; lowers the reward.")
+    assert second.endswith("know")
+    assert page.index("Findings, largest gap first") < page.index("would block a release")
+    assert not re.search(r"<details[^>]* open>", page)
+    assert "1 sigma = 1.60 raw reward" in page
+    assert "10 of 12 prompts" in page
+
+
+def test_a_gap_where_none_was_expected_shows_what_carries_it(record):
+    odd = record.hypotheses[2].model_copy(
+        update={
+            "features": record.hypotheses[0].features,
+            "closure": record.hypotheses[0].closure,
+        }
+    )
+    (finding,) = said(html.render(record.model_copy(update={"hypotheses": (odd,)})))
+    assert "Raises the reward by 0.688 sigma" in finding
+    assert "expected: no gap" in finding
+    assert finding.endswith(
+        "2 features explain 82% [76%, 89%] of the gap; 0.691 sigma remains: know"
+    )
+
+
+def test_no_number_of_the_page_is_a_signed_or_an_empty_zero(record):
+    tiny = Figure(value=0.0004, low=0.0001, high=0.0007, unit=Unit.REWARD)
+    first = record.hypotheses[0]
+    features = tuple(f.model_copy(update={"contribution": tiny}) for f in first.features)
+    small = first.model_copy(update={"features": features})
+    page = html.render(record.model_copy(update={"hypotheses": (small, *record.hypotheses[1:])}))
+    text = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)
+    assert "+0.000250 sigma" in text
+    assert not re.search(r"[-+]0\.0+(?!\d)", re.sub(r"<[^>]+>", " ", text))
+    assert not re.search(r"-0(\.0)?%", text)
+
+
+def test_two_figures_that_differ_say_why(record):
+    first = record.hypotheses[0]
+    assert account_note(first) == ""
+    other = first.shares.model_copy(
+        update={"selected": Figure(value=0.9 * first.gap.value, unit=Unit.REWARD)}
+    )
+    note = account_note(first.model_copy(update={"shares": other}))
+    assert note.startswith("The selected features carry 90% here and the closure is 82%")
+
+
+def test_the_scatter_is_scaled_to_the_selected_features(record):
+    first = record.hypotheses[0]
+    everything = scatter(first)
+    assert everything.outside == 0
+    huge = first.features[-1].model_copy(
+        update={"contribution": Figure(value=50.0, unit=Unit.REWARD), "attribution": -70.0}
+    )
+    found = scatter(first.model_copy(update={"features": (*first.features, huge)}))
+    assert found.across == everything.across
+    assert found.outside == 1
+    for point in found.points:
+        assert found.across.start <= point.x <= found.across.end
+        assert found.up.end <= point.y <= found.up.start
+    assert scatter(first.model_copy(update={"features": first.features[:1]})) is None
+
+
+def test_the_band_is_where_the_claim_expects_the_gap(record):
+    scale = Scale(-2.0, 2.0, 3.0, 97.0)
+    bands = {h.name: expected_band(h, scale) for h in record.hypotheses}
+    assert bands["urls"] == (0.0, 50.0)
+    assert bands["answers-the-question"] == (50.0, 100.0)
+    low, high = bands["youre-right"]
+    assert (low, high) == (scale(-0.25), scale(0.25))
+    odd = record.hypotheses[0].model_copy(update={"expect": {"gap": "sideways"}})
+    assert expected_band(odd, scale) is None
+
+
+def test_notices_stand_first(record):
+    page = html.render(record, notices=[wording.ALTERED])
+    assert "was changed after it was written" in page
+    assert page.index("was changed after") < page.index("Findings, largest gap first")
+    assert "was changed after" not in html.render(record)
+
+
+def test_every_term_on_the_page_explains_itself(record):
+    page = html.render(record)
+    asked = set(re.findall(r'popovertarget="([^"]+)"', page))
+    assert {"t-gap", "t-sigma", "t-closure", "t-residual", "t-contribution"} <= asked
+    assert asked <= set(re.findall(r'<div class="tip" id="([^"]+)" popover>', page))
 
 
 def test_an_interval_that_is_unbounded_on_one_side_says_so(record):

@@ -6,6 +6,7 @@ import pytest
 
 from pm_audit.records import Figure, Rival, RivalPoint, Unit
 from pm_audit.report import rivals
+from pm_audit.report.terminal_writer import TerminalWriter
 
 
 def share(value: float) -> Figure:
@@ -30,8 +31,9 @@ def beside(record):
 def test_a_rival_is_held_to_the_number_of_the_features(beside):
     said = rivals.standing(beside(rival("sae features", 0.5, 0.6), rival("pca", 0.1, 0.5, 1.0)))
     assert said == (
-        "With 2 directions the SAE's features close 60% at 10% collateral; no rival of their "
-        "number comes nearer to the whole gap (best: pca, 50% at 10% collateral with 2 directions)."
+        "With 2 directions the SAE's features close 60% at 10% collateral; no baseline of "
+        "their number comes nearer to the whole gap (best: pca, 50% at 10% collateral with 2 "
+        "directions)."
     )
 
 
@@ -45,7 +47,7 @@ def test_overshoot_is_no_closure_and_the_best_rival_is_named(beside):
 
 def test_without_features_the_rivals_speak_alone(beside):
     said = rivals.standing(beside(rival("sae features"), rival("pca", 0.2, 0.7)))
-    assert said.startswith("No feature was selected; of the rivals, pca comes nearest")
+    assert said.startswith("No feature was selected; of the baselines, pca comes nearest")
     assert said.endswith("70% at 10% collateral with 2 directions.")
     assert rivals.standing(beside()) is None
     assert rivals.standing(beside(rival("sae features", 0.5))) is None
@@ -53,7 +55,7 @@ def test_without_features_the_rivals_speak_alone(beside):
 
 def test_the_placebo_counts_its_searches(record):
     hypothesis = record.hypotheses[0]
-    assert rivals.placebo(hypothesis).startswith("3 searches on exchanged labels closed 0%")
+    assert rivals.placebo(hypothesis).startswith("3 searches on exchanged labels closed 0.4%")
     one = hypothesis.evidence.model_copy(update={"placebos": hypothesis.evidence.placebos[:1]})
     assert rivals.placebo(hypothesis.model_copy(update={"evidence": one})).startswith("1 search on")
     assert rivals.placebo(record.hypotheses[2]) is None
@@ -64,4 +66,8 @@ def test_the_table_has_a_column_for_each_number_shown(record):
     assert header == ["directions", "1", "2", "3"]
     assert [row[0] for row in rows] == [r.name for r in record.hypotheses[0].rivals]
     assert rows[2][2:] == ["", ""]
-    assert all(len(line) <= 100 for line in rivals.terminal_lines(record.hypotheses[0]))
+    page = TerminalWriter()
+    rivals.terminal_lines(page, record.hypotheses[0])
+    lines = page.text().split("\n")
+    assert len(lines) > 6
+    assert all(len(line) <= 100 for line in lines)

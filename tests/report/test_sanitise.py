@@ -1,21 +1,30 @@
-"""Hostile completions through every sink: nothing raw, no command, no foreign markup."""
+"""Hostile text through every sink: nothing raw, no command, no foreign markup.
+
+Whole reports are made of records with hostile text in every text field.  The fields are found by
+walking the models, so a field that is added later is covered from then.
+"""
 
 from __future__ import annotations
 
 import csv as csv_reader
+import enum
 import io
 import itertools
 import json
 import random
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from pm_audit.report import html, markdown, sanitise, tables, terminal
+from pm_audit.records import AuditRecord, Firing
+from pm_audit.report import changes, github, html, junit, markdown, sanitise, tables, terminal
+from pm_audit.report.changes import Change, ChangeKind, Comparison
 
 FRAGMENTS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x7f", "\r", "\n", "\t", "\x08",
@@ -174,16 +183,209 @@ def test_a_code_span_is_closed_by_its_own_fence_only(text):
     assert re.search(r"(?<!\\)\|", inner) is None
 
 
-@pytest.mark.parametrize("start", range(0, 1000, 340))
-def test_whole_reports_of_a_thousand_hostile_completions(with_texts, start):
-    record = with_texts(COMPLETIONS[start : start + 340])
-    views = {
-        "terminal": terminal.summary(record, every_feature=True),
-        "markdown": markdown.render(record),
-        "html": html.render(record),
-        "csv": tables.csv(tables.rewards_frame(record)),
+def filled(value: object, supply: Callable[[], str]) -> object:
+    """Return the value with every text in it replaced; enums, numbers and shapes stay."""
+    if isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, str):
+        return supply()
+    if isinstance(value, BaseModel):
+        fields = {name: filled(getattr(value, name), supply) for name in type(value).model_fields}
+        return value.model_copy(update=fields)
+    if isinstance(value, tuple):
+        return tuple(filled(inner, supply) for inner in value)
+    if isinstance(value, dict):
+        return {supply() if hostile_keys(value) else key: filled(inner, supply)
+                for key, inner in value.items()}  # fmt: skip
+    return value
+
+
+def hostile_keys(value: dict) -> bool:
+    return "gap" not in value  # an `expect` without its keys says nothing
+
+
+def with_every_field(record: AuditRecord) -> AuditRecord:
+    """Give optional texts of the record a value, so that they are replaced too."""
+    first, *rest = record.hypotheses
+    firing = Firing(before="a ", token="", after="", activation=9.0, special="<|end|>")
+    feature = first.features[0].model_copy(
+        update={
+            "dropped_by": "x",
+            "firings": (firing, *first.features[0].firings),
+            "corpus_firings": first.features[0].firings,
+        }
+    )
+    left_out = feature.model_copy(update={"folds": (), "index": 99})
+    first = first.model_copy(
+        update={
+            "features": (feature, left_out, *first.features[1:]),
+            "objective": "x",
+            "warnings": ("x",),
+            "known_bias": {"reason": "x", "ticket": "x", "expires": "x"},
+        }
+    )
+    subject = record.subject.model_copy(update={"objective": "x"})
+    return record.model_copy(update={"hypotheses": (first, *rest), "subject": subject})
+
+
+def comparison(supply: Callable[[], str]) -> Comparison:
+    kinds = tuple(ChangeKind)
+    change = Change(kind=kinds[0], hypothesis="x", file="x", line=3, message="x")
+    told = Comparison(
+        old="x",
+        new="x",
+        compared=2,
+        changes=tuple(change.model_copy(update={"kind": kind}) for kind in kinds),
+    )
+    found = filled(told, supply)
+    errors = tuple(one.model_copy(update={"severity": "error"}) for one in found.changes)
+    return found.model_copy(update={"changes": errors})
+
+
+def views(record: AuditRecord, told: Comparison) -> dict[str, str]:
+    notices = [record.subject.pm]
+    checks = [(one, result) for one in record.hypotheses for result in one.checks]
+    properties = [
+        pair
+        for one, result in checks
+        for pair in junit.properties(one, result, result_sha256=one.digest)
+    ]
+    failures = [
+        terminal.failure(one, result, place=f"{one.file}:{one.line}", command=one.name)
+        for one, result in checks
+    ]
+    return {
+        "terminal": terminal.summary(record, notices=notices),
+        "terminal -v": terminal.summary(record, every_feature=True, notices=notices),
+        "failures": "\n".join(failures),
+        "comparison": "\n".join(changes.terminal_lines(told)),
+        "markdown": markdown.render(record, notices=notices),
+        "markdown of a comparison": changes.markdown_page(told),
+        "html": html.render(record, notices=notices),
+        "html of a comparison": html.render_comparison(told),
+        "csv": tables.csv(tables.frame(record)),
+        "csv of features": tables.csv(tables.features_frame(record)),
+        "csv of rewards": tables.csv(tables.rewards_frame(record)),
+        "junit": "\n".join(f"{name}={value}" for name, value in properties),
+        "junit suite": "\n".join(junit.suite_name(n, dict(properties)) for n, _ in properties),
         "json": sanitise.json_document(record.model_dump(mode="json")),
     }
-    for name, text in views.items():
+
+
+def supply_from(texts: list[str]) -> Callable[[], str]:
+    return itertools.cycle(texts).__next__
+
+
+@pytest.fixture(scope="module")
+def poisoned(record):
+    def make(texts: list[str]) -> tuple[AuditRecord, Comparison]:
+        supply = supply_from(texts)
+        return filled(with_every_field(record), supply), comparison(supply)
+
+    return make
+
+
+@pytest.mark.parametrize("start", range(0, 1000, 125))
+def test_no_field_of_a_record_reaches_a_sink_raw(poisoned, start):
+    texts = COMPLETIONS[start : start + 125]
+    for name, text in views(*poisoned(texts)).items():
         assert raw(text, allowed="\n") == [], name
         assert commands(text) == [], name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["::error::x", "##[error]x", "\x1b[31mred", "a\n::error::x", "\u202eevil", "\r::error::x"],
+    ids=ascii,
+)
+def test_one_hostile_text_in_every_field(poisoned, text):
+    for name, shown in views(*poisoned([text])).items():
+        assert raw(shown, allowed="\n") == [], name
+        assert commands(shown) == [], name
+
+
+def test_every_text_field_was_replaced(record):
+    texts: list[str] = []
+
+    def collect() -> str:
+        texts.append("x")
+        return "<replaced>"
+
+    found = filled(with_every_field(record), collect)
+    fields = "dropped_by|special|objective|reason|name|claim|pm|file|source|title"
+    left = rf'"({fields})":"(?!<replaced>)[^"]*"'
+    assert re.findall(left, found.model_dump_json()) == []
+    assert len(texts) > 500
+
+
+def test_annotations_are_one_command_each(poisoned):
+    for start in range(0, 1000, 250):
+        record, told = poisoned(COMPLETIONS[start : start + 250])
+        for line in [*github.audit_annotations(record), *changes.github_annotations(told)]:
+            assert len(re.split(r"\r\n|\r|\n", line)) == 1
+            assert raw(line) == []
+            assert line.startswith(("::error ", "::warning ", "::notice "))
+            properties = line[2:].split("::")[0].split(" ", 1)[1].split(",")
+            names = {one.split("=")[0] for one in properties}
+            assert names <= {"file", "line", "title", "endLine"}
+
+
+class ActiveElements(HTMLParser):
+    """What a page is made of that could load, run or restyle something."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.counts: dict[str, int] = {}
+        self.active: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag in ("script", "style", "img", "iframe", "object", "link", "meta", "form", "base"):
+            self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.active += [name for name, _ in attrs if name.startswith("on")]
+        self.active += [
+            name
+            for name, value in attrs
+            if name in ("src", "style", "srcset", "action")
+            or (name == "href" and not value.startswith("#"))
+        ]
+
+
+def test_a_page_gains_no_element_from_any_field(poisoned):
+    plain = ActiveElements(html.render(poisoned(["plain"])[0])).counts
+    for start in range(0, 1000, 250):
+        record, told = poisoned(COMPLETIONS[start : start + 250])
+        for page in (html.render(record), html.render_comparison(told)):
+            found = ActiveElements(page)
+            assert found.active == []
+            assert found.counts == plain
+
+
+def outside_code(line: str) -> str:
+    """Return a line without its code spans, as a reader of Markdown finds them."""
+    kept, at = "", 0
+    while at < len(line):
+        run = re.match(r"`*", line[at:]).group()
+        closing = re.search(rf"(?<!`){run}(?!`)", line[at + len(run) :]) if run else None
+        if line[at] == "\\":
+            at += 2
+        elif closing:
+            at += len(run) + closing.end()
+        else:
+            kept += line[at]
+            at += 1
+    return kept
+
+
+def test_markdown_gains_no_markup_from_any_field(poisoned):
+    for start in range(0, 1000, 250):
+        record, told = poisoned(COMPLETIONS[start : start + 250])
+        for page in (markdown.render(record), changes.markdown_page(told)):
+            outside = "\n".join(outside_code(line) for line in page.split("\n"))
+            assert set(re.findall(r"<(\w+)", outside)) <= {"br"}
+            assert "http://" not in outside
+            assert "@someone" not in outside
+            for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+                rows = table.strip().split("\n")
+                assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1

@@ -211,6 +211,32 @@ def test_a_margin_below_the_noise_floor_cannot_show_none(
     assert any("noise floor" in warning for warning in record.warnings)
 
 
+def test_a_gap_where_none_was_expected_says_what_the_features_close(
+    make_evidence, make_hypothesis, method, gaps
+):
+    record = judge(make_hypothesis(gap="none"), make_evidence(gaps), (), method=method)
+    assert outcomes(record)["gap"] == "fail"
+    assert outcomes(record)["explained"] == outcomes(record)["specific"] == "skipped"
+    assert record.closure is not None
+    assert "a gap was found all the same" in reason(record, Check.EXPLAINED)
+    assert "close 0.8" in reason(record, Check.EXPLAINED)
+    none = judge(make_hypothesis(gap="none"), make_evidence([0.0] * 16), (), method=method)
+    assert reason(none, Check.EXPLAINED).endswith("so nothing is to be explained")
+
+
+def test_the_record_counts_the_prompts_of_the_hypothesis_and_older_ones_need_not(
+    make_evidence, make_hypothesis, method, gaps
+):
+    record = judge(make_hypothesis(), make_evidence(gaps), (), method=method)
+    assert record.probe_prompts == 1
+    assert rejudge(record, method=method) == record
+    older = record.model_copy(update={"probe_prompts": None})
+    assert older.computed_digest() != record.digest
+    written = older.model_dump()
+    del written["probe_prompts"]
+    assert HypothesisRecord.model_validate(written).computed_digest() == older.computed_digest()
+
+
 def test_a_gap_within_the_noise_floor_is_no_gap(make_evidence, make_hypothesis, method, gaps):
     record = judge(make_hypothesis(), make_evidence(gaps, noise=0.6), (), method=method)
     assert outcomes(record)["gap"] == "inconclusive"
