@@ -1,4 +1,4 @@
-"""The command line: a thin door to each pipeline, each imported only when it is asked for."""
+"""The command line: a thin door to each pipeline, each imported only when it is used."""
 
 from __future__ import annotations
 
