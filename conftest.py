@@ -1,11 +1,4 @@
-"""Settings shared by every test of the project."""
+"""What pytest reads before an audit and before the tests: it imports pytest and nothing else."""
 
-import os
-
-from hypothesis import settings
-
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
-settings.register_profile("dev", deadline=None)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
-
+# pytest allows this line in the topmost conftest.py alone.
 pytest_plugins = ["pytester"]

@@ -24,9 +24,11 @@ def load_biased(folder: Path = FOLDER) -> tuple[PreferenceModel, tuple[Sae, ...]
 
     Raises:
         DownloadError: the base is not cached and cannot be fetched.
-        ModelError: there is none in ``folder``, or it was trained from another default PM.
+        ModelError: there is none in ``folder``, or it was trained from another default PM, or
+            the default PM's weights were not installed.
 
     """
+    default.require_weights()
     if not default.is_recipe_folder(folder):
         raise ModelError(f"{folder}: no biased PM; `pm-audit train biased {folder}` makes one")
     recipe = default.read_recipe(folder)

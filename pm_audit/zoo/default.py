@@ -39,9 +39,26 @@ def load_adapted(
         ModelError: the adapter is missing or does not fit the base.
 
     """
+    if folder == FOLDER:
+        require_weights()
     backbone, tokenizer = load_backbone(int(read_recipe(folder)["depth"]))
     head = apply_adapter(backbone, folder / "adapter.safetensors")
     return backbone, head, tokenizer
+
+
+def require_weights() -> None:
+    """Check that the default PM's weights were installed: their licence is non-commercial.
+
+    Raises:
+        ModelError: this is an installation without them.
+
+    """
+    if not (FOLDER / "adapter.safetensors").is_file():
+        raise ModelError(
+            f"{NAME}: pm_audit was installed without the default PM's weights "
+            "(PM_AUDIT_WITHOUT_WEIGHTS); install it again with that variable unset, or name "
+            "another PM with --pm-audit-pm (of pm-audit's commands: --pm)"
+        )
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
             a checkpoint in ``out`` is of another recipe.
 
     """
+    default.require_weights()
     start = default.read_recipe(default.FOLDER)
     depth, suffix = int(start["depth"]), str(start["suffix"])
     layer = sae_layer(default.default_saes(), depth, least_blocks=recipe.least_blocks)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -79,13 +81,22 @@ def test_schema_is_json(invoke, what):
     assert schema.keys() & {"properties", "oneOf", "if"}
 
 
-def test_explain_knows_every_figure(invoke):
-    listing = invoke("explain")
+def test_the_glossary_knows_every_figure(invoke):
+    listing = invoke("glossary")
     assert "closure" in listing.output
-    assert "kappa = 1 - G_S / G" in invoke("explain", "Closure").output
-    unknown = invoke("explain", "nonsense")
+    assert "kappa = 1 - G_S / G" in invoke("glossary", "Closure").output
+    unknown = invoke("glossary", "nonsense")
     assert unknown.exit_code == 2
     assert "known: reward" in unknown.output
+
+
+def test_explain_without_three_texts_names_both_commands(invoke):
+    for words in ((), ("closure",)):
+        refused = invoke("explain", *words)
+        assert refused.exit_code == 2
+        assert '"PROMPT" "COMPLETION A" "COMPLETION B"' in refused.output
+        assert "pm-audit glossary NAME" in refused.output
+    assert "glossary" not in invoke("explain", "a prompt", "one completion").output
 
 
 def test_verify_finds_a_figure_that_does_not_follow_from_the_evidence(
@@ -193,7 +204,7 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
     assert result.exit_code == 0, result.output
     assert (called["pm"].steps, called["pm"].learning_rate, called["pm"].rank) == (7, 0.01, 16)
     options = ("--layer", 3, "--layer", 4, "--architecture", "gated", "--width", 128)
-    result = invoke("train", "sae", tmp_path / "pm", data, data, *options)
+    result = invoke("train", "sae", "--pm", tmp_path / "pm", data, data, *options)
     assert result.exit_code == 0, result.output
     assert called["sae"].layers == (3, 4)
     assert called["sae"].architecture is Architecture.GATED
@@ -201,7 +212,89 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
 
 
 def test_doctor_renders_findings_and_exits_by_them(invoke, tmp_path):
-    result = invoke("doctor", tmp_path / "no-such-model")
+    result = invoke("doctor", "--pm", tmp_path / "no-such-model")
     assert result.exit_code == 1, result.output
     assert "FAIL" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "pm", "saes"),
+    [
+        (("--pm", "a", "--sae", "b", "--sae", "c"), "a", ("b", "c")),
+        (("a", "b", "c"), "a", ("b", "c")),
+        (("a", "--sae", "b"), "a", ("b",)),
+        (("--pm", "a", "b"), "a", ("b",)),
+        (("--sae", "b"), "default", ("b",)),
+        ((), "default", ()),
+    ],
+)
+def test_doctor_examines_what_is_named(invoke, monkeypatch, words, pm, saes):
+    from pm_audit import doctor
+
+    examined = []
+
+    def examine(model, saes, **_):
+        examined.append((model, tuple(saes)))
+        return doctor.DoctorReport(())
+
+    monkeypatch.setattr(doctor, "doctor", examine)
+    assert invoke("doctor", *words).exit_code == 0
+    assert examined == [(pm, saes)]
+
+
+def test_run_names_pm_and_saes_as_the_other_commands_do(invoke, monkeypatch):
+    started = []
+    monkeypatch.setattr("os.execv", lambda _, command: started.append(command[1:]))
+    words = ("--pm", "a", "--sae", "b", "--sae", "c", "-k", "urls", "-h", "x.yaml")
+    assert invoke("run", *words, "--pm-audit-record", "r.json").exit_code == 0
+    named = ["--pm-audit-pm=a", "--pm-audit-sae=b", "--pm-audit-sae=c"]
+    rest = ["-k", "urls", "-h", "x.yaml", "--pm-audit-record", "r.json"]
+    assert started == [["-m", "pytest", "--pm-audit", *named, *rest]]
+
+
+def test_index_without_an_sae_is_one_message(invoke, tmp_path):
+    (tmp_path / "corpus.txt").write_text("words")
+    refused = invoke("index", "--texts", tmp_path / "corpus.txt")
+    assert refused.exit_code == 2
+    assert "name an SAE: --sae PATH" in refused.output
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> dict[tuple, click.Command]:
+    found = {}
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        inner = commands(command, (*path, name)) if isinstance(command, click.Group) else None
+        found |= inner or {(*path, name): command}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [pytest.param(path, command, id="-".join(path)) for path, command in commands().items()],
+)
+def test_the_help_ends_with_an_example_that_the_command_understands(
+    invoke, monkeypatch, path, command
+):
+    shown = invoke(*path, "--help").output
+    example = shown.rpartition("Example:\n  ")[2].strip()
+    program, *words = shlex.split(example.partition(" > ")[0])
+    assert program == "pm-audit"
+    assert tuple(words[: len(path)]) == path
+    arguments = words[len(path) :]
+    for option in command.params:
+        if isinstance(option.type, click.Path):
+            monkeypatch.setattr(option.type, "exists", False)
+    assert command.make_context("example", arguments).params
+
+
+def test_pm_and_saes_are_named_alike_on_every_command():
+    having = {"pm": set(), "sae": set()}
+    for path, command in commands().items():
+        names = {name: option for option in command.params for name in option.opts}
+        for kind, found in having.items():
+            if f"--{kind}" in names:
+                found.add(" ".join(path))
+                assert names[f"--{kind}"].multiple == (kind == "sae"), path
+    assert having["sae"] == {"doctor", "explain", "index", "run"}
+    assert having["pm"] == having["sae"] | {"init", "train sae", "train measure"}
