@@ -9,6 +9,7 @@ loaded is a row too, so that one broken SAE does not hide the findings on anothe
 
 from __future__ import annotations
 
+import datetime
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ def doctor(
     objective: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    text_end: str | None = None,
+    text_date: datetime.date | None = None,
 ) -> DoctorReport:
     """Examine a PM and its SAEs.
 
@@ -103,11 +106,19 @@ def doctor(
         objective: which of several the PM has, a mixture, or ``all``.
         dtype: of the PM's body.
         device: where both are examined.
+        text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
+        text_date: day that a chat template gets for today; None for 2024-07-26.
 
     """
     try:
         pms = load_pms(
-            model, text_format=text_format, objective=objective, dtype=dtype, device=device
+            model,
+            text_format=text_format,
+            objective=objective,
+            dtype=dtype,
+            device=device,
+            text_end=text_end,
+            text_date=text_date,
         )
         rows = [Diagnosis(_about(pm), finding) for pm in pms for finding in preflight(pm)]
     except AuditError as problem:

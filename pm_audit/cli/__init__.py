@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import sys
@@ -162,14 +163,34 @@ main.add_command(index)
 @click.argument("model")
 @click.argument("saes", nargs=-1)
 @click.option("--text-format", default=None, help="hh, chat, raw or pair.")
+@click.option("--text-end", default=None, help="as-written, eos, openrlhf or a special token.")
+@click.option(
+    "--text-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=None,
+    help="Day that a chat template gets for today (default: 2024-07-26).",
+)
 @click.option("--objective", default=None, help="Of a PM with several: a name, or all.")
 def doctor(
-    model: str, saes: tuple[str, ...], *, text_format: str | None, objective: str | None
+    model: str,
+    saes: tuple[str, ...],
+    *,
+    text_format: str | None,
+    text_end: str | None,
+    text_date: datetime.datetime | None,
+    objective: str | None,
 ) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 where a finding fails."""
     from pm_audit.doctor import doctor as examine
 
-    findings = examine(model, saes, text_format=text_format, objective=objective)
+    findings = examine(
+        model,
+        saes,
+        text_format=text_format,
+        objective=objective,
+        text_end=text_end,
+        text_date=None if text_date is None else text_date.date(),
+    )
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)
 
