@@ -146,10 +146,16 @@ class ChatTemplate:
             return False
         if not of_template and found == own:
             return True
+        if not own:
+            raise ModelError(
+                f"the chat template writes special tokens ({', '.join(found or of_template)}) by "
+                f"what {text[:40]!r} says, or makes them of it, and neither can be told; change "
+                "the text, or choose another text format"
+            )
         raise ModelError(
-            f"the chat template edits a text that holds the text of a special token "
-            f"({', '.join(own or found)}), and what it writes cannot be told from what the text "
-            "says; leave special tokens out of prompts and completions"
+            f"the chat template edits {text[:40]!r}, which holds the text of a special token "
+            f"({', '.join(own)}), and what it writes cannot be told from what the text says; "
+            "leave special tokens out of prompts and completions"
         )
 
 
@@ -175,17 +181,17 @@ def _beginning(wrote: str, text: str) -> int:
     """Return where a completion begins in what the template made of it and of its header.
 
     Raises:
-        ModelError: nothing of it is there.
+        ModelError: neither its beginning nor its end is there.
 
     """
     whole = next((kept for kept in _kept(text) if kept and wrote.endswith(kept)), None)
     if whole is not None:
         return len(wrote) - len(whole)
-    if not wrote or any(kept[:1] == wrote[:1] for kept in _kept(text)):
+    if not wrote or any(kept[:1].lower() == wrote[:1].lower() for kept in _kept(text)):
         return 0
     ends, body = wrote.rstrip(), text.rstrip()
     same = 0
-    while same < min(len(ends), len(body)) and ends[-1 - same] == body[-1 - same]:
+    while same < min(len(ends), len(body)) and ends[-1 - same].lower() == body[-1 - same].lower():
         same += 1
     if same == 0:
         raise ModelError(
