@@ -38,17 +38,16 @@ class Library:
     model: Any
     """``*ForSequenceClassification``, in eval mode."""
 
-    def outputs(self, rows: Sequence[Mapping[str, Any]], pad: int | None) -> Tensor:
+    def outputs(self, rows: Sequence[Mapping[str, Any]]) -> Tensor:
         """Return the outputs [row, output] of tokenised rows, in fp32.
 
-        Rows are read as one padded batch where the tokenizer's padding is a token that the model
-        has; else one by one, as transformers must.
+        Rows are one batch, filled up with the padding that the model knows; without one they are
+        read one by one, as transformers must.
         """
-        config = self.model.config.get_text_config()
-        known = pad is not None and pad < self.model.get_input_embeddings().weight.shape[0]
-        if not known or config.pad_token_id is None:
+        pad = self.model.config.get_text_config().pad_token_id
+        if pad is None or pad >= self.model.get_input_embeddings().weight.shape[0]:
             return torch.cat([self._forward([row], 0) for row in rows])
-        return self._forward(rows, pad or 0)
+        return self._forward(rows, pad)
 
     def _forward(self, rows: Sequence[Mapping[str, Any]], pad: int) -> Tensor:
         length = max(len(row["input_ids"]) for row in rows)
@@ -157,7 +156,7 @@ def library_rewards(model: PreferenceModel, rows: Sequence[Mapping[str, Any]]) -
     """
     if model.library is None:
         return torch.cat([_own_head(model, row["input_ids"]) for row in rows])
-    outputs = model.library.outputs(rows, model.tokenizer.pad_token_id)
+    outputs = model.library.outputs(rows)
     weights = getattr(model.head, "weights", None)
     if weights is None:
         return outputs[:, 0]
