@@ -23,10 +23,12 @@ from tabulate import tabulate
 from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.splice import splice_reconstruction
-from pm_audit.engine.trace import Trace, trace
+from pm_audit.engine.trace import Trace, rewards, trace
 from pm_audit.errors import AuditError
-from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.preflight import Finding, preflight
+from pm_audit.models.library import library_rewards, library_rows
+from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.preflight import TEXTS, Finding, preflight, same_rewards
+from pm_audit.models.text_format import TextFormat
 from pm_audit.report import sanitise
 from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
@@ -120,7 +122,11 @@ def doctor(
             text_end=text_end,
             text_date=text_date,
         )
-        rows = [Diagnosis(_about(pm), finding) for pm in pms for finding in preflight(pm)]
+        rows = [
+            Diagnosis(_about(pm), finding)
+            for pm in pms
+            for finding in (*preflight(pm), *_replayed(pm))
+        ]
     except AuditError as problem:
         return DoctorReport((Diagnosis("PM", _broken(problem)),))
     folder = recipe_folder(model)
@@ -131,6 +137,17 @@ def doctor(
 
 def _about(pm: PreferenceModel) -> str:
     return "PM" if pm.objective is None else f"PM {pm.objective}"
+
+
+def _replayed(pm: PreferenceModel) -> tuple[Finding, ...]:
+    """Hold what an audit reads, by the engine's own forward, against transformers' rewards."""
+    if pm.readout is Readout.FIRST or not isinstance(pm.text_format, TextFormat):
+        return ()
+    rows = [pm.text_format.tokenise(*text) for text in TEXTS]
+    grid = Grid(tuple(Row(n, row.token_ids, row.completion_start) for n, row in enumerate(rows)))
+    own = library_rewards(pm, library_rows(pm.text_format, TEXTS))
+    engine = torch.from_numpy(rewards(pm, grid)).float()
+    return (same_rewards(pm, own, engine, "engine like transformers'"),)
 
 
 def _examine_sae(
