@@ -41,6 +41,7 @@ from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import ModelError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
+from pm_audit.models.text.ending import AS_WRITTEN
 from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import (
     Evidence,
@@ -225,6 +226,8 @@ class Auditor:
             pm_sha256=self.pm.sha256,
             tokenizer_sha256=_tokenizer_sha256(self.pm),
             text_format=self.pm.text_format.name,
+            text_end=None if self.pm.text_format.end == AS_WRITTEN else self.pm.text_format.end,
+            text_date=self.pm.text_format.written_day,
             objective=self.pm.objective if len(self._pms) == 1 else ALL_OBJECTIVES,
             dtype=str(self.pm.dtype).removeprefix("torch."),
             device=self._device,
@@ -272,5 +275,12 @@ class Auditor:
 
 
 def _tokenizer_sha256(pm: PreferenceModel) -> str:
+    """Return the hash of what turns a dialogue into tokens.
+
+    A plain format that ends as it is written adds nothing to the tokenizer's own rules.
+    """
     written: str = pm.tokenizer.backend_tokenizer.to_str()
-    return hashlib.sha256(written.encode()).hexdigest()
+    settings: str = pm.text_format.settings
+    return hashlib.sha256(
+        f"{written}\0{settings}".encode() if settings else written.encode()
+    ).hexdigest()

@@ -9,6 +9,7 @@ loaded is a row too, so that one broken SAE does not hide the findings on anothe
 
 from __future__ import annotations
 
+import datetime
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from tabulate import tabulate
 from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.splice import splice_reconstruction
-from pm_audit.engine.trace import Trace, trace
+from pm_audit.engine.trace import Trace, rewards, trace
 from pm_audit.errors import AuditError
-from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.preflight import Finding, preflight
+from pm_audit.models.library import library_rewards, library_rows
+from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.preflight import TEXTS, Finding, preflight, same_rewards
+from pm_audit.models.text_format import TextFormat
 from pm_audit.report import sanitise
 from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
@@ -93,6 +96,8 @@ def doctor(
     objective: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    text_end: str | None = None,
+    text_date: datetime.date | None = None,
 ) -> DoctorReport:
     """Examine a PM and its SAEs.
 
@@ -103,13 +108,25 @@ def doctor(
         objective: which of several the PM has, a mixture, or ``all``.
         dtype: of the PM's body.
         device: where both are examined.
+        text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
+        text_date: day that a chat template gets for today; None for 2024-07-26.
 
     """
     try:
         pms = load_pms(
-            model, text_format=text_format, objective=objective, dtype=dtype, device=device
+            model,
+            text_format=text_format,
+            objective=objective,
+            dtype=dtype,
+            device=device,
+            text_end=text_end,
+            text_date=text_date,
         )
-        rows = [Diagnosis(_about(pm), finding) for pm in pms for finding in preflight(pm)]
+        rows = [
+            Diagnosis(_about(pm), finding)
+            for pm in pms
+            for finding in (*preflight(pm), *_replayed(pm))
+        ]
     except AuditError as problem:
         return DoctorReport((Diagnosis("PM", _broken(problem)),))
     folder = recipe_folder(model)
@@ -120,6 +137,17 @@ def doctor(
 
 def _about(pm: PreferenceModel) -> str:
     return "PM" if pm.objective is None else f"PM {pm.objective}"
+
+
+def _replayed(pm: PreferenceModel) -> tuple[Finding, ...]:
+    """Hold what an audit reads, by the engine's own forward, against transformers' rewards."""
+    if pm.readout is Readout.FIRST or not isinstance(pm.text_format, TextFormat):
+        return ()
+    rows = [pm.text_format.tokenise(*text) for text in TEXTS]
+    grid = Grid(tuple(Row(n, row.token_ids, row.completion_start) for n, row in enumerate(rows)))
+    own = library_rewards(pm, library_rows(pm.text_format, TEXTS))
+    engine = torch.from_numpy(rewards(pm, grid)).float()
+    return (same_rewards(pm, own, engine, "engine like transformers'"),)
 
 
 def _examine_sae(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import sys
@@ -118,7 +119,7 @@ for _command in (show, report, compare, verify, calibrate, explain, glossary, in
 @click.argument("places", nargs=-1, metavar="")
 @click.option("--pm", default=None, metavar="PM", help="The preference model (default: `default`).")
 @options.saes
-@options.text_format
+@options.text
 @options.objective
 def doctor(
     places: tuple[str, ...],
@@ -126,6 +127,8 @@ def doctor(
     pm: str | None,
     saes: tuple[str, ...],
     text_format: str | None,
+    text_end: str | None,
+    text_date: datetime.date | None,
     objective: str | None,
 ) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 if a finding fails."""
@@ -135,7 +138,14 @@ def doctor(
     first = () if pm is not None else places[:1]
     model = pm or next(iter(first), "default")
     every = (*places[len(first) :], *saes)
-    findings = examine(model, every, text_format=text_format, objective=objective)
+    findings = examine(
+        model,
+        every,
+        text_format=text_format,
+        objective=objective,
+        text_end=text_end,
+        text_date=text_date,
+    )
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)
 

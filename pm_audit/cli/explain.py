@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from pm_audit.cli import options
 @options.pm
 @options.saes
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
-@options.text_format
+@options.text
 @options.objective
 @click.option(
     "--top",
@@ -40,6 +41,8 @@ def explain(
     saes: tuple[str, ...],
     sae_name: str | None,
     text_format: str | None,
+    text_end: str | None,
+    text_date: datetime.date | None,
     objective: str | None,
     top: int,
     json_path: Path | None,
@@ -59,7 +62,14 @@ def explain(
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 
-    given = {"pm": pm, "text_format": text_format, "objective": objective, "saes": saes or None}
+    given = {
+        "pm": pm,
+        "saes": saes or None,
+        "text_format": text_format,
+        "text_end": text_end,
+        "text_date": text_date,
+        "objective": objective,
+    }
     explanation = explain_edit(*texts, Settings.merged(cli=given), sae=sae_name)
     click.echo(explanation.render(most=top))
     if json_path is not None:

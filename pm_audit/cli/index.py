@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from pm_audit.cli import options
     required=True,
     help="Corpus: JSONL (may be gzipped) with text, or prompt and completion; or .txt.",
 )
-@options.text_format
+@options.text
 @click.option(
     "--tokens",
     default=200_000,
@@ -45,6 +46,8 @@ def index(
     saes: tuple[str, ...],
     texts: Path,
     text_format: str | None,
+    text_end: str | None,
+    text_date: datetime.date | None,
     tokens: int,
     seed: int,
     device: str,
@@ -62,7 +65,14 @@ def index(
     every = [*places, *saes]
     if not every:
         raise click.UsageError("name an SAE: --sae PATH")
-    given = {"pm": pm, "saes": every, "text_format": text_format, "device": device}
+    given = {
+        "pm": pm,
+        "saes": every,
+        "text_format": text_format,
+        "text_end": text_end,
+        "text_date": text_date,
+        "device": device,
+    }
     model, loaded = load_subject(Settings.merged(cli=given))
     unplaced = [sae.source for sae in loaded if sae.index_path is None]
     if unplaced:

@@ -6,6 +6,8 @@ same with a prefix, ``--pm-audit-pm`` and ``--pm-audit-sae``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 pm = click.option(
@@ -22,11 +24,24 @@ saes = click.option(
     metavar="SAE",
     help="A sparse autoencoder of this PM: a file, a folder or release/id; repeatable.",
 )
-text_format = click.option(
+_text_format = click.option(
     "--text-format",
     default=None,
     metavar="FORMAT",
     help="How dialogues become text: hh, chat, raw or pair; by default what the PM names.",
+)
+_text_end = click.option(
+    "--text-end",
+    default=None,
+    metavar="END",
+    help="What ends a text: as-written, eos, openrlhf or a special token.",
+)
+_text_date = click.option(
+    "--text-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=lambda _, __, value: None if value is None else value.date(),
+    default=None,
+    help="Day that a chat template gets for today (default: 2024-07-26).",
 )
 objective = click.option(
     "--objective",
@@ -34,6 +49,13 @@ objective = click.option(
     metavar="NAME",
     help="Which reward of a PM with several: a name, or a mixture such as a=0.7,b=-0.3.",
 )
+
+
+def text(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that say how a dialogue becomes text."""
+    for option in (_text_date, _text_end, _text_format):
+        command = option(command)
+    return command
 
 
 class Command(click.Command):

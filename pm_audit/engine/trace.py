@@ -9,7 +9,7 @@ there, and the keys and values of every block after the lowest SAE.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +125,7 @@ def trace(
 
     """
     require_saes_of(pm, saes)
+    grid = _up_to_readout(pm, grid)
     kept = {sae.layer for sae in saes} | set(also)
     lowest = min((sae.layer for sae in saes), default=pm.depth)
     forward = _Forward(pm, grid, kept, lowest, token_budget)
@@ -146,6 +147,23 @@ def trace(
 def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None) -> Floats:
     """Return the rewards [row] of a grid, each distinct prompt read once."""
     return trace(pm, (), grid, token_budget=token_budget).rewards
+
+
+def _up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
+    """Return the grid without what stands after the token that a head reads: it has no effect."""
+    if pm.padding_id is None:
+        return grid
+    lengths = [pm.read_length(row.token_ids) for row in grid.rows]
+    return Grid(
+        tuple(
+            replace(
+                row,
+                token_ids=row.token_ids[:length],
+                completion_start=min(row.completion_start, length),
+            )
+            for row, length in zip(grid.rows, lengths, strict=True)
+        )
+    )
 
 
 def finite_rewards(rewards: Floats) -> Floats:

@@ -19,7 +19,9 @@ from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.decoder import Decoder
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import MixedHead, label_names, mixture
+from pm_audit.models.library import Library
 from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.text.ending import AS_WRITTEN
 from pm_audit.models.text_format import PAIR, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
@@ -122,22 +124,29 @@ def load(request: Request) -> PreferenceModel:
         head = MixedHead(head, mixture(request.objective, names, source=checkpoint.name))
     backbone.eval().requires_grad_(requires_grad=False)
     tokenizer = load_tokenizer(request)
+    encoder = Encoder(backbone)
     return PreferenceModel(
         name=checkpoint.name,
-        decoder=Encoder(backbone),
+        decoder=encoder,
         head=head.eval().float().requires_grad_(requires_grad=False),
         tokenizer=tokenizer,
         text_format=TextFormat(
-            request.text_format or PAIR, tokenizer, longest=_longest(backbone, tokenizer)
+            request.text_format or PAIR,
+            tokenizer,
+            longest=_longest(encoder, tokenizer),
+            end=request.text_end or AS_WRITTEN,
+            day=request.day,
         ),
         sha256=checkpoint.sha256(),
         objective=request.objective,
         readout=Readout.FIRST,
+        library=Library(model.eval()),
     )
 
 
-def _longest(backbone: Any, tokenizer: Any) -> int:
-    return min(int(backbone.config.max_position_embeddings), int(tokenizer.model_max_length))
+def _longest(encoder: Encoder, tokenizer: Any) -> int:
+    positions = int(encoder.backbone.config.max_position_embeddings) - encoder.first_position
+    return min(positions, int(tokenizer.model_max_length))
 
 
 def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:

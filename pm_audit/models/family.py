@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 import torch
 from torch import nn
@@ -26,6 +27,10 @@ class Request:
     device: str | torch.device = "cpu"
     base: str | None = None
     """Where an adapter's base is, if not where the adapter says."""
+    text_end: str | None = None
+    """How a text ends; None takes the checkpoint's own convention."""
+    day: date | None = None
+    """Day that a chat template gets for today; None for the default."""
 
 
 @dataclass(frozen=True)

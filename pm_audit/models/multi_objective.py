@@ -57,6 +57,7 @@ def load(request: Request) -> PreferenceModel:
         text_format=choose_format(request, tokenizer, config),
         sha256=checkpoint.sha256(),
         objective=request.objective,
+        padding_id=config.pad_token_id,
     )
 
 

@@ -43,7 +43,9 @@ def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Paddi
     backbone = model.decoder.backbone
     length = max(map(len, rows))
     fill = model.tokenizer.pad_token_id
-    token_ids = torch.full((len(rows), length), 0 if fill is None else fill)
+    # padding is masked, so that any token will do where the tokenizer's lies beyond the embedding
+    known = fill is not None and fill < backbone.get_input_embeddings().weight.shape[0]
+    token_ids = torch.full((len(rows), length), fill if known else 0)
     mask = torch.zeros_like(token_ids)
     for index, row in enumerate(rows):
         start = length - len(row) if padding is Padding.LEFT else 0
@@ -76,12 +78,13 @@ def _read(
         weights = mask.to(hidden.device, torch.float32)
         summed = (hidden.float() * weights[..., None]).sum(dim=1)
         return model.reward(summed / weights.sum(dim=1, keepdim=True))
-    # the row's length, not the pad token's id, says where it ends: pad may be a real token
+    # the row's length says where padding begins: pad may be a real token, or beyond the embedding
     left = padding is Padding.LEFT
     starts = [hidden.shape[1] - len(row) if left else 0 for row in rows]
     first = model.readout is Readout.FIRST
     row = torch.arange(len(rows))
-    read = torch.tensor(starts) + torch.tensor([0 if first else len(one) - 1 for one in rows])
+    lengths = [1 if first else model.read_length(one) for one in rows]
+    read = torch.tensor(starts) + torch.tensor(lengths) - 1
     if model.gate is None:
         return model.reward(hidden[row, read])
     gated = torch.tensor(starts) + torch.tensor([model.gate.position(one) for one in rows])

@@ -1,11 +1,13 @@
 """A preference model: a body that reads text and a head that turns one state into a reward.
 
-The reward of a row is the head's scalar at the row's last token, computed in fp32 whatever the
-body's dtype.  Parameters take no gradients: attribution differentiates the residual stream alone.
+The reward of a row is the head's scalar at the row's last token (or the last that is not padding),
+computed in fp32 whatever the body's dtype.  Parameters take no gradients: attribution
+differentiates the residual stream alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -16,6 +18,7 @@ from transformers import PreTrainedModel
 
 from pm_audit.models.decoder import Decoder
 from pm_audit.models.gate import Gate, GatedHead
+from pm_audit.models.library import Library
 from pm_audit.models.vector_math import settle_vector_math
 
 
@@ -46,6 +49,11 @@ class PreferenceModel:
     """Which of several objectives the head reads; None where there is one."""
     readout: Readout = Readout.LAST
     """Where the head reads; the first token cannot be replayed by the engine."""
+    padding_id: int | None = None
+    """The token that the head takes for padding wherever it stands, as transformers' own heads do:
+    they read the last token that is another.  None: the last token, whatever it is."""
+    library: Library | None = None
+    """The whole model as transformers runs it, on the same weights; None for heads of their own."""
 
     def __post_init__(self) -> None:
         settle_vector_math()
@@ -62,6 +70,8 @@ class PreferenceModel:
         sha256: str,
         objective: str | None = None,
         readout: Readout = Readout.LAST,
+        padding_id: int | None = None,
+        library: Library | None = None,
     ) -> Self:
         """Make a preference model of a transformers backbone (without its own head) and a head.
 
@@ -82,6 +92,8 @@ class PreferenceModel:
             sha256=sha256,
             objective=objective,
             readout=readout,
+            padding_id=padding_id,
+            library=library,
         )
 
     @property
@@ -108,6 +120,14 @@ class PreferenceModel:
     def hidden_size(self) -> int:
         """Width of the residual stream."""
         return self.decoder.hidden_size
+
+    def read_length(self, token_ids: Sequence[int]) -> int:
+        """Return how many tokens of a row there are up to the one that the head reads."""
+        if self.padding_id is None:
+            return len(token_ids)
+        read = (i for i in range(len(token_ids), 0, -1) if token_ids[i - 1] != self.padding_id)
+        # a row of padding alone is read at its first token
+        return next(read, 1)
 
     def reward(self, hidden: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return rewards [row] in fp32 of normalised hidden states [row hidden].

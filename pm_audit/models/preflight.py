@@ -6,20 +6,22 @@ missing never comes this far: loading refuses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pm_audit.errors import ModelError
+from pm_audit.models.library import library_rewards, library_rows
 from pm_audit.models.plain import Padding, plain_rewards
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.text_format import TextFormat
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
 """Largest difference, in standard deviations of the rewards, by the body's dtype; else 0.1."""
 
-_TEXTS = (
+_QUESTIONS = (
     ("What is the capital of France?", " Paris."),
     ("What is the capital of France?", " I do not know, but an atlas would tell you."),
     ("Write one line about the sea.", " The sea keeps its own time, and lends it to the shore."),
@@ -27,6 +29,12 @@ _TEXTS = (
     ("Is 17 a prime number?", " Yes: no whole number but 1 and 17 divides it."),
     ("Tell me a joke.", " No."),
 )
+
+
+TEXTS: tuple[tuple[Dialogue, str], ...] = tuple(
+    ((Turn(speaker=Speaker.HUMAN, text=prompt),), completion) for prompt, completion in _QUESTIONS
+)
+"""Prompts and completions that the preflight reads; none holds the text of a special token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +51,16 @@ class Finding:
 
 def preflight(model: PreferenceModel) -> tuple[Finding, ...]:
     """Ask everything; nothing raises but a text format that cannot write a plain question."""
-    rows = [
-        model.text_format.tokenise(_question(prompt), completion).token_ids
-        for prompt, completion in _TEXTS
-    ]
+    rows = [model.text_format.tokenise(*text).token_ids for text in TEXTS]
     rewards = plain_rewards(model, rows)
     return (
         _finite(rewards),
-        _same(model, rewards, plain_rewards(model, rows, batch_size=1), "batch of one and of many"),
-        _same(
+        *_like_transformers(model, rows, rewards),
+        _reads_at(model, rows[0]),
+        same_rewards(
+            model, rewards, plain_rewards(model, rows, batch_size=1), "batch of one and of many"
+        ),
+        same_rewards(
             model,
             rewards,
             plain_rewards(model, rows, padding=Padding.LEFT),
@@ -78,8 +87,54 @@ def require(findings: tuple[Finding, ...], *, name: str) -> None:
         raise ModelError(f"{name}: the preflight failed: {lines}")
 
 
-def _question(text: str) -> Dialogue:
-    return (Turn(speaker=Speaker.HUMAN, text=text),)
+def _like_transformers(
+    model: PreferenceModel, rows: list[tuple[int, ...]], rewards: Tensor
+) -> tuple[Finding, ...]:
+    """Hold ids and rewards against what transformers alone makes of the same texts."""
+    form = model.text_format
+    if not isinstance(form, TextFormat):
+        detail = f"{type(form).__name__} is another package's: not compared"
+        return (Finding("ids like transformers'", passed=True, detail=detail),)
+    own = library_rows(form, TEXTS)
+    alike = sum(list(row) == one["input_ids"] for row, one in zip(rows, own, strict=True))
+    ids = Finding(
+        "ids like transformers'",
+        alike == len(rows),
+        f"{alike} of {len(rows)} texts, {_conventions(model)}",
+        ""
+        if alike == len(rows)
+        else "the tokenizer gives other tokens for the whole text; check its files and the chat "
+        "template, or set text_format and text_end to what the PM was trained on",
+    )
+    same = same_rewards(model, rewards, library_rewards(model, own), "rewards like transformers'")
+    if not same.passed:
+        remedy = (
+            "transformers reads another token or other ids on the same weights; set text_format "
+            "and text_end to what the PM was trained on, or load in float32"
+        )
+        same = replace(same, remedy=remedy)
+    return ids, same
+
+
+def _conventions(model: PreferenceModel) -> str:
+    """Say which of several usual ways a text is begun, ended and dated."""
+    form = model.text_format
+    said = [form.name, f"text_end {form.end}"]
+    if form.opening:
+        said.append("BOS put first as for any text")
+    if form.written_day is not None:
+        said.append(f"text_date {form.written_day}")
+    return ", ".join(said)
+
+
+def _reads_at(model: PreferenceModel, row: tuple[int, ...]) -> Finding:
+    if model.readout is not Readout.LAST:
+        return Finding("reward read at", passed=True, detail=f"{model.readout.value} token")
+    length = model.read_length(row)
+    shown = model.tokenizer.convert_ids_to_tokens(row[length - 1])
+    unread = len(row) - length
+    detail = f"{shown!r}" + (f", {unread} of padding's id after it left out" if unread else "")
+    return Finding("reward read at", passed=True, detail=f"{detail}, token {length} of {len(row)}")
 
 
 def _finite(rewards: Tensor) -> Finding:
@@ -92,7 +147,8 @@ def _finite(rewards: Tensor) -> Finding:
     )
 
 
-def _same(model: PreferenceModel, one: Tensor, other: Tensor, what: str) -> Finding:
+def same_rewards(model: PreferenceModel, one: Tensor, other: Tensor, what: str) -> Finding:
+    """Return whether rewards [row] of two ways to read the same rows agree."""
     spread = float(one.std()) or 1.0
     largest = float((one - other).abs().max()) / spread
     passed = largest <= TOLERANCE.get(model.dtype, 0.1)

@@ -6,6 +6,7 @@ A package adds a family by an entry point of the group ``pm_audit.models`` that 
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def load(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     base: str | None = None,
+    text_end: str | None = None,
+    text_date: datetime.date | None = None,
 ) -> PreferenceModel:
     """Load a preference model from a folder or the Hugging Face hub.
 
@@ -70,13 +73,18 @@ def load(
         dtype: of the body; the head is fp32.
         device: where the weights go.
         base: folder, GGUF file or hub name of an adapter's base.
+        text_end: as-written, eos, openrlhf, or a special token that is appended; None takes the
+            checkpoint's own convention.
+        text_date: day that a chat template gets for today; None for 2024-07-26.
 
     Raises:
         ModelError: nothing is there, no family knows it, it is refused, or weights are missing.
 
     """
     checkpoint, said = _open(path_or_name)
-    request = Request(checkpoint, text_format, objective, dtype, device, base or said)
+    request = Request(
+        checkpoint, text_format, objective, dtype, device, base or said, text_end, text_date
+    )
     return family_of(checkpoint).load(request)
 
 
@@ -112,7 +120,7 @@ def load_each(
     def retargeted(name: str | None) -> PreferenceModel:
         if family.head is None:
             other = load(path_or_name, objective=name, **options)
-            return replace(other, decoder=loaded.decoder)
+            return replace(other, decoder=loaded.decoder, library=loaded.library)
         asked = Request(checkpoint, objective=name, device=loaded.device)
         head = family.head(asked).eval().float().requires_grad_(requires_grad=False)
         return replace(loaded, head=head, objective=name)

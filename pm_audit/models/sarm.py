@@ -82,6 +82,7 @@ def load(request: Request) -> PreferenceModel:
         tokenizer=tokenizer,
         text_format=choose_format(request, tokenizer, config),
         sha256=checkpoint.sha256(),
+        padding_id=config.pad_token_id,
     )
 
 

@@ -16,8 +16,11 @@ from pm_audit.errors import ModelError
 from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import LinearHead, MixedHead, label_names, mixture
+from pm_audit.models.library import Library
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.text_format import CHAT, LAYOUTS, TextFormat
+from pm_audit.models.text.ending import AS_WRITTEN
+from pm_audit.models.text.layouts import LAYOUTS
+from pm_audit.models.text_format import CHAT, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
 
@@ -51,6 +54,8 @@ def assemble(model: Any, tokenizer: Any, request: Request, *, sha256: str) -> Pr
         text_format=choose_format(request, tokenizer, model.config),
         sha256=sha256,
         objective=request.objective,
+        padding_id=model.config.get_text_config().pad_token_id,
+        library=Library(model),
     )
 
 
@@ -85,7 +90,13 @@ def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
             f"to the one that the PM was trained on: {', '.join(LAYOUTS)}"
         )
     longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return TextFormat(name, tokenizer, longest=longest if isinstance(longest, int) else None)
+    return TextFormat(
+        name,
+        tokenizer,
+        longest=longest if isinstance(longest, int) else None,
+        end=request.text_end or AS_WRITTEN,
+        day=request.day,
+    )
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:

@@ -14,7 +14,8 @@ nothing there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import LinearHead, RescaledHead, head_of
 from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.models.sequence_classification import choose_format
+from pm_audit.models.text.ending import OPENRLHF
 from pm_audit.models.text_format import TextFormat
 from pm_audit.models.transformers_checkpoint import load_tokenizer
 
@@ -85,12 +87,26 @@ def _readout(checkpoint: Checkpoint, head: nn.Module) -> Readout:
     return Readout(pooling)
 
 
-def _format(request: Request, dialect: Dialect, tokenizer: object, config: object) -> TextFormat:
-    asked = Request(request.checkpoint, request.text_format or dialect.text_format)
+def _format(request: Request, dialect: Dialect, tokenizer: Any, config: object) -> TextFormat:
+    asked = replace(
+        request,
+        text_format=request.text_format or dialect.text_format,
+        text_end=request.text_end or _end(request.checkpoint, dialect, tokenizer),
+    )
     chosen = choose_format(asked, tokenizer, config)
     reads_at = request.checkpoint.config.get("reward_token_id")
     appended = (int(reads_at),) if reads_at is not None else ()
-    return TextFormat(chosen.name, tokenizer, appended=appended, longest=chosen.longest)
+    return replace(chosen, appended=appended)
+
+
+def _end(checkpoint: Checkpoint, dialect: Dialect, tokenizer: Any) -> str | None:
+    """Return how the texts end that these models were trained on, where something says so."""
+    if checkpoint.architecture.startswith(_ATHENE):
+        marker: str = tokenizer.cls_token or _ATHENE_MARKER
+        return marker
+    if dialect.finish is _normalised and tokenizer.eos_token:
+        return OPENRLHF
+    return None
 
 
 def _normalised(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
@@ -122,6 +138,9 @@ def _scalar(checkpoint: Checkpoint, stored: dict[str, Tensor], key: str) -> floa
         )
     return float(stored[key])
 
+
+_ATHENE, _ATHENE_MARKER = "Athene", "<|reserved_special_token_1|>"
+"""Athene-RM reads a token that its pipeline appends, as its model card says."""
 
 DIALECTS = (
     Dialect("v_head.summary (TRL, GRM)", "v_head.summary."),

@@ -158,6 +158,10 @@ class SubjectRecord(Record):
     pm_sha256: str
     tokenizer_sha256: str
     text_format: str
+    text_end: str | None = None
+    """How a text ends; None where it ends as the format writes it."""
+    text_date: str | None = None
+    """Day that the chat template got for today; None where it writes none."""
     objective: str | None
     """Of a PM with several: a name, a mixture, or ``all``; each hypothesis names its own."""
     dtype: str

@@ -15,6 +15,7 @@ from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Probe, Prompt, WrittenP
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
 from pm_audit.spec.template import Template
+from pm_audit.spec.twins import twins
 from pm_audit.spec.validation import near, validate
 from pm_audit.spec.written import WrittenTurn
 
@@ -243,6 +244,11 @@ def _advice(written: WrittenHypothesis, item: nodes.Node) -> Iterator[str]:
         yield (
             f"{nodes.locate(item, ('examples',))}: some completions begin with a space and some "
             "do not: the space may be what the PM reacts to; begin all alike"
+        )
+    for name, other, what in twins(tuple(_completions(written))):
+        yield (
+            f"{nodes.locate(item, _path(name))}: {name} and {other} differ in {what} alone, which "
+            "a tokenizer may not read; change one of them unless that is the claim"
         )
     if written.expect.gap is ExpectedGap.NONE:
         for key in sorted({"closure", "collateral"} & written.expect.model_fields_set):

@@ -6,6 +6,7 @@ pyproject.toml, the ini options of pytest, and last the defaults below.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,13 @@ def _no_blank(value: object) -> object:
     return value
 
 
+def _only_day(value: object) -> object:
+    if not isinstance(value, str | datetime.date):
+        raise ValueError("a day is meant here, such as 2024-07-26")
+    return value
+
+
+Day = Annotated[datetime.date, BeforeValidator(_only_day)]
 Location = Annotated[Path, BeforeValidator(_no_blank)]
 
 
@@ -80,6 +88,11 @@ class Settings(Written):
     """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
     text_format: Text | None = None
     """How dialogues become text: `hh`, `chat`, `raw` or `pair`; by default what the PM names."""
+    text_end: Text | None = None
+    """How a text ends, where heads read: `as-written`; `eos`, with the EOS token (TRL's `add_eos`);
+    `openrlhf`; or a special token that is appended. By default as the PM names or the format is."""
+    text_date: Day | None = None
+    """Day that a chat template gets for today, never the clock's: by default 2024-07-26."""
     objective: Objective | None = None
     """Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`."""
     dtype: Dtype = Dtype.FLOAT32

@@ -5,6 +5,7 @@ The repo holds an adapter, a reward head and the SAEs; the base comes from PyPI 
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pm_audit.errors import ModelError
 from pm_audit.files import read_json, sha256
 from pm_audit.models.heads import LinearHead
 from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.text.ending import AS_WRITTEN
 from pm_audit.models.text_format import TextFormat
 from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
@@ -80,6 +82,8 @@ def load_pm(
     text_format: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    text_end: str | None = None,
+    text_date: datetime.date | None = None,
 ) -> PreferenceModel:
     """Load the default PM, or another one that the same recipe made.
 
@@ -95,7 +99,13 @@ def load_pm(
         LinearHead(head).to(device),
         name=NAME if folder == FOLDER else folder.name,
         tokenizer=tokenizer,
-        text_format=TextFormat(text_format or TEXT_FORMAT, tokenizer, appended=tuple(suffix)),
+        text_format=TextFormat(
+            text_format or TEXT_FORMAT,
+            tokenizer,
+            appended=tuple(suffix),
+            end=text_end or AS_WRITTEN,
+            day=text_date,
+        ),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,6 +52,8 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
         objective=settings.objective,
         dtype=getattr(torch, settings.dtype.value),
         device=settings.device,
+        text_end=settings.text_end,
+        text_date=settings.text_date,
     )
     folder = recipe_folder(settings.pm)
     paths = _sae_paths(settings.saes, folder)
@@ -69,6 +73,8 @@ def load_pms(
     objective: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    text_end: str | None = None,
+    text_date: datetime.date | None = None,
 ) -> tuple[PreferenceModel, ...]:
     """Load ``default``, a folder of our own recipe, or whatever the families load.
 
@@ -78,6 +84,8 @@ def load_pms(
         objective: which of several, a mixture, or ``all``.
         dtype: of the PM's body.
         device: where the weights go.
+        text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
+        text_date: day that a chat template gets for today; None for 2024-07-26.
 
     Raises:
         ModelError: the PM cannot be loaded.
@@ -85,12 +93,15 @@ def load_pms(
 
     """
     folder = recipe_folder(pm)
+    text: dict[str, Any] = {
+        "text_format": text_format,
+        "text_end": text_end,
+        "text_date": text_date,
+    }
     if folder is None:
-        return registry.load_each(
-            pm, text_format=text_format, objective=objective, dtype=dtype, device=device
-        )
+        return registry.load_each(pm, objective=objective, dtype=dtype, device=device, **text)
     _only_objective(pm, objective)
-    return (default.load_pm(folder, text_format=text_format, dtype=dtype, device=device),)
+    return (default.load_pm(folder, dtype=dtype, device=device, **text),)
 
 
 def objectives(settings: Settings) -> tuple[str | None, ...]:

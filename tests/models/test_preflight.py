@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pm_audit.errors import ModelError
+from pm_audit.models.heads import LinearHead
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
-from pm_audit.models.registry import load
+from pm_audit.models.registry import load, load_each
+from pm_audit.models.text_format import TextFormat, TokenisedRow
+from pm_audit.spec.dialogue import Dialogue
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def failed(model: PreferenceModel) -> set[str]:
 def test_a_sound_model_passes(model: PreferenceModel) -> None:
     findings = preflight(model)
     assert all(finding.passed for finding in findings)
-    assert len(findings) == 8
+    assert len(findings) == 11
     require(findings, name="sound")
 
 
@@ -44,12 +49,13 @@ def test_a_narrow_head_is_found(model: PreferenceModel) -> None:
         def forward(self, hidden: torch.Tensor) -> torch.Tensor:
             return hidden @ self.weight.float()
 
-    assert failed(replace(model, head=Narrow().eval())) == {"head in fp32"}
+    assert failed(replace(model, head=Narrow().eval(), library=None)) == {"head in fp32"}
 
 
 def test_a_head_that_ignores_its_input_is_found(model: PreferenceModel) -> None:
     model.head.weight.zero_()
-    assert failed(model) == {"rewards differ"}
+    assert failed(replace(model, library=None)) == {"rewards differ"}
+    assert failed(model) == {"rewards differ", "rewards like transformers'"}
 
 
 def test_rewards_that_are_not_finite_are_found(model: PreferenceModel) -> None:
@@ -86,3 +92,68 @@ def test_two_bos_are_found(model: PreferenceModel) -> None:
 
 def test_absent_hashes_are_found(model: PreferenceModel) -> None:
     assert failed(replace(model, sha256="")) == {"weights hashed"}
+
+
+class Shortened(TextFormat):
+    """Loses each text's last token."""
+
+    def tokenise(self, turns: Dialogue, completion: str) -> TokenisedRow:
+        row = super().tokenise(turns, completion)
+        return replace(row, token_ids=row.token_ids[:-1], offsets=row.offsets[:-1])
+
+
+def test_ids_that_are_not_transformers_own_are_found(model: PreferenceModel) -> None:
+    form = Shortened("chat", model.tokenizer)
+    assert failed(replace(model, text_format=form)) == {
+        "ids like transformers'",
+        "rewards like transformers'",
+    }
+
+
+def test_a_reward_that_is_read_elsewhere_is_found(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama")
+    config = json.loads((folder / "config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": end}))
+    model = load(folder, text_format="raw", text_end="<|end|>")
+    assert failed(model) == set()
+    assert failed(replace(model, padding_id=None)) == {"rewards like transformers'"}
+    (found,) = (one for one in preflight(model) if one.check == "reward read at")
+    assert "1 of padding's id after it left out" in found.detail
+
+
+def test_a_head_of_its_own_is_compared_too(model: PreferenceModel) -> None:
+    class Shifted(LinearHead):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return super().forward(hidden) + hidden[:, 0]
+
+    head = Shifted(model.head.weight, model.head.bias).eval().requires_grad_(requires_grad=False)
+    assert failed(replace(model, head=head, library=None)) == {"rewards like transformers'"}
+
+
+def test_what_was_taken_of_several_conventions_is_said(
+    save_classifier: Callable[..., Path], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    folder = save_classifier("llama")
+    dated = tokenizer.chat_template.replace("{{ bos_token }}", "{{ strftime_now('%Y') }}")
+    (folder / "chat_template.jinja").write_text(dated)
+    (ids,) = (one for one in preflight(load(folder)) if one.check == "ids like transformers'")
+    assert ids.passed
+    said = "6 of 6 texts, chat, text_end as-written, BOS put first as for any text, text_date"
+    assert ids.detail == f"{said} 2024-07-26"
+
+
+def test_each_objective_is_compared_with_its_own_outputs(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = save_classifier("llama", labels=3)
+    models = load_each(folder, objective="all", text_format="hh")
+    assert [failed(one) for one in models] == [set(), set(), set()]
+    mixed = load(folder, objective="LABEL_0=0.5,LABEL_2=-1", text_format="hh")
+    assert failed(mixed) == set()
+    assert failed(replace(mixed, library=None, head=models[0].head)) == set()
+    wrong = replace(
+        mixed, head=LinearHead(torch.ones(1, 32)).eval().requires_grad_(requires_grad=False)
+    )
+    assert failed(wrong) == {"rewards like transformers'"}

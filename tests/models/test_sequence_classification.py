@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from pm_audit.engine.grid import Grid, Row
+from pm_audit.engine.trace import trace
 from pm_audit.models.plain import Padding, plain_rewards
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load
@@ -41,3 +45,76 @@ def test_rewards_equal_transformers_own_forward(
             torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
     assert expected.std() > 1e-3
     require(preflight(model), name=kind)
+
+
+def padded_with(folder: Path, token: str, **changes: Any) -> Path:
+    """Let a token of the texts be the one that the model takes for padding."""
+    config = json.loads((folder / "config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pad = tokenizer.convert_tokens_to_ids(token)
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": pad} | changes))
+    tokenizer.pad_token = token
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_padding_that_ends_a_text_is_not_read(
+    kind: str, save_classifier: Callable[..., Path]
+) -> None:
+    folder = padded_with(save_classifier(kind), "<|end|>")
+    model = load(folder, text_format="oasst", text_end="<|end|>")
+    texts = [model.text_format.tokenise(PROMPT, completion) for completion in COMPLETIONS]
+    rows = [text.token_ids for text in texts]
+    assert {row[-1] for row in rows} == {model.tokenizer.pad_token_id}
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        expected = torch.cat([reference(torch.tensor([row])).logits[:, 0] for row in rows])
+        at_the_end = reference.base_model(torch.tensor([rows[0]])).last_hidden_state[0, -1]
+    assert abs(float(model.head(at_the_end[None])) - float(expected[0])) > 1e-3
+    for batch_size in (1, 8):
+        for padding in Padding:
+            ours = plain_rewards(model, rows, batch_size=batch_size, padding=padding)
+            torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    grid = Grid(tuple(Row(0, text.token_ids, text.completion_start) for text in texts))
+    engine = torch.from_numpy(trace(model, (), grid).rewards).float()
+    torch.testing.assert_close(engine, expected, atol=1e-5, rtol=1e-5)
+    require(preflight(model), name=kind)
+
+
+def test_padding_within_a_text_and_alone_is_read_as_transformers_reads_it(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = padded_with(save_classifier("llama"), "<|end|>")
+    model = load(folder, text_format="raw")
+    pad = model.tokenizer.pad_token_id
+    rows = [[9, pad, 12, pad], [9, pad, pad, 12], [pad, pad], [pad], [9, 12, 31]]
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        expected = torch.cat([reference(torch.tensor([row])).logits[:, 0] for row in rows])
+    torch.testing.assert_close(plain_rewards(model, rows), expected, atol=1e-5, rtol=1e-5)
+    grid = Grid(tuple(Row(0, tuple(row), min(1, len(row))) for row in rows))
+    engine = torch.from_numpy(trace(model, (), grid).rewards).float()
+    torch.testing.assert_close(engine, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_beyond_the_embedding_is_never_looked_up(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = save_classifier("llama")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"<spare {number}>" for number in range(30)])
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    model = load(folder, text_format="hh")
+    assert model.tokenizer.pad_token_id >= model.decoder.backbone.config.vocab_size
+    require(preflight(model), name="llama")
+
+
+def test_a_model_without_padding_reads_its_last_token(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    model = load(folder, text_format="hh")
+    assert model.padding_id is None
+    require(preflight(model), name="llama")

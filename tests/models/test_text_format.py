@@ -83,7 +83,7 @@ def test_special_text_of_a_pair_stays_text(tokenizer: PreTrainedTokenizerFast) -
     assert row.text.endswith("Paris.<|end|></s>")
 
 
-def test_a_template_cannot_be_steered_by_what_it_writes(
+def test_a_template_that_replaces_a_completion_is_refused(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     steered = tokenizer.__class__(
@@ -93,14 +93,17 @@ def test_a_template_cannot_be_steered_by_what_it_writes(
             "{% endif %}|{% endfor %}"
         ),
     )
-    row = TextFormat("chat", steered).tokenise(QUESTION, " Not a secret at all.")
-    assert row.text == "What is the capital of France?|Not a secret at all.|"
+    form = TextFormat("chat", steered)
+    row = form.tokenise(QUESTION, " Nothing at all.")
+    assert row.text == "What is the capital of France?|Nothing at all.|"
+    with pytest.raises(ModelError, match="in place of the completion 'Not a secret"):
+        form.tokenise(QUESTION, " Not a secret at all.")
 
 
 def test_a_template_that_refuses_is_one_clear_error(tokenizer: PreTrainedTokenizerFast) -> None:
     for template, message in [
         ("{{ raise_exception('only users may speak') }}", "only users may speak"),
-        ("{{ messages[0].content }}", "leaves out or reorders a turn"),
+        ("{{ messages[0].content }}", "leaves out the completion"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "chat template refuses"),
     ]:
         strange = tokenizer.__class__(

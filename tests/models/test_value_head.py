@@ -13,6 +13,7 @@ from transformers import AutoModel, PreTrainedTokenizerFast
 
 from pm_audit.errors import ModelError
 from pm_audit.models.plain import Padding, plain_rewards
+from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load
 
 LIBRARY = Path(__file__).parent / "library"
@@ -47,6 +48,7 @@ def test_rewards_equal_the_librarys(name: str, written: Callable[[str], Path]) -
             torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
     assert expected.std() > 1e-3
     assert model.text_format.name == FORMATS.get(name, "chat")
+    require(preflight(model), name=name)
 
 
 def change(folder: Path, **changes: Any) -> None:

@@ -275,6 +275,13 @@ def test_doubtful_completions_are_warned_of_where_they_stand(project: Project) -
     assert second.warnings == ()
 
 
+def test_completions_that_look_alike_are_warned_of(project: Project) -> None:
+    written = changed('[" I don\'t know."]', '[" caf\\u00e9", " cafe\\u0301"]')
+    (warning,) = load_hypothesis("hypotheses/a.yaml", project(a=written)).warnings
+    assert warning.startswith("hypotheses/a.yaml:5:")
+    assert "examples.0 and examples.1 differ in Unicode composition (NFC and NFD) alone" in warning
+
+
 def test_a_threshold_that_is_never_asked_is_warned_of(project: Project) -> None:
     root = project(a=f"{HYPOTHESIS}expect: {{gap: none, closure: 0.9}}\n")
     (warning,) = load_hypothesis("hypotheses/a.yaml", root).warnings
