@@ -46,6 +46,8 @@ class PreferenceModel:
     """Which of several objectives the head reads; None where there is one."""
     readout: Readout = Readout.LAST
     """Where the head reads; the first token cannot be replayed by the engine."""
+    notes: tuple[str, ...] = ()
+    """Which conventions the loader took, where the checkpoint leaves a choice, and why."""
 
     def __post_init__(self) -> None:
         settle_vector_math()
@@ -62,6 +64,7 @@ class PreferenceModel:
         sha256: str,
         objective: str | None = None,
         readout: Readout = Readout.LAST,
+        notes: tuple[str, ...] = (),
     ) -> Self:
         """Make a preference model of a transformers backbone (without its own head) and a head.
 
@@ -82,6 +85,7 @@ class PreferenceModel:
             sha256=sha256,
             objective=objective,
             readout=readout,
+            notes=notes,
         )
 
     @property
