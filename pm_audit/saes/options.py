@@ -15,6 +15,7 @@ from typing import Any
 from pm_audit.errors import SaeError
 
 _OFF: tuple[object, ...] = (None, False, 0, "", "none", "None", [], {})
+_LONGEST = 400
 _LOADING = frozenset(
     {
         *("fold_ln", "fold_value_biases", "center_unembed", "refactor_factored_attn_matrices"),
@@ -95,14 +96,14 @@ def text(config: Mapping[str, Any], key: str, *, source: str, where: str) -> str
     """Return an option that must be text, None where it is absent.
 
     Raises:
-        SaeError: it is something else.
+        SaeError: it is something else, or longer than any name.
 
     """
     value = config.get(key)
-    if value is not None and not isinstance(value, str):
+    if value is not None and (not isinstance(value, str) or len(value) > _LONGEST):
         raise SaeError(
-            f"{source}: {where} says {key} is {str(value)[:40]!r}, expected text; fetch the SAE's "
-            "own configuration"
+            f"{source}: {where} says {key} is {str(value)[:40]!r}, expected a name; fetch the "
+            "SAE's own configuration"
         )
     return value
 
