@@ -120,7 +120,8 @@ def _refuse_ranks(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     """Refuse ranks that no tensor of the adapter stands behind, before peft makes room for them."""
     most = max((length for held in checkpoint.stored.values() for length in held.shape), default=0)
     pattern = config.get("rank_pattern") or {}
-    said = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else [])]
+    said = [config["r"]] if "r" in config else []
+    said += pattern.values() if isinstance(pattern, Mapping) else []
     for rank in said:
         if isinstance(rank, bool) or not isinstance(rank, int) or not 0 < rank <= most:
             raise ModelError(
