@@ -43,6 +43,7 @@ NORM_RATIO = (0.7, 1.1)
 """Norm of the reconstruction as a share of the stream's; shrinkage below, a wrong scale above."""
 L0_SHARE = 0.2
 """Most of the latents that may fire on a token: denser is no sparse code."""
+_CONVENTIONS = "conventions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ class DoctorReport:
         headers = ["about", "check", "", "measured"]
         lines = [tabulate(table, headers=headers, disable_numparse=True)]
         failed = [row for row in self.rows if not row.finding.passed]
-        for row in failed:
+        # conventions that were taken are told whole, however narrow the table
+        taken = [row for row in self.rows if row.finding.check == _CONVENTIONS]
+        for row in (*taken, *failed):
             said = f"{row.about}, {row.finding.check}: {row.finding.remedy or row.finding.detail}"
             shown = sanitise.terminal(said)
             lines.append(textwrap.fill(shown, 100, subsequent_indent="  ", break_on_hyphens=False))
@@ -125,7 +128,7 @@ def doctor(
         rows = [
             Diagnosis(_about(pm), finding)
             for pm in pms
-            for finding in (*preflight(pm), *_replayed(pm))
+            for finding in (*_conventions(pm), *preflight(pm), *_replayed(pm))
         ]
     except AuditError as problem:
         return DoctorReport((Diagnosis("PM", _broken(problem)),))
@@ -133,6 +136,11 @@ def doctor(
     for place in saes or (() if folder is None else default.default_saes(folder)):
         rows += _examine_sae(pms, place, device)
     return DoctorReport(tuple(rows))
+
+
+def _conventions(pm: PreferenceModel) -> list[Finding]:
+    """Say which conventions the loader took where the checkpoint leaves a choice."""
+    return [Finding(_CONVENTIONS, passed=True, detail=note) for note in pm.notes]
 
 
 def _about(pm: PreferenceModel) -> str:

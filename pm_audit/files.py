@@ -6,8 +6,10 @@ the folder chose those names.  Every such name passes through ``confined``.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +19,80 @@ from pm_audit.errors import AuditError
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 _JSON_LIMIT = 64 * 2**20
+_MOST_ENTRIES = 20_000
+_POINTER = b"version https://git-lfs"
+
+
+def exists(path: str | Path) -> bool:
+    """Tell whether anything is at ``path``; a name that no system allows is nowhere."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def named(path: str | Path, *, error: type[AuditError]) -> Path:
+    """Return the path that a user named, which may be absent.
+
+    Raises:
+        AuditError: of class ``error``, where it is empty, holds a NUL, is too long for the system,
+            or may not be looked at.
+
+    """
+    text = str(path)
+    shown = text if len(text) <= 200 else f"{text[:200]}..."
+    if not text or "\0" in text:
+        raise error(f"{shown!r} is no path: it is empty or holds a NUL; check what you named")
+    try:
+        Path(text).stat()
+    except OSError as problem:
+        if problem.errno == errno.ENAMETOOLONG:
+            raise error(
+                f"{shown!r} is longer than a path may be; check what you named"
+            ) from problem
+        if isinstance(problem, PermissionError):
+            raise error(f"{shown!r} may not be read; check its permissions") from problem
+    return Path(text)
+
+
+def check_links(folder: Path, *, error: type[AuditError]) -> None:
+    """Refuse a folder in which anything, at any depth, is a link out of it.
+
+    Raises:
+        AuditError: of class ``error``, where such a link is there, or the folder holds so much
+            that it is no model's.
+
+    """
+    seen = 0
+    for place, folders, files in os.walk(folder, followlinks=False):
+        for name in (*folders, *files):
+            seen += 1
+            path = Path(place, name)
+            if path.is_symlink():
+                confined(folder, str(path.relative_to(folder)), error=error)
+        if seen > _MOST_ENTRIES:
+            raise error(
+                f"{folder}: holds more than {_MOST_ENTRIES} files, so it is no model's own folder; "
+                "name the folder that has config.json and the weights"
+            )
+
+
+def refuse_pointer(path: Path, *, error: type[AuditError]) -> None:
+    """Refuse a pointer that Git LFS left in the place of a file.
+
+    Raises:
+        AuditError: of class ``error``, where the file is one.
+
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(_POINTER))
+    except OSError:
+        return  # whoever reads the file says what is wrong with it
+    if start == _POINTER:
+        raise error(
+            f"{path}: is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder"
+        )
 
 
 def boundary(folder: Path) -> Path:
@@ -52,9 +128,18 @@ def confined(root: Path, name: str, *, error: type[AuditError]) -> Path:
     if name.startswith(("/", "~")) or ".." in parts:
         raise error(f"{root}: {shown!r} leads out of the folder and was not opened; mend the index")
     path = root / name
-    if not path.resolve().is_relative_to(boundary(root)):
+    if not _leads(path, shown, root, error).is_relative_to(boundary(root)):
         raise error(f"{root}: {shown!r} links out of the folder and was not opened; copy the file")
     return path
+
+
+def _leads(path: Path, shown: str, root: Path, error: type[AuditError]) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as problem:  # too long a name, or links in a circle
+        raise error(
+            f"{root}: {shown!r} leads nowhere and was not opened; fetch the file again"
+        ) from problem
 
 
 def read_json(path: Path, *, error: type[AuditError]) -> dict[str, Any]:
@@ -64,6 +149,7 @@ def read_json(path: Path, *, error: type[AuditError]) -> dict[str, Any]:
         AuditError: of class ``error``, where it is missing, too large, or no JSON object.
 
     """
+    refuse_pointer(path, error=error)
     try:
         if path.stat().st_size > _JSON_LIMIT:
             raise error(f"{path}: larger than {_JSON_LIMIT} bytes; this is no configuration")

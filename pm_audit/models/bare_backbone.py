@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from pm_audit.errors import ModelError
 from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.declared import check_declared, refuse_oversize
 from pm_audit.models.family import Request
+from pm_audit.models.stored import refuse_unread
 from pm_audit.models.transformers_checkpoint import quietly, refuse_missing, refuse_nan
 
 _SUFFIX = "_reward_model"
@@ -25,35 +28,62 @@ def body_config(checkpoint: Checkpoint) -> Any:
     """Return the configuration of the body, remote code ignored.
 
     Raises:
-        ModelError: transformers does not know the model type.
+        ModelError: transformers does not know the model type, or the numbers are none of a model.
 
     """
+    check_declared(checkpoint)
     named = dict(checkpoint.config)
     kind = str(named.pop("model_type", "")).removesuffix(_SUFFIX)
     for key in ("auto_map", "architectures", "transformers_version"):
         named.pop(key, None)
     try:
         return AutoConfig.for_model(kind, **named)
-    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+    except Exception as problem:  # transformers raises of many classes for a broken config
+        if kind in CONFIG_MAPPING_NAMES:
+            raise ModelError(
+                f"{checkpoint.name}: config.json is none of a {kind} body: "
+                f"{' '.join(str(problem).split())[:300]}; fetch the model's own config.json"
+            ) from problem
         raise ModelError(
-            f"{checkpoint.name}: transformers knows no body of type {kind!r}, and remote code "
+            f"{checkpoint.name}: transformers knows no body of type {kind[:80]!r}, and remote code "
             "stays off; convert the checkpoint to a class of transformers"
         ) from problem
 
 
 def load_body(
-    request: Request, config: PretrainedConfig, *, optional: tuple[str, ...] = ()
+    request: Request,
+    config: PretrainedConfig,
+    *,
+    beside: tuple[str, ...],
+    optional: tuple[str, ...] = (),
 ) -> PreTrainedModel:
     """Load the body alone, every weight of it but the ``optional`` ones.
 
+    Args:
+        request: the checkpoint, dtype and device.
+        config: of the body, from ``body_config``.
+        beside: what the names start with that the family reads itself.
+        optional: weights of the body that the file need not hold.
+
     Raises:
-        ModelError: weights are missing, misshapen or NaN.
+        ModelError: weights are missing, misshapen, quantised, NaN, or read by nothing.
 
     """
     checkpoint = request.checkpoint
-    with torch.device("meta"), quietly():
-        empty = AutoModel.from_config(config)
+    checkpoint.refuse_quantised()
+    try:
+        with torch.device("meta"), quietly():
+            empty = AutoModel.from_config(config)
+    except Exception as problem:  # transformers raises of many classes for a broken config
+        raise ModelError(
+            f"{checkpoint.name}: no body can be made of config.json: "
+            f"{' '.join(str(problem).split())[:300]}; fetch the model's own config.json"
+        ) from problem
+    refuse_oversize(checkpoint, empty)
     prefix = _prefix(checkpoint, list(empty.state_dict()))
+    own = {prefix + name for name in empty.state_dict()}
+    unread = [key for key in checkpoint.keys - own if not key.startswith(beside)]
+    refuse_unread(unread, checkpoint.stored, source=checkpoint.name)
     weights: dict[str, Tensor] = checkpoint.tensors(prefix, wanted=set(empty.state_dict()))
     try:
         with quietly():
@@ -77,7 +107,7 @@ def load_body(
 
 def _prefix(checkpoint: Checkpoint, expected: list[str]) -> str:
     """Return what stands before the body's own names in the file."""
-    first = next(name for name in expected if name.endswith("weight"))
+    first = next((name for name in expected if name.endswith("weight")), "weight")
     found = [key.removesuffix(first) for key in checkpoint.keys if key.endswith(first)]
     if not found:
         raise ModelError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,20 +16,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from pm_audit.errors import ModelError
-from pm_audit.files import confined, read_json, sha256
+from pm_audit.files import check_links, confined, named, read_json, refuse_pointer, sha256
+from pm_audit.models.stored import Stored, listed, read_pickle, refuse_quantised
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "*.txt", "*.jinja", "*.gguf"]
-_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _OF_SAES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
+_INDEX = ".index.json"
+_FOUND_FIRST = tuple(name for whole in _WHOLE for name in (whole, whole + _INDEX))
+"""Files of weights in the order in which transformers looks for them."""
+_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+"""The same for adapters, in the order of peft."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,26 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """The class that the configuration names first, or nothing."""
-        named = self.config.get("architectures") or [""]
-        return str(named[0])
+        names = self.config.get("architectures")
+        first = names[0] if isinstance(names, list) and names else names
+        return first if isinstance(first, str) else ""
+
+    def number(self, key: str, default: float) -> float:
+        """Return a finite number of the configuration.
+
+        Raises:
+            ModelError: it is something else.
+
+        """
+        value = self.config.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+            raise ModelError(
+                f"{self.name}: config.json says {key} is {str(value)[:80]!r}, expected a number; "
+                "fetch the model's own config.json"
+            )
+        return value
 
     @cached_property
     def adapter(self) -> dict[str, Any] | None:
@@ -66,7 +88,7 @@ class Checkpoint:
 
     @cached_property
     def weight_files(self) -> tuple[Path, ...]:
-        """Every file that holds weights, indices followed and confined to the folder.
+        """Every file whose weights are loaded, indices followed and confined to the folder.
 
         Raises:
             ModelError: there is none, or an index leads outside the folder.
@@ -74,12 +96,16 @@ class Checkpoint:
         """
         if self.gguf is not None:
             return (confined(self.folder, self.gguf, error=ModelError),)
-        for name in _INDICES:
-            if (self.folder / name).exists():
-                return self._sharded(name)
-        for name in (*_WHOLE, "adapter_model.safetensors", "adapter_model.bin"):
-            if (self.folder / name).exists():
-                return (confined(self.folder, name, error=ModelError),)
+        for name in _FOUND_FIRST if self.adapter is None else _ADAPTERS:
+            if (self.folder / name).is_file():
+                path = confined(self.folder, name, error=ModelError)
+                return self._sharded(name) if name.endswith(_INDEX) else (path,)
+        if self.adapter is not None:
+            raise ModelError(
+                f"{self.name}: adapter_config.json makes it an adapter, and "
+                f"{' or '.join(_ADAPTERS)} is missing; fetch it, or remove "
+                "adapter_config.json from a whole model's folder"
+            )
         raise ModelError(
             f"{self.name}: no weights in the folder; expected {' or '.join(_WHOLE)}, or an index; "
             f"{_what_instead(self.folder)}"
@@ -97,26 +123,43 @@ class Checkpoint:
             raise ModelError(
                 f"{self.name}: shards {', '.join(missing[:5])} are missing; fetch them"
             )
+        if not paths:
+            raise ModelError(f"{self.name}: {name} names no file of weights; fetch it again")
         return paths
+
+    @cached_property
+    def stored(self) -> Mapping[str, Stored]:
+        """Every tensor of the files by its name, wrappers taken off; empty for GGUF."""
+        if self.gguf is not None:
+            return {}
+        return listed(self.weight_files, source=self.name)
 
     @cached_property
     def keys(self) -> frozenset[str]:
         """Names of the weights, read from headers; empty for GGUF."""
-        if self.gguf is not None:
-            return frozenset()
-        return frozenset(key for path in self.weight_files for key in self.keys_in(path))
+        return frozenset(self.stored)
 
-    def keys_in(self, path: Path) -> list[str]:
-        """Names of the weights in one of the files."""
-        if path.suffix != ".safetensors":
-            return list(read_pickle(path))
-        try:
-            with safe_open(path, framework="pt") as weights:
-                return list(weights.keys())
-        except (SafetensorError, OSError) as problem:
-            raise ModelError(
-                f"{path}: cannot be read as safetensors: {problem}; fetch the file again"
-            ) from problem
+    @property
+    def wrapped(self) -> bool:
+        """Whether the files spell the names with a wrapper's words in them."""
+        return any(name != held.key for name, held in self.stored.items())
+
+    def refuse_quantised(self) -> None:
+        """Refuse weights that are not plain floats; GGUF files are dequantised by transformers.
+
+        Raises:
+            ModelError: the configuration or a tensor says so.
+
+        """
+        for key in ("quantization_config", "compression_config", "quantization"):
+            if value := self.config.get(key):
+                method = value.get("quant_method") if isinstance(value, Mapping) else value
+                raise ModelError(
+                    f"{self.name}: config.json has {key} ({str(method)[:60]}), so its weights are "
+                    "quantised, or would be on loading; use the checkpoint that it was made from, "
+                    f"or, where the weights are plain floats, remove {key} from config.json"
+                )
+        refuse_quantised(self.stored, source=self.name)
 
     def tensors(self, prefix: str, *, wanted: set[str] | None = None) -> dict[str, Tensor]:
         """Read the weights under ``prefix``, which is taken off their names.
@@ -126,21 +169,22 @@ class Checkpoint:
             wanted: names without the prefix; None takes all.
 
         """
+        asked = {
+            name.removeprefix(prefix): held
+            for name, held in self.stored.items()
+            if name.startswith(prefix) and (wanted is None or name.removeprefix(prefix) in wanted)
+        }
+        refuse_quantised({prefix + name: held for name, held in asked.items()}, source=self.name)
         found: dict[str, Tensor] = {}
-        for path in self.weight_files:
-            here = {
-                key.removeprefix(prefix): key
-                for key in self.keys_in(path)
-                if key.startswith(prefix)
-            }
-            asked = {name: key for name, key in here.items() if wanted is None or name in wanted}
+        for path in {held.path for held in asked.values()}:
+            here = {name: held.key for name, held in asked.items() if held.path == path}
             if path.suffix == ".safetensors":
                 with safe_open(path, framework="pt") as weights:
-                    found |= {name: weights.get_tensor(key) for name, key in asked.items()}
-            elif asked:
-                held = read_pickle(path)
-                found |= {name: held[key] for name, key in asked.items()}
-        return found
+                    found |= {name: weights.get_tensor(key) for name, key in here.items()}
+            else:
+                pickled = read_pickle(path)
+                found |= {name: pickled[key] for name, key in here.items()}
+        return {name: found[name] for name in asked}
 
     def sha256(self) -> str:
         """Return the hash of weights and configurations."""
@@ -149,15 +193,21 @@ class Checkpoint:
         return sha256([*self.weight_files, *(present if self.gguf is None else [])])
 
     def check_links(self) -> None:
-        """Refuse a folder in which any file that a loader may open is a link out of it.
+        """Refuse a folder in which anything is a link out of it.
 
         Raises:
-            ModelError: such a link is there.
+            ModelError: such a link is there, at any depth.
 
         """
         if self.gguf is None:
-            for path in self.folder.iterdir():
-                confined(self.folder, path.name, error=ModelError)
+            check_links(self.folder, error=ModelError)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number larger than any float
+        return False
 
 
 def _what_instead(folder: Path) -> str:
@@ -173,25 +223,6 @@ def _what_instead(folder: Path) -> str:
     return f"it holds {', '.join(names[:6])}: fetch the weights, or name the folder that has them"
 
 
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Read a torch file of named tensors; no code of it runs.
-
-    Raises:
-        ModelError: it holds anything else.
-
-    """
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as problem:
-        raise ModelError(
-            f"{path}: holds more than tensors, or is torn; nothing of it was run. Save the model "
-            f"as safetensors ({str(problem).splitlines()[0][:160]})"
-        ) from problem
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise ModelError(f"{path}: holds no state dict of tensors; save the model as safetensors")
-    return held
-
-
 def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
     """Find a checkpoint: a folder, a GGUF file, or a name on the Hugging Face hub.
 
@@ -203,10 +234,11 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
         ModelError: nothing is there, or a file of it links out of its folder.
 
     """
-    path = Path(name)
+    path = named(name, error=ModelError)
     if path.is_dir():
         found = Checkpoint(str(name), path)
     elif path.is_file() and path.suffix == ".gguf":
+        refuse_pointer(path, error=ModelError)
         found = Checkpoint(str(name), path.parent, path.name)
     elif path.exists():
         raise ModelError(

@@ -21,6 +21,11 @@ from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import MixedHead, label_names, mixture
 from pm_audit.models.library import Library
 from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.sequence_classification import (
+    class_note,
+    labels_unsaid,
+    transformers_class,
+)
 from pm_audit.models.text.ending import AS_WRITTEN
 from pm_audit.models.text_format import PAIR, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
@@ -115,7 +120,9 @@ def load(request: Request) -> PreferenceModel:
 
     """
     checkpoint = request.checkpoint
-    model = load_strictly(AutoModelForSequenceClassification, request)
+    labels = labels_unsaid(checkpoint, *(f"classifier.{part}weight" for part in ("", "out_proj.")))
+    options = {} if labels is None else {"num_labels": labels}
+    model = load_strictly(AutoModelForSequenceClassification, request, options=options)
     backbone = model.base_model
     pooler = getattr(model, "pooler", None) or getattr(backbone, "pooler", None)
     head: nn.Module = FirstTokenHead(pooler, model.classifier)
@@ -141,25 +148,30 @@ def load(request: Request) -> PreferenceModel:
         objective=request.objective,
         readout=Readout.FIRST,
         library=Library(model.eval()),
+        notes=class_note(checkpoint),
     )
 
 
 def _longest(encoder: Encoder, tokenizer: Any) -> int:
+    # RoBERTa's positions start after its padding index: 514 of them hold 512 tokens
     positions = int(encoder.backbone.config.max_position_embeddings) - encoder.first_position
     return min(positions, int(tokenizer.model_max_length))
 
 
 def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the names of the classifier's outputs; empty where there is one."""
-    names = {"classifier.weight", "classifier.bias", "classifier.out_proj.weight"}
-    held = checkpoint.tensors("", wanted=names)
-    count = max((len(value) for key, value in held.items() if "dense" not in key), default=1)
+    held = (checkpoint.stored.get(f"classifier.{name}weight") for name in ("", "out_proj."))
+    count = max((stored.shape[0] for stored in held if stored and stored.shape), default=1)
     return label_names(checkpoint.config, count) if count > 1 else ()
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
-    classes = {f"{kind}ForSequenceClassification" for kind in KINDS}
-    return checkpoint.gguf is None and checkpoint.architecture in classes
+    if checkpoint.gguf is not None or checkpoint.adapter is not None:
+        return False
+    taken = transformers_class(checkpoint)
+    known = taken in {f"{kind}ForSequenceClassification" for kind in KINDS}
+    headed = any(key.startswith("classifier.") for key in checkpoint.keys)
+    return known and (headed or taken == checkpoint.architecture)
 
 
 FAMILY = PmFamily(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from pm_audit.errors import ModelError
+
+_NUMBERED = re.compile(r"[0-9]{1,4}\.")
 
 
 class LinearHead(nn.Module):
@@ -109,7 +113,7 @@ def _layers(weights: Mapping[str, Tensor], *, source: str) -> list[tuple[Tensor,
     if set(weights) <= {"weight", "bias"} and "weight" in weights:
         layers = [(weights["weight"], weights.get("bias"))]
     else:
-        numbers = sorted({int(name.split(".")[0]) for name in weights if name[:1].isdigit()})
+        numbers = sorted({int(name.split(".")[0]) for name in weights if _NUMBERED.match(name)})
         known = {f"{number}.{part}" for number in numbers for part in ("weight", "bias")}
         if (
             not numbers
@@ -121,12 +125,27 @@ def _layers(weights: Mapping[str, Tensor], *, source: str) -> list[tuple[Tensor,
                 "linear layer nor numbered ones; add a family for it"
             )
         layers = [(weights[f"{n}.weight"], weights.get(f"{n}.bias")) for n in numbers]
+    _refuse_misshapen(layers, source=source)
     for weight, bias in layers:
         if not bool(torch.isfinite(weight).all()) or (
             bias is not None and not bool(torch.isfinite(bias).all())
         ):
             raise ModelError(f"{source}: the head holds NaN or infinite weights; fetch it again")
     return layers
+
+
+def _refuse_misshapen(layers: Sequence[tuple[Tensor, Tensor | None]], *, source: str) -> None:
+    """Refuse layers that are no matrices, or do not follow each other."""
+    shapes = [list(weight.shape) for weight, _ in layers]
+    fits = all(len(shape) == 2 and 0 not in shape for shape in shapes)
+    fits = fits and all(after[1] == before[0] for before, after in pairwise(shapes))
+    for weight, bias in layers if fits else ():
+        fits = fits and (bias is None or tuple(bias.shape) == (weight.shape[0],))
+    if not fits:
+        raise ModelError(
+            f"{source}: the head's layers have shapes {str(shapes)[:160]}, with biases that do not "
+            "all fit; expected matrices that follow each other; fetch the model again"
+        )
 
 
 def mixture(
@@ -181,6 +200,6 @@ def label_names(config: Mapping[str, object], count: int) -> tuple[str, ...]:
     """Return the names of a head's outputs, ``LABEL_0`` and so on where none are given."""
     named = config.get("id2label")
     labels = named if isinstance(named, Mapping) else {}
-    by_index = {int(index): str(label) for index, label in labels.items()}
+    by_index = {int(index): str(label) for index, label in labels.items() if str(index).isdecimal()}
     names = tuple(by_index.get(index, f"LABEL_{index}") for index in range(count))
     return names if len(set(names)) == count else tuple(f"LABEL_{i}" for i in range(count))

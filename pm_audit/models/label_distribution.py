@@ -8,6 +8,8 @@ not linear.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,14 +19,16 @@ from torch import Tensor, nn
 from pm_audit.errors import ModelError
 from pm_audit.files import confined, sha256
 from pm_audit.models.bare_backbone import body_config, load_body
-from pm_audit.models.checkpoint import Checkpoint, read_pickle
+from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.sequence_classification import choose_format
+from pm_audit.models.stored import read_pickle
 from pm_audit.models.transformers_checkpoint import load_tokenizer
 
 REGRESSION, GATING = "regression_layer.pt", "gating_layer.pt"
 BINS = 10
+_LAYER = re.compile(r"network\.(\d{1,4})\.")
 
 
 class DistributionHead(nn.Module):
@@ -66,18 +70,43 @@ def load(request: Request) -> PreferenceModel:
     tokenizer = load_tokenizer(request)
     head = DistributionHead(
         *(_network(checkpoint, path) for path in files),
-        softmax=bool(checkpoint.config.get("softmax", False)),
-        temperature=float(checkpoint.config.get("temperature", 1.0)),
+        softmax=_flag(checkpoint, "softmax"),
+        temperature=_temperature(checkpoint),
     )
     _check(head, int(config.hidden_size), checkpoint)
     return PreferenceModel.from_backbone(
-        load_body(request, config),
+        load_body(request, config, beside=()),
         head.to(request.device),
         name=checkpoint.name,
         tokenizer=tokenizer,
         text_format=choose_format(request, tokenizer, config),
-        sha256=sha256([*checkpoint.weight_files, *files]),
+        sha256=_hash(checkpoint, files),
     )
+
+
+def _hash(checkpoint: Checkpoint, files: list[Path]) -> str:
+    """Return the hash of the body, its configuration, and both networks."""
+    return hashlib.sha256(f"{checkpoint.sha256()}{sha256(files)}".encode()).hexdigest()
+
+
+def _flag(checkpoint: Checkpoint, key: str) -> bool:
+    value = checkpoint.config.get(key, False)
+    if not isinstance(value, bool):
+        raise ModelError(
+            f"{checkpoint.name}: config.json says {key} is {str(value)[:40]!r}, expected true or "
+            "false; fetch the model's own config.json"
+        )
+    return value
+
+
+def _temperature(checkpoint: Checkpoint) -> float:
+    value = checkpoint.number("temperature", 1.0)
+    if value <= 0:
+        raise ModelError(
+            f"{checkpoint.name}: config.json says temperature is {value:g}, expected more than 0; "
+            "fetch the model's own config.json"
+        )
+    return value
 
 
 def _file(checkpoint: Checkpoint, name: str) -> Path:
@@ -90,7 +119,7 @@ def _file(checkpoint: Checkpoint, name: str) -> Path:
 def _network(checkpoint: Checkpoint, path: Path) -> nn.Sequential:
     """Return linear layers with leaky ReLU between them; dropout has no weights and is left out."""
     held = read_pickle(path)
-    numbers = sorted({int(key.split(".")[1]) for key in held if key.startswith("network.")})
+    numbers = sorted({int(found[1]) for key in held if (found := _LAYER.match(key))})
     names = {f"network.{number}.{part}" for number in numbers for part in ("weight", "bias")}
     if not numbers or set(held) != names:
         raise ModelError(
@@ -100,6 +129,12 @@ def _network(checkpoint: Checkpoint, path: Path) -> nn.Sequential:
     parts: list[nn.Module] = []
     for number in numbers:
         weight, bias = held[f"network.{number}.weight"], held[f"network.{number}.bias"]
+        floats = weight.dtype.is_floating_point and bias.dtype.is_floating_point
+        if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1] or not floats:
+            raise ModelError(
+                f"{checkpoint.name}: layer {number} of {path.name} is {list(weight.shape)} with "
+                f"bias {list(bias.shape)}, no linear layer of floats; fetch the file again"
+            )
         layer = nn.Linear(weight.shape[1], weight.shape[0])
         layer.weight, layer.bias = nn.Parameter(weight.float()), nn.Parameter(bias.float())
         parts += [layer, nn.LeakyReLU()]
@@ -129,7 +164,8 @@ def _check(head: DistributionHead, hidden: int, checkpoint: Checkpoint) -> None:
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
-    return checkpoint.gguf is None and (checkpoint.folder / REGRESSION).is_file()
+    own = checkpoint.gguf is None and checkpoint.adapter is None
+    return own and (checkpoint.folder / REGRESSION).is_file()
 
 
 FAMILY = PmFamily(

@@ -54,6 +54,8 @@ class PreferenceModel:
     they read the last token that is another.  None: the last token, whatever it is."""
     library: Library | None = None
     """The whole model as transformers runs it, on the same weights; None for heads of their own."""
+    notes: tuple[str, ...] = ()
+    """Which conventions the loader took, where the checkpoint leaves a choice, and why."""
 
     def __post_init__(self) -> None:
         settle_vector_math()
@@ -72,6 +74,7 @@ class PreferenceModel:
         readout: Readout = Readout.LAST,
         padding_id: int | None = None,
         library: Library | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Self:
         """Make a preference model of a transformers backbone (without its own head) and a head.
 
@@ -94,6 +97,7 @@ class PreferenceModel:
             readout=readout,
             padding_id=padding_id,
             library=library,
+            notes=notes,
         )
 
     @property

@@ -24,7 +24,9 @@ class Refusal:
 
 
 def _is_pairwise(checkpoint: Checkpoint) -> bool:
-    named = f"{checkpoint.architecture} {checkpoint.config.get('model_type', '')}".lower()
+    named = (
+        f"{checkpoint.architecture} {str(checkpoint.config.get('model_type', ''))[:200]}".lower()
+    )
     ranker = (checkpoint.folder / "ranker_config.json").exists() and checkpoint.gguf is None
     return ranker or any(word in named for word in ("pairrm", "pairwise", "ranker"))
 
@@ -44,6 +46,10 @@ def _scores_tokens(checkpoint: Checkpoint) -> bool:
     return "ForTokenClassification" in checkpoint.architecture or "ProcessReward" in (
         checkpoint.architecture
     )
+
+
+def _is_of_unknown_class(checkpoint: Checkpoint) -> bool:
+    return "score.weight" in checkpoint.keys and checkpoint.adapter is None
 
 
 def _is_language_model(checkpoint: Checkpoint) -> bool:
@@ -82,6 +88,14 @@ FIRST = (
     ),
 )
 LAST = (
+    Refusal(
+        "classes of their own with a head named score",
+        "config.json names a class that transformers does not have, and what its code does with "
+        "score.weight is not known; where the reward is read as transformers reads it (the last "
+        "token that is not padding), name transformers' own class in `architectures`, such as "
+        "LlamaForSequenceClassification",
+        _is_of_unknown_class,
+    ),
     Refusal(
         "language models without a reward head (bases, DPO implicit rewards, generative judges)",
         "its weights hold no head that gives a completion one number: a base was never a PM, an "

@@ -15,6 +15,7 @@ import torch
 
 from pm_audit.errors import ModelError
 from pm_audit.extensions import extensions
+from pm_audit.files import exists
 from pm_audit.models import (
     adapter,
     encoder,
@@ -85,15 +86,53 @@ def load(
     request = Request(
         checkpoint, text_format, objective, dtype, device, base or said, text_end, text_date
     )
-    return family_of(checkpoint).load(request)
+    _refuse_base(request)
+    return _tried(family_of(checkpoint).load(request))
 
 
 def _open(path_or_name: str | Path) -> tuple[Checkpoint, str | None]:
     """Read ``ADAPTER@BASE``: return the checkpoint, and the base where one is named."""
-    if not Path(path_or_name).exists() and "@" in str(path_or_name):
+    if not exists(path_or_name) and "@" in str(path_or_name):
         path_or_name, _, base = str(path_or_name).partition("@")
         return open_checkpoint(path_or_name), base
     return open_checkpoint(path_or_name), None
+
+
+def _refuse_base(request: Request) -> None:
+    """Refuse a base for what is no adapter: it would be left aside, unseen.
+
+    Raises:
+        ModelError: one is named.
+
+    """
+    if request.base is not None and request.checkpoint.adapter is None:
+        raise ModelError(
+            f"{request.checkpoint.name}: a base is named ({request.base[:200]}), but this is no "
+            "adapter (it has no adapter_config.json); name the PM alone"
+        )
+
+
+@torch.inference_mode()
+def _tried(model: PreferenceModel) -> PreferenceModel:
+    """Return the model after one forward of two tokens, through body and head.
+
+    Raises:
+        ModelError: it cannot run, because its configuration is of another body or head.
+
+    """
+    try:
+        tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+        states = model.decoder.backbone(input_ids=tokens).last_hidden_state[:, -1]
+        rewards = model.reward(states, None if model.gate is None else model.gate(states))
+    except Exception as problem:  # a body that does not fit its configuration fails anywhere
+        raise ModelError(
+            f"{model.name}: the body or head cannot run as config.json describes it: "
+            f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}; fetch the model's "
+            "own config.json"
+        ) from problem
+    if tuple(rewards.shape) != (1,):
+        raise ModelError(f"{model.name}: the head gives {list(rewards.shape)} rewards for one row")
+    return model
 
 
 def load_each(
@@ -123,7 +162,7 @@ def load_each(
             return replace(other, decoder=loaded.decoder, library=loaded.library)
         asked = Request(checkpoint, objective=name, device=loaded.device)
         head = family.head(asked).eval().float().requires_grad_(requires_grad=False)
-        return replace(loaded, head=head, objective=name)
+        return _tried(replace(loaded, head=head, objective=name))
 
     return (loaded, *map(retargeted, others))
 

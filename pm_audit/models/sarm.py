@@ -7,6 +7,7 @@ each latent is worth is its activation times its weight, exactly: an oracle for 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ from pm_audit.models.transformers_checkpoint import load_tokenizer
 
 _EPSILON = 1e-5
 _SAE = ("pre_bias", "latent_bias", "encoder.weight")
+_READ = (*(f"sae.{name}" for name in (*_SAE, "decoder.weight", "stats_last_nonzero")), "score.")
+"""The SAE's decoder and statistics served its training; no reward reads them."""
+_LAYER = re.compile(r"(?:model\.)?layers\.(\d{1,4})\.")
 
 
 class LatentHead(nn.Module):
@@ -69,11 +73,17 @@ def load(request: Request) -> PreferenceModel:
     missing += [] if "weight" in score else ["score.weight"]
     if missing:
         raise ModelError(f"{checkpoint.name}: the checkpoint lacks {', '.join(missing)}; fetch it")
+    _refuse_misshapen(checkpoint, sae, score)
     config = body_config(checkpoint)
     config.num_hidden_layers = _whole(checkpoint, "sae_hidden_state_source_layer")
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[: config.num_hidden_layers]
-    k = _whole(checkpoint, "sae_k") if checkpoint.config.get("sarm_use_topk", True) else None
+    k = _whole(checkpoint, "sae_k") if _uses_topk(checkpoint) else None
+    if k is not None and k > len(sae["latent_bias"]):
+        raise ModelError(
+            f"{checkpoint.name}: config.json says sae_k is {k}, and the SAE has "
+            f"{len(sae['latent_bias'])} latents; fetch both again"
+        )
     tokenizer = load_tokenizer(request)
     return PreferenceModel.from_backbone(
         _without_norm(request, config),
@@ -86,10 +96,48 @@ def load(request: Request) -> PreferenceModel:
     )
 
 
+def _uses_topk(checkpoint: Checkpoint) -> bool:
+    value = checkpoint.config.get("sarm_use_topk", True)
+    if not isinstance(value, bool):
+        raise ModelError(
+            f"{checkpoint.name}: config.json says sarm_use_topk is {str(value)[:40]!r}, expected "
+            "true or false; fetch the model's own config.json"
+        )
+    return value
+
+
+def _refuse_misshapen(
+    checkpoint: Checkpoint, sae: dict[str, Tensor], score: dict[str, Tensor]
+) -> None:
+    """Refuse an SAE and scores that do not fit each other, or are not finite."""
+    encoder = sae["encoder.weight"]
+    latent, hidden = encoder.shape if encoder.ndim == 2 else (0, 0)
+    fits = (
+        latent > 0
+        and tuple(sae["pre_bias"].shape) == (hidden,)
+        and tuple(sae["latent_bias"].shape) == (latent,)
+        and score["weight"].numel() == latent
+        and score.get("bias", torch.zeros(1)).numel() == 1
+    )
+    finite = all(bool(held.isfinite().all()) for held in (*sae.values(), *score.values()))
+    if not fits or not finite:
+        raise ModelError(
+            f"{checkpoint.name}: the SAE's encoder is {list(encoder.shape)}, and its biases or "
+            "score.weight do not fit it or hold NaN; fetch the model again"
+        )
+
+
 def _without_norm(request: Request, config: Any) -> Any:
     """Load the body; the SAE reads the stream itself, unless the file holds a final norm."""
     normed = any(key.endswith("model.norm.weight") for key in request.checkpoint.keys)
-    body = load_body(request, config, optional=() if normed else ("norm.weight",))
+    beyond = {
+        key[: found.end()]
+        for key in request.checkpoint.keys
+        if (found := _LAYER.match(key)) and int(found[1]) >= config.num_hidden_layers
+    }
+    body = load_body(
+        request, config, beside=(*_READ, *beyond), optional=() if normed else ("norm.weight",)
+    )
     if not normed:
         body.norm = nn.Identity()
     return body
@@ -97,7 +145,7 @@ def _without_norm(request: Request, config: Any) -> Any:
 
 def _whole(checkpoint: Checkpoint, key: str) -> int:
     value = checkpoint.config.get(key)
-    if not isinstance(value, int) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise ModelError(
             f"{checkpoint.name}: config.json says {key} is {value!r}; set it to the number that "
             "the model was trained with"
@@ -106,7 +154,8 @@ def _whole(checkpoint: Checkpoint, key: str) -> int:
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
-    return checkpoint.gguf is None and "sae.encoder.weight" in checkpoint.keys
+    own = checkpoint.gguf is None and checkpoint.adapter is None
+    return own and "sae.encoder.weight" in checkpoint.keys
 
 
 FAMILY = PmFamily(

@@ -7,10 +7,14 @@ are several objectives, of which one must be named or a mixture given.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
+import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from pm_audit.errors import ModelError
 from pm_audit.models.checkpoint import Checkpoint
@@ -23,6 +27,8 @@ from pm_audit.models.text.layouts import LAYOUTS
 from pm_audit.models.text_format import CHAT, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
+_BARE = re.compile(r"[A-Z]\w*Model")
+
 
 def load(request: Request) -> PreferenceModel:
     """Load the model and its head.
@@ -31,8 +37,65 @@ def load(request: Request) -> PreferenceModel:
         ModelError: weights are missing, the class has no ``score``, or no objective was named.
 
     """
-    model = load_strictly(AutoModelForSequenceClassification, request)
-    return assemble(model, load_tokenizer(request), request, sha256=request.checkpoint.sha256())
+    checkpoint = request.checkpoint
+    _refuse_bias(checkpoint)
+    labels = labels_unsaid(checkpoint, "score.weight")
+    options = {} if labels is None else {"num_labels": labels}
+    model = load_strictly(AutoModelForSequenceClassification, request, options=options)
+    return assemble(model, load_tokenizer(request), request, sha256=checkpoint.sha256())
+
+
+def transformers_class(checkpoint: Checkpoint) -> str | None:
+    """Return transformers' own ``*ForSequenceClassification`` that the checkpoint is of.
+
+    It is named first in config.json; or no class is named there, or one without a head (a language
+    model, a bare body), as merging tools leave it, and the model type tells.  None where another
+    class is named: what its code does with the head is not known.
+    """
+    named = checkpoint.architecture
+    if named.endswith("ForSequenceClassification") and hasattr(transformers, named):
+        return named
+    kind = checkpoint.config.get("model_type")
+    headless = named.endswith(("ForCausalLM", "ForMaskedLM")) or bool(_BARE.fullmatch(named))
+    if (not named or (headless and hasattr(transformers, named))) and isinstance(kind, str):
+        found = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(kind)
+        return found if isinstance(found, str) else None
+    return None
+
+
+def _refuse_bias(checkpoint: Checkpoint) -> None:
+    if "score.bias" in checkpoint.keys:
+        raise ModelError(
+            f"{checkpoint.name}: the file holds score.bias, and the score of "
+            f"{transformers_class(checkpoint)} has no bias, so that transformers drops it; remove "
+            "score.bias from the file: all rewards move by one constant, gaps do not"
+        )
+
+
+def labels_unsaid(checkpoint: Checkpoint, *heads: str) -> int | None:
+    """Return how many outputs the head has, where config.json does not say; else None.
+
+    Raises:
+        ModelError: the configuration says another number than the head has.
+
+    """
+    name = next((name for name in heads if name in checkpoint.keys), None)
+    if name is None or len(checkpoint.stored[name].shape) != 2:
+        return None  # loading says what is missing
+    rows = checkpoint.stored[name].shape[0]
+    config = checkpoint.config
+    said: object = config.get("num_labels")
+    if said is None and isinstance(config.get("id2label"), Mapping):
+        said = len(config["id2label"])
+    if said is None:
+        return rows
+    if said != rows:
+        raise ModelError(
+            f"{checkpoint.name}: config.json says {str(said)[:40]} labels (num_labels or id2label) "
+            f"and {name} has {rows} rows; set num_labels to {rows} and let id2label name as many, "
+            "or remove num_labels, id2label and label2id"
+        )
+    return None
 
 
 def assemble(model: Any, tokenizer: Any, request: Request, *, sha256: str) -> PreferenceModel:
@@ -56,6 +119,18 @@ def assemble(model: Any, tokenizer: Any, request: Request, *, sha256: str) -> Pr
         objective=request.objective,
         padding_id=model.config.get_text_config().pad_token_id,
         library=Library(model),
+        notes=class_note(request.checkpoint),
+    )
+
+
+def class_note(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return what was taken where config.json names another class than the one that was loaded."""
+    taken = transformers_class(checkpoint)
+    if checkpoint.adapter is not None or taken in (None, checkpoint.architecture):
+        return ()
+    return (
+        f"config.json names {checkpoint.architecture or 'no class'}; read as {taken}, which "
+        "transformers has for its model type, because the file holds its head",
     )
 
 
@@ -68,9 +143,9 @@ def select(score: nn.Linear, request: Request, names: tuple[str, ...]) -> nn.Mod
 
 def load_head(request: Request) -> nn.Module:
     """Read the head alone, for another objective of a body that is loaded already."""
-    held = request.checkpoint.tensors("score.", wanted={"weight", "bias"})
+    held = request.checkpoint.tensors("score.", wanted={"weight"})
     outputs, inputs = held["weight"].shape
-    score = nn.Linear(inputs, outputs, bias="bias" in held)
+    score = nn.Linear(inputs, outputs, bias=False)
     score.load_state_dict(held)
     names = label_names(request.checkpoint.config, outputs)
     return select(score, request, names).to(request.device)
@@ -100,16 +175,19 @@ def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
+    if checkpoint.gguf is not None or transformers_class(checkpoint) is None:
+        return False
     # heads of several layers are named score.0.weight and belong to another family
-    return checkpoint.architecture.endswith("ForSequenceClassification") and (
-        "score.weight" in checkpoint.keys or not any("score." in key for key in checkpoint.keys)
-    )
+    if "score.weight" in checkpoint.keys:
+        return True
+    named = checkpoint.architecture.endswith("ForSequenceClassification")
+    return named and not any("score." in key for key in checkpoint.keys)
 
 
 def _objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
-    count = int(config.num_labels)
-    return label_names(config.to_dict(), count) if count > 1 else ()
+    held = checkpoint.stored.get("score.weight")
+    count = held.shape[0] if held is not None and len(held.shape) == 2 else 1
+    return label_names(checkpoint.config, count) if count > 1 else ()
 
 
 FAMILY = PmFamily(
@@ -119,7 +197,11 @@ FAMILY = PmFamily(
         *("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma2", "Gemma3", "GPT-NeoX", "GPT-J"),
         *("GPT-2", "OPT", "Phi"),
     ),
-    refuses={"missing `score`": "the head would be random"},
+    refuses={
+        "missing `score`": "the head would be random",
+        "`score.bias`": "transformers' classes have none and drop it",
+        "another class with a `score`": "what its own code does with it is not known",
+    },
     recognises=_recognises,
     load=load,
     head=load_head,

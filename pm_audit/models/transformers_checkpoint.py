@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging
 
 from pm_audit.errors import ModelError
+from pm_audit.files import refuse_pointer
 from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.declared import check_declared, refuse_oversize
 from pm_audit.models.family import Request
+from pm_audit.models.stored import refuse_unread
+
+_OF_CONFIG = frozenset({"num_labels"})
+"""Options that are the configuration's."""
 
 
 def load_strictly(
@@ -32,32 +38,63 @@ def load_strictly(
         options: further arguments of ``from_pretrained``.
 
     Raises:
-        ModelError: weights are missing, of another shape, NaN, or of a class not in transformers.
+        ModelError: weights are missing, of another shape, quantised, NaN, read by nothing, or of a
+            class not in transformers.
 
     """
     checkpoint = request.checkpoint
-    checkpoint.weight_files  # noqa: B018 - confines every name of the index before any is opened
-    place = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    _refuse_adapter(checkpoint)
+    checkpoint.refuse_quantised()  # reads every header, so that an index is confined too
+    check_declared(checkpoint)
+    settings = {"dtype": request.dtype, "output_loading_info": True, **(options or {})}
     try:
         with quietly():
-            model, info = auto.from_pretrained(
-                checkpoint.folder,
-                dtype=request.dtype,
-                output_loading_info=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                weights_only=True,
-                **place,
-                **(options or {}),
-            )
+            if not checkpoint.gguf:
+                kept = {key: value for key, value in settings.items() if key in _OF_CONFIG}
+                config = AutoConfig.from_pretrained(
+                    checkpoint.folder, local_files_only=True, trust_remote_code=False, **kept
+                )
+                with torch.device("meta"):
+                    empty = auto.from_config(config)
+                refuse_oversize(checkpoint, empty)
+            if checkpoint.wrapped:
+                model, info = type(empty).from_pretrained(
+                    None,
+                    config=config,
+                    state_dict=checkpoint.tensors(""),
+                    **{key: value for key, value in settings.items() if key not in _OF_CONFIG},
+                )
+            else:
+                place = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+                model, info = auto.from_pretrained(
+                    checkpoint.folder,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    weights_only=True,
+                    **place,
+                    **settings,
+                )
+    except ModelError:
+        raise
     except Exception as problem:  # transformers raises of many classes for a broken folder
         raise ModelError(
             f"{checkpoint.name}: transformers cannot load it without remote code: "
             f"{' '.join(str(problem).split())[:300]}; check config.json and the weights"
         ) from problem
     refuse_missing(checkpoint, info, absent=tuple(absent))
+    unread = [key for key in info["unexpected_keys"] if not key.startswith(tuple(absent))]
+    refuse_unread(unread, checkpoint.stored, source=checkpoint.name)
     refuse_nan(checkpoint, model)
     return model.to(request.device)
+
+
+def _refuse_adapter(checkpoint: Checkpoint) -> None:
+    """Refuse a base that is an adapter: transformers would follow the base that it names."""
+    if checkpoint.adapter is not None:
+        raise ModelError(
+            f"{checkpoint.name}: the base of an adapter is an adapter itself; merge it into its "
+            "own base first, and name the merged model"
+        )
 
 
 def refuse_missing(checkpoint: Checkpoint, info: Any, *, absent: tuple[str, ...] = ()) -> None:
@@ -102,6 +139,8 @@ def load_tokenizer(request: Request) -> Any:
     """
     checkpoint = request.checkpoint
     place = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "spm.model"):
+        refuse_pointer(checkpoint.folder / name, error=ModelError)
     try:
         with quietly():
             return AutoTokenizer.from_pretrained(

@@ -1,54 +1,41 @@
 """Causal decoders with a head of their own name, read at the last token.
 
-    v_head           TRL (``v_head.summary``), GRM, Starling
-    value_head       OpenRLHF, or whatever its config.value_head_prefix says; optional mean and std
-    regression_head  UltraRM
-    out_proj         OpenAssistant, with bias; pooling "last" or "mean" over all tokens
-    score_head       beaver (safe-rlhf), with its normaliser; a cost has inverted polarity
-    score.0, score.2 INF-ORM, Qwen2.5-Math-RM, WorldPM: layers with ReLU between
-
-A head of several layers has no decoder direction: its gradients are needed, W_dec @ w_r means
-nothing there.
+Which names there are, and what is known of each, stands in ``dialects``.  A head of several layers
+has no decoder direction: its gradients are needed, W_dec @ w_r means nothing there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from pm_audit.errors import ModelError
 from pm_audit.models.bare_backbone import body_config, load_body
 from pm_audit.models.checkpoint import Checkpoint
+from pm_audit.models.dialects import (
+    DIALECTS,
+    STATISTICS,
+    Dialect,
+    dialect_of,
+    has,
+    prefix_said,
+)
 from pm_audit.models.family import PmFamily, Request
-from pm_audit.models.heads import LinearHead, RescaledHead, head_of
+from pm_audit.models.heads import LinearHead, head_of
 from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.models.sequence_classification import choose_format
-from pm_audit.models.text.ending import OPENRLHF
-from pm_audit.models.text_format import TextFormat
+from pm_audit.models.text_format import NAMES, TextFormat
 from pm_audit.models.transformers_checkpoint import load_tokenizer
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """One way of naming and scaling the head."""
-
-    name: str
-    prefix: str
-    """What the head's weights start with."""
-    text_format: str | None = None
-    """The format that these models were trained on, where there is one."""
-    finish: Callable[[Checkpoint, nn.Module], nn.Module] = lambda _, head: head
-    """Brings the head's output to the checkpoint's own scale and polarity."""
 
 
 def load(request: Request) -> PreferenceModel:
     """Load body and head.
 
     Raises:
-        ModelError: weights are missing, or the reward is pooled in another way.
+        ModelError: weights are missing, the reward is pooled in another way, or the class is of no
+            known conventions and no text format was said.
 
     """
     checkpoint = request.checkpoint
@@ -56,18 +43,44 @@ def load(request: Request) -> PreferenceModel:
         raise ModelError(
             f"{checkpoint.name}: objective {request.objective!r} was named, the head has only one"
         )
-    dialect = _dialect(checkpoint)
+    dialect = dialect_of(checkpoint)
+    notes = _conventions(request, dialect)
     head = head_of(checkpoint.tensors(dialect.prefix), source=checkpoint.name)
     config = body_config(checkpoint)
     tokenizer = load_tokenizer(request)
     return PreferenceModel.from_backbone(
-        load_body(request, config),
+        load_body(request, config, beside=(dialect.prefix, *STATISTICS)),
         dialect.finish(checkpoint, head).to(request.device),
         name=checkpoint.name,
         tokenizer=tokenizer,
         text_format=_format(request, dialect, tokenizer, config),
         sha256=checkpoint.sha256(),
         readout=_readout(checkpoint, head),
+        notes=notes,
+    )
+
+
+def _conventions(request: Request, dialect: Dialect) -> tuple[str, ...]:
+    """Return what was taken for the text and the place that the head reads.
+
+    Raises:
+        ModelError: nothing identifies the checkpoint, and the user said no text format.
+
+    """
+    checkpoint = request.checkpoint
+    named = checkpoint.architecture or "no class"
+    if dialect.identifies(checkpoint):
+        return (f"{named} with {dialect.prefix}*: read as {dialect.name} is",)
+    if request.text_format is None:
+        raise ModelError(
+            f"{checkpoint.name}: config.json names {named}, whose conventions are not known "
+            f"(its head is named {dialect.prefix}*, as other classes' are), so nothing tells "
+            "which text its reward belongs to; set text_format to the one that the PM was trained "
+            f"on: {', '.join(NAMES)}; the head is then read at the text's last token"
+        )
+    return (
+        f"{named} is of no known conventions: text_format {request.text_format} as it was set, and "
+        "read at the last token",
     )
 
 
@@ -91,95 +104,63 @@ def _format(request: Request, dialect: Dialect, tokenizer: Any, config: object) 
     asked = replace(
         request,
         text_format=request.text_format or dialect.text_format,
-        text_end=request.text_end or _end(request.checkpoint, dialect, tokenizer),
+        text_end=request.text_end or dialect.text_end,
     )
     chosen = choose_format(asked, tokenizer, config)
-    reads_at = request.checkpoint.config.get("reward_token_id")
-    appended = (int(reads_at),) if reads_at is not None else ()
+    appended = () if request.text_end else _appended(request.checkpoint, dialect, tokenizer)
     return replace(chosen, appended=appended)
 
 
-def _end(checkpoint: Checkpoint, dialect: Dialect, tokenizer: Any) -> str | None:
-    """Return how the texts end that these models were trained on, where something says so."""
-    if checkpoint.architecture.startswith(_ATHENE):
-        marker: str = tokenizer.cls_token or _ATHENE_MARKER
-        return marker
-    if dialect.finish is _normalised and tokenizer.eos_token:
-        return OPENRLHF
-    return None
+def _appended(checkpoint: Checkpoint, dialect: Dialect, tokenizer: Any) -> tuple[int, ...]:
+    """Return the token at which the head reads, where it stands after the text.
 
+    Raises:
+        ModelError: the tokenizer has no such token.
 
-def _normalised(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
-    """OpenRLHF: subtract the stored mean and divide by the stored deviation, if it says so."""
-    if not checkpoint.config.get("normalize_reward"):
-        return head
-    stored = checkpoint.tensors("", wanted={"mean", "std"})
-    mean, deviation = (_scalar(checkpoint, stored, key) for key in ("mean", "std"))
-    return RescaledHead(head, mean, deviation)
-
-
-def _scored(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
-    """Safe-rlhf: its normaliser, and a cost turned round so that more is better."""
-    config = checkpoint.config
-    cost = config.get("score_type") == "cost"
-    mean, deviation = 0.0, 1.0
-    if config.get("do_normalize"):
-        stored = checkpoint.tensors("normalizer.", wanted={"mean", "var"})
-        deviation = _scalar(checkpoint, stored, "var") ** 0.5 + 1e-8
-        mean = 0.0 if cost else _scalar(checkpoint, stored, "mean")
-    return RescaledHead(head, mean, -deviation if cost else deviation)
-
-
-def _scalar(checkpoint: Checkpoint, stored: dict[str, Tensor], key: str) -> float:
-    if key not in stored or stored[key].numel() != 1:
+    """
+    reads_at = checkpoint.config.get("reward_token_id")
+    if reads_at is not None:
+        size = len(tokenizer)
+        if isinstance(reads_at, bool) or not isinstance(reads_at, int) or not 0 <= reads_at < size:
+            raise ModelError(
+                f"{checkpoint.name}: config.json says reward_token_id is {str(reads_at)[:40]!r}, "
+                f"and the tokenizer has tokens 0 to {size - 1}; fetch both again"
+            )
+        return (reads_at,)
+    if dialect.read_at is None:
+        return ()
+    found = tokenizer.get_vocab().get(dialect.read_at)
+    if found is None or tokenizer.cls_token not in (None, dialect.read_at):
         raise ModelError(
-            f"{checkpoint.name}: its config normalises rewards but the file has no single {key}; "
-            "save the model with its normaliser, or switch normalisation off in config.json"
+            f"{checkpoint.name}: {dialect.name} is read at {dialect.read_at}, which its pipeline "
+            f"appends as the tokenizer's cls_token; this tokenizer's is {tokenizer.cls_token!r} "
+            "and its vocabulary may lack it: fetch the model's own tokenizer"
         )
-    return float(stored[key])
-
-
-_ATHENE, _ATHENE_MARKER = "Athene", "<|reserved_special_token_1|>"
-"""Athene-RM reads a token that its pipeline appends, as its model card says."""
-
-DIALECTS = (
-    Dialect("v_head.summary (TRL, GRM)", "v_head.summary."),
-    Dialect("v_head (Starling)", "v_head."),
-    Dialect("regression_head (UltraRM)", "regression_head.", "ultra"),
-    Dialect("out_proj (OpenAssistant)", "out_proj.", "oasst"),
-    Dialect("score_head (beaver)", "score_head.", "beaver", _scored),
-    Dialect("value_head (OpenRLHF)", "value_head.", None, _normalised),
-    Dialect("score of several layers (INF-ORM, Qwen2.5-Math-RM, WorldPM)", "score."),
-)
-
-
-def _dialect(checkpoint: Checkpoint) -> Dialect:
-    named = checkpoint.config.get("value_head_prefix")
-    if named is not None:
-        return Dialect("OpenRLHF", f"{named}.", None, _normalised)
-    return next(dialect for dialect in DIALECTS if _has(checkpoint, dialect.prefix))
-
-
-def _has(checkpoint: Checkpoint, prefix: str) -> bool:
-    return any(key.startswith(prefix) for key in checkpoint.keys)
+    return (int(found),)
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
     if checkpoint.gguf is not None or checkpoint.adapter is not None:
         return False
-    named = checkpoint.config.get("value_head_prefix")
+    named = prefix_said(checkpoint)
     if named is not None:
-        return _has(checkpoint, f"{named}.")
-    # a plain score.weight is transformers' own, unless the config names it as OpenRLHF's
-    own = "score.weight" in checkpoint.keys
-    return any(_has(checkpoint, dialect.prefix) for dialect in DIALECTS[: -1 if own else None])
+        return has(checkpoint, f"{named}.")
+    if "score.weight" in checkpoint.keys:
+        # a plain score is transformers' own, or that of a class that nobody knows
+        return False
+    return any(has(checkpoint, dialect.prefix) for dialect in DIALECTS)
 
 
 FAMILY = PmFamily(
     name="Heads of their own name",
     files="a head such as `v_head`, `value_head` or `out_proj` beside a body of transformers",
-    loads=tuple(dialect.name for dialect in DIALECTS),
+    loads=(
+        *(dialect.name for dialect in DIALECTS),
+        "such a head of another class, where text_format is set",
+    ),
     refuses={
+        "a class of unknown conventions without `text_format`": "many classes name their heads "
+        "alike and were trained on other texts",
         "`pooling` other than last and mean": "what it reads is not known",
         "a body that transformers lacks (InternLM2)": "remote code stays off",
     },

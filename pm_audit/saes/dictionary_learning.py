@@ -8,7 +8,6 @@ The published experiment's ``ae_layer{L}.pt`` holds the gated class without a co
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,18 +22,58 @@ from pm_audit.saes.format import (
     SaeFormat,
     read_pickle,
     refuse_square,
+    refuse_unread,
     state_dict,
     take,
 )
+from pm_audit.saes.options import positive, refuse_unknown, text, whole
 from pm_audit.saes.sae import Sae
 
 CONFIG, WEIGHTS = "config.json", "ae.pt"
-_PUBLISHED = re.compile(r"ae_layer(\d+)\.pt")
+_PUBLISHED = re.compile(r"ae_layer(\d{1,4})\.pt")
 REFUSED: Mapping[str, str] = {
     "transcoder": "a transcoder predicts another place than it reads",
     "BatchTopK without a threshold": "its inference threshold was never trained (-1)",
     "CrossCoder": "it reads several places at once",
 }
+
+WITH_K = frozenset({"AutoEncoderTopK", "BatchTopKSAE", "MatryoshkaBatchTopKSAE"})
+_LINEAR = frozenset({"encoder.weight", "decoder.weight", "encoder.bias"})
+_MATRICES = frozenset({"W_enc", "W_dec", "b_enc", "b_dec", "threshold"})
+READ: Mapping[str, frozenset[str]] = {
+    "AutoEncoder": _LINEAR | {"bias", "decoder.bias"},
+    "AutoEncoderNew": _LINEAR | {"decoder.bias"},
+    "GatedAutoEncoder": frozenset({"encoder.weight", "decoder.weight", "decoder_bias"})
+    | {"gate_bias", "r_mag", "mag_bias"},
+    # this class has a threshold too, and encodes without it
+    "AutoEncoderTopK": _LINEAR | {"b_dec", "k", "threshold"},
+    "BatchTopKSAE": _LINEAR | {"b_dec", "k", "threshold"},
+    "JumpReluAutoEncoder": _MATRICES,
+    "MatryoshkaBatchTopKSAE": _MATRICES | {"k", "group_sizes"},
+}
+"""Tensors of each class; what else a file holds is refused."""
+TRAINER = frozenset(
+    {
+        *("trainer_class", "dict_class", "activation_dim", "dict_size", "k", "layer", "lm_name"),
+        *("submodule_name", "wandb_name", "device", "seed", "steps", "lr", "warmup_steps"),
+        *("sparsity_warmup_steps", "decay_start", "resample_steps", "l1_penalty"),
+        *("sparsity_penalty", "sparsity_function", "auxk_alpha", "threshold_beta"),
+        *("threshold_start_step", "top_k_aux", "group_fractions", "group_weights"),
+        *("group_sizes", "bandwidth", "target_l0", "p_start", "p_end", "anneal_start"),
+        *("anneal_end", "sparsity_queue_length", "n_sparsity_updates", "use_threshold"),
+        *("initial_sparsity_penalty", "temperature", "aux_weight", "optimizer", "scheduler"),
+    }
+)
+"""Options of a trainer: all of training but the class, the sizes, k and the place."""
+BUFFER = frozenset(
+    {
+        *("d_submodule", "io", "n_ctxs", "ctx_len", "refresh_batch_size", "out_batch_size"),
+        *("device", "remove_bos", "max_activation_norm_multiple", "add_special_tokens"),
+        *("submodule_name", "submodule", "model_name", "dtype"),
+    }
+)
+BESIDE = frozenset({"lm_name", "layer", "dataset", "name", "version"})
+"""What else a configuration names, that only describes."""
 
 Weights = Mapping[str, Tensor]
 Parts = dict[str, Any]
@@ -54,7 +93,7 @@ def load(files: SaeFiles) -> Sae:
     if weights is None:
         raise SaeError(f"{source}: {WEIGHTS} is missing beside {CONFIG}; fetch it too")
     files = files.at_weights(weights)
-    kind = str(trainer.get("dict_class"))
+    kind = str(trainer.get("dict_class"))[:80]
     if kind not in CLASSES:
         reason = f": {REFUSED[kind]}" if kind in REFUSED else ""
         raise SaeError(
@@ -62,10 +101,13 @@ def load(files: SaeFiles) -> Sae:
         )
     tensors, notes = _read(files)
     layer = _block(files, trainer, buffer)
-    k = trainer.get("k")
-    if isinstance(k, int) and int(tensors.setdefault("k", torch.tensor(k))) != k:
-        raise SaeError(f"{source}: k is {k} in {CONFIG} and {int(tensors['k'])} in the weights")
-    return _assemble(files, layer, kind, CLASSES[kind](tensors, source), notes)
+    if kind in WITH_K and trainer.get("k") is not None:
+        k = whole(trainer, "k", source=source, where=CONFIG)
+        if _whole_k(tensors.setdefault("k", torch.tensor(k)), source) != k:
+            raise SaeError(f"{source}: k is {k} in {CONFIG} and {int(tensors['k'])} in the weights")
+    parts = CLASSES[kind](tensors, source)
+    refuse_unread(tensors, READ[kind], source=source)
+    return _assemble(files, layer, kind, parts, notes)
 
 
 def load_published(files: SaeFiles) -> Sae:
@@ -80,13 +122,18 @@ def load_published(files: SaeFiles) -> Sae:
         raise SaeError(f"{files.source}: name the file ae_layer{{L}}.pt itself")
     tensors, notes = _read(files)
     layer = files.layer if files.layer is not None else int(named[1])
-    return _assemble(files, layer, "gated", _gated(tensors, files.source), notes)
+    parts = _gated(tensors, files.source)
+    refuse_unread(tensors, READ["GatedAutoEncoder"], source=files.source)
+    return _assemble(files, layer, "gated", parts, notes)
 
 
 def _assemble(
     files: SaeFiles, layer: int, architecture: str, parts: Parts, notes: tuple[str, ...]
 ) -> Sae:
     latent, hidden = parts["W_dec"].shape
+    k = parts["activation"].k if isinstance(parts["activation"], TopK) else 1
+    if k > latent:
+        raise SaeError(f"{files.source}: k is {k}, more than the {latent} latents; fetch it again")
     refuse_square(hidden, latent, source=files.source)
     return Sae(
         name=files.name,
@@ -103,6 +150,14 @@ def _sections(config: Mapping[str, Any], *, source: str) -> tuple[Parts, Parts]:
     trainer, buffer = config.get("trainer"), config.get("buffer") or {}
     if not isinstance(trainer, dict) or not isinstance(buffer, dict):
         raise SaeError(f"{source}: {CONFIG} has no `trainer` section that names dict_class")
+    refuse_unknown(
+        {key: value for key, value in config.items() if key not in ("trainer", "buffer")},
+        BESIDE,
+        source=source,
+        where=CONFIG,
+    )
+    refuse_unknown(trainer, TRAINER, source=source, where=f"trainer of {CONFIG}")
+    refuse_unknown(buffer, BUFFER, source=source, where=f"buffer of {CONFIG}")
     if buffer.get("io") == "in_and_out":
         raise SaeError(
             f"{source}: trained on inputs and outputs of a module, so it is a transcoder; "
@@ -112,7 +167,13 @@ def _sections(config: Mapping[str, Any], *, source: str) -> tuple[Parts, Parts]:
 
 
 def _block(files: SaeFiles, trainer: Mapping[str, Any], buffer: Mapping[str, Any]) -> int:
-    named, layer = trainer.get("submodule_name"), trainer.get("layer")
+    named = text(trainer, "submodule_name", source=files.source, where=CONFIG)
+    layer = trainer.get("layer")
+    if layer is not None and (isinstance(layer, bool) or not isinstance(layer, int)):
+        raise SaeError(
+            f"{files.source}: {CONFIG} says layer is {str(layer)[:40]!r}, expected a number; say "
+            f"so: {files.source}@LAYER, the block after which it reads, counted from 0"
+        )
     hook = named or (None if layer is None else f"layer_{layer}")
     if files.layer is None and buffer.get("io") == "in" and layer is not None:
         hook = f"blocks.{layer}.hook_resid_pre"
@@ -128,9 +189,9 @@ def _read(files: SaeFiles) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     tensors, factor = state_dict(held["ae"], source=source), held.get("norm_factor")
     if factor is None:
         return tensors, ("checkpoint of an interrupted run",)
-    factor = float(factor)
-    if not math.isfinite(factor) or factor <= 0:
-        raise SaeError(f"{source}: norm_factor {factor} of the checkpoint is no positive number")
+    if isinstance(factor, Tensor) and factor.numel() == 1:
+        factor = factor.item()
+    factor = positive(factor, "norm_factor of the checkpoint", source=source)
     scaled = {key: value * factor if _is_bias(key) else value for key, value in tensors.items()}
     return scaled, (f"checkpoint of an interrupted run: biases scaled by {factor:g}",)
 
@@ -175,16 +236,26 @@ def _gated(tensors: Weights, source: str) -> Parts:
 
 def _topk(tensors: Weights, source: str) -> Parts:
     (k,) = take(tensors, "k", source=source)
-    if int(k) <= 0:
-        raise SaeError(f"{source}: k is {int(k)}, expected the number of features a token fires")
-    return _centred(_linear(tensors, "encoder.bias", "b_dec", source), TopK(int(k)))
+    count = _whole_k(k, source)
+    return _centred(_linear(tensors, "encoder.bias", "b_dec", source), TopK(count))
+
+
+def _whole_k(k: Tensor, source: str) -> int:
+    """Return the number of features that a token fires."""
+    if k.numel() != 1 or k.is_complex() or not bool(torch.isfinite(k).all()) or int(k) <= 0:
+        raise SaeError(
+            f"{source}: k of the weights is {str(k.tolist())[:40]}, expected the number of "
+            "features a token fires; fetch the file again"
+        )
+    return int(k)
 
 
 def _threshold(tensors: Weights, source: str) -> JumpRelu:
     (threshold,) = take(tensors, "threshold", source=source)
-    if not bool((threshold >= 0).all()):
+    if not threshold.numel() or not bool((threshold >= 0).all()):
+        lowest = threshold.min().item() if threshold.numel() else -1
         raise SaeError(
-            f"{source}: the inference threshold is {threshold.min().item():g}, so it was never "
+            f"{source}: the inference threshold is {lowest:g}, so it was never "
             "trained and every positive latent would fire; train further, or use another SAE"
         )
     return JumpRelu(threshold)

@@ -6,25 +6,28 @@ it loads and what it refuses; the documentation's matrix is generated from those
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from pm_audit.errors import SaeError
-from pm_audit.files import confined, read_json, sha256
+from pm_audit.files import confined, named, read_json, refuse_pointer, sha256
 from pm_audit.saes.hook import block_of_hook
 from pm_audit.saes.sae import Sae
 
+_UNPACKED = 50
+"""Most that an npz may unpack to, as a multiple of its size: weights hardly compress."""
+_MATRIX = re.compile(r"(?:W_|w_)(?:enc|dec|skip)|(?:encoder|decoder)\.weight")
 _WEIGHTS = (".pt", ".pth", ".bin", ".npz", ".safetensors")
 
 
@@ -49,6 +52,7 @@ class SaeFiles:
             SaeError: nothing is there, or a file of another kind.
 
         """
+        path = named(path, error=SaeError)
         if path.is_dir():
             return cls(path, None, name or path.name, layer)
         if not path.is_file():
@@ -91,7 +95,8 @@ class SaeFiles:
 
     @cached_property
     def _hashed(self) -> list[Path]:
-        configs = [self.folder / name for name in ("cfg.json", "config.json") if self.has(name)]
+        names = ("cfg.json", "config.json", "activation_scaler.json")
+        configs = [self.folder / name for name in names if self.has(name)]
         return [path for path in (self.weights, *configs) if path is not None]
 
     def sha256(self) -> str:
@@ -132,38 +137,81 @@ class SaeFormat:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; floats narrower than 32 bits are widened."""
+    """Read a safetensors file; floats of 16 bits are widened."""
+    refuse_pointer(path, error=SaeError)
     try:
         return {key: widened(value) for key, value in load_file(path).items()}
-    except (SafetensorError, OSError) as problem:
+    except Exception as problem:  # torn files raise whatever their bytes lead to
         raise SaeError(
-            f"{path}: cannot be read as safetensors: {problem}; fetch the file again"
+            f"{path}: cannot be read as safetensors: {_first(problem)}; fetch the file again"
         ) from problem
 
 
 def read_pickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     """Read a torch file that holds tensors and plain containers only; no code of it runs."""
+    refuse_pointer(path, error=SaeError)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as problem:
+    except Exception as problem:  # bytes that are no pickle raise whatever they lead to
         raise SaeError(
             f"{path}: holds more than tensors, or is torn; nothing of it was run. "
-            f"Save its state dict alone, best as safetensors ({str(problem).splitlines()[0][:160]})"
+            f"Save its state dict alone, best as safetensors ({_first(problem)})"
         ) from problem
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
     """Read the arrays of an npz file; pickled objects are refused."""
+    refuse_pointer(path, error=SaeError)
     try:
+        _refuse_bomb(path)
         with np.load(path, allow_pickle=False) as arrays:
             return {key: widened(torch.from_numpy(arrays[key])) for key in arrays.files}
-    except (OSError, ValueError, BadZipFile, TypeError, EOFError) as problem:
-        raise SaeError(f"{path}: cannot be read as plain numpy arrays: {problem}") from problem
+    except SaeError:
+        raise
+    except Exception as problem:  # torn files raise whatever their bytes lead to
+        raise SaeError(
+            f"{path}: cannot be read as plain numpy arrays: {_first(problem)}; fetch it again"
+        ) from problem
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse arrays that declare more bytes than their entry holds, or unpack to far more."""
+    with ZipFile(path) as entries:
+        unpacked = sum(entry.file_size for entry in entries.infolist())
+        if unpacked > _UNPACKED * path.stat().st_size + 2**20:
+            raise SaeError(f"{path}: unpacks to {unpacked:,} bytes; no SAE's weights do")
+        for entry in entries.infolist():
+            with entries.open(entry) as stream:
+                version = np.lib.format.read_magic(stream)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(stream)
+            if math.prod(shape) * dtype.itemsize > entry.file_size:
+                raise SaeError(
+                    f"{path}: {entry.filename} declares the shape {str(shape)[:80]}, more than it "
+                    "holds; fetch the file again"
+                )
+
+
+def _first(problem: Exception) -> str:
+    said = str(problem).splitlines()
+    return said[0][:160] if said else type(problem).__name__
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return floats in 32 bits at least, other numbers unchanged."""
-    return tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
+    """Return floats of 16 bits in 32, other numbers unchanged."""
+    narrow = tensor.is_floating_point() and tensor.itemsize == 2
+    return tensor.float() if narrow and _is_plain(tensor) else tensor
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Tell whether a tensor lies in memory as its shape says: dense, and no view that repeats."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()
 
 
 def state_dict(value: object, *, source: str) -> dict[str, Tensor]:
@@ -181,10 +229,10 @@ def state_dict(value: object, *, source: str) -> dict[str, Tensor]:
 
 
 def take(tensors: Mapping[str, Tensor], *keys: str, source: str) -> tuple[Tensor, ...]:
-    """Return the tensors named by ``keys``.
+    """Return the tensors named by ``keys``: matrices those of encoder and decoder, else vectors.
 
     Raises:
-        SaeError: some are missing; the message lists all of them.
+        SaeError: some are missing, or are no matrices or vectors of floats; the message lists all.
 
     """
     if missing := [key for key in keys if key not in tensors]:
@@ -192,7 +240,31 @@ def take(tensors: Mapping[str, Tensor], *keys: str, source: str) -> tuple[Tensor
             f"{source}: weights {', '.join(missing)} are missing; the file holds "
             f"{', '.join(sorted(tensors))[:200]}; its config names another architecture"
         )
+    for key in keys:
+        tensor, axes = tensors[key], 2 if _MATRIX.fullmatch(key) else 1
+        floats = tensor.is_floating_point() and tensor.itemsize >= 2 and _is_plain(tensor)
+        if not (floats or key == "k") or tensor.ndim > axes or (axes == 2 and tensor.ndim != 2):
+            raise SaeError(
+                f"{source}: {key} is {str(tensor.dtype).removeprefix('torch.')} "
+                f"{list(tensor.shape)}, expected floats of 16 bits or more with {axes} axes; "
+                "quantised weights are not read: use the SAE that it was made from"
+            )
     return tuple(tensors[key] for key in keys)
+
+
+def refuse_unread(tensors: Mapping[str, Tensor], read: Collection[str], *, source: str) -> None:
+    """Refuse tensors that the loader does not read: they might change the features.
+
+    Raises:
+        SaeError: the message names them.
+
+    """
+    if left := sorted(set(tensors) - set(read)):
+        raise SaeError(
+            f"{source}: nothing reads {', '.join(left)[:200]}, so the features may not be the ones "
+            "that were trained; take it out of the file if it does not change them (a scale of "
+            "quantised weights does), or fold it into the weights"
+        )
 
 
 def refuse_square(hidden: int, latent: int, *, source: str) -> None:

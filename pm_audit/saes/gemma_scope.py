@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pm_audit.errors import SaeError
 from pm_audit.saes.activation import JumpRelu
-from pm_audit.saes.format import SaeFiles, SaeFormat, read_npz, refuse_square, take
+from pm_audit.saes.format import SaeFiles, SaeFormat, read_npz, refuse_square, refuse_unread, take
 from pm_audit.saes.sae import Sae
 
 WEIGHTS = "params.npz"
@@ -44,6 +44,7 @@ def load(files: SaeFiles) -> Sae:
     arrays = {key.lower(): array for key, array in read_npz(weights).items()}
     keys = ("w_enc", "b_enc", "w_dec", "b_dec", "threshold")
     encoder, bias, decoder, decoder_bias, threshold = take(arrays, *keys, source=source)
+    refuse_unread(arrays, keys, source=source)
     latent, hidden = decoder.shape
     refuse_square(hidden, latent, source=source)
     return Sae(

@@ -14,12 +14,12 @@ from pm_audit.errors import SaeError
 
 _MODULE = r"(?:(?:base_model|model|transformer|gpt_neox|decoder|language_model)\.)*"
 _AFTER = (
-    re.compile(r"blocks\.(\d+)\.hook_resid_post"),
-    re.compile(_MODULE + r"(?:layers|h|blocks)\.(\d+)"),
-    re.compile(r"resid_post_layer_(\d+)"),
-    re.compile(r"layer_(\d+)(?:/.*)?"),
+    re.compile(r"blocks\.(\d{1,4})\.hook_resid_post"),
+    re.compile(_MODULE + r"(?:layers|h|blocks)\.(\d{1,4})"),
+    re.compile(r"resid_post_layer_(\d{1,4})"),
+    re.compile(r"layer_(\d{1,4})(?:/.*)?"),
 )
-_BEFORE = re.compile(r"blocks\.(\d+)\.hook_resid_pre")
+_BEFORE = re.compile(r"blocks\.(\d{1,4})\.hook_resid_pre")
 _ELSEWHERE = re.compile(r"attn|attention|mlp|hook_z|hook_q|hook_k|hook_v|resid_mid|ln\d|embed|head")
 
 
@@ -34,6 +34,7 @@ def block_of_hook(hook: str, *, source: str) -> int:
         SaeError: the hook reads something other than the residual stream after a block.
 
     """
+    hook = hook[:400]
     for pattern in _AFTER:
         if found := pattern.fullmatch(hook):
             return int(found[1])

@@ -12,7 +12,16 @@ from collections.abc import Mapping
 
 from pm_audit.errors import SaeError
 from pm_audit.saes.activation import Activation, Relu, TopK
-from pm_audit.saes.format import SaeFiles, SaeFormat, read_pickle, refuse_square, state_dict, take
+from pm_audit.saes.format import (
+    SaeFiles,
+    SaeFormat,
+    read_pickle,
+    refuse_square,
+    refuse_unread,
+    state_dict,
+    take,
+)
+from pm_audit.saes.options import refuse_unknown
 from pm_audit.saes.sae import Normalisation, Sae
 
 REFUSED: Mapping[str, str] = {
@@ -44,13 +53,15 @@ def load(files: SaeFiles) -> Sae:
     tensors = state_dict(held, source=source)
     keys = ("pre_bias", "latent_bias", "encoder.weight")
     pre_bias, latent_bias, encoder = take(tensors, *keys, source=source)
+    refuse_unread(tensors, (*keys, "decoder.weight", "stats_last_nonzero"), source=source)
     refuse_square(encoder.shape[1], encoder.shape[0], source=source)
     # a tied decoder is stored under the name of the layer that it transposes
-    decoder = tensors["decoder.weight"].T if "decoder.weight" in tensors else encoder
+    tied = "decoder.weight" not in tensors
+    decoder = encoder if tied else take(tensors, "decoder.weight", source=source)[0].T
     return Sae(
         name=files.name,
         layer=files.block(None),
-        architecture=str(kind).lower(),
+        architecture=str(kind)[:40].lower(),
         source=source,
         sha256=files.sha256(),
         W_enc=encoder.T.contiguous(),
@@ -68,13 +79,19 @@ def _activation(kind: object, options: object, source: str) -> Activation:
         return Relu()
     if kind == "TopK" and isinstance(options, Mapping):
         k, after = options.get("k"), options.get("postact_fn", "ReLU")
-        if isinstance(k, int) and k > 0 and after == "ReLU":
+        refuse_unknown(options, {"k", "postact_fn"}, source=source, where="activation_state_dict")
+        if isinstance(k, int) and not isinstance(k, bool) and k > 0 and after == "ReLU":
             return TopK(k)
         if after != "ReLU":
-            raise SaeError(f"{source}: postact_fn {after} is refused: {REFUSED['Identity']}")
+            raise SaeError(
+                f"{source}: postact_fn {str(after)[:40]} is refused: {REFUSED['Identity']}"
+            )
     if kind == "Identity":
         raise SaeError(f"{source}: activation Identity is refused: {REFUSED['Identity']}")
-    raise SaeError(f"{source}: activation {kind!r} with {options!r} is neither of ReLU, TopK")
+    raise SaeError(
+        f"{source}: activation {str(kind)[:40]!r} with {str(options)[:80]!r} is neither of "
+        "ReLU, TopK"
+    )
 
 
 def _recognises(files: SaeFiles) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from pm_audit.errors import SaeError
 from pm_audit.extensions import extensions
+from pm_audit.files import exists, named
 from pm_audit.saes import (
     dictionary_learning,
     gemma_scope,
@@ -70,9 +71,10 @@ def load(
         SaeError: nothing is there, no format knows the files, or the SAE is refused.
 
     """
-    if not Path(path).exists():
+    if not exists(path):
         path, name, layer = spelled_out(str(path), name, layer)
-    if not Path(path).exists() and looks_like_release(str(path)):
+    named(path, error=SaeError)
+    if not exists(path) and looks_like_release(str(path)):
         sae = sae_lens_release.load(str(path), name=name, layer=layer)
         return sae.to(device, dtype)
     files = SaeFiles.at(Path(path), name=name, layer=layer)
@@ -81,7 +83,7 @@ def load(
         if kind.recognises(files):
             sae = kind.load(files).to(device, dtype)
             return replace(sae, index_path=files.index_path)
-    held = sorted(entry.name for entry in files.folder.iterdir())
+    held = sorted(entry.name[:80] for entry in files.folder.iterdir())
     raise SaeError(
         f"{files.source}: no known SAE format is made of these files "
         f"({', '.join(held[:6]) or 'there are none'}); name the folder of the SAE itself; known: "

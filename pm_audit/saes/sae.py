@@ -1,6 +1,6 @@
 """One sparse autoencoder in the form that every loader brings its file to.
 
-    features = activation((normalise(stream) - input_bias) @ W_enc + b_enc)
+    features = activation((normalise(centre(stream)) - input_bias) @ W_enc + b_enc)
     stream'  = scale * (features @ W_dec + b_dec) + offset
 
 Decoding is linear in the features; what a file does otherwise (decoder-norm rescaling, unscaled
@@ -80,6 +80,9 @@ class Sae:
     input_bias: Tensor | None = None
     """[hidden], subtracted before encoding; None where the input is not centred."""
     normalisation: Normalisation = Normalisation.NONE
+    centred: bool = False
+    """Whether it reads the stream less its mean over the hidden axis, which decoding adds back:
+    what TransformerLens makes of a model whose writing weights it centres."""
     epsilon: float = 1e-5
     """Added to the divisor of layer_norm."""
     W_skip: Tensor | None = None
@@ -110,6 +113,11 @@ class Sae:
                 f"{self.source}: {key} has shape {list(tensor.shape)}, expected {list(shape)} "
                 f"for {self.width} latents of width {self.hidden_size}; "
                 "check the file's config against its weights"
+            )
+        if not tensor.is_floating_point() or tensor.itemsize < 2:
+            raise SaeError(
+                f"{self.source}: {key} is stored as {str(tensor.dtype).removeprefix('torch.')}, "
+                "expected floats of 16 bits or more; use the SAE that it was made from"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise SaeError(
@@ -174,19 +182,17 @@ class Sae:
         """Return the normalised stream, the scale that undoes it, and the offset, or None."""
         skipped = None if self.W_skip is None else stream @ self.W_skip
         scale = torch.ones(stream.shape[0], dtype=stream.dtype, device=stream.device)
-        mean: Tensor | None = None
+        offset = skipped
+        if self.centred or self.normalisation is Normalisation.LAYER_NORM:
+            mean = stream.mean(dim=-1, keepdim=True)
+            stream, mean = stream - mean, mean.expand_as(stream)
+            offset = mean if skipped is None else mean + skipped
         match self.normalisation:
             case Normalisation.NONE:
-                return stream, scale, skipped
+                return stream, scale, offset
             case Normalisation.CONSTANT_NORM:
                 scale = stream.norm(dim=-1) / self.hidden_size**0.5
-                normalised = stream / scale[:, None]
+                return stream / scale[:, None], scale, offset
             case Normalisation.LAYER_NORM:
-                mean = stream.mean(dim=-1, keepdim=True)
-                centred = stream - mean
                 scale = stream.std(dim=-1)
-                normalised = centred / (scale[:, None] + self.epsilon)
-        if mean is None:
-            return normalised, scale, skipped
-        offset = mean.expand_as(stream)
-        return normalised, scale, offset if skipped is None else offset + skipped
+                return stream / (scale[:, None] + self.epsilon), scale, offset

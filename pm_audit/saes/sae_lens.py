@@ -7,7 +7,6 @@ topk, and the input scale of a training checkpoint (``activation_scaler.json``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,15 @@ from torch import Tensor
 
 from pm_audit.errors import SaeError
 from pm_audit.saes.activation import Activation, Gated, JumpRelu, Relu, TopK
-from pm_audit.saes.format import SaeFiles, SaeFormat, read_safetensors, refuse_square, take
+from pm_audit.saes.format import (
+    SaeFiles,
+    SaeFormat,
+    read_safetensors,
+    refuse_square,
+    refuse_unread,
+    take,
+)
+from pm_audit.saes.options import flag, positive, reads_centred, refuse_unknown, text, whole
 from pm_audit.saes.sae import Normalisation, Sae
 
 CONFIG, WEIGHTS, SCALER = "cfg.json", "sae_weights.safetensors", "activation_scaler.json"
@@ -42,6 +49,30 @@ REFUSED: Mapping[str, str] = {
 }
 
 
+KNOWN = frozenset(
+    {
+        *("architecture", "d_in", "d_sae", "metadata", "apply_b_dec_to_input"),
+        *("normalize_activations", "reshape_activations", "model_from_pretrained_kwargs"),
+        *("dtype", "device", "k", "decoder_init_norm", "l1_coefficient", "lp_norm"),
+        *("l1_warm_up_steps", "use_sparse_activations", "aux_loss_coefficient"),
+        *("topk_threshold_lr", "jumprelu_init_threshold", "jumprelu_bandwidth"),
+        *("jumprelu_sparsity_loss_mode", "l0_coefficient", "l0_warm_up_steps", "target_l0"),
+        *("pre_act_loss_coefficient", "jumprelu_tanh_scale", "jumprelu_ste_to_input"),
+        *("matryoshka_widths", "use_matryoshka_aux_loss", "hook_head_index"),
+        *("sae_lens_version", "sae_lens_training_version", "hook_head_index_out"),
+    }
+)
+"""Options that are done here, or belong to the training of an SAE alone."""
+FOR_TOPK = frozenset({"rescale_acts_by_decoder_norm"})
+_TENSORS = frozenset({"W_enc", "W_dec", "b_dec"})
+_OF: Mapping[str, frozenset[str]] = {
+    "standard": frozenset({"b_enc"}),
+    "topk": frozenset({"b_enc"}),
+    "jumprelu": frozenset({"b_enc", "threshold"}),
+    "gated": frozenset({"b_gate", "b_mag", "r_mag"}),
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the configuration says that changes figures."""
@@ -55,6 +86,8 @@ class Settings:
     reshape: str
     k: int | None
     rescales_by_decoder_norm: bool
+    centred: bool
+    """Whether the model's writing weights were centred when it was trained."""
 
 
 def load(files: SaeFiles) -> Sae:
@@ -82,29 +115,43 @@ def read_settings(config: Mapping[str, Any], *, source: str) -> Settings:
         SaeError: a field is missing or of another type, or the SAE is a transcoder.
 
     """
+    place: dict[str, str] = {"source": source, "where": CONFIG}
     metadata = config.get("metadata") or {}
-    hook, hook_out = metadata.get("hook_name"), metadata.get("hook_name_out")
+    if not isinstance(metadata, Mapping):
+        raise SaeError(f"{source}: metadata of {CONFIG} is no object; fetch the SAE's own files")
+    hook = text(metadata, "hook_name", **place)
+    hook_out = text(metadata, "hook_name_out", **place)
     if hook_out is not None and hook_out != hook:
         raise SaeError(
             f"{source}: reads {hook} and writes {hook_out}, so it is a transcoder; "
             "audits need an SAE that reconstructs what it reads"
         )
-    try:
-        return Settings(
-            architecture=str(config["architecture"]),
-            hidden=int(config["d_in"]),
-            latent=int(config["d_sae"]),
-            hook=hook,
-            subtracts_decoder_bias=bool(config.get("apply_b_dec_to_input", True)),
-            normalisation=str(config.get("normalize_activations") or "none"),
-            reshape=str(config.get("reshape_activations") or "none"),
-            k=None if config.get("k") is None else int(config["k"]),
-            rescales_by_decoder_norm=bool(config.get("rescale_acts_by_decoder_norm", False)),
-        )
-    except (KeyError, TypeError, ValueError) as problem:
-        raise SaeError(
-            f"{source}: {CONFIG} lacks a usable {problem}; it must name architecture, d_in, d_sae"
-        ) from problem
+    for head in ("hook_head_index", "hook_head_index_out"):
+        if metadata.get(head, config.get(head)) is not None:
+            raise SaeError(
+                f"{source}: {head} is set, so it reads one attention head; audits need an SAE of "
+                "the residual stream"
+            )
+    architecture = text(config, "architecture", **place) or "standard"
+    if architecture not in REFUSED:  # what is refused has options of its own
+        known = KNOWN | (FOR_TOPK if architecture == "topk" else frozenset())
+        refuse_unknown(config, known, **place)
+    kwargs = config.get("model_from_pretrained_kwargs")
+    kwargs = metadata.get("model_from_pretrained_kwargs", kwargs)
+    return Settings(
+        architecture=architecture,
+        hidden=whole(config, "d_in", **place),
+        latent=whole(config, "d_sae", **place),
+        hook=hook,
+        subtracts_decoder_bias=flag(config, "apply_b_dec_to_input", default=True, **place),
+        normalisation=text(config, "normalize_activations", **place) or "none",
+        reshape=text(config, "reshape_activations", **place) or "none",
+        k=whole(config, "k", **place) if architecture == "topk" and config.get("k") else None,
+        rescales_by_decoder_norm=flag(
+            config, "rescale_acts_by_decoder_norm", default=False, **place
+        ),
+        centred=reads_centred(kwargs, metadata.get("model_name"), **place),
+    )
 
 
 def build(
@@ -125,19 +172,25 @@ def build(
     layer = files.block(settings.hook)
     encoder, decoder, decoder_bias = take(tensors, "W_enc", "W_dec", "b_dec", source=source)
     gated = settings.architecture == "gated"
-    bias = encoder.new_zeros(settings.latent) if gated else take(tensors, "b_enc", source=source)[0]
+    activation = _activation(settings, tensors, source=source)
+    refuse_unread(tensors, _TENSORS | _OF[settings.architecture], source=source)
     notes: list[str] = []
     if (settings.latent, settings.hidden) != tuple(decoder.shape):
         raise SaeError(
             f"{source}: W_dec is {list(decoder.shape)}, {CONFIG} says "
             f"[{settings.latent}, {settings.hidden}]; the config belongs to other weights"
         )
+    bias = encoder.new_zeros(settings.latent) if gated else take(tensors, "b_enc", source=source)[0]
     if settings.architecture == "topk" and settings.rescales_by_decoder_norm:
         norms = decoder.norm(dim=-1)
+        if tuple(encoder.shape) != tuple(decoder.T.shape) or bias.shape != norms.shape:
+            raise SaeError(f"{source}: W_enc or b_enc does not fit W_dec; fetch the SAE again")
         encoder, bias, decoder = encoder * norms, bias * norms, decoder / norms[:, None]
         notes.append("decoder norms folded into the encoder")
     if settings.normalisation == "expected_average_only_in" and not files.has(SCALER):
         notes.append("input scale taken to be folded into the weights, as SAELens does")
+    if settings.centred:
+        notes.append("reads the stream less its mean, as TransformerLens centres it")
     return Sae(
         name=files.name,
         layer=layer,
@@ -148,9 +201,10 @@ def build(
         b_enc=bias,
         W_dec=decoder,
         b_dec=decoder_bias,
-        activation=_activation(settings, tensors, source=source),
+        activation=activation,
         input_bias=decoder_bias if settings.subtracts_decoder_bias else None,
         normalisation=_NORMALISATIONS[settings.normalisation],
+        centred=settings.centred,
         notes=tuple(notes),
     )
 
@@ -186,7 +240,7 @@ def _activation(settings: Settings, tensors: Mapping[str, Tensor], *, source: st
         case "gated":
             return Gated(*take(tensors, "b_gate", "r_mag", "b_mag", source=source))
         case "topk":
-            if settings.k is None or not 0 < settings.k <= settings.latent:
+            if settings.k is None or settings.k > settings.latent:
                 raise SaeError(f"{source}: topk needs k from 1 to {settings.latent} in {CONFIG}")
             return TopK(settings.k)
         case _:
@@ -195,11 +249,13 @@ def _activation(settings: Settings, tensors: Mapping[str, Tensor], *, source: st
 
 def _with_input_scale(sae: Sae, files: SaeFiles) -> Sae:
     """Fold the fixed input scale of a training checkpoint into the weights."""
-    factor = files.config(SCALER).get("scaling_factor")
-    if factor is None or factor == 1:
+    scaler = files.config(SCALER)
+    refuse_unknown(scaler, {"scaling_factor"}, source=files.source, where=SCALER)
+    if scaler.get("scaling_factor") is None:
         return sae
-    if not isinstance(factor, int | float) or not math.isfinite(factor) or factor <= 0:
-        raise SaeError(f"{files.source}: {SCALER} holds the scaling_factor {factor!r}; remove it")
+    factor = positive(scaler["scaling_factor"], f"scaling_factor of {SCALER}", source=files.source)
+    if factor == 1:
+        return sae
     return replace(
         sae,
         W_enc=sae.W_enc * factor,

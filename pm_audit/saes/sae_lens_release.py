@@ -46,7 +46,7 @@ def load(name_of_release: str, *, name: str | None = None, layer: int | None = N
         ) from problem
     tensors = {key: widened(value) for key, value in found.state_dict().items()}
     settings = sae_lens.read_settings(found.cfg.to_dict(), source=name_of_release)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(settings).encode())
     for key in sorted(tensors):
         digest.update(key.encode() + tensors[key].contiguous().numpy().tobytes())
     files = SaeFiles(Path(name_of_release), None, name or sae_id.replace("/", "_"), layer)

@@ -109,14 +109,19 @@ def change(folder: Path, **changes: Any) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config | changes))
 
 
+def without_head(folder: Path, file: str) -> None:
+    path = folder / file
+    weights = {key: value for key, value in load_file(path).items() if "score" not in key}
+    save_file(weights, path, metadata={"format": "pt"})
+
+
 def test_an_adapter_without_a_head_is_refused(
     adapted: Callable[..., tuple[Path, Path, torch.Tensor]],
 ) -> None:
     base, folder, _ = adapted()
-    path = folder / "adapter_model.safetensors"
-    weights = {key: value for key, value in load_file(path).items() if "score" not in key}
-    save_file(weights, path)
-    with pytest.raises(ModelError, match="no score head, so every load would draw another"):
+    without_head(folder, "adapter_model.safetensors")
+    without_head(base, "model.safetensors")
+    with pytest.raises(ModelError, match="no score head and neither has its base"):
         load(folder, base=str(base))
 
 

@@ -117,7 +117,7 @@ def test_a_mean_is_taken_over_the_rows_own_tokens(
     headed: Callable[..., tuple[Path, Any]],
 ) -> None:
     head = {"out_proj.weight": torch.randn(1, 32), "out_proj.bias": torch.ones(1)}
-    folder, body = headed("gpt_neox", head, pooling="mean")
+    folder, body = headed("gpt_neox", head, pooling="mean", architectures=["GPTNeoXRewardModel"])
     rows = [ROW, ROW[:2], [*ROW, 31, 32, 33]]
     expected = []
     for row in rows:
