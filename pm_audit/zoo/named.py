@@ -7,7 +7,6 @@ may still be refused when it is loaded.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -19,14 +18,13 @@ from pm_audit.files import read_json
 from pm_audit.models.text_format import NAMES
 from pm_audit.saes.spelling import looks_like_release, spelled_out
 from pm_audit.spec import ALL_OBJECTIVES, Settings
+from pm_audit.zoo.device import require_device
 from pm_audit.zoo.recipe_folder import default_saes, recipe_folder
 
 _CONFIGS = ("config.json", "adapter_config.json")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_SECONDS = 3.0
-_DEVICE = re.compile(r"(cpu|mps|xpu|cuda)(?::(\d{1,3}))?")
-_DRIVERS = ("libcuda.so.1", "libamdhip64.so", "nvcuda.dll")
 
 
 def require_named_subject(settings: Settings) -> None:
@@ -146,37 +144,7 @@ def _text_format(settings: Settings) -> Iterator[Problem]:
 
 
 def _device(settings: Settings) -> Iterator[Problem]:
-    found = _DEVICE.fullmatch(settings.device)
-    if found is None:
-        yield _problem("device", f"{settings.device!r} is unknown; write cpu, cuda or cuda:N")
-        return
-    kind, index = found[1], int(found[2] or 0)
-    if kind != "cpu":
-        count = _count(kind)
-        if index >= count:
-            has = f"has {count}" if count else "has none"
-            yield _problem(
-                "device",
-                f"{settings.device} is not there: this machine, or this build of torch, {has}; "
-                "write another, such as cpu",
-            )
-
-
-def _count(kind: str) -> int:
-    """Return how many devices of a kind torch can use; without a driver torch is not asked."""
-    if kind == "cuda" and not any(map(_loads, _DRIVERS)):
-        return 0
-    import torch
-
-    backend = getattr(torch, kind, None)
-    if backend is None or not torch.get_device_module(kind).is_available():
-        return 0
-    return int(backend.device_count())
-
-
-def _loads(library: str) -> bool:
     try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+        require_device(settings.device)
+    except AuditError as error:
+        yield _problem("device", str(error).removeprefix("device "))

@@ -25,8 +25,8 @@ BAD = {
     "SAE that is nowhere": (["--pm-audit-sae=nowhere"], "nowhere: no such file or folder, and"),
     "SAE of no release": (["--pm-audit-sae=x=none/layer_5@3"], "none/layer_5@3: no such file or"),
     "no SAE": (["--pm-audit-pm=model"], "no SAE is named for model; give one with --pm-audit-sae"),
-    "device": (["--pm-audit-device=gpu"], "'gpu' is unknown; write cpu, cuda or cuda:N"),
-    "absent device": (["--pm-audit-device=cuda:99"], "cuda:99 is not there: this machine, or"),
+    "device": (["--pm-audit-device=gpu"], "'gpu' is unknown; name cpu, cuda or cuda:N"),
+    "absent device": (["--pm-audit-device=cuda:99"], "setting device: 'cuda:99'"),
     "objective": (["--pm-audit-objective=tone"], "'tone' was named, default has only one"),
     "setting": (["--pm-audit-set", "colour=red"], "unknown key 'colour'"),
     "kind of setting": (["--pm-audit-set", "seed=x"], "`seed` must be a number"),
@@ -94,7 +94,7 @@ def test_several_faults_of_a_subject_are_one_message(real):
 def test_what_only_loading_finds_is_one_usage_error_too(real):
     arguments = ["--pm-audit-pm=model", "--pm-audit-sae=probes"]
     result = real.runpytest_subprocess("--pm-audit", *arguments)
-    refused(result, "model: config.json is missing or names no class")
+    refused(result, "model.safetensors: cannot be read as safetensors")
 
 
 def test_names_are_looked_at_without_torch(tmp_path):
