@@ -14,6 +14,7 @@ from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.zoo import default
+from pm_audit.zoo.device import require_device
 
 
 def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
@@ -79,10 +80,12 @@ def load_pms(
         device: where the weights go.
 
     Raises:
+        AuditError: the device is unknown or not there.
         ModelError: the PM cannot be loaded.
         DownloadError: the default PM's base cannot be fetched.
 
     """
+    require_device(str(device))
     folder = recipe_folder(pm)
     if folder is None:
         return registry.load_each(

@@ -31,6 +31,7 @@ from pm_audit.errors import InvalidSpec, ModelError, Place, Problem
 from pm_audit.zoo.adapter import add_low_rank, save_adapter
 from pm_audit.zoo.backbone import load_backbone
 from pm_audit.zoo.checkpoint import Checkpoint
+from pm_audit.zoo.device import require_device
 from pm_audit.zoo.preferences import (
     Group,
     Pair,
@@ -101,6 +102,7 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
             together.
 
     """
+    require_device(device)
     if not recipe.first_trained <= recipe.depth <= recipe.trained_depth:
         raise ModelError(
             f"{recipe.depth} blocks cannot be kept of {recipe.trained_depth}, of which those from "

@@ -21,6 +21,8 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pm_audit.zoo import device
+
 DEVICE = "lazy"
 
 _aten = torch.ops.aten
@@ -107,11 +109,13 @@ def accelerator() -> Iterator[str]:
 
     # what asks for autocast by device knows only the devices of this build
     torch.is_autocast_enabled = is_autocast_enabled
+    device._COUNTS[DEVICE] = lambda _: 1
     try:
         with _Rules():
             yield DEVICE
     finally:
         torch.is_autocast_enabled = enabled
+        del device._COUNTS[DEVICE]
 
 
 def _compute(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -1,0 +1,56 @@
+"""Whether a device can be used, found out before anything is loaded onto it.
+
+Importing this module imports no torch: a name that no device has is refused without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pm_audit.errors import AuditError
+
+_NAME = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
+_REMEDY = "name cpu, cuda or cuda:N with --pm-audit-device, or leave it out for cpu"
+
+
+def require_device(name: str) -> None:
+    """Refuse a device that is unknown, or that this machine or this PyTorch does not have.
+
+    Args:
+        name: as the settings give it: ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        AuditError: it cannot be used; the message says why, and what can.
+
+    """
+    found = _NAME.fullmatch(name)
+    if found is None or found[1] not in _COUNTS or (found[1] == "cpu" and found[2]):
+        raise AuditError(f"device {name[:80]!r} is unknown; {_REMEDY}")
+    kind, number = found[1], int(found[2] or 0)
+    count = _COUNTS[kind](name)
+    if number >= count:
+        there = f"{kind}:0 to {kind}:{count - 1}" if count > 1 else f"only {kind}:0"
+        raise AuditError(f"device {name!r} is not there, {there} is; {_REMEDY}")
+
+
+def _cuda_devices(name: str) -> int:
+    """Return how many GPUs there are, at least one."""
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise AuditError(
+            f"device {name!r}: this PyTorch ({torch.__version__}) was built for the CPU alone; "
+            f"install one built for CUDA (https://pytorch.org/get-started), or {_REMEDY}"
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise AuditError(
+            f"device {name!r}: PyTorch sees no GPU; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, "
+            f"or {_REMEDY}"
+        )
+    return count
+
+
+_COUNTS: dict[str, Callable[[str], int]] = {"cpu": lambda _: 1, "cuda": _cuda_devices}
+"""By kind of device: how many of it there are."""
