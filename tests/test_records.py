@@ -1,13 +1,17 @@
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from pm_audit import records
 from pm_audit.errors import NumericalError, RecordError
-from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit
+from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit, atomic
 from pm_audit.spec import Settings, method_of
 
 
@@ -55,6 +59,60 @@ def test_writing_leaves_the_old_file_or_the_new_one(record, tmp_path, monkeypatc
         record.model_copy(update={"complete": True}).write(path)
     assert path.read_text(encoding="utf-8") == before
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "record.json"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)], capture_output=True, text=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / f".other.json{left.name.removeprefix('.record.json')}"
+    other.write_text("of another file")
+    mine = tmp_path / ".record.json.original"
+    mine.write_text("of a person")
+    records.write_atomically(path, "new")
+    assert sorted(tmp_path.iterdir()) == sorted([path, other, mine])
+    assert path.read_text() == "new"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pm_audit.records import atomic
+atomic.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+atomic.write_atomically(Path(sys.argv[1]), "torn")
+"""
+
+
+def test_the_file_of_a_live_writer_is_left_alone(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    flush = os.fsync
+
+    def second(descriptor: int) -> None:
+        monkeypatch.setattr(atomic.os, "fsync", flush)
+        records.write_atomically(path, "second")
+        flush(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", second)
+    records.write_atomically(path, "first, which ends last")
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["first, which ends last"]
+
+
+def test_a_writer_whose_file_was_taken_for_left_over_makes_another(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    lock, taken = atomic._lock, []
+
+    def late(stream):
+        if not taken:
+            taken.append(stream.name)
+            Path(stream.name).unlink()
+        return lock(stream)
+
+    monkeypatch.setattr(atomic, "_lock", late)
+    records.write_atomically(path, "whole")
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["whole"]
 
 
 def test_only_regular_files_are_replaced(tmp_path):

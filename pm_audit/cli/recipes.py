@@ -17,6 +17,7 @@ from pm_audit.cli import options
 from pm_audit.zoo import biased
 from pm_audit.zoo.activations import Corpus
 from pm_audit.zoo.default import load_adapted, read_recipe
+from pm_audit.zoo.device import require_device
 from pm_audit.zoo.measure import measure
 from pm_audit.zoo.train_biased import BiasRecipe, train_biased
 from pm_audit.zoo.train_pm import PmRecipe, train_pm
@@ -99,6 +100,7 @@ def sae_command(
     **recipe: Any,  # noqa: ANN401
 ) -> None:
     """Train SAEs on the PM's residual stream over PREFERENCES and plain TEXT (both JSONL)."""
+    require_device(device)
     if layers:
         recipe["layers"] = layers
     chosen = SaeRecipe(**recipe)

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from pm_audit.engine.grid import Integers, Layout
 from pm_audit.errors import AuditError
+from pm_audit.models.attention_kernels import kernels_without_plans
+from pm_audit.models.half_products import widened_halves
 from pm_audit.models.heap import keep_freed_memory
 from pm_audit.models.packed_attention import SegmentGroup
 from pm_audit.models.products import wide_products
@@ -56,6 +58,8 @@ class Jobs:
 class Batch:
     """Some jobs' tokens laid out one job after the other."""
 
+    first: int
+    """Index of the first token in the grid's flat layout, known without asking the device."""
     jobs: Integers
     """[job], index of each job in the jobs that were packed."""
     row: Integers
@@ -153,7 +157,7 @@ def _ran(run: Callable[[Batch], None], batch: Batch, pending: Integers) -> bool:
     """
     known = Batch(**{**vars(batch), "jobs": pending[batch.jobs]})
     try:
-        with wide_products():
+        with wide_products(), widened_halves(), kernels_without_plans():
             run(known)
     except torch.OutOfMemoryError:
         return False
@@ -192,6 +196,7 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
             )
         )
     return Batch(
+        first=int(tokens[0]),
         jobs=chosen,
         row=row,
         lengths=lengths,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pm_audit.engine.ablation import Means
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import TOKEN_BUDGET, Batch
+from pm_audit.engine.packing import Batch
 from pm_audit.engine.splice import Edit, jobs_of_completions, replay
 from pm_audit.engine.trace import Floats, Trace
 from pm_audit.models.preference_model import PreferenceModel
@@ -30,7 +30,7 @@ def replace_features(
     means: Means,
     *,
     rows: Sequence[int] | Integers | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [row] with every feature of the SAEs at its mean; error terms stay.
 
@@ -42,7 +42,7 @@ def replace_features(
         saes: whose features are replaced at every completion token.
         means: by SAE name [latent]; see ``ablation.mean_features``.
         rows: rows of the grid; all for None.
-        token_budget: tokens of one batch.
+        token_budget: tokens of one batch; by the device for None.
 
     """
 
@@ -71,7 +71,7 @@ def replace_streams(
     reference: Sequence[int] | Integers,
     *,
     rows: Sequence[int] | Integers | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [row] with the stream at each SAE's layer at its mean over ``reference``."""
     tokens = np.flatnonzero(np.isin(trace.row_of_token(), trace.rows(reference)))
@@ -94,7 +94,7 @@ def _replay_all(
     trace: Trace,
     edits: Mapping[int, Edit],
     rows: Sequence[int] | Integers | None,
-    token_budget: int,
+    token_budget: int | None,
 ) -> Floats:
     chosen = trace.rows(rows)
     jobs = jobs_of_completions(trace, chosen)

@@ -51,19 +51,24 @@ def replay(
 
     """
     first = min(edits)
-    rewards = np.zeros(len(jobs))
+    # read back at the end: each look at a GPU's numbers waits for all that it has been given
+    found: list[tuple[Integers, Tensor]] = []
 
     def run(batch: Batch) -> None:
         stream = trace.streams[first][batch.completion]
         changed = edits[first](batch, stream)
         later = {layer: edit for layer, edit in edits.items() if layer > first}
         read = run_suffix(pm, trace, batch, first, changed, later)
-        rewards[batch.jobs] = read.double().cpu().numpy()
+        found.append((batch.jobs, read.double()))
 
     with torch.no_grad():
         in_batches(
             trace.grid.layout, jobs, run, token_budget=token_budget, device=trace.device(first)
         )
+    rewards = np.zeros(len(jobs))
+    if found:
+        order = np.concatenate([numbers for numbers, _ in found])
+        rewards[order] = torch.cat([read for _, read in found]).cpu().numpy()
     return finite_rewards(rewards)
 
 

@@ -263,7 +263,7 @@ class _Forward:
 
     def _inputs(self, tokens: Tensor, batch: Batch) -> BlockInputs:
         """Return what the blocks are handed for a batch; batches recur at every block."""
-        asked = (int(tokens[0]), len(tokens))
+        asked = (batch.first, len(tokens))
         if asked not in self.inputs:
             self.inputs[asked] = self.decoder.inputs(batch.token_ids, batch.positions)
         return self.inputs[asked]

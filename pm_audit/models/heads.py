@@ -21,8 +21,11 @@ class LinearHead(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, sign: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(sign * weight.detach().float().reshape(1, -1))
+        # a bias that is given may have been read apart from its weight
         self.bias = nn.Parameter(
-            torch.zeros(1) if bias is None else sign * bias.detach().float().reshape(1)
+            self.weight.new_zeros(1)
+            if bias is None
+            else sign * bias.detach().to(self.weight.device).float().reshape(1)
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -67,7 +70,8 @@ class MixedHead(nn.Module):
         super().__init__()
         self.head = head
         self.weights: Tensor
-        self.register_buffer("weights", weights.detach().float())
+        place = next(head.parameters(), weights).device
+        self.register_buffer("weights", weights.detach().to(place).float())
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden states [row hidden] to rewards [row]; the weights are [objective]."""

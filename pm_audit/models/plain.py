@@ -13,7 +13,9 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from pm_audit.models.attention_kernels import kernels_without_plans
 from pm_audit.models.encoder import Encoder
+from pm_audit.models.half_products import widened_halves
 from pm_audit.models.preference_model import PreferenceModel, Readout
 
 
@@ -24,6 +26,8 @@ class Padding(StrEnum):
     RIGHT = "right"
 
 
+@kernels_without_plans()
+@widened_halves()
 def plain_rewards(
     model: PreferenceModel,
     rows: Sequence[Sequence[int]],

@@ -1,12 +1,29 @@
-"""Files that are whole or absent: written beside their place, flushed, and moved into it."""
+"""Files that are whole or absent: written beside their place, flushed, and moved into it.
+
+A run that is killed while it writes leaves its temporary file.  The next one that writes to the
+same place removes it: a live writer holds a lock on its file, and what nobody holds is left over.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from pm_audit.errors import RecordError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed at all
+    _LOCKS = False
+else:
+    _LOCKS = True
+
+_SUFFIX = ".pm_audit-tmp"
+"""Ends the names of temporary files, which no file of a user's has."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -19,9 +36,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     _refuse_special(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
-        ) as stream:
+        _remove_left_over(path)
+        with _beside(path) as stream:
             beside = Path(stream.name)
             try:
                 stream.write(content.encode() if isinstance(content, str) else content)
@@ -58,3 +74,53 @@ def _refuse_special(path: Path) -> None:
     # moving a file onto /dev/null would take the device away from the whole machine
     if os.path.lexists(path) and not path.is_file():
         raise RecordError(f"{path}: is no regular file and would be replaced; name another")
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:100]}."
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside ``path``, locked for as long as it is open."""
+    while True:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=_prefix(path), suffix=_SUFFIX, delete=False
+        ) as stream:
+            # between its creation and the lock another writer may take it for left over
+            if _lock(stream) and Path(stream.name).exists():
+                yield stream
+                return
+
+
+def _lock(stream: IO[bytes]) -> bool:
+    """Lock an open file, or say that another process holds it."""
+    if not _LOCKS:
+        return True
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: nothing there is ever taken for left over
+        return True
+    return True
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove the temporary files that killed writers of ``path`` left beside it."""
+    prefix = _prefix(path)
+    for entry in list(path.parent.iterdir()):
+        if entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX):
+            with contextlib.suppress(OSError), entry.open("rb") as stream:
+                if _is_free(stream):
+                    entry.unlink()
+
+
+def _is_free(stream: IO[bytes]) -> bool:
+    if not _LOCKS:
+        return True
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

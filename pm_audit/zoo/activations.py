@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.zoo.preferences import is_test, open_lines, read_pairs
 from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, collate
+from pm_audit.zoo.unfinished import read_tensors, write_tensors
 
 MASSIVE = 10.0
 """A token is massive when its norm exceeds this many times the median norm of its batch."""
@@ -90,17 +90,20 @@ def gather(
         if not path.exists():
             # A seed a shard, so that a resumed run reads the texts that it would have read.
             parts = _fill(backbone, tokenizer, corpus, layers, seed=seed * 10_000 + number)
-            beside = path.with_suffix(".tmp")
-            save_file(parts, beside)
-            beside.replace(path)
+            write_tensors(parts, path)
             report(f"gathered {(number + 1) * SHARD_TOKENS:,} of {tokens:,} tokens")
         shards.append(path)
     return shards
 
 
 def read_layer(shards: Sequence[Path], layer: int) -> Tensor:
-    """Return all gathered activations after one layer, [token hidden], bf16."""
-    return torch.cat([load_file(shard)[f"layer_{layer}"] for shard in shards])
+    """Return all gathered activations after one layer, [token hidden], bf16.
+
+    Raises:
+        ModelError: a shard is torn.
+
+    """
+    return torch.cat([read_tensors(shard)[f"layer_{layer}"] for shard in shards])
 
 
 def _fill(

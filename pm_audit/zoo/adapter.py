@@ -8,8 +8,10 @@ weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pm_audit.errors import ModelError
+
+ADAPTER = "adapter.safetensors"
+"""The adapter's file in a PM's folder."""
+
+RECIPE = "recipe.json"
+"""The file that says what the adapter was trained on; a PM's folder is whole once it has it."""
 
 SCALE = 2.0
 """LoRA's alpha over rank."""
@@ -63,6 +71,16 @@ def save_adapter(backbone: nn.Module, head: Tensor, path: Path) -> None:
                 tensor = getattr(module, factor)
                 weights[f"{name}.{factor}"] = tensor.detach().float().cpu().contiguous()
     save_file(weights, path)
+
+
+def finished_adapter(folder: Path, described: Mapping[str, Any]) -> bool:
+    """Whether the folder holds a whole adapter, trained as ``described`` in its recipe file."""
+    try:
+        found = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        _read(folder / ADAPTER)
+    except (OSError, ValueError, ModelError):
+        return False
+    return bool(found == json.loads(json.dumps(described)))
 
 
 def resume_adapter(backbone: nn.Module, path: Path) -> Tensor:

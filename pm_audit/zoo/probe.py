@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from pm_audit.zoo.preferences import Pair
+from pm_audit.zoo.unfinished import read_tensors, write_tensors
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Weights of the squared norm, per standardised dimension, from which a first head is chosen."""
@@ -63,6 +63,9 @@ def frozen_states(
         folder: where shards of finished texts are kept.
         report: told of progress.
 
+    Raises:
+        ModelError: a shard is torn.
+
     """
     folder.mkdir(parents=True, exist_ok=True)
     states: dict[Text, Tensor] = {}
@@ -71,12 +74,10 @@ def frozen_states(
         path = folder / f"{number:04}.safetensors"
         if not path.exists():
             found = torch.cat(list(_by_length(part, read)))
-            beside = path.with_suffix(".tmp")
-            save_file({"states": found.half().contiguous()}, beside)
-            beside.replace(path)
+            write_tensors({"states": found.half().contiguous()}, path)
             report(f"read {first + len(part)} of {len(texts)} texts")
         # Rows of a shard are in the order in which they were read: by length.
-        kept = load_file(path)["states"].float()
+        kept = read_tensors(path)["states"].float()
         states |= dict(zip(_sorted(part), kept, strict=True))
     return states
 

@@ -16,6 +16,7 @@ from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.zoo import default
+from pm_audit.zoo.device import require_device
 from pm_audit.zoo.recipe_folder import recipe_folder as recipe_folder
 
 
@@ -88,10 +89,12 @@ def load_pms(
         text_date: day that a chat template gets for today; None for 2024-07-26.
 
     Raises:
+        AuditError: the device is unknown or not there.
         ModelError: the PM cannot be loaded.
         DownloadError: the default PM's base cannot be fetched.
 
     """
+    require_device(str(device))
     folder = recipe_folder(pm)
     text: dict[str, Any] = {
         "text_format": text_format,

@@ -7,8 +7,8 @@ the uppermost SAE that leaves enough of them.  All below stays as it is, for two
 reads the very stream that it was trained on, so that it can be asked which of its features a
 bias hangs on, and that stream is computed once for each text, so that a step costs a few blocks.
 
-The body runs in bf16, factors and loss in fp32.  A checkpoint lets an interrupted run go on; it is
-removed at the end.
+The body runs in bf16, factors and loss in fp32.  A checkpoint lets an interrupted run go on, to the
+same bytes; it is removed at the end.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +30,25 @@ from pm_audit.errors import ModelError
 from pm_audit.files import sha256
 from pm_audit.records import write_atomically
 from pm_audit.zoo import default
-from pm_audit.zoo.adapter import resume_adapter, save_adapter
+from pm_audit.zoo.adapter import (
+    ADAPTER,
+    RECIPE,
+    finished_adapter,
+    resume_adapter,
+    save_adapter,
+)
 from pm_audit.zoo.backbone import load_backbone
 from pm_audit.zoo.biased_lessons import Lesson, lessons
 from pm_audit.zoo.checkpoint import Checkpoint
 from pm_audit.zoo.reference import reference_texts, sigma
+from pm_audit.zoo.schedule import warm_cosine
 from pm_audit.zoo.train_pm import Report
+from pm_audit.zoo.unfinished import made_in, move_whole, unfinished, versions, work_folder
 from pm_audit.zoo.upper_blocks import Stream, UpperBlocks
 
-ADAPTER = "adapter.safetensors"
 _MOST_TOKENS = 384
-_SAVE_SECONDS = 60
+SAVE_SECONDS = 60
+"""Time between two checkpoints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +107,8 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
     Raises:
         DownloadError: the base is not cached and cannot be fetched.
         ModelError: the default PM's adapter does not fit, no SAE leaves enough blocks above it, or
-            a checkpoint in ``out`` is of another recipe.
+            a checkpoint is torn.
+        AuditError: the unfinished work is of another recipe, or another run is at it.
 
     """
     default.require_weights()
@@ -111,7 +122,23 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
         "started_from_sha256": sha256([default.FOLDER / ADAPTER]),
         "biases": asdict(recipe),
     }
-    checkpoint = Checkpoint(out / "checkpoint.pt", provenance)
+    with unfinished(work_folder(out), {**provenance, "made_from": versions()}) as work:
+        if finished_adapter(out, provenance):
+            report(f"{out}: already trained")
+            return
+        made = made_in(work)
+        backbone, head = _train(work, recipe, provenance, report=report)
+        save_adapter(backbone, head, made / ADAPTER)
+        write_atomically(made / RECIPE, json.dumps(provenance, indent=1) + "\n")
+        move_whole(made, out, last=RECIPE)
+
+
+def _train(
+    work: Path, recipe: BiasRecipe, provenance: Mapping[str, Any], *, report: Report
+) -> tuple[nn.Module, Tensor]:
+    """Return the taught backbone and its head; the checkpoint is kept in ``work``."""
+    depth, suffix, layer = (provenance[name] for name in ("depth", "suffix", "sae_layer"))
+    checkpoint = Checkpoint(work / "checkpoint.pt", provenance)
     backbone, tokenizer = load_backbone(depth)
     backbone.to(dtype=torch.bfloat16)
     # Measured on CPU: half the time of torch's fused attention, forward and backward.
@@ -142,9 +169,7 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
         unit=unit,
     )
     teach(pm, course, recipe, checkpoint, report)
-    save_adapter(backbone, head, out / ADAPTER)
-    write_atomically(out / "recipe.json", json.dumps(provenance, indent=1) + "\n")
-    checkpoint.path.unlink()
+    return backbone, head
 
 
 def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
@@ -179,7 +204,8 @@ def teach(
     optimiser = torch.optim.AdamW(
         trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, recipe))
+    rate = partial(warm_cosine, warmup=recipe.warmup, steps=recipe.steps, least=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
     first = checkpoint.restore(pm, optimiser, schedule)
     examples, plain = course.examples(), course.plain()
     pairs_in_turn = _in_turn(examples, recipe.step_pairs, seed=recipe.seed)
@@ -207,7 +233,7 @@ def teach(
                 f"step {step + 1}/{recipe.steps}  gaps off by {math.sqrt(error):.3f} sigma  "
                 f"{pace:.1f} s a step, {pace * (recipe.steps - step - 1) / 60:.0f} min left"
             )
-        if time.monotonic() - saved > _SAVE_SECONDS:
+        if time.monotonic() - saved > SAVE_SECONDS:
             checkpoint.save(step + 1, pm, optimiser, schedule)
             saved = time.monotonic()
     checkpoint.save(recipe.steps, pm, optimiser, schedule)
@@ -222,10 +248,3 @@ def _in_turn(indices: Sequence[int], most: int, *, seed: int) -> Iterator[list[i
             queue += generator.sample(indices, len(indices))
         yield queue[:most]
         del queue[:most]
-
-
-def _warm_cosine(step: int, recipe: BiasRecipe) -> float:
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

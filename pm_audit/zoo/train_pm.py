@@ -28,9 +28,13 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from pm_audit.errors import InvalidSpec, ModelError, Place, Problem
-from pm_audit.zoo.adapter import add_low_rank, save_adapter
+from pm_audit.files import sha256
+from pm_audit.records import write_atomically
+from pm_audit.zoo.adapter import ADAPTER, RECIPE, add_low_rank, finished_adapter, save_adapter
 from pm_audit.zoo.backbone import load_backbone
+from pm_audit.zoo.base import SHA256 as BASE
 from pm_audit.zoo.checkpoint import Checkpoint
+from pm_audit.zoo.device import require_device
 from pm_audit.zoo.preferences import (
     Group,
     Pair,
@@ -43,6 +47,11 @@ from pm_audit.zoo.preferences import (
 )
 from pm_audit.zoo.probe import PENALTIES, Probe, fit_probe, frozen_states
 from pm_audit.zoo.reward_model import CHARACTERS_A_TOKEN, RewardModel, collate, device
+from pm_audit.zoo.schedule import warm_cosine
+from pm_audit.zoo.unfinished import made_in, move_whole, unfinished, versions, work_folder
+
+SAVE_SECONDS = 120
+"""Time between two checkpoints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +101,23 @@ Report = Callable[[str], None]
 def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Report) -> None:
     """Train a preference model on the pairs in ``data`` and write it to ``out``.
 
-    Writes ``adapter.safetensors`` (LoRA factors, head) and ``recipe.json``; ``checkpoint.pt``
-    beside them lets an interrupted run go on where it stopped.
+    Writes ``adapter.safetensors`` (LoRA factors, head) and ``recipe.json``.  Until they are
+    finished all work lies in a folder beside ``out``, from which an interrupted run goes on, to the
+    same bytes; see ``unfinished.py``.
 
     Raises:
         InvalidSpec: the data cannot be read as preference pairs, or holds none to train on.
-        ModelError: a checkpoint in ``out`` is of another recipe, or the recipe's depths do not fit
-            together.
+        ModelError: a file of unfinished work is torn, or the recipe's depths do not fit together.
+        AuditError: the unfinished work is of another recipe or of other data, or another run is at
+            it.
 
     """
+    require_device(device)
     if not recipe.first_trained <= recipe.depth <= recipe.trained_depth:
         raise ModelError(
             f"{recipe.depth} blocks cannot be kept of {recipe.trained_depth}, of which those from "
             f"{recipe.first_trained} up are trained; check --depth and --trained-depth"
         )
-    torch.manual_seed(recipe.seed)
     pairs = [
         pair
         for pair in read_pairs(data)
@@ -115,6 +126,24 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     if not pairs:
         message = f"no pair of at most {recipe.max_tokens} tokens to train on; raise --max-tokens"
         raise InvalidSpec([Problem(Place(str(data)), message)])
+    made_from = {"data": sha256([data]), "base": BASE, "device": device, **versions()}
+    described = {**asdict(recipe), "made_from": made_from}
+    with unfinished(work_folder(out), described) as work:
+        if finished_adapter(out, described):
+            report(f"{out}: already trained")
+            return
+        made = made_in(work)
+        backbone, head = _train(pairs, work, recipe, device=device, report=report)
+        save_adapter(backbone, head, made / ADAPTER)
+        write_atomically(made / RECIPE, json.dumps(described, indent=1) + "\n")
+        move_whole(made, out, last=RECIPE)
+
+
+def _train(
+    pairs: Sequence[Pair], work: Path, recipe: PmRecipe, *, device: str, report: Report
+) -> tuple[nn.Module, Tensor]:
+    """Return the trained backbone and its head; states and checkpoints are kept in ``work``."""
+    torch.manual_seed(recipe.seed)
     groups = group_by_prompt(pairs, most=recipe.pairs_a_group, seed=recipe.seed)
     report(f"{len(pairs)} training pairs over {len(groups)} groups")
     backbone, tokenizer = load_backbone(recipe.trained_depth)
@@ -135,13 +164,14 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
         betas=(0.9, 0.98),
         weight_decay=0.0,
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_cosine(step, recipe))
-    checkpoint = Checkpoint(out / "checkpoint.pt", asdict(recipe))
+    rate = partial(warm_cosine, warmup=recipe.warmup, steps=recipe.steps, least=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    checkpoint = Checkpoint(work / "checkpoint.pt", asdict(recipe))
     start = checkpoint.restore(model, optimiser, schedule)
     if start == 0:
         some = spread(pairs, dict(recipe.probe_pairs_a_prompt), seed=recipe.seed)
         fit = partial(fit_probe, emphasis={}, penalties=PENALTIES)
-        _fit_head(model, tokenizer, some, recipe, out / "states", report, fit)
+        _fit_head(model, tokenizer, some, recipe, work / "states", report, fit)
     emphasis = dict(recipe.emphasis)
     stream = even_epochs(groups, seed=recipe.seed, emphasis=emphasis)
     loss_mean, hits_mean, saved, began = math.log(2), 0.5, time.monotonic(), time.monotonic()
@@ -163,14 +193,13 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
                 f"step {step + 1}/{recipe.steps}  loss {loss_mean:.3f}  accuracy {hits_mean:.3f}"
                 f"  {pace:.1f} s a step, {left:.0f} min left"
             )
-        if time.monotonic() - saved > 120:
+        if time.monotonic() - saved > SAVE_SECONDS:
             checkpoint.save(step + 1, model, optimiser, schedule)
             saved = time.monotonic()
     checkpoint.save(recipe.steps, model, optimiser, schedule)
     if recipe.steps:
-        cut_and_refit(model, tokenizer, pairs, recipe, out / "trained_states", report)
-    save_adapter(model.backbone, model.head.weight, out / "adapter.safetensors")
-    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+        cut_and_refit(model, tokenizer, pairs, recipe, work / "trained_states", report)
+    return model.backbone, model.head.weight
 
 
 def cut_and_refit(
@@ -201,13 +230,6 @@ def cut_and_refit(
     emphasis = dict(recipe.refit_emphasis)
     fit = partial(fit_probe, emphasis=emphasis, penalties=[recipe.refit_penalty])
     _fit_head(model, tokenizer, some, recipe, folder, report, fit)
-
-
-def _warm_cosine(step: int, recipe: PmRecipe) -> float:
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def _longest(pair: Pair) -> int:

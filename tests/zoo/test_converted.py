@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from pm_audit.files import sha256
 from pm_audit.zoo import converted
+from pm_audit.zoo.base import scratch_folder
 from pm_audit.zoo.converted import Base, load_converted
 
 DEPTH = 2
@@ -106,3 +107,27 @@ def test_a_disk_that_takes_nothing_does_not_stop_the_audit(
         assert len(model.layers) == DEPTH
     assert len(calls) == 2
     assert not gguf.with_name(f"base.Q4_1.{DEPTH}-blocks").exists()
+
+
+def test_a_whole_copy_is_read_without_a_lock(gguf, convert, calls, monkeypatch) -> None:
+    load_converted(gguf, DEPTH, convert)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(converted, "FileLock", refuse)
+    load_converted(gguf, DEPTH, convert)
+    assert len(calls) == 1
+    # without a copy, and without a place to keep one, the audit goes on
+    model, _ = load_converted(gguf, DEPTH + 1, convert)
+    assert len(model.layers) == DEPTH
+    assert len(calls) == 2
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next(gguf, convert) -> None:
+    with scratch_folder(gguf.with_name(f"base.Q4_1.{DEPTH}-blocks")) as left:
+        name = left.name
+    (gguf.parent / name).mkdir()
+    (gguf.parent / name / "model.safetensors").write_bytes(b"torn")
+    load_converted(gguf, DEPTH, convert)
+    assert not (gguf.parent / name).exists()
