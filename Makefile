@@ -13,12 +13,13 @@ install := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
   $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable
 sizes = $(shell sed -n 's/^\# $(1): //p' constraints.txt)
 
-.PHONY: help audit test lock docs docs-samples clean
+.PHONY: help audit test lock docs docs-samples docs-picture clean
 
 help:
 	@echo "make audit         set up $(venv) and audit the default PM with the shipped hypotheses"
 	@echo "make test          set up $(venv) and run every check and test"
 	@echo "make docs-samples  write the sample outputs in README and docs again"
+	@echo "make docs-picture  take README's picture of the page again, with chromium"
 	@echo "make docs          build the documentation into site/"
 	@echo "make lock          write constraints.txt again, from the newest releases"
 	@echo "make clean         remove $(venv), site/ and build/"
@@ -34,8 +35,16 @@ test: $(venv)/test.done
 docs: $(venv)/docs.done
 	$(python) -m mkdocs build
 
-docs-samples: $(venv)/test.done
+# From reports/baseline.json, the record of the default PM that is committed.
+docs-samples: $(venv)/audit.done
+	$(venv)/bin/pm-audit report reports/baseline.json -o reports/default.md
+	$(python) docs/make_formats.py
 	$(python) docs/samples.py
+
+docs-picture: $(venv)/audit.done
+	$(venv)/bin/pm-audit report reports/baseline.json -o build/report.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,900 \
+	  --screenshot=docs/report.png file://$(CURDIR)/build/report.html
 
 $(python):
 	$(PYTHON) -m venv $(venv)
