@@ -153,11 +153,13 @@ def _merged(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
     config = peft.PeftConfig.from_pretrained(str(checkpoint.folder))
     if config.task_type != "SEQ_CLS":
         config.task_type = None  # other tasks wrap what only a language model has
-    adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder), config=config)
-    spelled = {held.key: name for name, held in checkpoint.stored.items()}
-    if checkpoint.wrapped:
+    if checkpoint.wrapped:  # peft would not know the names in the file
+        adapted = peft.get_peft_model(model, config)
         peft.set_peft_model_state_dict(adapted, checkpoint.tensors(""))
-    held = set(spelled.values())
+        adapted.eval()
+    else:
+        adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder), config=config)
+    held = set(checkpoint.keys)
     wanted = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if missing := sorted(wanted - held):
         raise ModelError(
@@ -194,6 +196,8 @@ def _remedy(problem: str) -> str:
             "tokens were added before training: save the adapter again with "
             "save_embedding_layers=True, or resize the base's embeddings, save it, and name it"
         )
+    if "merge" in problem:
+        return "use an adapter that can be merged (of layers with a bias, where lora_bias is set)"
     return "name the base that it was trained on: ADAPTER@BASE"
 
 

@@ -59,7 +59,7 @@ class Checkpoint:
         """The class that the configuration names first, or nothing."""
         names = self.config.get("architectures")
         first = names[0] if isinstance(names, list) and names else names
-        return first if isinstance(first, str) else ""
+        return first[:200] if isinstance(first, str) else ""
 
     def number(self, key: str, default: float) -> float:
         """Return a finite number of the configuration.
@@ -132,7 +132,7 @@ class Checkpoint:
         """Every tensor of the files by its name, wrappers taken off; empty for GGUF."""
         if self.gguf is not None:
             return {}
-        return listed(self.weight_files, source=self.name)
+        return listed(self.weight_files, adapter=self.adapter is not None, source=self.name)
 
     @cached_property
     def keys(self) -> frozenset[str]:

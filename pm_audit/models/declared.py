@@ -22,8 +22,8 @@ _LAYERS = frozenset({"num_hidden_layers", "n_layer", "n_layers", "num_layers"})
 _BLOCK = re.compile(r"\.(\d+)\.")
 _SLACK = 50_000_000
 """Parameters that may be declared beyond those held: a head that comes from elsewhere."""
-_BUFFERS = 2**31
-"""Bytes of buffers (masks, tables of positions) that a body may ask for."""
+_BUFFERS = 2**25
+"""Bytes of buffers (masks, tables of positions) that a body may ask for beside its weights'."""
 _DEEPEST = 32
 
 
@@ -88,7 +88,7 @@ def refuse_oversize(checkpoint: Checkpoint, empty: nn.Module) -> None:
             f"{held:,}; fetch the model's own config.json, or the rest of its weights"
         )
     buffers = sum(buffer.numel() * buffer.itemsize for buffer in empty.buffers())
-    if buffers > _BUFFERS:
+    if checkpoint.gguf is None and buffers > _BUFFERS + 4 * held:
         raise ModelError(
             f"{checkpoint.name}: config.json asks for {buffers:,} bytes of masks and tables; check "
             "its number of positions"

@@ -155,7 +155,8 @@ def load(request: Request) -> PreferenceModel:
 def _longest(encoder: Encoder, tokenizer: Any) -> int:
     # RoBERTa's positions start after its padding index: 514 of them hold 512 tokens
     positions = int(encoder.backbone.config.max_position_embeddings) - encoder.first_position
-    return min(positions, int(tokenizer.model_max_length))
+    longest = tokenizer.model_max_length
+    return min(positions, int(longest)) if isinstance(longest, int | float) else positions
 
 
 def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -167,6 +167,8 @@ def mixture(
         ModelError: nothing was asked of several objectives, or the name is unknown.
 
     """
+    if not names:
+        raise ModelError(f"{source}: the head has no outputs; fetch the model again")
     listed = ", ".join([*names[:40], *besides])
     choices = (
         f"choose of {listed}; weigh them, as in {names[0]}=0.7,{names[-1]}=-0.3; or ask an audit "

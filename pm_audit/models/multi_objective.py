@@ -45,7 +45,7 @@ CLASSES = ("LlamaForRewardModelWithGating", "Gemma2ForRewardModelWithGating")
 
 _SCALE = "logit_scale"
 _GATE_LAYER = re.compile(r"gating\.(?:layers\.)?(\d{1,4})\.weight")
-_READ = ("regression_layer.", "reward_transform_matrix", "gating.")
+_READ = ("regression_layer.weight", "reward_transform_matrix", "gating.")
 
 
 def load(request: Request) -> PreferenceModel:
@@ -170,7 +170,7 @@ def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
         return named
     if _is_known(checkpoint) and count == len(ARMO_RM):
         return ARMO_RM
-    if _gate_outputs(checkpoint) is None:
+    if _gate_outputs(checkpoint) is None and count > 1:
         raise ModelError(
             f"{checkpoint.name}: regression_layer has {count} outputs, and neither a gate nor "
             "id2label in config.json says that each of them is an objective (it may be a spread "

@@ -29,7 +29,8 @@ _DTYPES = {
     torch.bfloat16: "BF16",
 }
 _WRAPPERS = ("_orig_mod.", "module.", "_forward_module.", "base_model.model.")
-"""Taken off where every name starts with it."""
+"""Taken off where every name starts with it, as is any other word before a head of transformers."""
+_HEADS = (".score.weight", ".classifier.weight")
 _INNER = re.compile(r"(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Taken off wherever it stands."""
 _ADAPTED = re.compile(r"\.(lora_[AB]|lora_embedding_[AB]|modules_to_save|base_layer)\.")
@@ -64,15 +65,20 @@ class Stored:
     shape: tuple[int, ...]
 
 
-def listed(paths: Iterable[Path], *, source: str) -> dict[str, Stored]:
+def listed(paths: Iterable[Path], *, adapter: bool, source: str) -> dict[str, Stored]:
     """Return every tensor of the files by its name, wrappers taken off.
+
+    Args:
+        paths: the files.
+        adapter: whether they are one of peft, whose own names stay as it spells them.
+        source: the checkpoint, for messages.
 
     Raises:
         ModelError: a file cannot be read, or two tensors have one name.
 
     """
     found = [stored for path in paths for stored in _in_file(path)]
-    names = unwrapped([stored.key for stored in found])
+    names = unwrapped([stored.key for stored in found], adapter=adapter)
     held: dict[str, Stored] = {}
     for name, stored in zip(names, found, strict=True):
         if name in held:
@@ -84,17 +90,20 @@ def listed(paths: Iterable[Path], *, source: str) -> dict[str, Stored]:
     return held
 
 
-def unwrapped(keys: list[str]) -> list[str]:
+def unwrapped(keys: list[str], *, adapter: bool = False) -> list[str]:
     """Return names without what wrappers of the whole model left in them."""
     names = [_INNER.sub(r"\1", key) for key in keys]
-    adapted = any(_ADAPTED.search(name) for name in names)
+    adapted = adapter or any(_ADAPTED.search(name) for name in names)
     while names:
+        heads = (
+            name.removesuffix(head[1:]) for name in names for head in _HEADS if name.endswith(head)
+        )
         shared = [
             wrapper
-            for wrapper in _WRAPPERS
+            for wrapper in (*_WRAPPERS, *(prefix for prefix in heads if prefix.endswith(".")))
             if all(name.startswith(wrapper) and name != wrapper for name in names)
             # an adapter's own names stay as peft spells them
-            and not (adapted and wrapper == "base_model.model.")
+            and not (adapted and wrapper.startswith("base_model."))
         ]
         if not shared:
             break

@@ -205,3 +205,78 @@ def test_a_name_may_hold_what_mixtures_are_written_with(
     (folder / "config.json").write_text(json.dumps(config | {"id2label": names}))
     for index, model in enumerate(load_each(folder, objective="all")[:-1]):
         torch.testing.assert_close(plain_rewards(model, ROWS), expected[:, index])
+
+
+def urm(folder: Path, rows: int) -> None:
+    """Give the regression twice the rows that the gate weighs: means and spreads."""
+    held = dict(load_file(folder / "model.safetensors"))
+    held["regression_layer.weight"] = held["regression_layer.weight"].repeat(2, 1)[:rows]
+    held.pop("reward_transform_matrix", None)
+    save_file(held, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("objective", [None, "objective_0", "objective_7", "gated", "all"])
+def test_spreads_beside_means_are_refused_and_never_an_objective(
+    armo: Callable[..., tuple[Path, torch.Tensor]], objective: str | None
+) -> None:
+    folder, _ = armo(5)
+    urm(folder, 10)
+    assert objectives(folder) == ()
+    with pytest.raises(ModelError, match="10 outputs for the 5 objectives that its gate weighs"):
+        load_each(folder, objective=objective)
+    # as told: the rows of the means alone load, and the gate weighs them
+    urm(folder, 5)
+    names = objectives(folder)
+    assert names == (*(f"objective_{index}" for index in range(5)), "gated")
+    assert len(load_each(folder, objective="all")) == 6
+
+
+def test_rows_that_nothing_names_are_refused_until_the_config_names_them(
+    armo: Callable[..., tuple[Path, torch.Tensor]],
+) -> None:
+    folder, expected = armo(4)
+    held = load_file(folder / "model.safetensors")
+    kept = {key: value for key, value in held.items() if not key.startswith("gating.")}
+    save_file(kept, folder / "model.safetensors")
+    assert objectives(folder) == ()
+    with pytest.raises(ModelError, match="neither a gate nor id2label"):
+        load(folder, objective="objective_0")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": {str(index): f"trait-{index}" for index in range(4)}}
+    (folder / "config.json").write_text(json.dumps(config))
+    ours = plain_rewards(load(folder, objective="trait-2"), ROWS)
+    torch.testing.assert_close(ours, expected[:, 2], atol=1e-5, rtol=1e-5)
+
+
+def test_a_class_that_is_not_known_borrows_no_conventions(
+    armo: Callable[..., tuple[Path, torch.Tensor]],
+) -> None:
+    folder, expected = armo(5)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["OurModel"]}))
+    with pytest.raises(ModelError, match="OurModel, whose conventions are not known"):
+        load(folder, objective="objective_1")
+    model = load(folder, objective="objective_1", text_format="hh")
+    torch.testing.assert_close(plain_rewards(model, ROWS), expected[:, 1], atol=1e-5, rtol=1e-5)
+    assert "OurModel is of no known conventions" in model.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "weight", "message"),
+    [
+        ("regression_layer.bias", torch.ones(5), r"regression_layer\.bias .* remove it"),
+        ("regression_layer.weight", torch.ones(32), "no matrix of weights"),
+        ("reward_transform_matrix", torch.eye(4), "is .4, 4. for 5 objectives"),
+        ("gating.logit_scale", torch.ones(2), "logit_scale"),
+        ("gating.layers.1.weight", torch.ones(5, 17), "follow each other"),
+        ("regression_layer.std", torch.ones(5), r"nothing reads|regression_layer\.std"),
+    ],
+)
+def test_misshapen_or_unread_parts_are_refused(
+    armo: Callable[..., tuple[Path, torch.Tensor]], name: str, weight: torch.Tensor, message: str
+) -> None:
+    folder, _ = armo(5)
+    held = dict(load_file(folder / "model.safetensors"))
+    save_file(held | {name: weight}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=message):
+        load(folder, objective="gated")

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import trace
+from pm_audit.errors import ModelError
 from pm_audit.models.plain import Padding, plain_rewards
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load
@@ -118,3 +120,77 @@ def test_a_model_without_padding_reads_its_last_token(save_classifier: Callable[
     model = load(folder, text_format="hh")
     assert model.padding_id is None
     require(preflight(model), name="llama")
+
+
+ROWS = [[1, 40, 50, 60, 70], [1, 33, 34], [1, *range(20, 45)]]
+
+
+def describe(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text()) | changes
+    kept = {key: value for key, value in config.items() if value != "absent"}
+    (folder / "config.json").write_text(json.dumps(kept))
+
+
+def by_transformers(folder: Path, **options: Any) -> torch.Tensor:
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, **options
+    )
+    with torch.inference_mode():
+        return torch.cat([model.eval()(torch.tensor([row])).logits[:, 0] for row in ROWS])
+
+
+@pytest.mark.parametrize("named", [["LlamaForCausalLM"], ["LlamaModel"], None, [], "absent"])
+def test_a_score_in_the_file_is_read_whatever_headless_class_is_named(
+    save_classifier: Callable[..., Path], named: Any
+) -> None:
+    folder = save_classifier("llama")
+    describe(folder, architectures=named)
+    model = load(folder, text_format="hh")
+    torch.testing.assert_close(
+        plain_rewards(model, ROWS), by_transformers(folder), atol=1e-5, rtol=1e-5
+    )
+    assert "read as LlamaForSequenceClassification" in model.notes[0]
+
+
+@pytest.mark.parametrize("named", ["LlamaForRewardModel", "OurForSequenceClassification"])
+def test_a_score_of_an_unknown_class_is_refused_with_a_remedy_that_works(
+    save_classifier: Callable[..., Path], named: str
+) -> None:
+    folder = save_classifier("llama")
+    describe(folder, architectures=[named])
+    with pytest.raises(ModelError, match=r"own class in `architectures`, such as LlamaForSeq"):
+        load(folder, text_format="hh")
+    describe(folder, architectures=["LlamaForSequenceClassification"])
+    assert load(folder, text_format="hh").notes == ()
+
+
+def test_labels_that_the_config_leaves_out_are_those_of_the_head(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = save_classifier("llama")
+    expected = by_transformers(folder)
+    describe(folder, id2label="absent", label2id="absent", num_labels="absent")
+    ours = plain_rewards(load(folder, text_format="hh"), ROWS)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_labels_that_contradict_the_head_are_refused_with_a_remedy_that_works(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = save_classifier("llama")
+    describe(folder, num_labels=3, id2label="absent", label2id="absent")
+    with pytest.raises(ModelError, match=r"says 3 labels .* has 1 rows; set num_labels to 1"):
+        load(folder, text_format="hh")
+    describe(folder, num_labels=1)
+    assert load(folder, text_format="hh").depth == 3
+
+
+def test_a_bias_that_transformers_drops_is_refused(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama")
+    held = dict(load_file(folder / "model.safetensors"))
+    path = folder / "model.safetensors"
+    save_file(held | {"score.bias": torch.ones(1)}, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"remove score\.bias from the file"):
+        load(folder, text_format="hh")
+    save_file(held, path, metadata={"format": "pt"})
+    assert load(folder, text_format="hh").depth == 3

@@ -178,3 +178,121 @@ def test_one_head_has_no_objectives(headed: Callable[..., tuple[Path, Any]]) -> 
     folder, _ = headed("llama", {"v_head.weight": torch.ones(1, 32)})
     with pytest.raises(ModelError, match="the head has only one"):
         load(folder, objective="helpfulness")
+
+
+HEADS = ("v_head", "v_head.summary", "regression_head", "out_proj", "score_head", "value_head")
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_class_that_is_not_known_borrows_no_conventions(
+    headed: Callable[..., tuple[Path, Any]], name: str
+) -> None:
+    weight = torch.randn(1, 32)
+    folder, body = headed("llama", {f"{name}.weight": weight}, architectures=["OurRewardModel"])
+    with pytest.raises(ModelError, match=r"OurRewardModel, whose .* set text_format to .*hh, raw"):
+        load(folder)
+    # as told: with the format it loads, is read at the last token, and says that this was taken
+    model = load(folder, text_format="raw")
+    expected = weight @ last_state(body, ROW)
+    torch.testing.assert_close(plain_rewards(model, [ROW]), expected, atol=1e-5, rtol=1e-5)
+    assert "OurRewardModel is of no known conventions: text_format raw" in model.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "format_taken"),
+    [("LlamaRewardModel", "ultra"), ("EurusRewardModel", "chat")],
+)
+def test_a_regression_head_is_read_as_its_class_was_trained(
+    headed: Callable[..., tuple[Path, Any]], architecture: str, format_taken: str
+) -> None:
+    weight = {"regression_head.weight": torch.randn(1, 32)}
+    folder, _ = headed("llama", weight, architectures=[architecture])
+    assert load(folder).text_format.name == format_taken
+
+
+def test_athene_is_read_at_the_token_that_its_pipeline_appends(
+    headed: Callable[..., tuple[Path, Any]], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    from pm_audit.spec.dialogue import Speaker, Turn
+
+    weight = torch.randn(1, 32)
+    folder, body = headed(
+        "llama", {"v_head.weight": weight}, architectures=["AtheneForSequenceClassification"]
+    )
+    with pytest.raises(ModelError, match="appends as the tokenizer's cls_token"):
+        load(folder)
+    own = PreTrainedTokenizerFast.from_pretrained(folder)
+    own.add_special_tokens({"cls_token": "<|reserved_special_token_1|>"})
+    own.save_pretrained(folder)
+    model = load(folder)
+    turns = (Turn(speaker=Speaker.HUMAN, text="Hi"),)
+    row = model.text_format.tokenise(turns, " Hello.").token_ids
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    text = own.apply_chat_template(messages, tokenize=False) + own.cls_token
+    assert list(row) == own(text, add_special_tokens=False).input_ids
+    expected = weight @ last_state(body, list(row))
+    torch.testing.assert_close(plain_rewards(model, [row]), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_heads_of_two_names_are_refused(headed: Callable[..., tuple[Path, Any]]) -> None:
+    weights = {name: torch.ones(1, 32) for name in ("v_head.weight", "out_proj.weight")}
+    folder, _ = headed("llama", weights)
+    with pytest.raises(ModelError, match=r"heads of several names, out_proj\., v_head\."):
+        load(folder, text_format="hh")
+
+
+@pytest.mark.parametrize(
+    ("family", "objective"),
+    [("v_head.weight", None), ("regression_layer.weight", "objective_0")],
+)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_quantised_heads_and_bodies_are_refused(
+    headed: Callable[..., tuple[Path, Any]],
+    family: str,
+    objective: str | None,
+    dtype: torch.dtype,
+) -> None:
+    weight = torch.randn(1, 32)
+    folder, _ = headed("llama", {family: (weight * 50).to(dtype)})
+    with pytest.raises(ModelError, match=f"quantised or no plain floats: {family}"):
+        load(folder, text_format="hh", objective=objective)
+    name = "model.layers.0.mlp.up_proj.weight"
+    folder, _ = headed("llama", {family: weight, name: torch.ones(64, 32).to(dtype)})
+    with pytest.raises(ModelError, match=f"plain floats: {name}"):
+        load(folder, text_format="hh", objective=objective)
+
+
+def test_what_neither_head_nor_body_reads_is_refused(
+    headed: Callable[..., tuple[Path, Any]],
+) -> None:
+    weights = {"v_head.weight": torch.ones(1, 32), "steering.vector": torch.ones(32)}
+    folder, _ = headed("llama", weights)
+    with pytest.raises(ModelError, match=r"nothing reads steering\.vector"):
+        load(folder, text_format="hh")
+
+
+@pytest.mark.parametrize(
+    ("weights", "described", "message"),
+    [
+        ({"v_head.weight": torch.ones(32)}, {}, "have shapes"),
+        ({"v_head.weight": torch.ones(1, 31)}, {}, "cannot run as config.json describes"),
+        ({"v_head.weight": torch.ones(1, 32)}, {"reward_token_id": 10**9}, "reward_token_id"),
+        ({"value_head.weight": torch.ones(1, 32)}, {"value_head_prefix": 3}, "value_head_prefix"),
+        ({"score_head.weight": torch.ones(1, 32)}, {"score_type": "joy"}, "score_type 'joy'"),
+        (
+            {"value_head.weight": torch.ones(1, 32), "mean": torch.ones(1), "std": torch.zeros(1)},
+            {"value_head_prefix": "value_head", "normalize_reward": True},
+            "std of rewards is 0",
+        ),
+        ({"v_head.weight": torch.ones(1, 32)}, {"architectures": 3}, "no class"),
+    ],
+)
+def test_misshapen_heads_and_odd_settings_are_refused(
+    headed: Callable[..., tuple[Path, Any]],
+    weights: dict[str, torch.Tensor],
+    described: dict[str, Any],
+    message: str,
+) -> None:
+    folder, _ = headed("llama", weights, **described)
+    with pytest.raises(ModelError, match=message):
+        load(folder, text_format=None if "architectures" in described else "hh")
