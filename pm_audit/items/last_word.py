@@ -48,6 +48,11 @@ class LastWord:
         """Say whether pytest lists something of a project and judges nothing."""
         return self.listing not in (None, "--help", "--version")
 
+    @property
+    def runs_nothing(self) -> bool:
+        """Say whether pytest starts no check at all; the setup options start each of them."""
+        return self.lists_checks and self.listing not in ("--setup-plan", "--setup-only")
+
     def refuse_listing(self, baseline: Path | None) -> None:
         """Refuse to list what is to be held against a baseline.
 
