@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pm_audit.report import sanitise
+
 if TYPE_CHECKING:
     from pm_audit.items.run import AuditRun
 
@@ -47,6 +49,11 @@ class LastWord:
     def lists_checks(self) -> bool:
         """Say whether pytest lists something of a project and judges nothing."""
         return self.listing not in (None, "--help", "--version")
+
+    @property
+    def runs_nothing(self) -> bool:
+        """Say whether pytest starts no check at all; the setup options start each of them."""
+        return self.lists_checks and self.listing not in ("--setup-plan", "--setup-only")
 
     def refuse_listing(self, baseline: Path | None) -> None:
         """Refuse to list what is to be held against a baseline.
@@ -97,7 +104,8 @@ class LastWord:
         status = (status or 0) if isinstance(status or 0, int) else 1
         settled, reasons = self._settled(status)
         if settled != status:
-            sys.stderr.write(f"pm_audit: exit status {settled}: {'; '.join(reasons)}\n")
+            said = sanitise.terminal(f"exit status {settled}: {'; '.join(reasons)}")
+            sys.stderr.write(f"pm_audit: {said}\n")
         return settled
 
     def _settled(self, status: int) -> tuple[int, tuple[str, ...]]:

@@ -11,11 +11,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from _pytest.junitxml import LogXML
 from _pytest.terminal import TerminalReporter
 
 from pm_audit.errors import AuditError
@@ -25,6 +25,7 @@ from pm_audit.items.check_item import CheckItem, HypothesisFile, relative
 from pm_audit.items.destination import Destination
 from pm_audit.items.exit_status import Policy
 from pm_audit.items.gate import Gate
+from pm_audit.items.junit_file import keep_to_schema
 from pm_audit.items.last_word import LastWord
 from pm_audit.items.ledger import Ledger
 from pm_audit.items.loading import Loading
@@ -112,6 +113,9 @@ class AuditRun:
             self._last_word.refuse_changes(self.config)
         with self._refusing():
             self._settings = intake.settings(self.config.rootpath, self.given)
+            if self.settings.baseline is not None:
+                # a part of a run cannot be held against a release, whatever the user allows
+                self.policy = replace(self.policy, partial_passes=False)
             named = self.config.args_source is pytest.Config.ArgsSource.ARGS
             if not self.is_worker and self._brings_no_auditor():
                 require_named_subject(self.settings)
@@ -252,19 +256,9 @@ class AuditRun:
         if self.is_worker:
             return
         self.outcome.conduct.note(report)
-        properties = {name: str(value) for name, value in report.user_properties}
-        if properties.get(f"{junit.PREFIX}warned"):
+        if any(name == f"{junit.PREFIX}warned" for name, _ in report.user_properties):
             self._warned.add(report.nodeid)
-        writer = self._junit_writer()
-        if writer is None or not properties or writer.family == "xunit1":
-            return
-        report.user_properties = []
-        for name, value in properties.items() if report.when == "call" else ():
-            writer.add_global_property(junit.suite_name(name, properties), value)
-
-    def _junit_writer(self) -> LogXML | None:
-        found = (p for p in self.config.pluginmanager.get_plugins() if isinstance(p, LogXML))
-        return next(found, None)
+        keep_to_schema(self.config, report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file that could not be collected: the run is then partial."""
@@ -283,7 +277,8 @@ class AuditRun:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the record and let the gate decide, on the controller only."""
-        if self.is_worker or self.config.getoption("collectonly") or not self.hypotheses:
+        listing = self._last_word is not None and self._last_word.runs_nothing
+        if self.is_worker or listing or not self.hypotheses:
             return
         session.exitstatus = self.outcome.finish(exitstatus)
 

@@ -33,6 +33,9 @@ def test_collecting_only_writes_nothing(project, pytester):
 def test_a_hypothesis_without_the_option_says_what_to_add(project, pytester):
     project("urls")
     for path in ("hypotheses/urls.yaml", str(pytester.path / "hypotheses" / "urls.yaml")):
+        result = pytester.runpytest_subprocess(f"{path}::urls/gap")
+        assert result.ret == 4
+        result.stderr.fnmatch_lines([f"ERROR: *add --pm-audit: pytest --pm-audit {path}"])
         result = pytester.runpytest_subprocess(path)
         assert result.ret == 4
         result.stderr.fnmatch_lines([f"ERROR: *add --pm-audit: pytest --pm-audit {path}"])

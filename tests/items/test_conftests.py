@@ -147,6 +147,12 @@ def test_no_option_does(statuses):
     assert {name for name, code in found.items() if code == 0} == set()
 
 
+def test_a_listing_without_a_baseline_is_no_failure(statuses):
+    flags = ("--collect-only", "--fixtures", "--fixtures-per-test", "--markers", "--help")
+    found = statuses({flag: ("", (flag,)) for flag in flags})
+    assert found == dict.fromkeys(flags, 0)
+
+
 @pytest.mark.parametrize(
     ("attack", "departure"),
     [

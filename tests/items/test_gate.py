@@ -118,3 +118,11 @@ def test_a_file_that_links_lead_to_twice_is_collected_once(project, pytester):
     result = pytester.runpytest_inprocess("--pm-audit")
     result.assert_outcomes(passed=4)
     assert result.ret == 0
+
+
+def test_a_part_of_a_run_never_passes_the_gate(accepted, pytester):
+    part = ("--pm-audit", "--pm-audit-allow-partial", "-k", "i-dont-know/gap")
+    assert pytester.runpytest_inprocess(*part).ret == 0
+    gated = pytester.runpytest_inprocess(*part, "--pm-audit-baseline=base.json")
+    assert gated.ret == 1
+    gated.stdout.fnmatch_lines(["exit status 1: not every check of the manifest was judged"])

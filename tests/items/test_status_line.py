@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pty
 import re
@@ -78,9 +79,9 @@ def test_a_terminal_sees_step_and_estimate_all_the_time(project, pytester, monke
     watched = Terminal(pytest_command("--color=no", *workers), cwd=pytester.path)
     assert watched.status == 1
     times = [at for at, _ in watched.seen]
-    assert max(b - a for a, b in zip([0.0, *times], times, strict=False)) < QUIET_SECONDS
+    assert max(b - a for a, b in itertools.pairwise(times)) < QUIET_SECONDS
     first = next(at for at, piece in watched.seen if DRAWN.search(piece))
-    assert first < 30
+    assert first - times[0] < 30
     assert len(DRAWN.findall(watched.text)) >= 5
     assert re.search(r"urls, [12] s", watched.text)
     # the line leaves nothing behind, and pytest's own lines are whole
@@ -108,6 +109,22 @@ def test_a_failure_repeats_nothing_of_it(project, pytester, monkeypatch):
     assert DRAWN.search(text)
     assert not DRAWN.search(text[text.index("= FAILURES =") :])
     assert "Captured" not in text
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["serial", "-n 1"])
+def test_what_loading_says_is_said_at_once_and_repeated_nowhere(project, pytester, workers):
+    project("urls")
+    conftest = pytester.path / "conftest.py"
+    said = "from pm_audit.zoo.base import _announce\n    _announce(Path('cache'))\n    "
+    text = conftest.read_text().replace("return StandIn()", f"{said}return StandIn()")
+    conftest.write_text(text)
+    result = pytester.runpytest_subprocess("--pm-audit", "-rA", *workers)
+    assert result.ret == 1
+    line = "pm_audit: fetching *, once: 93 MB to download, 341 MB kept in cache"
+    result.stderr.fnmatch_lines([line])
+    assert result.stderr.str().count("fetching") == 1
+    assert "fetching" not in result.stdout.str()
+    assert "\x1b" not in result.stderr.str()
 
 
 def test_ctrl_c_ends_the_line_too(project, pytester, monkeypatch):
