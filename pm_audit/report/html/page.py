@@ -56,6 +56,7 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
         forest=scale,
         provenance=_provenance(record),
         fits=_fits(record),
+        glossary=glossary.ENTRIES,
     )
 
 
@@ -80,7 +81,6 @@ def _page(template: str, **context: object) -> str:
         style=Markup(style),  # noqa: S704 - the project's own file
         script=Markup(script),  # noqa: S704 - the project's own file
         policy=Markup(policy),  # noqa: S704 - built from hashes alone
-        glossary=glossary.ENTRIES,
         **context,
     )
 
