@@ -19,6 +19,7 @@ from pm_audit.records import (
 )
 from pm_audit.report import feature_words, figures, findings, rivals, wording
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
+from pm_audit.report.soundness import require_readable
 
 _MARKS = {
     Outcome.PASS: Markup("pass"),
@@ -30,7 +31,13 @@ _MARKS = {
 
 
 def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
-    """Return the whole record as one Markdown page."""
+    """Return the whole record as one Markdown page.
+
+    Raises:
+        RecordError: the record is torn.
+
+    """
+    require_readable(record)
     page = MarkdownWriter()
     page.heading(1, f"Audit of {record.subject.pm}")
     for notice in notices:

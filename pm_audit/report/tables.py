@@ -20,6 +20,7 @@ from pm_audit.records import (
     write_atomically,
 )
 from pm_audit.report import feature_words, figures, findings, sanitise
+from pm_audit.report.soundness import require_readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ def frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a hypothesis: figures with intervals, outcomes and counts."""
     import pandas as pd  # a plain run needs no pandas
 
+    require_readable(record)
     return pd.DataFrame([_hypothesis_row(record, hypothesis) for hypothesis in record.hypotheses])
 
 
@@ -50,6 +52,7 @@ def features_frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a candidate feature of a hypothesis."""
     import pandas as pd
 
+    require_readable(record)
     return pd.DataFrame(
         [
             {
@@ -78,6 +81,7 @@ def rewards_frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a prompt and completion: rewards before and after each intervention."""
     import pandas as pd
 
+    require_readable(record)
     return pd.DataFrame(
         [
             {

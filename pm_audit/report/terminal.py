@@ -17,6 +17,7 @@ from pm_audit.records import (
     Outcome,
 )
 from pm_audit.report import feature_words, figures, findings, rivals, wording
+from pm_audit.report.soundness import require_readable
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 
 _LONGEST_NAME, _SHORTEST_NAME = 26, 10
@@ -42,7 +43,12 @@ def summary(
 
     With ``every_feature`` each candidate is listed, with the filter's name where one dropped it.
     ``notices`` come first: what a reader must know about the record as a whole.
+
+    Raises:
+        RecordError: the record is torn.
+
     """
+    require_readable(record)
     page = TerminalWriter()
     for notice in notices:
         page.wrapped(f"NOTICE: {notice}")

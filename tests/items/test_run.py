@@ -47,8 +47,8 @@ def test_outcomes_become_what_pytest_calls_them(project, pytester):
     result.stdout.fnmatch_lines(
         [
             "hypotheses/urls.yaml:12: refuted: explained is not what is expected.",
-            "  gap * raw, * sigma *",
-            "  residual * raw, * sigma *, 6?% of the gap",
+            "  gap * sigma *, * raw",
+            "  residual * sigma *, 6?% of the gap",
             "  again     pytest --pm-audit *hypotheses/urls.yaml",
         ]
     )

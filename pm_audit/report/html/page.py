@@ -19,6 +19,7 @@ from markupsafe import Markup
 from pm_audit.records import AuditRecord, Check, Outcome, SaeFit
 from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
 from pm_audit.report.html import entries, strips
+from pm_audit.report.soundness import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,7 +37,12 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
     """Return the record as a self-contained HTML page.
 
     ``notices`` come first: what a reader must know about the record as a whole.
+
+    Raises:
+        RecordError: the record is torn.
+
     """
+    require_readable(record)
     scale = strips.forest(record)
     return _page(
         "report.html.j2",
@@ -50,6 +56,7 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
         forest=scale,
         provenance=_provenance(record),
         fits=_fits(record),
+        glossary=glossary.ENTRIES,
     )
 
 
@@ -74,7 +81,6 @@ def _page(template: str, **context: object) -> str:
         style=Markup(style),  # noqa: S704 - the project's own file
         script=Markup(script),  # noqa: S704 - the project's own file
         policy=Markup(policy),  # noqa: S704 - built from hashes alone
-        glossary=glossary.ENTRIES,
         **context,
     )
 
