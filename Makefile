@@ -39,6 +39,7 @@ docs: $(venv)/docs.done
 docs-samples: $(venv)/audit.done
 	$(venv)/bin/pm-audit report reports/baseline.json -o reports/default.md
 	$(python) docs/make_formats.py
+	$(python) docs/make_yaml.py
 	$(python) docs/samples.py
 
 docs-picture: $(venv)/audit.done
@@ -66,8 +67,9 @@ $(venv)/docs.done: pyproject.toml constraints.txt | $(python)
 
 # The newest releases that the requirements allow, without the tag of a build such as torch's +cpu.
 lock:
-	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) .ci/lock > constraints.new
-	mv constraints.new constraints.txt
+	@mkdir -p build
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) .ci/lock > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean:
 	rm -rf $(venv) site build
