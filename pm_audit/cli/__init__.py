@@ -164,6 +164,7 @@ main.add_command(index)
 @click.argument("saes", nargs=-1)
 @click.option("--text-format", default=None, help="hh, chat, raw or pair.")
 @click.option("--text-end", default=None, help="as-written, eos, openrlhf or a special token.")
+@click.option("--text-start", default=None, help="bos (default) or as-written.")
 @click.option(
     "--text-date",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -177,6 +178,7 @@ def doctor(
     *,
     text_format: str | None,
     text_end: str | None,
+    text_start: str | None,
     text_date: datetime.datetime | None,
     objective: str | None,
 ) -> None:
@@ -189,6 +191,7 @@ def doctor(
         text_format=text_format,
         objective=objective,
         text_end=text_end,
+        text_start=text_start,
         text_date=None if text_date is None else text_date.date(),
     )
     click.echo(findings.render())

@@ -21,7 +21,7 @@ from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import MixedHead, label_names, mixture
 from pm_audit.models.library import Library
 from pm_audit.models.preference_model import PreferenceModel, Readout
-from pm_audit.models.text.ending import AS_WRITTEN
+from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text_format import PAIR, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
@@ -135,6 +135,7 @@ def load(request: Request) -> PreferenceModel:
             tokenizer,
             longest=_longest(encoder, tokenizer),
             end=request.text_end or AS_WRITTEN,
+            start=request.text_start or BOS,
             day=request.day,
         ),
         sha256=checkpoint.sha256(),

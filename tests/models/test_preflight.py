@@ -31,7 +31,7 @@ def failed(model: PreferenceModel) -> set[str]:
 def test_a_sound_model_passes(model: PreferenceModel) -> None:
     findings = preflight(model)
     assert all(finding.passed for finding in findings)
-    assert len(findings) == 11
+    assert len(findings) == 12
     require(findings, name="sound")
 
 
@@ -140,8 +140,24 @@ def test_what_was_taken_of_several_conventions_is_said(
     (folder / "chat_template.jinja").write_text(dated)
     (ids,) = (one for one in preflight(load(folder)) if one.check == "ids like transformers'")
     assert ids.passed
-    said = "6 of 6 texts, chat, text_end as-written, BOS put first as for any text, text_date"
-    assert ids.detail == f"{said} 2024-07-26"
+    said = "6 of 6 texts, chat, text_end as-written, text_start bos (the template writes none)"
+    assert ids.detail == f"{said}, text_date 2024-07-26"
+    (ids,) = (
+        one
+        for one in preflight(load(folder, text_start="as-written"))
+        if one.check == "ids like transformers'"
+    )
+    assert ids.passed
+    assert "text_start as-written" in ids.detail
+
+
+def test_a_template_that_draws_at_random_is_found(
+    save_classifier: Callable[..., Path], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    folder = save_classifier("llama")
+    drawn = tokenizer.chat_template + "{{ range(90000) | random }}"
+    (folder / "chat_template.jinja").write_text(drawn)
+    assert "same text each time" in failed(load(folder))
 
 
 def test_each_objective_is_compared_with_its_own_outputs(
