@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pm_audit.errors import ModelError
 from pm_audit.models.heads import LinearHead
+from pm_audit.models.plain import plain_rewards
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load, load_each
@@ -173,3 +174,26 @@ def test_each_objective_is_compared_with_its_own_outputs(
         mixed, head=LinearHead(torch.ones(1, 32)).eval().requires_grad_(requires_grad=False)
     )
     assert failed(wrong) == {"rewards like transformers'"}
+
+
+def test_large_rewards_of_a_narrow_body_may_differ_by_their_rounding(
+    save_classifier: Callable[..., Path],
+) -> None:
+    narrow = load(save_classifier("llama"), text_format="chat", dtype=torch.bfloat16)
+    assert failed(narrow) == set()
+
+    class Rounded:
+        """Outputs about 300, to which bf16 has steps of 2."""
+
+        def outputs(self, rows: list[dict[str, list[int]]]) -> torch.Tensor:
+            plain = plain_rewards(narrow, [row["input_ids"] for row in rows])
+            return (300 + plain).to(torch.bfloat16).float()[:, None]
+
+    class Shifted(LinearHead):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return super().forward(hidden) + 300
+
+    head = Shifted(narrow.head.weight, narrow.head.bias).eval().requires_grad_(requires_grad=False)
+    shifted = replace(narrow, head=head, library=Rounded())
+    assert failed(shifted) == set()
+    assert failed(replace(shifted, head=narrow.head)) == {"rewards like transformers'"}
