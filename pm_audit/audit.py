@@ -41,7 +41,7 @@ from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import ModelError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
-from pm_audit.models.text.ending import AS_WRITTEN
+from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text_format import TokenisedRow
 from pm_audit.records import (
     Evidence,
@@ -227,6 +227,7 @@ class Auditor:
             tokenizer_sha256=_tokenizer_sha256(self.pm),
             text_format=self.pm.text_format.name,
             text_end=None if self.pm.text_format.end == AS_WRITTEN else self.pm.text_format.end,
+            text_start=None if self.pm.text_format.start == BOS else self.pm.text_format.start,
             text_date=self.pm.text_format.written_day,
             objective=self.pm.objective if len(self._pms) == 1 else ALL_OBJECTIVES,
             dtype=str(self.pm.dtype).removeprefix("torch."),

@@ -100,6 +100,7 @@ def doctor(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     text_end: str | None = None,
+    text_start: str | None = None,
     text_date: datetime.date | None = None,
 ) -> DoctorReport:
     """Examine a PM and its SAEs.
@@ -112,6 +113,7 @@ def doctor(
         dtype: of the PM's body.
         device: where both are examined.
         text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
+        text_start: bos or as-written; None for bos.
         text_date: day that a chat template gets for today; None for 2024-07-26.
 
     """
@@ -123,6 +125,7 @@ def doctor(
             dtype=dtype,
             device=device,
             text_end=text_end,
+            text_start=text_start,
             text_date=text_date,
         )
         rows = [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -126,10 +126,8 @@ def doctor(
     *,
     pm: str | None,
     saes: tuple[str, ...],
-    text_format: str | None,
-    text_end: str | None,
-    text_date: datetime.date | None,
     objective: str | None,
+    **text: Any,  # noqa: ANN401 - the options of options.text
 ) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 if a finding fails."""
     from pm_audit.doctor import doctor as examine
@@ -141,10 +139,8 @@ def doctor(
     findings = examine(
         model,
         every,
-        text_format=text_format,
         objective=objective,
-        text_end=text_end,
-        text_date=text_date,
+        **text,
     )
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)

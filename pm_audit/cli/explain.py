@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,12 +40,10 @@ def explain(
     pm: str,
     saes: tuple[str, ...],
     sae_name: str | None,
-    text_format: str | None,
-    text_end: str | None,
-    text_date: datetime.date | None,
     objective: str | None,
     top: int,
     json_path: Path | None,
+    **text: Any,  # noqa: ANN401 - the options of options.text
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 
@@ -65,9 +63,7 @@ def explain(
     given = {
         "pm": pm,
         "saes": saes or None,
-        "text_format": text_format,
-        "text_end": text_end,
-        "text_date": text_date,
+        **text,
         "objective": objective,
     }
     explanation = explain_edit(*texts, Settings.merged(cli=given), sae=sae_name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,12 +45,10 @@ def index(
     pm: str,
     saes: tuple[str, ...],
     texts: Path,
-    text_format: str | None,
-    text_end: str | None,
-    text_date: datetime.date | None,
     tokens: int,
     seed: int,
     device: str,
+    **text: Any,  # noqa: ANN401 - the options of options.text
 ) -> None:
     """Write each SAE's feature index next to it: its latents' frequency and strongest texts.
 
@@ -68,9 +66,7 @@ def index(
     given = {
         "pm": pm,
         "saes": every,
-        "text_format": text_format,
-        "text_end": text_end,
-        "text_date": text_date,
+        **text,
         "device": device,
     }
     model, loaded = load_subject(Settings.merged(cli=given))

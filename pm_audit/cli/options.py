@@ -36,6 +36,12 @@ _text_end = click.option(
     metavar="END",
     help="What ends a text: as-written, eos, openrlhf or a special token.",
 )
+_text_start = click.option(
+    "--text-start",
+    default=None,
+    metavar="START",
+    help="Whether a text begins with the tokenizer's BOS: bos (default) or as-written.",
+)
 _text_date = click.option(
     "--text-date",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -53,7 +59,7 @@ objective = click.option(
 
 def text(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that say how a dialogue becomes text."""
-    for option in (_text_date, _text_end, _text_format):
+    for option in (_text_date, _text_start, _text_end, _text_format):
         command = option(command)
     return command
 

@@ -8,7 +8,7 @@ mean is linear, so the reward is the mean of what the head makes of each token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,23 @@ class FlatTokens:
             return pm.decoder.finish(self.stream, self.token_ids, self.positions)
         index = torch.from_numpy(at).to(self.stream.device)
         return pm.decoder.finish(self.stream[index], self.token_ids[index], self.positions[index])
+
+
+def up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
+    """Return the grid without what stands after the token that a head reads: it has no effect."""
+    if pm.padding_id is None:
+        return grid
+    lengths = [pm.read_length(row.token_ids) for row in grid.rows]
+    return Grid(
+        tuple(
+            replace(
+                row,
+                token_ids=row.token_ids[:length],
+                completion_start=min(row.completion_start, length),
+            )
+            for row, length in zip(grid.rows, lengths, strict=True)
+        )
+    )
 
 
 def needs_every_token(pm: PreferenceModel) -> bool:

@@ -9,7 +9,7 @@ there, and the keys and values of every block after the lowest SAE.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,13 @@ from torch import Tensor
 from pm_audit.engine.belonging import require_saes_of
 from pm_audit.engine.grid import Grid, Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
-from pm_audit.engine.readout import FlatTokens, Reading, needs_every_token, read_clean
+from pm_audit.engine.readout import (
+    FlatTokens,
+    Reading,
+    needs_every_token,
+    read_clean,
+    up_to_readout,
+)
 from pm_audit.errors import NumericalError, SaeError
 from pm_audit.models.decoder import BlockInputs
 from pm_audit.models.packed_attention import AttentionKind, attend_groups
@@ -125,7 +131,7 @@ def trace(
 
     """
     require_saes_of(pm, saes)
-    grid = _up_to_readout(pm, grid)
+    grid = up_to_readout(pm, grid)
     kept = {sae.layer for sae in saes} | set(also)
     lowest = min((sae.layer for sae in saes), default=pm.depth)
     forward = _Forward(pm, grid, kept, lowest, token_budget)
@@ -147,23 +153,6 @@ def trace(
 def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None) -> Floats:
     """Return the rewards [row] of a grid, each distinct prompt read once."""
     return trace(pm, (), grid, token_budget=token_budget).rewards
-
-
-def _up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
-    """Return the grid without what stands after the token that a head reads: it has no effect."""
-    if pm.padding_id is None:
-        return grid
-    lengths = [pm.read_length(row.token_ids) for row in grid.rows]
-    return Grid(
-        tuple(
-            replace(
-                row,
-                token_ids=row.token_ids[:length],
-                completion_start=min(row.completion_start, length),
-            )
-            for row, length in zip(grid.rows, lengths, strict=True)
-        )
-    )
 
 
 def finite_rewards(rewards: Floats) -> Floats:

@@ -26,7 +26,7 @@ from pm_audit.models.sequence_classification import (
     labels_unsaid,
     transformers_class,
 )
-from pm_audit.models.text.ending import AS_WRITTEN
+from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text_format import PAIR, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
@@ -142,6 +142,7 @@ def load(request: Request) -> PreferenceModel:
             tokenizer,
             longest=_longest(encoder, tokenizer),
             end=request.text_end or AS_WRITTEN,
+            start=request.text_start or BOS,
             day=request.day,
         ),
         sha256=checkpoint.sha256(),

@@ -29,6 +29,8 @@ class Request:
     """Where an adapter's base is, if not where the adapter says."""
     text_end: str | None = None
     """How a text ends; None takes the checkpoint's own convention."""
+    text_start: str | None = None
+    """How a text begins; None for as the tokenizer begins any."""
     day: date | None = None
     """Day that a chat template gets for today; None for the default."""
 

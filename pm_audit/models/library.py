@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pm_audit.models.heads import LinearHead
 from pm_audit.models.text import day as days
-from pm_audit.models.text.ending import AS_WRITTEN, EOS, OPENRLHF
+from pm_audit.models.text.ending import AS_WRITTEN, BOS, EOS, OPENRLHF
 from pm_audit.models.text.layouts import LAYOUTS
 from pm_audit.models.text.template import ROLES
 from pm_audit.models.text_format import CHAT, PAIR, TextFormat
@@ -90,8 +90,11 @@ def _row(form: TextFormat, turns: Dialogue, completion: str) -> dict[str, Any]:
         text = _ended(form, _text(form, turns, completion))
         encoded = tokenizer(text, add_special_tokens=not bare)
     row = dict(encoded)
-    if form.name == CHAT and form.end != OPENRLHF:
+    if form.name == CHAT and form.end != OPENRLHF and form.start == BOS:
         row = _opened(tokenizer, row)
+    if form.name != CHAT and form.start == AS_WRITTEN:
+        begun = row["input_ids"][:1] == _begins(tokenizer)
+        row = {name: values[begun:] for name, values in row.items()}
     added = list(form.appended)
     row["input_ids"] = [*row["input_ids"], *added]
     row["attention_mask"] = [1] * len(row["input_ids"])
@@ -125,14 +128,17 @@ def _ended(form: TextFormat, text: str) -> str:
 
 def _opened(tokenizer: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Put first what the tokenizer begins every text with, where the template does not."""
-    first = tokenizer("a").input_ids[0]
-    begins = first in (tokenizer.bos_token_id, tokenizer.cls_token_id)
-    if not begins or row["input_ids"][:1] == [first]:
+    first = _begins(tokenizer)
+    if not first or row["input_ids"][:1] == first:
         return row
-    return {
-        name: [first if name == "input_ids" else int(name == "attention_mask"), *values]
-        for name, values in row.items()
-    }
+    put = {"input_ids": first, "attention_mask": [1]}
+    return {name: [*put.get(name, [0]), *values] for name, values in row.items()}
+
+
+def _begins(tokenizer: Any) -> list[int]:
+    """Return the special token that the tokenizer begins every text with, if it has one."""
+    first = tokenizer("a").input_ids[0]
+    return [first] if first in (tokenizer.bos_token_id, tokenizer.cls_token_id) else []
 
 
 def _messages(turns: Dialogue, completion: str) -> list[dict[str, str]]:

@@ -62,6 +62,7 @@ def load(
     device: str | torch.device = "cpu",
     base: str | None = None,
     text_end: str | None = None,
+    text_start: str | None = None,
     text_date: datetime.date | None = None,
 ) -> PreferenceModel:
     """Load a preference model from a folder or the Hugging Face hub.
@@ -76,6 +77,8 @@ def load(
         base: folder, GGUF file or hub name of an adapter's base.
         text_end: as-written, eos, openrlhf, or a special token that is appended; None takes the
             checkpoint's own convention.
+        text_start: bos, once with what the tokenizer begins a text with, or as-written; None for
+            bos.
         text_date: day that a chat template gets for today; None for 2024-07-26.
 
     Raises:
@@ -84,7 +87,15 @@ def load(
     """
     checkpoint, said = _open(path_or_name)
     request = Request(
-        checkpoint, text_format, objective, dtype, device, base or said, text_end, text_date
+        checkpoint,
+        text_format,
+        objective,
+        dtype,
+        device,
+        base or said,
+        text_end=text_end,
+        text_start=text_start,
+        day=text_date,
     )
     _refuse_base(request)
     return _tried(family_of(checkpoint).load(request))

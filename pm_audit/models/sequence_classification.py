@@ -22,7 +22,7 @@ from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import LinearHead, MixedHead, label_names, mixture
 from pm_audit.models.library import Library
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.text.ending import AS_WRITTEN
+from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text.layouts import LAYOUTS
 from pm_audit.models.text_format import CHAT, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
@@ -170,6 +170,7 @@ def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
         tokenizer,
         longest=longest if isinstance(longest, int) else None,
         end=request.text_end or AS_WRITTEN,
+        start=request.text_start or BOS,
         day=request.day,
     )
 

@@ -21,7 +21,7 @@ from typing import Any
 from pm_audit.errors import ModelError
 from pm_audit.models.text import day as days
 from pm_audit.models.text.encoding import Encoded, LibraryEncoder
-from pm_audit.models.text.ending import AS_WRITTEN, OPENRLHF, ending
+from pm_audit.models.text.ending import AS_WRITTEN, BOS, OPENRLHF, STARTS, ending
 from pm_audit.models.text.layouts import LAYOUTS
 from pm_audit.models.text.rendered import Rendered
 from pm_audit.models.text.template import ChatTemplate
@@ -65,6 +65,8 @@ class TextFormat:
     """Most tokens that the PM reads; None where there is no limit."""
     end: str = AS_WRITTEN
     """How a text ends: one of ``ENDINGS``, or a special token that is appended."""
+    start: str = BOS
+    """How a text begins: one of ``STARTS``."""
     day: date | None = None
     """Day that a chat template gets for today; None for the default."""
 
@@ -76,18 +78,22 @@ class TextFormat:
                 f"{type(self.tokenizer).__name__} gives no character offsets; save the tokenizer "
                 "as tokenizer.json (a fast tokenizer)"
             )
+        if self.start not in STARTS:
+            raise ModelError(f"text_start {self.start!r} is unknown; choose of {', '.join(STARTS)}")
         if self.name == CHAT and not self.tokenizer.chat_template:
             plain = ", ".join(name for name in NAMES if name != CHAT)
             raise ModelError(
                 "the tokenizer has no chat template, so set text_format to another than chat, the "
                 f"one that the PM was trained on: {plain}"
             )
-        if self.name == PAIR and self.end != AS_WRITTEN:
+        if self.name == PAIR and (self.end, self.start) != (AS_WRITTEN, BOS):
             raise ModelError(
-                f"text_end {self.end!r} was set, and a pair of texts ends as its tokenizer ends "
-                "it; leave the setting out"
+                "text_end or text_start was set, and a pair of texts begins and ends as its "
+                "tokenizer has it; leave the settings out"
             )
         ending(self.end, self.tokenizer)
+        if self.name == CHAT:
+            _has_one_template(self.tokenizer)
 
     def tokenise(self, turns: Dialogue, completion: str) -> TokenisedRow:
         """Write out and tokenise one completion of a prompt.
@@ -114,7 +120,8 @@ class TextFormat:
     @property
     def opening(self) -> tuple[int, ...]:
         """Token ids that begin a text of a chat template that does not write them itself."""
-        return self._opening if self.name == CHAT and self.end != OPENRLHF else ()
+        written = self.end == OPENRLHF or self.start == AS_WRITTEN
+        return self._opening if self.name == CHAT and not written else ()
 
     @property
     def settings(self) -> str:
@@ -123,6 +130,8 @@ class TextFormat:
         JSON of the chat template, its day and the ending; nothing where there is none of them.
         """
         held: dict[str, str] = {} if self.end == AS_WRITTEN else {"end": self.end}
+        if self.start != BOS:
+            held["start"] = self.start
         if self.name == CHAT:
             held["template"] = self.tokenizer.get_chat_template()
         if self.written_day is not None:
@@ -145,6 +154,8 @@ class TextFormat:
         return LAYOUTS[self.name].write(turns, completion)
 
     def _row(self, rendered: Rendered, encoded: Encoded) -> TokenisedRow:
+        if self.start == AS_WRITTEN:
+            encoded = encoded.without_opening()
         opening = self.opening
         if encoded.ids[: len(opening)] == opening:
             opening = ()
@@ -202,3 +213,20 @@ class TextFormat:
         row = TokenisedRow(encoded.ids, start, offsets, prompt + answer)
         marked = "token_type_ids" in self.tokenizer.model_input_names
         return replace(row, segments=encoded.types if marked else None)
+
+
+def _has_one_template(tokenizer: Any) -> None:
+    """Raise where a tokenizer has several chat templates and names none as its own.
+
+    Raises:
+        ModelError: with the remedy.
+
+    """
+    try:
+        tokenizer.get_chat_template()
+    except ValueError as problem:
+        names = ", ".join(sorted(tokenizer.chat_template))
+        raise ModelError(
+            f"the tokenizer has several chat templates, {names}, and none is named default; save "
+            "it with the one that the PM was trained on"
+        ) from problem

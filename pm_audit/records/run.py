@@ -160,6 +160,8 @@ class SubjectRecord(Record):
     text_format: str
     text_end: str | None = None
     """How a text ends; None where it ends as the format writes it."""
+    text_start: str | None = None
+    """How a text begins; None where it begins as the tokenizer begins any."""
     text_date: str | None = None
     """Day that the chat template got for today; None where it writes none."""
     objective: str | None
@@ -169,6 +171,17 @@ class SubjectRecord(Record):
     layers: int
     hidden_size: int
     saes: tuple[SaeRecord, ...]
+
+    @property
+    def text(self) -> str:
+        """The text format and what was set about it, in words."""
+        settings = {
+            "text_end": self.text_end,
+            "text_start": self.text_start,
+            "text_date": self.text_date,
+        }
+        said = (f"{name} {value}" for name, value in settings.items() if value is not None)
+        return ", ".join((self.text_format, *said))
 
 
 class MethodRecord(Record):

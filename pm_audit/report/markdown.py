@@ -180,7 +180,7 @@ def _provenance(page: MarkdownWriter, record: AuditRecord) -> None:
         "written": record.created,
         "PM": f"{subject.pm} ({subject.pm_sha256[:12]})",
         "tokenizer": subject.tokenizer_sha256[:12],
-        "text format": subject.text_format,
+        "text format": subject.text,
         "device": f"{subject.device}, {subject.dtype}",
         **{
             f"SAE {sae.name}": f"{sae.architecture}, layer {sae.layer}, {sae.width} latents "

@@ -38,8 +38,16 @@ def _no_blank(value: object) -> object:
 
 
 def _only_day(value: object) -> object:
-    if not isinstance(value, str | datetime.date):
-        raise ValueError("a day is meant here, such as 2024-07-26")
+    try:
+        # text that is a number would be taken for seconds since 1970
+        return datetime.date.fromisoformat(value) if isinstance(value, str) else _day(value)
+    except ValueError:
+        raise ValueError("a day is meant here, such as 2024-07-26") from None
+
+
+def _day(value: object) -> datetime.date:
+    if type(value) is not datetime.date:
+        raise ValueError
     return value
 
 
@@ -91,6 +99,9 @@ class Settings(Written):
     text_end: Text | None = None
     """How a text ends, where heads read: `as-written`; `eos`, with the EOS token (TRL's `add_eos`);
     `openrlhf`; or a special token that is appended. By default as the PM names or the format is."""
+    text_start: Text | None = None
+    """How a text begins: `bos`, once with what the tokenizer begins every text with (the default),
+    or `as-written`, without it where a chat template writes none (TRL's `RewardTrainer`)."""
     text_date: Day | None = None
     """Day that a chat template gets for today, never the clock's: by default 2024-07-26."""
     objective: Objective | None = None

@@ -16,7 +16,7 @@ from pm_audit.errors import ModelError
 from pm_audit.files import read_json, sha256
 from pm_audit.models.heads import LinearHead
 from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.models.text.ending import AS_WRITTEN
+from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text_format import TextFormat
 from pm_audit.saes.registry import load as load_sae
 from pm_audit.saes.sae import Sae
@@ -83,6 +83,7 @@ def load_pm(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     text_end: str | None = None,
+    text_start: str | None = None,
     text_date: datetime.date | None = None,
 ) -> PreferenceModel:
     """Load the default PM, or another one that the same recipe made.
@@ -104,6 +105,7 @@ def load_pm(
             tokenizer,
             appended=tuple(suffix),
             end=text_end or AS_WRITTEN,
+            start=text_start or BOS,
             day=text_date,
         ),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),

@@ -54,6 +54,7 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
         dtype=getattr(torch, settings.dtype.value),
         device=settings.device,
         text_end=settings.text_end,
+        text_start=settings.text_start,
         text_date=settings.text_date,
     )
     folder = recipe_folder(settings.pm)
@@ -75,6 +76,7 @@ def load_pms(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     text_end: str | None = None,
+    text_start: str | None = None,
     text_date: datetime.date | None = None,
 ) -> tuple[PreferenceModel, ...]:
     """Load ``default``, a folder of our own recipe, or whatever the families load.
@@ -86,6 +88,7 @@ def load_pms(
         dtype: of the PM's body.
         device: where the weights go.
         text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
+        text_start: bos or as-written; None for bos.
         text_date: day that a chat template gets for today; None for 2024-07-26.
 
     Raises:
@@ -99,6 +102,7 @@ def load_pms(
     text: dict[str, Any] = {
         "text_format": text_format,
         "text_end": text_end,
+        "text_start": text_start,
         "text_date": text_date,
     }
     if folder is None:

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pm_audit.errors import ModelError
 from pm_audit.models.heads import LinearHead
+from pm_audit.models.plain import plain_rewards
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.registry import load, load_each
@@ -31,7 +32,7 @@ def failed(model: PreferenceModel) -> set[str]:
 def test_a_sound_model_passes(model: PreferenceModel) -> None:
     findings = preflight(model)
     assert all(finding.passed for finding in findings)
-    assert len(findings) == 11
+    assert len(findings) == 12
     require(findings, name="sound")
 
 
@@ -140,8 +141,24 @@ def test_what_was_taken_of_several_conventions_is_said(
     (folder / "chat_template.jinja").write_text(dated)
     (ids,) = (one for one in preflight(load(folder)) if one.check == "ids like transformers'")
     assert ids.passed
-    said = "6 of 6 texts, chat, text_end as-written, BOS put first as for any text, text_date"
-    assert ids.detail == f"{said} 2024-07-26"
+    said = "6 of 6 texts, chat, text_end as-written, text_start bos (the template writes none)"
+    assert ids.detail == f"{said}, text_date 2024-07-26"
+    (ids,) = (
+        one
+        for one in preflight(load(folder, text_start="as-written"))
+        if one.check == "ids like transformers'"
+    )
+    assert ids.passed
+    assert "text_start as-written" in ids.detail
+
+
+def test_a_template_that_draws_at_random_is_found(
+    save_classifier: Callable[..., Path], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    folder = save_classifier("llama")
+    drawn = tokenizer.chat_template + "{{ range(90000) | random }}"
+    (folder / "chat_template.jinja").write_text(drawn)
+    assert "same text each time" in failed(load(folder))
 
 
 def test_each_objective_is_compared_with_its_own_outputs(
@@ -157,3 +174,26 @@ def test_each_objective_is_compared_with_its_own_outputs(
         mixed, head=LinearHead(torch.ones(1, 32)).eval().requires_grad_(requires_grad=False)
     )
     assert failed(wrong) == {"rewards like transformers'"}
+
+
+def test_large_rewards_of_a_narrow_body_may_differ_by_their_rounding(
+    save_classifier: Callable[..., Path],
+) -> None:
+    narrow = load(save_classifier("llama"), text_format="chat", dtype=torch.bfloat16)
+    assert failed(narrow) == set()
+
+    class Rounded:
+        """Outputs about 300, to which bf16 has steps of 2."""
+
+        def outputs(self, rows: list[dict[str, list[int]]]) -> torch.Tensor:
+            plain = plain_rewards(narrow, [row["input_ids"] for row in rows])
+            return (300 + plain).to(torch.bfloat16).float()[:, None]
+
+    class Shifted(LinearHead):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return super().forward(hidden) + 300
+
+    head = Shifted(narrow.head.weight, narrow.head.bias).eval().requires_grad_(requires_grad=False)
+    shifted = replace(narrow, head=head, library=Rounded())
+    assert failed(shifted) == set()
+    assert failed(replace(shifted, head=narrow.head)) == {"rewards like transformers'"}

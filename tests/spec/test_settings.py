@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
         ({"dtype": "int8"}, "`dtype` must be 'float32', 'bfloat16' or 'float16', not 'int8'"),
         ({"candidate": 3}, "unknown key 'candidate'; did you mean `candidates`?"),
         ({"record": 3}, "`record`"),
+        ({"text_date": "tomorrow"}, "a day is meant here, such as 2024-07-26 (`text_date`)"),
+        ({"text_date": "86400"}, "a day is meant here"),
+        ({"text_date": 86400}, "a day is meant here"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_source(
@@ -59,3 +63,8 @@ def test_all_faults_of_all_sources_are_reported(faults: Faults) -> None:
         "pyproject.toml",
         "pytest ini options",
     }
+
+
+def test_a_day_is_a_date_of_toml_or_text() -> None:
+    for day in (datetime.date(2025, 1, 2), "2025-01-02"):
+        assert Settings.merged(project={"text_date": day}).text_date == datetime.date(2025, 1, 2)

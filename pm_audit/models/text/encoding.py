@@ -33,6 +33,13 @@ class Encoded:
     types: tuple[int, ...]
     """[token], the token type that the tokenizer gives."""
 
+    def without_opening(self) -> Encoded:
+        """Return the tokens without those that the tokenizer itself put first."""
+        first = next((i for i, part in enumerate(self.parts) if part is not None), 0)
+        return Encoded(
+            self.ids[first:], self.offsets[first:], self.parts[first:], self.types[first:]
+        )
+
 
 class LibraryEncoder:
     """Encodes as transformers does, with one tokenizer."""

@@ -1,4 +1,4 @@
-"""How a text ends, which is where most heads read: conventions of the libraries that train PMs.
+"""How a text ends, which is where most heads read, and begins: conventions of training libraries.
 
 A trainer that appends EOS, or strips the line break that a chat template ends with, makes a head
 that reads elsewhere than the format as it is written.
@@ -21,6 +21,10 @@ OPENRLHF = "openrlhf"
 """OpenRLHF: no line breaks at the end, then EOS, after a space where the format writes none; the
 tokenizer adds no special tokens."""
 ENDINGS = (AS_WRITTEN, EOS, OPENRLHF)
+BOS = "bos"
+"""A text begins, once, with what the tokenizer begins every text with, as pipelines tokenise it."""
+STARTS = (BOS, AS_WRITTEN)
+"""The other one: nothing is put first, as ``apply_chat_template(tokenize=True)`` does."""
 
 
 def ending(name: str, tokenizer: Any) -> Callable[[Rendered], Rendered]:

@@ -159,7 +159,7 @@ def _provenance(record: AuditRecord) -> list[tuple[str, str]]:
         ("PM sha256", subject.pm_sha256),
         ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
         ("tokenizer sha256", subject.tokenizer_sha256),
-        ("text format", subject.text_format),
+        ("text format", subject.text),
         ("objective", subject.objective or "the only one"),
     ]
     for sae in subject.saes:

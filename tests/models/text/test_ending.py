@@ -88,9 +88,33 @@ def test_a_special_token_is_appended(tokenizer: PreTrainedTokenizerFast) -> None
 def test_what_a_tokenizer_cannot_end_with_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(ModelError, match=r"'EOS' is no special token .* choose of as-written, eos"):
         TextFormat("hh", tokenizer, end="EOS")
-    with pytest.raises(ModelError, match="a pair of texts ends as its tokenizer ends it"):
+    with pytest.raises(ModelError, match="a pair of texts begins and ends as its tokenizer"):
         TextFormat("pair", tokenizer, end="eos")
     bare = tokenizer.__class__(tokenizer_object=tokenizer.backend_tokenizer)
     for end in ENDINGS[1:]:
         with pytest.raises(ModelError, match="the tokenizer has no EOS token"):
             TextFormat("hh", bare, end=end)
+
+
+def test_a_text_begins_as_its_trainer_began_it() -> None:
+    tokenizer = made("byte-level, BOS and EOS")
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    tokenizer.chat_template = template("chatml", NAMES)
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Paris."}]
+    chat = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+    for name, bare in (("chat", chat), ("raw", tokenizer("Hi Paris.").input_ids[1:])):
+        begun = TextFormat(name, tokenizer).tokenise(TURNS, " Paris.")
+        assert list(begun.token_ids) == [bos, *bare]
+        row = TextFormat(name, tokenizer, start="as-written").tokenise(TURNS, " Paris.")
+        assert list(row.token_ids) == bare
+        assert row.completion_start == begun.completion_start - 1
+    assert bare[-1] == eos
+    with pytest.raises(ModelError, match="text_start 'none' is unknown; choose of bos, as-written"):
+        TextFormat("raw", tokenizer, start="none")
+
+
+def test_several_templates_without_a_default_are_refused() -> None:
+    tokenizer = STYLES["byte-level"](NAMES)
+    tokenizer.chat_template = {"tool_use": "x", "rag": "y"}
+    with pytest.raises(ModelError, match="several chat templates, rag, tool_use, and none"):
+        TextFormat("chat", tokenizer)
