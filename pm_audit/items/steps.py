@@ -116,7 +116,10 @@ def sentence(standings: Sequence[Standing], total: int, *, now: float) -> str | 
     if not standings or not (busy or any(one.finished for one in standings)):
         return None
     done = sum(len(one.finished) for one in standings)
-    doing = "; ".join(f"{one.text}, {now - one.since:.0f} s" for one in busy)
+    # processes that do the same, such as loading, are one to a reader
+    since = {one.text: one.since for one in sorted(busy, key=lambda one: -one.since)}
+    texts = dict.fromkeys(one.text for one in busy)
+    doing = "; ".join(f"{text}, {now - since[text]:.0f} s" for text in texts)
     left = _rounded(seconds_left(standings, total, now=now))
     begun = done or any(one.began is not None for one in standings)
     return f"[{done}/{total} audited, about {left} {'left' if begun else 'once loaded'}] {doing}"

@@ -72,6 +72,8 @@ def test_an_estimate_made_while_loading_says_so():
         "[0/2 audited, about 25 s once loaded] loading preference model default, 8 s"
     )
     assert steps.sentence((Standing(),), 2, now=100) is None
+    later = Standing("loading preference model default", since=95)
+    assert steps.sentence((later, loading), 2, now=100).endswith("default, 8 s")
 
 
 def test_the_sentence_says_step_hypothesis_and_estimate():
