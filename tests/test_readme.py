@@ -1,5 +1,6 @@
 """The README shows what is there: its commands, its hypothesis, its links."""
 
+import json
 import os
 import re
 import shlex
@@ -104,6 +105,15 @@ def test_the_sizes_shown_are_those_that_were_measured():
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     disk = int(re.search(r"# audit: \d+ MB to download, (\d+) MB on disk", text)[1])
     assert f"{disk / 1000:.1f} GB of disk" in README
+
+
+def test_the_cost_shown_is_the_one_that_was_measured():
+    cost = json.loads((ROOT / "benchmarks" / "audit.json").read_text(encoding="utf-8"))
+    text = " ".join(README.split())
+    assert f"cost {cost['audit']['cpu_s']:.0f} CPU seconds" in text
+    assert f"{cost['audit']['peak_mb'] / 1000:.1f} GB of memory" in text
+    assert f"{cost['ratio']:.1f} plain padded forwards" in text
+    assert f"{cost['plain']['texts']:,.0f} texts" in text
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
