@@ -127,7 +127,8 @@ def _checked(
     if any(copied is None or copied < in_model for copied in own_ids):
         raise ModelError(
             "a text holds the text of a special token, and this tokenizer's special tokens cannot "
-            "be told from ordinary text; leave special tokens out of prompts and completions"
+            "be distinguished from ordinary text; leave special tokens out of prompts and "
+            "completions"
         )
     special = {number: name for number, name in names.items() if name in renamed.values()}
     return InertCopy(copy, special, {copied or 0: own for copied, own in own_ids.items()}, nonce)
