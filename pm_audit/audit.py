@@ -42,7 +42,7 @@ from pm_audit.errors import ModelError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
 from pm_audit.models.text.ending import AS_WRITTEN, BOS
-from pm_audit.models.text_format import TokenisedRow
+from pm_audit.models.text_format import TextFormat, TokenisedRow
 from pm_audit.records import (
     Evidence,
     HypothesisRecord,
@@ -226,9 +226,7 @@ class Auditor:
             pm_sha256=self.pm.sha256,
             tokenizer_sha256=_tokenizer_sha256(self.pm),
             text_format=self.pm.text_format.name,
-            text_end=None if self.pm.text_format.end == AS_WRITTEN else self.pm.text_format.end,
-            text_start=None if self.pm.text_format.start == BOS else self.pm.text_format.start,
-            text_date=self.pm.text_format.written_day,
+            **_text_settings(self.pm),
             objective=self.pm.objective if len(self._pms) == 1 else ALL_OBJECTIVES,
             dtype=str(self.pm.dtype).removeprefix("torch."),
             device=self._device,
@@ -281,7 +279,18 @@ def _tokenizer_sha256(pm: PreferenceModel) -> str:
     A plain format that ends as it is written adds nothing to the tokenizer's own rules.
     """
     written: str = pm.tokenizer.backend_tokenizer.to_str()
-    settings: str = pm.text_format.settings
-    return hashlib.sha256(
-        f"{written}\0{settings}".encode() if settings else written.encode()
-    ).hexdigest()
+    form = pm.text_format
+    settings = form.settings if isinstance(form, TextFormat) else ""
+    return hashlib.sha256("\0".join((written, *filter(None, [settings]))).encode()).hexdigest()
+
+
+def _text_settings(pm: PreferenceModel) -> dict[str, str | None]:
+    """Return what was set about the text besides its format; None for what is as usual."""
+    form = pm.text_format
+    if not isinstance(form, TextFormat):
+        return {}
+    return {
+        "text_end": None if form.end == AS_WRITTEN else form.end,
+        "text_start": None if form.start == BOS else form.start,
+        "text_date": form.written_day,
+    }

@@ -73,7 +73,7 @@ class DoctorReport:
                 _cell(row.about, 18),
                 _cell(row.finding.check, 24),
                 "PASS" if row.finding.passed else "FAIL",
-                _cell(row.finding.detail, 46),
+                _wrapped(row.finding.detail, 46),
             ]
             for row in self.rows
         ]
@@ -158,7 +158,7 @@ def _replayed(pm: PreferenceModel) -> tuple[Finding, ...]:
     grid = Grid(tuple(Row(n, row.token_ids, row.completion_start) for n, row in enumerate(rows)))
     own = library_rewards(pm, library_rows(pm.text_format, TEXTS))
     engine = torch.from_numpy(rewards(pm, grid)).float()
-    return (same_rewards(pm, own, engine, "engine like transformers'"),)
+    return (same_rewards(pm, own, engine, "engine as transformers"),)
 
 
 def _examine_sae(
@@ -261,6 +261,11 @@ def _within(rewards: npt.NDArray[np.float64], prompts: list[int]) -> npt.NDArray
     means = {prompt: rewards[number == prompt].mean() for prompt in set(prompts)}
     centred: npt.NDArray[np.float64] = rewards - np.array([means[prompt] for prompt in prompts])
     return centred
+
+
+def _wrapped(text: str, width: int) -> str:
+    shown = sanitise.terminal(text)
+    return textwrap.fill(shown, width, break_on_hyphens=False, max_lines=5, placeholder=" …")
 
 
 def _cell(text: str, width: int) -> str:

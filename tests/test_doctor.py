@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,23 @@ def test_the_pm_alone_is_examined(pm: Path) -> None:
     assert report.passed, report.render()
     assert {row.about for row in report.rows} == {"PM"}
     assert "passed" in report.render()
+
+
+def test_an_engine_that_reads_otherwise_than_transformers_fails(
+    pm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("pm_audit.doctor")
+    real = module.rewards
+    monkeypatch.setattr(module, "rewards", lambda *given: real(*given) * 1.01)
+    report = doctor(pm, text_format="hh")
+    assert [row.finding.check for row in report.rows if not row.finding.passed] == [
+        "engine as transformers"
+    ]
+
+
+def test_every_convention_that_was_taken_is_shown_whole(pm: Path) -> None:
+    shown = " ".join(doctor(pm, text_format="raw", text_start="as-written").render().split())
+    assert "6 of 6 texts, raw, text_end as-written, text_start as-written" in shown
 
 
 def test_a_perfect_sae_keeps_every_reward(pm: Path, tmp_path: Path) -> None:

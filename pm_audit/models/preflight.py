@@ -100,11 +100,11 @@ def _like_transformers(
     form = model.text_format
     if not isinstance(form, TextFormat):
         detail = f"{type(form).__name__} is another package's: not compared"
-        return (Finding("ids like transformers'", passed=True, detail=detail),)
+        return (Finding("ids as transformers", passed=True, detail=detail),)
     own = library_rows(form, TEXTS)
     alike = sum(list(row) == one["input_ids"] for row, one in zip(rows, own, strict=True))
     ids = Finding(
-        "ids like transformers'",
+        "ids as transformers",
         alike == len(rows),
         f"{alike} of {len(rows)} texts, {_conventions(model)}",
         ""
@@ -113,7 +113,7 @@ def _like_transformers(
         "template, or set text_format and text_end to what the PM was trained on",
     )
     theirs = library_rewards(model, own)
-    same = same_rewards(model, rewards, theirs, "rewards like transformers'")
+    same = same_rewards(model, rewards, theirs, "rewards as transformers")
     if model.dtype not in TOLERANCE and _rounded(rewards, theirs, model.dtype):
         same = replace(same, passed=True, remedy="")
     if not same.passed:
@@ -160,7 +160,7 @@ def _same_each_time(model: PreferenceModel, row: tuple[int, ...]) -> Finding:
     return Finding(
         "same text each time",
         others == {row},
-        f"{len(others | {row})} ways in {_REPEATS + 1} times",
+        f"{len(others | {row})} texts in {_REPEATS + 1} times" if others != {row} else "it does",
         "" if others == {row} else "the chat template draws at random; take that out of it",
     )
 
@@ -169,7 +169,7 @@ def _reads_at(model: PreferenceModel, row: tuple[int, ...]) -> Finding:
     if model.readout is not Readout.LAST:
         return Finding("reward read at", passed=True, detail=f"{model.readout.value} token")
     length = model.read_length(row)
-    shown = model.tokenizer.convert_ids_to_tokens(row[length - 1])
+    shown = model.tokenizer.decode([row[length - 1]])
     unread = len(row) - length
     detail = f"{shown!r}" + (f", {unread} of padding's id after it left out" if unread else "")
     return Finding("reward read at", passed=True, detail=f"{detail}, token {length} of {len(row)}")

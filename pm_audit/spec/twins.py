@@ -43,11 +43,11 @@ def twins(texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
         texts: the name of each, and the text.
 
     """
-    told: set[str] = set()
+    named: set[str] = set()
     for alike, what in _WAYS:
         first: dict[str, tuple[str, str]] = {}
         for name, text in texts:
             other, written = first.setdefault(alike(text), (name, text))
-            if written != text and name not in told:
-                told.add(name)
+            if written != text and name not in named:
+                named.add(name)
                 yield other, name, what

@@ -131,3 +131,21 @@ def test_several_labels_are_several_objectives(save_encoder: Callable[..., Path]
         expected = reference(torch.tensor([row])).logits[0]
     ours = torch.cat([plain_rewards(model, [row]) for model in models])
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_positions_that_padding_takes_hold_no_tokens(save_encoder: Callable[..., Path]) -> None:
+    """RoBERTa counts from its padding index plus one: 514 positions hold 512 tokens."""
+    folder = save_encoder("roberta")
+    model = load(folder)
+    longest = 128 - model.tokenizer.pad_token_id - 1
+    assert model.text_format.longest == longest
+    row = model.text_format.tokenise(PROMPT, "\u0001")
+    room = longest - len(row.token_ids) + 1
+    full = model.text_format.tokenise(PROMPT, "\u0001" * room)
+    assert len(full.token_ids) == longest
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        expected = reference(torch.tensor([full.token_ids])).logits[:, 0]
+    torch.testing.assert_close(plain_rewards(model, [full.token_ids]), expected)
+    with pytest.raises(ModelError, match=f"longer than the {longest} that the PM reads"):
+        model.text_format.tokenise(PROMPT, "\u0001" * (room + 1))

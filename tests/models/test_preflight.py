@@ -56,7 +56,7 @@ def test_a_narrow_head_is_found(model: PreferenceModel) -> None:
 def test_a_head_that_ignores_its_input_is_found(model: PreferenceModel) -> None:
     model.head.weight.zero_()
     assert failed(replace(model, library=None)) == {"rewards differ"}
-    assert failed(model) == {"rewards differ", "rewards like transformers'"}
+    assert failed(model) == {"rewards differ", "rewards as transformers"}
 
 
 def test_rewards_that_are_not_finite_are_found(model: PreferenceModel) -> None:
@@ -106,8 +106,8 @@ class Shortened(TextFormat):
 def test_ids_that_are_not_transformers_own_are_found(model: PreferenceModel) -> None:
     form = Shortened("chat", model.tokenizer)
     assert failed(replace(model, text_format=form)) == {
-        "ids like transformers'",
-        "rewards like transformers'",
+        "ids as transformers",
+        "rewards as transformers",
     }
 
 
@@ -119,7 +119,7 @@ def test_a_reward_that_is_read_elsewhere_is_found(save_classifier: Callable[...,
     (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": end}))
     model = load(folder, text_format="raw", text_end="<|end|>")
     assert failed(model) == set()
-    assert failed(replace(model, padding_id=None)) == {"rewards like transformers'"}
+    assert failed(replace(model, padding_id=None)) == {"rewards as transformers"}
     (found,) = (one for one in preflight(model) if one.check == "reward read at")
     assert "1 of padding's id after it left out" in found.detail
 
@@ -130,7 +130,7 @@ def test_a_head_of_its_own_is_compared_too(model: PreferenceModel) -> None:
             return super().forward(hidden) + hidden[:, 0]
 
     head = Shifted(model.head.weight, model.head.bias).eval().requires_grad_(requires_grad=False)
-    assert failed(replace(model, head=head, library=None)) == {"rewards like transformers'"}
+    assert failed(replace(model, head=head, library=None)) == {"rewards as transformers"}
 
 
 def test_what_was_taken_of_several_conventions_is_said(
@@ -139,14 +139,14 @@ def test_what_was_taken_of_several_conventions_is_said(
     folder = save_classifier("llama")
     dated = tokenizer.chat_template.replace("{{ bos_token }}", "{{ strftime_now('%Y') }}")
     (folder / "chat_template.jinja").write_text(dated)
-    (ids,) = (one for one in preflight(load(folder)) if one.check == "ids like transformers'")
+    (ids,) = (one for one in preflight(load(folder)) if one.check == "ids as transformers")
     assert ids.passed
     said = "6 of 6 texts, chat, text_end as-written, text_start bos (the template writes none)"
     assert ids.detail == f"{said}, text_date 2024-07-26"
     (ids,) = (
         one
         for one in preflight(load(folder, text_start="as-written"))
-        if one.check == "ids like transformers'"
+        if one.check == "ids as transformers"
     )
     assert ids.passed
     assert "text_start as-written" in ids.detail
@@ -173,7 +173,7 @@ def test_each_objective_is_compared_with_its_own_outputs(
     wrong = replace(
         mixed, head=LinearHead(torch.ones(1, 32)).eval().requires_grad_(requires_grad=False)
     )
-    assert failed(wrong) == {"rewards like transformers'"}
+    assert failed(wrong) == {"rewards as transformers"}
 
 
 def test_large_rewards_of_a_narrow_body_may_differ_by_their_rounding(
@@ -196,4 +196,4 @@ def test_large_rewards_of_a_narrow_body_may_differ_by_their_rounding(
     head = Shifted(narrow.head.weight, narrow.head.bias).eval().requires_grad_(requires_grad=False)
     shifted = replace(narrow, head=head, library=Rounded())
     assert failed(shifted) == set()
-    assert failed(replace(shifted, head=narrow.head)) == {"rewards like transformers'"}
+    assert failed(replace(shifted, head=narrow.head)) == {"rewards as transformers"}

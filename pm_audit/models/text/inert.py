@@ -9,10 +9,12 @@ spelled with the private names, so that one call tokenises the whole text togeth
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -47,9 +49,8 @@ def inert_copy(backend: Tokenizer, texts: Iterable[str]) -> InertCopy:
 
     """
     written = backend.to_str()
-    texts, attempt = list(texts), 0
-    while any((nonce := _nonce(written, attempt)) in text.lower() for text in texts):
-        attempt += 1
+    lower = "\0".join(texts).lower()
+    nonce = next(n for n in map(partial(_nonce, written), itertools.count()) if n not in lower)
     spec = json.loads(written)
     renamed = _renamed_added(spec, nonce)
     _rename_in_model(spec["model"], renamed)
@@ -127,7 +128,8 @@ def _checked(
     if any(copied is None or copied < in_model for copied in own_ids):
         raise ModelError(
             "a text holds the text of a special token, and this tokenizer's special tokens cannot "
-            "be told from ordinary text; leave special tokens out of prompts and completions"
+            "be distinguished from ordinary text; leave special tokens out of prompts and "
+            "completions"
         )
     special = {number: name for number, name in names.items() if name in renamed.values()}
     return InertCopy(copy, special, {copied or 0: own for copied, own in own_ids.items()}, nonce)

@@ -49,7 +49,7 @@ class ChatTemplate:
 
         Raises:
             ModelError: the template refuses the dialogue, leaves out the completion, or edits a
-                text so that it cannot be told what it wrote.
+                text beyond recognition.
 
         """
         roles = (*(ROLES[turn.speaker] for turn in turns), "assistant")
@@ -149,13 +149,13 @@ class ChatTemplate:
         if not own:
             raise ModelError(
                 f"the chat template writes special tokens ({', '.join(found or of_template)}) by "
-                f"what {text[:40]!r} says, or makes them of it, and neither can be told; change "
-                "the text, or choose another text format"
+                f"what {text[:40]!r} says, or makes them of it; change the text, or choose another "
+                "text format"
             )
         raise ModelError(
             f"the chat template edits {text[:40]!r}, which holds the text of a special token "
-            f"({', '.join(own)}), and what it writes cannot be told from what the text says; "
-            "leave special tokens out of prompts and completions"
+            f"({', '.join(own)}), and not every special token there is the text's own; leave "
+            "special tokens out of prompts and completions"
         )
 
 
