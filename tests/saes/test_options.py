@@ -198,9 +198,9 @@ def test_a_centred_stream_gives_transformer_lenss_own_figures(
 
         config = HookedTransformerConfig(**sizes, act_fn="gelu", normalization_type="LN", seed=0)
         body = HookedTransformer(config)
-        body.W_E += 0.7  # a stream with a mean, as GPT-2's is
+        body.embed.W_E.data += 0.7  # a stream with a mean, as GPT-2's is
         as_it_is = body.run_with_cache(tokens)[1]["blocks.1.hook_resid_post"][0]
-        body.process_weights_(fold_ln=False, center_unembed=False, fold_value_biases=False)
+        body.process_weights_(fold_ln=False, center_unembed=False)
         centred = body.run_with_cache(tokens)[1]["blocks.1.hook_resid_post"][0]
         features = theirs.encode(centred)
         reconstruction = theirs.decode(features)
