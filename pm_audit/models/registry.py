@@ -77,7 +77,7 @@ def load(
 
     """
     checkpoint, said = _open(path_or_name)
-    request = Request(checkpoint, text_format, objective, dtype, device, base or said)
+    request = Request(checkpoint, text_format, objective, dtype, device, base if base is not None else said)
     _refuse_base(request)
     return _tried(family_of(checkpoint).load(request))
 
