@@ -77,7 +77,8 @@ def load(
 
     """
     checkpoint, said = _open(path_or_name)
-    request = Request(checkpoint, text_format, objective, dtype, device, base if base is not None else said)
+    base = said if base is None else base
+    request = Request(checkpoint, text_format, objective, dtype, device, base)
     _refuse_base(request)
     return _tried(family_of(checkpoint).load(request))
 
