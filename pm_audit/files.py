@@ -19,7 +19,7 @@ from pm_audit.errors import AuditError
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 _JSON_LIMIT = 64 * 2**20
-_MOST_ENTRIES = 20_000
+_MOST_ENTRIES = 100_000
 _POINTER = b"version https://git-lfs"
 
 

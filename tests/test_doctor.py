@@ -251,3 +251,15 @@ def test_every_objective_is_examined(pm: Path, tmp_path: Path) -> None:
     assert by_about == {"PM LABEL_0", "PM LABEL_1", "sae", "sae LABEL_0", "sae LABEL_1"}
     named = doctor(folder, text_format="hh", objective="LABEL_1")
     assert named.passed, named.render()
+
+
+def test_the_conventions_that_were_taken_are_told_whole(pm: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "renamed"
+    shutil.copytree(pm, folder)
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    report = doctor(folder, text_format="hh")
+    assert report.passed
+    said = " ".join(report.render().split())
+    assert "config.json names no class; read as LlamaForSequenceClassification, which" in said
+    assert "conventions" not in doctor(pm, text_format="hh").render()

@@ -65,7 +65,7 @@ def load(request: Request) -> PreferenceModel:
     labels = own_head.shape[0] if own_head else _labels_of_base(checkpoint, base)
     model = load_strictly(
         AutoModelForSequenceClassification,
-        replace(request, checkpoint=base, device="cpu"),
+        replace(request, checkpoint=base),
         absent=("score.",) if own_head else (),
         options={"num_labels": labels, "ignore_mismatched_sizes": True},
     )

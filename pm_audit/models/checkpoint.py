@@ -96,6 +96,11 @@ class Checkpoint:
         """
         if self.gguf is not None:
             return (confined(self.folder, self.gguf, error=ModelError),)
+        if self.config.get("transformers_weights") is not None:
+            raise ModelError(
+                f"{self.name}: config.json names its own file of weights (transformers_weights); "
+                f"rename that file {_WHOLE[0]} and remove the key"
+            )
         for name in _FOUND_FIRST if self.adapter is None else _ADAPTERS:
             if (self.folder / name).is_file():
                 path = confined(self.folder, name, error=ModelError)

@@ -98,7 +98,7 @@ def _named(*classes: str) -> Callable[[Checkpoint], bool]:
 def _of_trl(checkpoint: Checkpoint) -> bool:
     """TRL wraps a language model and leaves its class in the config; GRM names its own."""
     return checkpoint.architecture == "GRewardModel" or (
-        checkpoint.architecture.endswith("ForCausalLM")
+        checkpoint.architecture.endswith(("ForCausalLM", "LMHeadModel"))
         and hasattr(transformers, checkpoint.architecture)
     )
 

@@ -86,13 +86,14 @@ def load(
 
     """
     checkpoint, said = _open(path_or_name)
+    base = said if base is None else base
     request = Request(
         checkpoint,
         text_format,
         objective,
         dtype,
         device,
-        base or said,
+        base,
         text_end=text_end,
         text_start=text_start,
         day=text_date,

@@ -124,14 +124,22 @@ def assemble(model: Any, tokenizer: Any, request: Request, *, sha256: str) -> Pr
 
 
 def class_note(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return what was taken where config.json names another class than the one that was loaded."""
+    """Return what was taken where config.json names another class, or code, than was loaded."""
     taken = transformers_class(checkpoint)
-    if checkpoint.adapter is not None or taken in (None, checkpoint.architecture):
+    if checkpoint.adapter is not None or taken is None:
         return ()
-    return (
-        f"config.json names {checkpoint.architecture or 'no class'}; read as {taken}, which "
-        "transformers has for its model type, because the file holds its head",
-    )
+    notes = []
+    if taken != checkpoint.architecture:
+        notes.append(
+            f"config.json names {checkpoint.architecture or 'no class'}; read as {taken}, which "
+            "transformers has for its model type, because the file holds its head"
+        )
+    if checkpoint.config.get("auto_map"):
+        notes.append(
+            f"config.json names code of its own (auto_map), which is not run; read as {taken} of "
+            "transformers"
+        )
+    return tuple(notes)
 
 
 def select(score: nn.Linear, request: Request, names: tuple[str, ...]) -> nn.Module:

@@ -40,8 +40,8 @@ _SCALES = re.compile(
     r"|absmax|quant_map|nested_absmax|nested_quant_map|quant_state[\w.]*)$|\.quant_state\."
 )
 UNREAD: Mapping[str, str] = {
-    r"lm_head\.(weight|bias|(dense|layer_norm|decoder)\.(weight|bias))": "a language-model head",
-    r"(embed_out|output)\.weight": "a language-model head",
+    r"(.*\.)?lm_head\.((dense|layer_norm|decoder)\.)?(weight|bias)": "a language-model head",
+    r"((.*\.)?embed_out|(model\.)?output)\.weight": "a language-model head",
     r"cls\.(predictions|seq_relationship)\..*": "a language-model head",
     r"(lm_predictions|mask_predictions)\..*": "a language-model head",
     r"(.*\.)?rotary\w*\.inv_freq": "made from the configuration",

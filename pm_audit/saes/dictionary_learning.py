@@ -242,12 +242,13 @@ def _topk(tensors: Weights, source: str) -> Parts:
 
 def _whole_k(k: Tensor, source: str) -> int:
     """Return the number of features that a token fires."""
-    if k.numel() != 1 or k.is_complex() or not bool(torch.isfinite(k).all()) or int(k) <= 0:
+    count = k.item() if k.numel() == 1 else None
+    if isinstance(count, complex) or count is None or not 0 < count < 2**40 or count != int(count):
         raise SaeError(
             f"{source}: k of the weights is {str(k.tolist())[:40]}, expected the number of "
             "features a token fires; fetch the file again"
         )
-    return int(k)
+    return int(count)
 
 
 def _threshold(tensors: Weights, source: str) -> JumpRelu:

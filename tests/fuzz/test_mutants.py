@@ -11,7 +11,7 @@ from tests.fuzz import run as fuzzing
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 
 
-@pytest.mark.parametrize(("kind", "count"), [("saes", 400), ("pms", 200)])
+@pytest.mark.parametrize(("kind", "count"), [("saes", 250), ("pms", 120)])
 def test_mutants_load_or_are_refused(kind: str, count: int) -> None:
     outcome = fuzzing.run(kind, 1_000_000, count)
     assert outcome.faults == []

@@ -13,7 +13,7 @@ import pytest
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import modeling_utils
+from transformers import AutoModelForSequenceClassification, modeling_utils
 
 from pm_audit.errors import ModelError
 from pm_audit.models import checkpoint, stored
@@ -290,3 +290,88 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ModelError, match="neither a model's folder nor a GGUF file"):
         load(tmp_path / "model.safetensors")
+
+
+def shard(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write weights in two shards beside whatever is there."""
+    names = ("model-1.safetensors", "model-2.safetensors")
+    shards = {key: names[index % 2] for index, key in enumerate(sorted(weights))}
+    for name in names:
+        held = {key: weights[key] for key in shards if shards[key] == name}
+        save_file(held, folder / name, metadata={"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+
+
+def test_keys_and_hash_are_those_of_the_files_that_transformers_loads(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = save_classifier("llama")
+    fresh = dict(load_file(folder / "model.safetensors"))
+    stale = {key: value + 1 for key, value in fresh.items()}
+    shard(folder, stale | {"of.the.stale.one": torch.ones(1)})
+    model = load(folder, text_format="hh")
+    theirs = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    assert torch.equal(model.head.weight, theirs.score.weight)
+    assert torch.equal(model.head.weight, fresh["score.weight"])
+    assert "of.the.stale.one" not in open_checkpoint(folder).keys
+    save_file(stale, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load(folder, text_format="hh").sha256 != model.sha256
+
+
+@pytest.mark.parametrize("index", ["model.safetensors", "pytorch_model.bin"])
+def test_an_index_left_over_beside_whole_weights_is_left_aside(
+    save_classifier: Callable[..., Path], index: str
+) -> None:
+    folder = save_classifier("llama")
+    expected = load(folder, text_format="hh")
+    left = {"metadata": {}, "weight_map": {"score.weight": "gone-00001-of-00002.bin"}}
+    (folder / f"{index}.index.json").write_text(json.dumps(left))
+    (folder / "pytorch_model.bin").write_bytes(b"torn")
+    model = load(folder, text_format="hh")
+    assert torch.equal(model.head.weight, expected.head.weight)
+    assert model.sha256 == expected.sha256
+
+
+def test_weights_named_by_the_configuration_are_refused(
+    save_classifier: Callable[..., Path],
+) -> None:
+    folder = save_classifier("llama")
+    config = json.loads((folder / "config.json").read_text())
+    config["transformers_weights"] = "other.safetensors"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="names its own file of weights"):
+        load(folder, text_format="hh")
+
+
+@pytest.mark.parametrize("deep", ["a", "a/b", "a/b/c/d"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_link_out_of_the_folder_is_found_at_any_depth(
+    tmp_path: Path, save_classifier: Callable[..., Path], deep: str, kind: str
+) -> None:
+    folder = save_classifier("llama")
+    (folder / deep).mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "w").write_text("secret")
+    (folder / deep / "link").symlink_to(outside if kind == "folder" else outside / "w")
+    with pytest.raises(ModelError, match=f"'{deep}/link' links out of the folder"):
+        load(folder, text_format="hh")
+    (folder / deep / "link").unlink()
+    (folder / deep / "link").symlink_to(folder / "config.json")
+    assert load(folder, text_format="hh").depth == 3
+
+
+def test_links_in_a_circle_are_one_clear_error(tmp_path: Path) -> None:
+    folder = tmp_path / "pm"
+    folder.mkdir()
+    (folder / "config.json").symlink_to(folder / "config.json")
+    with pytest.raises(ModelError, match="leads nowhere and was not opened"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 5000, "b/" * 3000, "x\0y", "\0", ""])
+def test_paths_that_no_system_has_are_one_clear_error(name: str) -> None:
+    with pytest.raises(ModelError, match=r"longer than a path may be|empty or holds a NUL"):
+        load(name)
+    with pytest.raises(ModelError, match=r"longer than a path may be|empty or holds a NUL"):
+        load(f"{name}@base")

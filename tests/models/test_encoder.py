@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import processors
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
@@ -149,3 +151,47 @@ def test_positions_that_padding_takes_hold_no_tokens(save_encoder: Callable[...,
     torch.testing.assert_close(plain_rewards(model, [full.token_ids]), expected)
     with pytest.raises(ModelError, match=f"longer than the {longest} that the PM reads"):
         model.text_format.tokenise(PROMPT, "\u0001" * (room + 1))
+
+
+ROWS = [[0, 40, 50, 1], [0, 33, 1]]
+
+
+@pytest.mark.parametrize("named", [["BertForMaskedLM"], ["BertModel"], None])
+def test_a_classifier_in_the_file_is_read_whatever_headless_class_is_named(
+    save_encoder: Callable[..., Path], named: Any
+) -> None:
+    folder = save_encoder("bert")
+    expected = plain_rewards(load(folder), ROWS)
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": named}
+    for key in ("id2label", "label2id"):
+        config.pop(key, None)
+    (folder / "config.json").write_text(json.dumps(config))
+    model = load(folder)
+    torch.testing.assert_close(plain_rewards(model, ROWS), expected)
+    assert "read as BertForSequenceClassification" in model.notes[0]
+
+
+@pytest.mark.parametrize("name", ["classifier.weight", "bert.pooler.dense.weight"])
+def test_quantised_encoders_are_refused(save_encoder: Callable[..., Path], name: str) -> None:
+    folder = save_encoder("bert")
+    held = dict(load_file(folder / "model.safetensors"))
+    held[name] = (held[name] * 50).to(torch.int8)
+    save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f"quantised or no plain floats: {name}"):
+        load(folder)
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("roberta", 127 - 2), ("bert", 128)])
+def test_no_row_is_longer_than_the_positions_that_are_left(
+    save_encoder: Callable[..., Path], kind: str, longest: int
+) -> None:
+    folder = save_encoder(kind)
+    model = load(folder)
+    assert model.text_format.longest == longest
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    row = [0, *[40] * (longest - 2), 1]
+    with torch.inference_mode():
+        expected = reference.eval()(torch.tensor([row])).logits[:, 0]
+        torch.testing.assert_close(plain_rewards(model, [row]), expected, atol=1e-5, rtol=1e-5)
+        with pytest.raises((IndexError, RuntimeError)):
+            reference(torch.tensor([[*row, 1]]))

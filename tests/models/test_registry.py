@@ -56,3 +56,17 @@ def test_every_objective_passes_its_preflight(save_classifier: Callable[..., Pat
 def test_all_of_one_objective_is_the_model(save_classifier: Callable[..., Path]) -> None:
     (model,) = load_each(save_classifier("llama"), objective="all", text_format="hh")
     assert model.objective is None
+
+
+@pytest.mark.parametrize("base", ["folder", "nobody/no-such-base", "", "x"])
+def test_a_base_for_what_is_no_adapter_is_refused(
+    save_classifier: Callable[..., Path], base: str
+) -> None:
+    folder = save_classifier("llama")
+    named = str(folder) if base == "folder" else base
+    with pytest.raises(ModelError, match=r"but this is no adapter .* name the PM alone"):
+        load(f"{folder}@{named}", text_format="hh")
+    with pytest.raises(ModelError, match="but this is no adapter"):
+        load(folder, base=named, text_format="hh")
+    with pytest.raises(ModelError, match="but this is no adapter"):
+        load_each(f"{folder}@{named}", objective="all", text_format="hh")

@@ -194,3 +194,9 @@ def test_a_bias_that_transformers_drops_is_refused(save_classifier: Callable[...
         load(folder, text_format="hh")
     save_file(held, path, metadata={"format": "pt"})
     assert load(folder, text_format="hh").depth == 3
+
+
+def test_code_that_is_not_run_is_told(save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier("llama")
+    describe(folder, auto_map={"AutoModelForSequenceClassification": "own.LlamaForSomething"})
+    assert "names code of its own (auto_map), which is not run" in load(folder).notes[0]

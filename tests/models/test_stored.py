@@ -125,6 +125,7 @@ def test_a_tensor_that_nothing_reads_is_refused_and_a_language_models_head_is_no
     expected = by_transformers(folder)
     harmless = {
         "lm_head.weight": torch.ones(4, 32),
+        "pretrained_model.lm_head.weight": torch.ones(4, 32),
         "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4),
     }
     rewrite(folder, lambda held: held | harmless)

@@ -104,11 +104,20 @@ def test_openrlhf_names_its_head_in_the_config(
     torch.testing.assert_close(plain_rewards(load(folder), [ROW]), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "named"), [("gpt_neox", "GPTNeoXForCausalLM"), ("gpt2", "GPT2LMHeadModel")]
+)
 def test_trl_value_heads_are_read_at_the_last_token(
-    headed: Callable[..., tuple[Path, Any]],
+    headed: Callable[..., tuple[Path, Any]], kind: str, named: str
 ) -> None:
     head = {"v_head.summary.weight": torch.randn(1, 32), "v_head.summary.bias": torch.ones(1)}
-    folder, body = headed("gpt_neox", head, architectures=["GPTNeoXForCausalLM"])
+    # what the wrapper and old versions of transformers save beside them
+    beside = {
+        "lm_head.weight": torch.ones(4, 32),
+        "model.h.0.attn.bias": torch.ones(1, 1, 8, 8, dtype=torch.uint8),
+        "model.h.0.attn.masked_bias": torch.tensor(-1e4),
+    }
+    folder, body = headed(kind, head | beside, architectures=[named])
     expected = head["v_head.summary.weight"] @ last_state(body, ROW) + 1
     torch.testing.assert_close(plain_rewards(load(folder), [ROW]), expected, atol=1e-5, rtol=1e-5)
 
