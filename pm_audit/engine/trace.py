@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,26 @@ class SparseFeatures:
     def strength(self) -> Tensor:
         """[active], ``scale * value``: the multiple of the decoder row in the stream."""
         return self.scale[self.token] * self.value
+
+    # Every plan of ablations asks for these, and a GPU's numbers are waited for: once is enough.
+
+    @cached_property
+    def token_here(self) -> Integers:
+        """[active], ``token`` in the processor's memory."""
+        here: Integers = self.token.cpu().numpy()
+        return here
+
+    @cached_property
+    def latent_here(self) -> Integers:
+        """[active], ``latent`` in the processor's memory."""
+        here: Integers = self.latent.cpu().numpy()
+        return here
+
+    @cached_property
+    def strength_here(self) -> Floats:
+        """[active], ``strength`` in the processor's memory, as wide as the SAE's weights are."""
+        here: Floats = self.strength.cpu().numpy()
+        return here
 
 
 @dataclass(frozen=True, eq=False)
