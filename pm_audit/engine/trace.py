@@ -8,9 +8,9 @@ there, and the keys and values of every block after the lowest SAE.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -59,19 +59,19 @@ class SparseFeatures:
 
     # Every plan of ablations asks for these, and a GPU's numbers are waited for: once is enough.
 
-    @cached_property
+    @functools.cached_property
     def token_here(self) -> Integers:
         """[active], ``token`` in the processor's memory."""
         here: Integers = self.token.cpu().numpy()
         return here
 
-    @cached_property
+    @functools.cached_property
     def latent_here(self) -> Integers:
         """[active], ``latent`` in the processor's memory."""
         here: Integers = self.latent.cpu().numpy()
         return here
 
-    @cached_property
+    @functools.cached_property
     def strength_here(self) -> Floats:
         """[active], ``strength`` in the processor's memory, as wide as the SAE's weights are."""
         here: Floats = self.strength.cpu().numpy()
