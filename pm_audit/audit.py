@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -36,7 +37,7 @@ from pm_audit.engine.attribution import QUADRATURE
 from pm_audit.engine.contrast import Contrast
 from pm_audit.engine.fit import measure_fit, neighbours
 from pm_audit.engine.grid import Grid, Row
-from pm_audit.engine.splice import splice_reconstruction
+from pm_audit.engine.splice import replay_noise, splice_reconstruction
 from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import ModelError
 from pm_audit.models.preference_model import PreferenceModel
@@ -137,7 +138,8 @@ class Auditor:
         clean = self._trace(pm, cases, texts)
         fits = tuple(measure_fit(clean, sae, pm.depth, most=FIT_TOKENS) for sae in self.saes)
         spliced = splice_reconstruction(pm, clean, self.saes[0])
-        evidence = unsearched(cases, clean, contrast, spliced, fits, scale)
+        noise = max(scale.noise, replay_noise(pm, clean, min(sae.layer for sae in self.saes)))
+        evidence = unsearched(cases, clean, contrast, spliced, fits, replace(scale, noise=noise))
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")

@@ -9,7 +9,7 @@ turn; what changes there stands for the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,9 +110,9 @@ def test_sets(
             single_sum[rows] += search.contribution(feature)[rows]
         for each in (account, *by_sae):
             each.fill(pm, trace, contrast, one, means, rows[weighed[rows]])
-        null_sets = [
-            _matched_set(trace, contrast, one.fold, selected, rng) for _ in range(method.null_sets)
-        ]
+        examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(one.fold.discovery)
+        strength = {sae.name: mean_strength(trace, sae.name, examples) for sae in trace.saes}
+        null_sets = [_matched_set(trace, strength, selected, rng) for _ in range(method.null_sets)]
         tried = rows[sample[rows]]
         after = ablate_sets(pm, trace, null_sets, rows=tried, known=search.known)
         null_changes[:, tried] = after - trace.rewards[tried]
@@ -132,19 +132,17 @@ def _discovery_rows(contrast: Contrast, fold: Fold, role: Role) -> np.ndarray:
 
 def _matched_set(
     trace: Trace,
-    contrast: Contrast,
-    fold: Fold,
+    strengths: Mapping[str, Floats],
     selected: Sequence[Feature],
     rng: np.random.Generator,
 ) -> tuple[Feature, ...]:
-    """Draw one feature for each selected one, alike in strength, none twice."""
-    examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
+    """Draw one feature for each selected one, alike in strength [latent] of its SAE, none twice."""
     drawn: list[Feature] = []
     for sae in trace.saes:
         own = [feature for feature in selected if feature.sae == sae.name]
         if not own:
             continue
-        strength = mean_strength(trace, sae.name, examples)
+        strength = strengths[sae.name]
         free = strength > 0
         free[[feature.index for feature in own]] = False
         for feature in own:

@@ -115,7 +115,7 @@ def plan(
 
 def firing_counts(features: SparseFeatures, width: int) -> Integers:
     """Return at how many completion tokens each latent fires [latent]."""
-    counts: Integers = torch.bincount(features.latent, minlength=width).cpu().numpy()
+    counts: Integers = np.bincount(features.latent_here, minlength=width)
     return counts
 
 
@@ -137,8 +137,7 @@ class Firings:
     ) -> Firings:
         """Return the firings in ``rows``, but for the skipped pairs [set row]."""
         features = trace.features[members.sae.name]
-        latent = features.latent.cpu().numpy()
-        token = features.token.cpu().numpy()
+        latent, token = features.latent_here, features.token_here
         row = trace.grid.layout.completion_row[token]
         wanted = np.zeros(members.sae.width, dtype=bool)
         wanted[members.latent] = True
@@ -156,7 +155,7 @@ class Firings:
         if skipped is not None:
             left = ~skipped[members.set_of[member], row[firing]]
             firing, member = firing[left], member[left]
-        strength = features.strength.cpu().numpy()
+        strength = features.strength_here
         return cls(
             members.set_of[member], row[firing], token[firing], latent[firing], strength[firing]
         )

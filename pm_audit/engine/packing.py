@@ -7,7 +7,7 @@ attention call; every other product runs on all tokens of the batch at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,20 +179,25 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
     into = positions - completion_start[job_of]
     completion = np.where(into >= 0, layout.completion_offsets[row][job_of] + into, -1)
 
-    def tensor(values: Integers) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)
-
-    groups = []
+    wanted = [tokens, layout.token_ids[tokens], layout.positions[tokens], ends - 1]
+    wanted += [job_of, completion]
+    spans: list[tuple[int, int]] = []
     changes = np.flatnonzero(np.diff(lengths)) + 1
     for first, after in zip([0, *changes], [*changes, len(chosen)], strict=True):
-        context, context_length = _context(layout, row[first:after], start[first:after])
+        spans.append((int(first), int(after)))
+        wanted += _context(layout, row[first:after], start[first:after])
+    there = iter(_moved(wanted, device))
+    of_tokens = [next(there) for _ in range(6)]
+    groups = []
+    for first, after in spans:
+        context, context_length = next(there), next(there)
         groups.append(
             SegmentGroup(
                 first=int(ends[first] - lengths[first]),
-                count=int(after - first),
+                count=after - first,
                 length=int(lengths[first]),
-                context=None if context is None else tensor(context),
-                context_length=None if context_length is None else tensor(context_length),
+                context=context if context.numel() else None,
+                context_length=context_length if context_length.numel() else None,
             )
         )
     return Batch(
@@ -200,23 +205,32 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
         jobs=chosen,
         row=row,
         lengths=lengths,
-        tokens=tensor(tokens),
-        token_ids=tensor(layout.token_ids[tokens]),
-        positions=tensor(layout.positions[tokens]),
+        tokens=of_tokens[0],
+        token_ids=of_tokens[1],
+        positions=of_tokens[2],
         groups=tuple(groups),
-        last=tensor(ends - 1),
-        job_of=tensor(job_of),
-        completion=tensor(completion),
+        last=of_tokens[3],
+        job_of=of_tokens[4],
+        completion=of_tokens[5],
     )
 
 
-def _context(
-    layout: Layout, row: Integers, start: Integers
-) -> tuple[Integers | None, Integers | None]:
-    """Return the right-aligned flat indices [job context] of earlier positions, and how many."""
+def _moved(arrays: Sequence[Integers], device: torch.device) -> list[Tensor]:
+    """Return the arrays on the device, in one copy: each by itself would cost as much."""
+    there = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+    parts = torch.split(there.to(device, non_blocking=True), [array.size for array in arrays])
+    return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+
+def _context(layout: Layout, row: Integers, start: Integers) -> tuple[Integers, Integers]:
+    """Return the right-aligned flat indices [job context] of earlier positions, and how many.
+
+    Both are empty where there are no such positions; how many is empty where all of them count.
+    """
+    none = start[:0]
     most = int(start.max())
     if most == 0:
-        return None, None
+        return none, none
     position = start[:, None] - most + np.arange(most)
     context = layout.locate(row[:, None], np.maximum(position, 0))
-    return context, None if bool((start == most).all()) else start
+    return context, none if bool((start == most).all()) else start

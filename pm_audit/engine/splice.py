@@ -28,6 +28,9 @@ from pm_audit.saes.sae import Sae
 Edit = Callable[[Batch, Tensor], Tensor]
 """(batch, stream after a block [token hidden]) -> the changed stream [token hidden]."""
 
+_NOISE_BATCHES = 5
+"""Batches at least into which completions are packed to find the noise of a replay."""
+
 
 def replay(
     pm: PreferenceModel,
@@ -141,10 +144,33 @@ def splice_reconstruction(
     def reconstruct(_: Batch, stream: Tensor) -> Tensor:
         return sae.decode(sae.encode(stream.to(sae.W_dec.dtype))).to(stream.dtype)
 
-    jobs = jobs_of_completions(trace, chosen)
+    return _replay_completions(pm, trace, chosen, {sae.layer: reconstruct}, token_budget)
+
+
+def replay_noise(pm: PreferenceModel, trace: Trace, layer: int) -> float:
+    """Return the largest change of a reward when the blocks after ``layer`` run on what they had.
+
+    Nothing is replaced, so what changes is rounding: the tokens are packed into smaller batches
+    than in the clean forward, as an ablation's are.  No effect of an ablation can be read below it
+    in this dtype and on this device.
+    """
+    rows = trace.rows(None)
+    budget = max(1, len(trace.grid.layout.completion_tokens) // _NOISE_BATCHES)
+    again = _replay_completions(pm, trace, rows, {layer: lambda _, stream: stream}, budget)
+    return float(np.abs(again - trace.rewards).max())
+
+
+def _replay_completions(
+    pm: PreferenceModel,
+    trace: Trace,
+    rows: Integers,
+    edits: Mapping[int, Edit],
+    token_budget: int | None,
+) -> Floats:
+    """Return rewards [row] with the stream edited from the completions' start."""
+    jobs = jobs_of_completions(trace, rows)
+    rewards = trace.rewards[rows].copy()
     replayed = np.flatnonzero(jobs.stop > jobs.start)
-    rewards = trace.rewards[chosen].copy()
-    edits = {sae.layer: reconstruct}
     if len(replayed):
         taken = jobs.take(replayed)
         rewards[replayed] = replay(pm, trace, taken, edits, token_budget=token_budget)

@@ -8,6 +8,7 @@ there, and the keys and values of every block after the lowest SAE.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,26 @@ class SparseFeatures:
     def strength(self) -> Tensor:
         """[active], ``scale * value``: the multiple of the decoder row in the stream."""
         return self.scale[self.token] * self.value
+
+    # Every plan of ablations asks for these, and a GPU's numbers are waited for: once is enough.
+
+    @functools.cached_property
+    def token_here(self) -> Integers:
+        """[active], ``token`` in the processor's memory."""
+        here: Integers = self.token.cpu().numpy()
+        return here
+
+    @functools.cached_property
+    def latent_here(self) -> Integers:
+        """[active], ``latent`` in the processor's memory."""
+        here: Integers = self.latent.cpu().numpy()
+        return here
+
+    @functools.cached_property
+    def strength_here(self) -> Floats:
+        """[active], ``strength`` in the processor's memory, as wide as the SAE's weights are."""
+        here: Floats = self.strength.cpu().numpy()
+        return here
 
 
 @dataclass(frozen=True, eq=False)

@@ -200,7 +200,8 @@ class Evidence(Record):
     sigma: Finite
     """Standard deviation of the PM's reward over the fixed reference completions."""
     noise: Finite
-    """Largest change of a reward under re-batching and padding: the PM's own noise floor."""
+    """Largest change of a reward under re-batching, padding, and a replay that replaces nothing, in
+    the PM's dtype and on its device: the floor below which nothing can be read."""
     folds: tuple[FoldEvidence, ...]
     null: tuple[NullEvidence, ...]
     fits: tuple[SaeFit, ...]

@@ -17,6 +17,9 @@ FVU_CEILING = 0.35
 """Above it the cosine of stream and reconstruction is below about 0.8: the features are no
 account of the stream (the published experiment's late layers, which it had to leave out)."""
 
+NOISE_COUNTS = 1e-3
+"""Share of the gap below which rounding decides nothing; fp32 makes about a hundredth of it."""
+
 SPLICE_TOLERANCE = 0.25
 """Share of the gap that may be lost or gained under the SAE's reconstruction."""
 
@@ -123,6 +126,8 @@ def check_explained(
         )
     closure = ratios.closure
     asked = f"the {expect.closure:.2f} asked"
+    if _unreadable(figures, closure.value, expect.closure):
+        return _too_noisy(Check.EXPLAINED, figures, f"closure {share(closure)} against {asked}")
     bar = ratios.null_bar
     own = expect.closure - expect.collateral
     if closure.high < expect.closure:
@@ -194,6 +199,9 @@ def check_specific(figures: Figures, expect: Expect, evidence: Evidence) -> Chec
             Outcome.INVALID,
             "there is no counter-example or control whose movement could be measured",
         )
+    if _unreadable(figures, collateral.value, expect.collateral):
+        said = f"collateral {share(collateral)} against the {expect.collateral:.2f} allowed"
+        return _too_noisy(Check.SPECIFIC, figures, said)
     moved = (
         f"{ratios.worst.bystander.words} moves most, by {share(collateral)} of the gap "
         f"({expect.collateral:.2f} allowed)"
@@ -246,6 +254,21 @@ def check_fit(figures: Figures, expect: Expect, evidence: Evidence) -> CheckResu
     if preserved.outside(low, high):
         return _result(Check.FIT, Outcome.FAIL, f"{fvu}, but {kept}")
     return _result(Check.FIT, Outcome.INCONCLUSIVE, f"{fvu}; {kept}")
+
+
+def _unreadable(figures: Figures, value: float, limit: float) -> bool:
+    """Whether rounding alone may decide on which side of its limit a share of the gap lies."""
+    floor = figures.share_floor
+    return not floor < NOISE_COUNTS and abs(value - limit) <= floor
+
+
+def _too_noisy(check: Check, figures: Figures, said: str) -> CheckResult:
+    return _result(
+        check,
+        Outcome.INCONCLUSIVE,
+        f"{said}: rounding in this PM's dtype moves a share of this gap by "
+        f"{figures.share_floor:.2g}; audit in fp32",
+    )
 
 
 def _result(check: Check, outcome: Outcome, reason: str) -> CheckResult:

@@ -136,6 +136,15 @@ class Figures:
         """Return the noise floor of a gap in sigma."""
         return self.floor / self.sigma
 
+    @property
+    def share_floor(self) -> float:
+        """Return what rounding can make of a share of the gap, a mean over the prompts.
+
+        Each prompt's rewards are rounded by themselves, so a mean is off by less than one of them.
+        """
+        size = abs(self.gap.value)
+        return self.floor / math.sqrt(self.prompts) / size if size > 0 else math.inf
+
 
 def as_figure(interval: Interval, unit: Unit) -> Figure:
     """Turn an interval into a figure of the record; an infinite limit is no limit there."""

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -97,6 +98,27 @@ class _Rules(TorchDispatchMode):
         return _compute(func, args, dict(kwargs or {})) if parts is NotImplemented else parts
 
 
+class _Numbers(TorchFunctionMode):
+    """Brings numbers of Python to the device, which PyTorch does out of every dispatch's sight."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        del types
+        options = dict(kwargs or {})
+        if func in (torch.tensor, torch.as_tensor) and options.get("device") is not None:
+            place = options.pop("device")
+            return func(*args, **options).to(place)
+        if func is torch.Tensor.new_tensor and isinstance(args[0], OnDevice):
+            place = options.pop("device", args[0].device)
+            return torch.tensor(args[1], **{"dtype": args[0].dtype, **options}).to(place)
+        return func(*args, **options)
+
+
 @contextlib.contextmanager
 def accelerator() -> Iterator[str]:
     """Let ``DEVICE`` be a device while the context lasts; give its name."""
@@ -111,7 +133,7 @@ def accelerator() -> Iterator[str]:
     torch.is_autocast_enabled = is_autocast_enabled
     device._COUNTS[DEVICE] = lambda _: 1
     try:
-        with _Rules():
+        with _Rules(), _Numbers():
             yield DEVICE
     finally:
         torch.is_autocast_enabled = enabled

@@ -30,6 +30,8 @@ def write_pm(folder: Path, head: str) -> Path:
     special = ["<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"]
     tokenizer.add_special_tokens({"additional_special_tokens": special})
     tokenizer.chat_template = TEMPLATE
+    if head == "value":
+        tokenizer.eos_token = "<|eot_id|>"  # OpenRLHF's text ends with it
     tokenizer.save_pretrained(folder)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

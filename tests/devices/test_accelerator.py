@@ -62,6 +62,7 @@ ALLOWED = {
     "a mask of the CPU": lambda x: x[torch.tensor([True, False, True])],
     "a scalar filled in": lambda x: x.masked_fill(x > 3, torch.tensor(0.0)),
     "factories": lambda x: x + torch.ones(4, device=x.device) + x.new_ones(3, 1),
+    "numbers of Python": lambda x: x + torch.tensor([1.0], device=x.device) + x.new_tensor(2),
     "active places": lambda x: torch.stack(torch.nonzero(x > 3, as_tuple=True)),
     "views": lambda x: x.t().reshape(2, 6)[:, 1:3].unsqueeze(0).squeeze_(0) * 1,
     "a vector times a matrix": lambda x: x[0] @ x.T @ x,

@@ -11,7 +11,7 @@ import torch
 from pm_audit.engine.ablation import Replacement, ablate_each, ablate_sets, mean_features
 from pm_audit.engine.attribution import attribute
 from pm_audit.engine.grad_drop import grad_drop
-from pm_audit.engine.splice import splice_reconstruction
+from pm_audit.engine.splice import replay_noise, splice_reconstruction
 from pm_audit.engine.trace import trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature
@@ -45,3 +45,7 @@ def test_every_step_runs_on_a_half_body(lab, llama, half):
     assert np.corrcoef(table.ravel(), expected.ravel())[0, 1] > 0.9
     found, sought = (attribute(pm, one, low) for pm, one in ((half, clean), (llama, exact)))
     assert np.corrcoef(found.change, sought.change)[0, 1] > 0.9
+    # the floor is of the dtype: bf16 keeps eight bits, fp32 twenty-four
+    wide = lab.grid(prompts=8, completions=9)
+    floors = [replay_noise(pm, trace(pm, [low], wide), 1) for pm in (half, llama)]
+    assert floors[0] > 1e3 * floors[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,12 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pm_audit.engine.attribution import attribute
 from pm_audit.engine.grid import Grid, Row
-from pm_audit.engine.splice import jobs_of_completions, replay, splice_reconstruction
+from pm_audit.engine.splice import (
+    jobs_of_completions,
+    replay,
+    replay_noise,
+    splice_reconstruction,
+)
 from pm_audit.engine.trace import trace
 from pm_audit.errors import NumericalError
 from pm_audit.saes.sae import Normalisation
@@ -78,3 +85,16 @@ def test_an_edit_to_nan_is_an_error(lab, llama):
     jobs = jobs_of_completions(clean, np.arange(2))
     with pytest.raises(NumericalError, match="2 of 2 rewards are not finite"):
         replay(llama, clean, jobs, {1: lambda _, stream: stream * torch.nan})
+
+
+def test_a_replay_that_replaces_nothing_tells_the_noise(lab, llama):
+    sae = lab.sae(1)
+    clean = trace(llama, [sae], lab.grid())
+    assert replay_noise(llama, clean, 1) < 2e-6
+    # as large as what is wrong with one reward of the clean forward
+    off = clean.rewards.copy()
+    off[3] += 0.25
+    shifted = dataclasses.replace(clean, rewards=off)
+    assert replay_noise(llama, shifted, 1) == pytest.approx(0.25, abs=1e-5)
+    bare = Grid((Row(0, (5, 6, 7), 3),))
+    assert replay_noise(llama, trace(llama, [sae], bare), 1) == 0.0

@@ -164,6 +164,44 @@ def test_templates_that_move_apart_do_not_cancel(make_evidence, make_hypothesis,
     assert outcomes(record)["specific"] == "fail"
 
 
+@pytest.mark.parametrize(
+    ("closure", "noise", "wanted"),
+    [
+        (0.95, 1e-6, Outcome.PASS),
+        (0.95, 0.2, Outcome.PASS),
+        (0.95, 0.4, Outcome.INCONCLUSIVE),
+        (0.5, 0.4, Outcome.FAIL),
+        (0.7, 0.4, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_closure_that_rounding_may_put_on_either_side_is_inconclusive(
+    make_evidence, make_hypothesis, method, gaps, closure, noise, wanted
+):
+    # sixteen prompts, a gap of one: rounding moves a share by half the noise
+    evidence = make_evidence(gaps, closure=closure, noise=noise)
+    record = judge(make_hypothesis(closure=0.8), evidence, (), method=method)
+    assert outcomes(record)[Check.EXPLAINED] == wanted
+    said = "rounding in this PM's dtype moves a share of this gap by 0.2; audit in fp32"
+    assert (said in reason(record, Check.EXPLAINED)) is (wanted is Outcome.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("moved", "noise", "wanted"),
+    [
+        (0.02, 1e-6, Outcome.PASS),
+        (0.02, 0.3, Outcome.INCONCLUSIVE),
+        (0.6, 0.3, Outcome.FAIL),
+        (0.2, 0.3, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_collateral_that_rounding_may_put_on_either_side_is_inconclusive(
+    make_evidence, make_hypothesis, method, gaps, moved, noise, wanted
+):
+    evidence = make_evidence(gaps, control_moved=moved, noise=noise)
+    record = judge(make_hypothesis(collateral=0.1), evidence, (), method=method)
+    assert outcomes(record)[Check.SPECIFIC] == wanted
+
+
 def test_an_unfit_sae_fails_fit_and_invalidates_the_explanation(
     make_evidence, make_hypothesis, method, gaps, good_fit
 ):
