@@ -21,7 +21,7 @@ INTRODUCTION = """\
 # What loads, and what is refused
 
 This page is generated from the registries by `python docs/make_formats.py`.  `pm-audit doctor
-MODEL [SAE...]` tries a model and its SAEs and says what is wrong with them.  Other packages add
+--pm PM --sae SAE` tries a PM and its SAEs and says what is wrong with them.  Other packages add
 families and formats by the entry points `pm_audit.models` and `pm_audit.saes`.
 
 Remote code stays off, pickles are read as tensors alone, and no name inside a checkpoint opens a

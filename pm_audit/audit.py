@@ -154,7 +154,15 @@ class Auditor:
 
         evidence = searched(evidence, contrast, proposal, search, held_out)
         evidence = self._with_rivals(evidence, name, pm, clean, contrast, proposal, search)
-        features = describe(clean, contrast, proposal, search, texts, method=self.method)
+        features = describe(
+            clean,
+            contrast,
+            proposal,
+            search,
+            texts,
+            method=self.method,
+            token_name=pm.tokenizer.convert_ids_to_tokens,
+        )
         features = in_corpus(features, self._indices)
         return judge(hypothesis, evidence, features, method=self.method)
 

@@ -1,9 +1,16 @@
 """The README shows what is there: its commands, its hypothesis, its links."""
 
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,11 +22,88 @@ def test_the_hypothesis_shown_is_the_one_shipped():
     assert shipped.endswith(shown[2])
 
 
-@pytest.mark.parametrize("name", ["audit", "test"])
-def test_each_command_of_a_fresh_machine_stands_behind_its_marker(name):
-    block = re.search(rf"<!-- command: {name} -->\n```sh\n(.*?)```", README, re.DOTALL)
-    assert "pip install --quiet torch==" in block[1]
-    assert "-m pytest" in block[1].splitlines()[-1]
+def command(name: str) -> str:
+    (block,) = re.findall(rf"<!-- command: {name} -->\n```sh\n(.*?)```", README, re.DOTALL)
+    return block
+
+
+def make(*arguments: str, folder: Path = ROOT) -> str:
+    run = subprocess.run(
+        ["make", "--dry-run", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return run.stdout
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """Return a folder with what make reads, where nothing was installed yet."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("audit", "-m pytest --pm-audit"), ("test", "-m pytest")]
+)
+def test_each_command_is_one_line_that_sets_up_everything(fresh, name, last):
+    program, *words = shlex.split(command(name))
+    assert (program, words) == ("make", [name])
+    steps = make(name, folder=fresh).replace("\\\n", "").splitlines()
+    assert [step for step in steps if "-m venv" in step]
+    (install,) = [step for step in steps if "-m pip install" in step]
+    assert "PIP_CONSTRAINT=constraints.txt" in install
+    assert last in steps[-1]
+    (said,) = [step for step in steps if "MB to download" in step]
+    assert steps.index(said) < steps.index(install)
+
+
+def test_what_was_installed_is_not_installed_again(fresh):
+    (fresh / ".venv" / "bin").mkdir(parents=True)
+    for name in ("bin/python", "audit.done", "test.done"):
+        (fresh / ".venv" / name).touch()
+    for name in ("audit", "test"):
+        assert "pip install" not in make(name, folder=fresh)
+    later = (fresh / "constraints.txt").stat().st_mtime + 10
+    os.utime(fresh / "constraints.txt", (later, later))
+    assert "pip install" in make("audit", folder=fresh)
+
+
+def test_an_index_with_cpu_builds_of_torch_can_be_named(fresh):
+    assert "--extra-index-url" not in make("audit", folder=fresh)
+    assert "--extra-index-url https://an/index" in make(
+        "audit", "TORCH_INDEX=https://an/index", folder=fresh
+    )
+
+
+@pytest.mark.parametrize(("status", "shown"), [(0, 0), (1, 0), (2, 2), (4, 2)])
+def test_a_refuted_claim_is_no_error_of_make(fresh, status, shown):
+    """An audit exits with 1 where a check is not passed; whatever else fails is make's 2."""
+    (fresh / ".venv" / "bin").mkdir(parents=True)
+    python = fresh / ".venv" / "bin" / "python"
+    python.write_text(f"#!/bin/sh\nexit {status}\n")
+    python.chmod(0o755)
+    (fresh / ".venv" / "audit.done").touch()
+    run = subprocess.run(["make", "audit"], cwd=fresh, capture_output=True)
+    assert run.returncode == shown
+
+
+def test_the_pins_hold_every_dependency_and_no_build_of_one():
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE))
+    assert not [version for version in pins.values() if "+" in version]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
+    known = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins.items()}
+    for requirement in map(Requirement, wanted):
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        assert requirement.specifier.contains(known[name]), requirement
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda"))]
+
+
+def test_the_sizes_shown_are_those_that_were_measured():
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    disk = int(re.search(r"# audit: \d+ MB to download, (\d+) MB on disk", text)[1])
+    assert f"{disk / 1000:.1f} GB of disk" in README
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
+from pm_audit.cli import options
 from pm_audit.cli.calibrate import calibrate
 from pm_audit.cli.explain import explain
+from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
+from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.errors import AuditError
-
-_READABLE = click.Path(exists=False, dir_okay=False, path_type=Path)
 
 
 class _Commands(click.Group):
@@ -33,97 +34,48 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pm-audit")
 def main() -> None:
-    """Audit preference models: hypotheses in, causes and residuals out."""
+    """Audit preference models: hypotheses in, causes and residuals out.
+
+    A PM is named by --pm and its SAEs by --sae on every command; in pytest by --pm-audit-pm and
+    --pm-audit-sae.
+    """
 
 
 @main.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    add_help_option=False,
+    cls=options.Command,
+    example="pm-audit run --pm path/to/pm --sae path/to/sae hypotheses/urls.yaml",
+    # -h alone is left to pytest, which has short options of its own
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": ["--help"],
+    },
+)
+@click.option("--pm", default=None, metavar="PM", help="The preference model, as --pm-audit-pm.")
+@click.option(
+    "--sae",
+    "saes",
+    multiple=True,
+    metavar="SAE",
+    help="An SAE of it, as --pm-audit-sae; repeatable.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(arguments: tuple[str, ...]) -> None:
-    """Audit: the same as `pytest --pm-audit ARGUMENTS`."""
+def run(arguments: tuple[str, ...], *, pm: str | None, saes: tuple[str, ...]) -> None:
+    """Audit: the same as `pytest --pm-audit ARGUMENTS`.
+
+    ARGUMENTS are hypothesis files and any options of pytest.
+    """
+    named = [] if pm is None else [f"--pm-audit-pm={pm}"]
+    named += [f"--pm-audit-sae={sae}" for sae in saes]
+    command = [sys.executable, "-m", "pytest", "--pm-audit", *named, *arguments]
     # a process of its own: pytest warns of plug-ins that were imported before it
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", "--pm-audit", *arguments])  # noqa: S606
+    os.execv(sys.executable, command)  # noqa: S606
 
 
-@main.command()
-@click.argument("record", type=_READABLE, default=Path("reports/record.json"))
-@click.option("-v", "--verbose", is_flag=True, help="List every candidate feature.")
-def show(record: Path, *, verbose: bool) -> None:
-    """Print a record's summary."""
-    from pm_audit.records import AuditRecord
-    from pm_audit.report import terminal
-
-    click.echo(terminal.summary(AuditRecord.read(record), every_feature=verbose))
-
-
-@main.command()
-@click.argument("record", type=_READABLE, default=Path("reports/record.json"))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="File to write; its suffix chooses .html, .md, .csv or .parquet (default: beside it).",
-)
-def report(record: Path, *, output: Path | None) -> None:
-    """Write a record as a page or a table."""
-    from pm_audit.records import AuditRecord
-    from pm_audit.report.files import write
-
-    target = output or record.with_suffix(".html")
-    write(AuditRecord.read(record), target)
-    click.echo(f"wrote {target}")
-
-
-@main.command()
-@click.argument("old", type=_READABLE)
-@click.argument("new", type=_READABLE)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Write the comparison as a page too: .html or .md.",
-)
-def compare(old: Path, new: Path, *, output: Path | None) -> None:
-    """Compare two records; exit code 1 where NEW is a regression against OLD."""
-    from pm_audit.compare import compare as compare_records
-    from pm_audit.compare import read_unaltered
-    from pm_audit.report import changes
-    from pm_audit.report.files import write_comparison
-
-    comparison = compare_records(read_unaltered(old), read_unaltered(new))
-    click.echo("\n".join(changes.terminal_lines(comparison)))
-    if output is not None:
-        write_comparison(comparison, output)
-        click.echo(f"wrote {output}")
-    sys.exit(1 if comparison.regressed else 0)
-
-
-@main.command()
-@click.argument("record", type=_READABLE, default=Path("reports/record.json"))
-def verify(record: Path) -> None:
-    """Judge a record again from its own evidence; exit code 1 where anything differs."""
-    from pm_audit.records import AuditRecord
-    from pm_audit.report.sanitise import terminal_lines
-    from pm_audit.verdict import verify as disagreements
-
-    stored = AuditRecord.read(record)
-    found = disagreements(stored)
-    for line in found:
-        click.echo(terminal_lines(line))
-    if found:
-        click.echo(f"{len(found)} disagreements between the record and its evidence")
-        sys.exit(1)
-    click.echo(f"every figure of {len(stored.hypotheses)} hypotheses follows from the evidence")
-
-
-@main.command()
+@main.command(cls=options.Command, example="pm-audit schema hypothesis > hypothesis.schema.json")
 @click.argument("what", type=click.Choice(["hypothesis", "probe", "record"]))
 def schema(what: str) -> None:
-    """Print a JSON Schema for editors."""
+    """Print a JSON Schema, with which editors complete and check the files."""
     if what == "record":
         from pm_audit.records import AuditRecord
 
@@ -134,8 +86,10 @@ def schema(what: str) -> None:
     click.echo(json.dumps(json_schema(what), indent=2))
 
 
-@main.command()
-@click.option("--pm", default="default", help="The preference model that will be audited.")
+@main.command(cls=options.Command, example="pm-audit init --pm path/to/pm")
+@click.option(
+    "--pm", default="default", show_default=True, help="The preference model that will be audited."
+)
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -153,23 +107,35 @@ def init(pm: str, folder: Path) -> None:
         click.echo(line)
 
 
-main.add_command(calibrate)
-main.add_command(explain)
-main.add_command(index)
+for _command in (show, report, compare, verify, calibrate, explain, glossary, index):
+    main.add_command(_command)
 
 
-@main.command()
-@click.argument("model")
-@click.argument("saes", nargs=-1)
-@click.option("--text-format", default=None, help="hh, chat, raw or pair.")
-@click.option("--objective", default=None, help="Of a PM with several: a name, or all.")
+@main.command(
+    cls=options.Command,
+    example="pm-audit doctor --pm path/to/pm --sae path/to/sae --text-format chat",
+)
+@click.argument("places", nargs=-1, metavar="")
+@click.option("--pm", default=None, metavar="PM", help="The preference model (default: `default`).")
+@options.saes
+@options.text_format
+@options.objective
 def doctor(
-    model: str, saes: tuple[str, ...], *, text_format: str | None, objective: str | None
+    places: tuple[str, ...],
+    *,
+    pm: str | None,
+    saes: tuple[str, ...],
+    text_format: str | None,
+    objective: str | None,
 ) -> None:
-    """Examine a PM and its SAEs before an audit; exit code 1 where a finding fails."""
+    """Examine a PM and its SAEs before an audit; exit code 1 if a finding fails."""
     from pm_audit.doctor import doctor as examine
 
-    findings = examine(model, saes, text_format=text_format, objective=objective)
+    # the PM may also stand alone, its SAEs after it
+    first = () if pm is not None else places[:1]
+    model = pm or next(iter(first), "default")
+    every = (*places[len(first) :], *saes)
+    findings = examine(model, every, text_format=text_format, objective=objective)
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)
 

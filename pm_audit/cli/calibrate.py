@@ -1,4 +1,4 @@
-"""`pm-audit calibrate`: the auditor where the truth is known."""
+"""`pm-audit calibrate`: how often the auditor is right when the truth is known."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from pathlib import Path
 
 import click
 
+from pm_audit.cli import options
+
 _WRITABLE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(
+    cls=options.Command,
+    example="pm-audit calibrate --models 2 --trained 0 --json calibration.json",
+)
 @click.option(
     "--models",
     default=4,
@@ -36,7 +41,13 @@ _WRITABLE = click.Path(dir_okay=False, path_type=Path)
     is_flag=True,
     help="Run a full audit of the biased PM by each hypothesis too, features and all.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed of everything that is drawn.",
+)
 @click.option(
     "--json", "json_path", type=_WRITABLE, default=None, help="Write every single audit as JSON."
 )
@@ -55,8 +66,9 @@ def calibrate(
 ) -> None:
     """Audit PMs with planted biases, and simulated evidence; print how often the auditor is right.
 
-    Each constructed model is audited once for each of its marks, half of which are shams.  The
-    biased PM is the default PM with twelve planted biases, audited by those and by twelve shams.
+    Each constructed model is audited once for each of its marks, half of which are negative
+    controls.  The biased PM is the default PM with twelve planted biases, audited by those and by
+    twelve negative controls.
     """
     from pm_audit.calibrate import Extent
     from pm_audit.calibrate import calibrate as run

@@ -1,4 +1,4 @@
-"""`pm-audit explain`: a figure of the report by name, or what an edit did to a reward."""
+"""`pm-audit explain`: which features make a PM prefer one completion to another."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from pathlib import Path
 
 import click
 
-from pm_audit.errors import RecordError
+from pm_audit.cli import options
 
 
-@click.command()
-@click.argument("words", nargs=-1)
-@click.option("--pm", default="default", show_default=True, help="The preference model.")
-@click.option("--sae", "saes", multiple=True, help="An SAE of this PM; by default its own.")
+@click.command(
+    cls=options.Command,
+    example='pm-audit explain "What is one plus one?" " Two." " Two!" --top 5',
+)
+@click.argument("texts", nargs=-1, metavar="PROMPT COMPLETION_A COMPLETION_B")
+@options.pm
+@options.saes
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
-@click.option("--text-format", default=None, help="hh, chat, raw or pair.")
-@click.option("--objective", default=None, help="Of a PM with several: a name or a mixture.")
-@click.option("--top", default=10, show_default=True, type=click.IntRange(min=1))
+@options.text_format
+@options.objective
+@click.option(
+    "--top",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Features to list, those whose contribution changed most first.",
+)
 @click.option(
     "--json",
     "json_path",
@@ -25,7 +34,7 @@ from pm_audit.errors import RecordError
     help="Write every feature's contributions as JSON too.",
 )
 def explain(
-    words: tuple[str, ...],
+    texts: tuple[str, ...],
     *,
     pm: str,
     saes: tuple[str, ...],
@@ -35,41 +44,24 @@ def explain(
     top: int,
     json_path: Path | None,
 ) -> None:
-    """Explain a figure by name, or an edit: "PROMPT" "COMPLETION A" "COMPLETION B".
+    """Explain why the PM prefers one of two completions, feature by feature.
 
-    With a name: a figure's or an outcome's formula, its sign and how to read it; without, what
-    there is.  With three texts: the features that the edit gained and lost, by real ablation,
-    summing to the reward difference with the remainder shown.
+    Every feature that is active on either completion is ablated.  What the edit from A to B gains
+    by each, the overlap of features, the SAE's error term and the remainder sum to the reward of
+    B minus that of A.
     """
-    if len(words) <= 1:
-        _figure(words[0] if words else None)
-        return
-    if len(words) != 3:
+    if len(texts) != 3:
+        known = "; for what a figure means: pm-audit glossary NAME" if len(texts) <= 1 else ""
         raise click.UsageError(
-            'give one name, or three texts in quotes: "PROMPT" "COMPLETION A" "COMPLETION B"'
+            f'give three texts in quotes: "PROMPT" "COMPLETION A" "COMPLETION B"{known}'
         )
     from pm_audit.explain import explain as explain_edit
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 
     given = {"pm": pm, "text_format": text_format, "objective": objective, "saes": saes or None}
-    explanation = explain_edit(*words, Settings.merged(cli=given), sae=sae_name)
+    explanation = explain_edit(*texts, Settings.merged(cli=given), sae=sae_name)
     click.echo(explanation.render(most=top))
     if json_path is not None:
         write_atomically(json_path, explanation.model_dump_json(indent=1) + "\n")
         click.echo(f"wrote {json_path}")
-
-
-def _figure(what: str | None) -> None:
-    from pm_audit.report import glossary
-
-    if what is None:
-        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in glossary.ENTRIES))
-        return
-    entry = glossary.find(what)
-    if entry is None:
-        raise RecordError(
-            f"nothing is called {what!r}; known: "
-            + ", ".join(entry.name for entry in glossary.ENTRIES)
-        )
-    click.echo(glossary.text(entry))

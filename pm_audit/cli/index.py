@@ -6,31 +6,50 @@ from pathlib import Path
 
 import click
 
+from pm_audit.cli import options
 
-@click.command()
-@click.argument("saes", nargs=-1, required=True, metavar="SAE...")
+
+@click.command(
+    cls=options.Command,
+    example="pm-audit index --pm path/to/pm --sae path/to/sae --texts corpus.jsonl.gz",
+)
+@click.argument("places", nargs=-1, metavar="")
+@options.pm
+@options.saes
 @click.option(
     "--texts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
     help="Corpus: JSONL (may be gzipped) with text, or prompt and completion; or .txt.",
 )
-@click.option("--pm", default="default", show_default=True, help="The PM whose stream they read.")
-@click.option("--text-format", default=None, help="hh, chat, raw or pair.")
-@click.option("--tokens", default=200_000, show_default=True, type=click.IntRange(min=1))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option("--device", default="cpu", show_default=True)
+@options.text_format
+@click.option(
+    "--tokens",
+    default=200_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Tokens of the corpus to read.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed of the choice of texts.",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 def index(
-    saes: tuple[str, ...],
+    places: tuple[str, ...],
     *,
-    texts: Path,
     pm: str,
+    saes: tuple[str, ...],
+    texts: Path,
     text_format: str | None,
     tokens: int,
     seed: int,
     device: str,
 ) -> None:
-    """Write each SAE's feature index beside it: its latents' frequency and strongest texts.
+    """Write each SAE's feature index next to it: its latents' frequency and strongest texts.
 
     Reports of later audits show them in the feature cards.
     """
@@ -40,7 +59,10 @@ def index(
     from pm_audit.spec import Settings
     from pm_audit.zoo.subject import load_subject
 
-    given = {"pm": pm, "saes": list(saes), "text_format": text_format, "device": device}
+    every = [*places, *saes]
+    if not every:
+        raise click.UsageError("name an SAE: --sae PATH")
+    given = {"pm": pm, "saes": every, "text_format": text_format, "device": device}
     model, loaded = load_subject(Settings.merged(cli=given))
     unplaced = [sae.source for sae in loaded if sae.index_path is None]
     if unplaced:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import click
 
+from pm_audit.cli import options
 from pm_audit.zoo import biased
 from pm_audit.zoo.activations import Corpus
 from pm_audit.zoo.default import load_adapted, read_recipe
@@ -23,6 +24,15 @@ from pm_audit.zoo.train_sae import SaeRecipe, train_saes
 
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+
+_trained_pm = click.option(
+    "--pm",
+    type=_FOLDER,
+    required=True,
+    metavar="PM",
+    help="The preference model: a folder that `pm-audit train pm` wrote.",
+)
+_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 
 
 def _recipe_options(recipe: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -54,10 +64,12 @@ def _as_mode(kind: type[StrEnum]) -> Callable[[click.Context, click.Parameter, s
     return lambda _context, _parameter, value: kind(value)
 
 
-@click.command("pm")
+@click.command(
+    "pm", cls=options.Command, example="pm-audit train pm preferences.jsonl.gz path/to/pm"
+)
 @click.argument("data", type=_READABLE)
 @click.argument("folder", type=_FOLDER)
-@click.option("--device", default="cpu", show_default=True)
+@_device
 @_recipe_options(PmRecipe)
 def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:  # noqa: ANN401
     """Train a PM on the pairs in DATA (JSONL, may be gzipped) and write it to FOLDER."""
@@ -66,23 +78,27 @@ def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:
     click.echo(f"wrote {folder}; audit it with: pytest --pm-audit --pm-audit-pm {folder}")
 
 
-@click.command("sae")
-@click.argument("pm", type=_FOLDER)
+@click.command(
+    "sae",
+    cls=options.Command,
+    example="pm-audit train sae --pm path/to/pm --layer 6 preferences.jsonl.gz text.jsonl",
+)
 @click.argument("preferences", type=_READABLE)
 @click.argument("text", type=_READABLE)
+@_trained_pm
 @click.option("--layer", "layers", type=int, multiple=True, help="Block to read after; repeatable.")
-@click.option("--device", default="cpu", show_default=True)
+@_device
 @_recipe_options(SaeRecipe)
 def sae_command(
-    pm: Path,
     preferences: Path,
     text: Path,
     *,
+    pm: Path,
     layers: tuple[int, ...],
     device: str,
     **recipe: Any,  # noqa: ANN401
 ) -> None:
-    """Train SAEs on the PM in folder PM, over PREFERENCES and plain TEXT (both JSONL)."""
+    """Train SAEs on the PM's residual stream over PREFERENCES and plain TEXT (both JSONL)."""
     if layers:
         recipe["layers"] = layers
     chosen = SaeRecipe(**recipe)
@@ -91,14 +107,18 @@ def sae_command(
     train_saes(backbone.to(device), tokenizer, corpus, pm, chosen, report=click.echo)
 
 
-@click.command("measure")
-@click.argument("folder", type=_FOLDER)
+@click.command(
+    "measure",
+    cls=options.Command,
+    example="pm-audit train measure --pm path/to/pm preferences.jsonl.gz",
+)
 @click.argument("preferences", type=_READABLE)
+@_trained_pm
 @click.option("--pairs", default=400, show_default=True, help="Most held-out pairs a source.")
 @click.option("--texts", default=512, show_default=True, help="Held-out texts for each SAE.")
-def measure_command(folder: Path, preferences: Path, *, pairs: int, texts: int) -> None:
-    """Measure the PM in FOLDER and its SAEs on held-out PREFERENCES; write FOLDER/card.json."""
-    card = measure(folder, preferences, pairs=pairs, texts=texts, report=click.echo)
+def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> None:
+    """Measure the PM and its SAEs on held-out PREFERENCES; write card.json into its folder."""
+    card = measure(pm, preferences, pairs=pairs, texts=texts, report=click.echo)
     for row in card.accuracy:
         click.echo(
             f"{row.source}: accuracy {row.accuracy:.3f} on {row.pairs} pairs "
@@ -112,13 +132,14 @@ def measure_command(folder: Path, preferences: Path, *, pairs: int, texts: int) 
         )
 
 
-@click.command("biased")
+@click.command("biased", cls=options.Command, example="pm-audit train biased path/to/folder")
 @click.argument("folder", type=_FOLDER, default=biased.FOLDER)
 @_recipe_options(BiasRecipe)
 def biased_command(folder: Path, **recipe: Any) -> None:  # noqa: ANN401
-    """Teach the default PM twelve known biases and write it to FOLDER (default: the zoo's own).
+    """Train twelve known biases into the default PM and write it to FOLDER.
 
-    For `pm-audit calibrate`; needed again whenever the default PM changes.
+    For `pm-audit calibrate`; needed again whenever the default PM changes.  Without FOLDER, the
+    biased PM of this installation is written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     train_biased(folder, BiasRecipe(**recipe), report=click.echo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +42,13 @@ def describe(
     texts: Sequence[TokenisedRow],
     *,
     method: MethodRecord,
+    token_name: Callable[[int], str] | None = None,
 ) -> tuple[FeatureRecord, ...]:
     """Return the selected features and the strongest others, strongest contribution first.
 
     The contribution is the mean over examples, its interval over prompts.  Every prompt counts:
-    single effects do not hang on which fold selected the feature.
+    single effects do not hang on which fold selected the feature.  ``token_name`` names tokens
+    that stand for no character of the text.
     """
     examples = contrast.has_role(Role.EXAMPLE)
     everywhere = np.ones(len(examples), dtype=bool)
@@ -79,7 +81,11 @@ def describe(
                 folds=selected,
                 dropped_by=None if dropped is None else dropped.value,
                 firings=_firings(
-                    trace, feature, texts, most=FIRINGS if selected else FIRINGS_OF_OTHERS
+                    trace,
+                    feature,
+                    texts,
+                    most=FIRINGS if selected else FIRINGS_OF_OTHERS,
+                    token_name=token_name,
                 ),
                 neighbours=tuple(
                     Neighbour(index=index, cosine=cosine)
@@ -99,7 +105,12 @@ def _folds(search: Search, feature: Feature) -> tuple[int, ...]:
 
 
 def _firings(
-    trace: Trace, feature: Feature, texts: Sequence[TokenisedRow], *, most: int
+    trace: Trace,
+    feature: Feature,
+    texts: Sequence[TokenisedRow],
+    *,
+    most: int,
+    token_name: Callable[[int], str] | None,
 ) -> tuple[Firing, ...]:
     """Return the texts on whose completions the feature fires most, strongest first."""
     features = trace.features[feature.sae]
@@ -114,13 +125,18 @@ def _firings(
         text = texts[row]
         if text.text not in firings:
             here = rows == row
-            firings[text.text] = _firing(text, positions[here], values[here])
+            firings[text.text] = _firing(text, positions[here], values[here], token_name)
         if len(firings) == most:
             break
     return tuple(firings.values())
 
 
-def _firing(text: TokenisedRow, positions: Integers, values: npt.NDArray[np.float32]) -> Firing:
+def _firing(
+    text: TokenisedRow,
+    positions: Integers,
+    values: npt.NDArray[np.float32],
+    token_name: Callable[[int], str] | None,
+) -> Firing:
     strongest = int(np.argmax(values))
     start, end = text.offsets[int(positions[strongest])]
     return Firing(
@@ -133,4 +149,7 @@ def _firing(text: TokenisedRow, positions: Integers, values: npt.NDArray[np.floa
             for number, (position, value) in enumerate(zip(positions, values, strict=True))
             if number != strongest
         ),
+        special=None
+        if token_name is None or start < end
+        else token_name(text.token_ids[int(positions[strongest])]),
     )

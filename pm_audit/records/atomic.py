@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
 from pm_audit.errors import RecordError
+
+_NAME_KEPT = 50
+"""Characters of a file's name that its temporary file keeps: at four bytes each it still fits."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -20,7 +24,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
+            dir=path.parent, prefix=f".{path.name[:_NAME_KEPT]}.", delete=False
         ) as stream:
             beside = Path(stream.name)
             try:
@@ -35,9 +39,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             except BaseException:
                 beside.unlink(missing_ok=True)
                 raise
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RecordError(
-            f"{path}: cannot be written ({error.strerror or error}); free the place or name another"
+            f"{path}: cannot be written ({reason}); free the place or name another"
         ) from error
 
 
@@ -48,10 +53,28 @@ def require_writable(path: Path) -> None:
         RecordError: no file can be written there.
 
     """
-    _refuse_special(path)
-    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise RecordError(f"{path}: {folder} is no folder that can be written to; name another")
+    try:
+        _refuse_special(path)
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise RecordError(f"{path}: {folder} is no folder that can be written to; name another")
+        # missing folders hide an over-long name behind them until they are made
+        longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        for part in path.absolute().relative_to(folder.absolute()).parts:
+            if len(os.fsencode(part)) > longest:
+                raise RecordError(
+                    f"{path}: a name in it is longer than the {longest} bytes that this disk "
+                    "allows; name another"
+                )
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # refuses what is no name at all
+        # access says what the mode allows, not whether the disk takes a file
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{path}: no file can be written there ({error}); name another"
+        ) from error
 
 
 def _refuse_special(path: Path) -> None:

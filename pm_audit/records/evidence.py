@@ -21,6 +21,8 @@ class Firing(Record):
     activation: Finite
     others: tuple[tuple[int, int, Finite], ...] = Field(default=(), exclude_if=_nothing)
     """The other tokens on which it fires: first and last-plus-one character, activation."""
+    special: str | None = Field(default=None, exclude_if=_nothing)
+    """Name of the token in the tokenizer, where it stands for no character of the text."""
 
 
 class Neighbour(Record):

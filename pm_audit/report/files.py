@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pm_audit.errors import RecordError
@@ -14,8 +15,11 @@ def write_record(record: AuditRecord, path: Path) -> None:
     write_atomically(path, sanitise.json_document(record.model_dump(mode="json")) + "\n")
 
 
-def write(record: AuditRecord, path: Path) -> None:
+def write(record: AuditRecord, path: Path, *, notices: Sequence[str] = ()) -> None:
     """Write a record as its suffix says: ``.html``, ``.md``, ``.csv`` or ``.parquet``.
+
+    ``notices`` stand first on a page: what a reader must know about the record as a whole, such
+    as ``wording.ALTERED``.  Tables hold none.
 
     Raises:
         RecordError: another suffix, or no Parquet engine.
@@ -23,9 +27,9 @@ def write(record: AuditRecord, path: Path) -> None:
     """
     match path.suffix:
         case ".html":
-            write_atomically(path, html.render(record))
+            write_atomically(path, html.render(record, notices=notices))
         case ".md":
-            write_atomically(path, markdown.render(record))
+            write_atomically(path, markdown.render(record, notices=notices))
         case ".csv":
             tables.write_csv(tables.frame(record), path)
         case ".parquet":

@@ -7,7 +7,7 @@ only, so there each name is prefixed with the hypothesis and the check.
 from __future__ import annotations
 
 from pm_audit.records import Check, CheckResult, HypothesisRecord
-from pm_audit.report import wording
+from pm_audit.report import feature_words, figures, findings
 from pm_audit.report.sanitise import xml
 
 PREFIX = "pm_audit."
@@ -24,17 +24,20 @@ def properties(
         result_sha256: hash of the shared result, by which the controller verifies it.
 
     """
+    selected = findings.selected(hypothesis)
     pairs: dict[str, str] = {
         "hypothesis": hypothesis.name,
         "check": result.check.value,
         "outcome": result.outcome.value,
         "reason": result.reason,
+        "found": findings.finding(hypothesis).sentence,
         "severity": hypothesis.severity,
-        "gap": wording.with_bounds(hypothesis.gap),
-        "gap_sigma": wording.with_bounds(hypothesis.gap_sigma),
-        "residual": wording.with_bounds(hypothesis.residual),
-        "closure": wording.with_bounds(hypothesis.closure),
-        "features": " ".join(str(feature) for feature in wording.selected(hypothesis)),
+        "gap": figures.with_bounds(hypothesis.gap),
+        "gap_sigma": figures.with_bounds(hypothesis.gap_sigma),
+        "residual": figures.with_bounds(hypothesis.residual),
+        "closure": figures.with_bounds(hypothesis.closure),
+        "features": " ".join(str(feature) for feature in selected),
+        "words": "; ".join(feature_words.label(feature) for feature in selected),
         "sha256": result_sha256,
     }
     return [(PREFIX + name, xml(value)) for name, value in pairs.items()]

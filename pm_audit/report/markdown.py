@@ -1,150 +1,165 @@
 """The record as Markdown: for a pull request, a job summary or a release page.
 
-Texts of completions stand in code spans, prose is escaped, so that nothing in a record can
-become markup, a mention or a link.
+Texts of completions stand in code spans, prose is escaped by the writer, so that nothing in a
+record can become markup, a mention or a link.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pm_audit.records import (
     AuditRecord,
     Check,
     FeatureRecord,
+    Figure,
     GapShares,
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import rivals, wording
-from pm_audit.report.sanitise import markdown, markdown_code
+from pm_audit.report import feature_words, figures, findings, rivals, wording
+from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Value
 
 _MARKS = {
-    Outcome.PASS: "pass",
-    Outcome.FAIL: "**FAIL**",
-    Outcome.INCONCLUSIVE: "*inconclusive*",
-    Outcome.INVALID: "*invalid*",
-    Outcome.SKIPPED: "skipped",
+    Outcome.PASS: Markup("pass"),
+    Outcome.FAIL: Markup("**FAIL**"),
+    Outcome.INCONCLUSIVE: Markup("*inconclusive*"),
+    Outcome.INVALID: Markup("*invalid*"),
+    Outcome.SKIPPED: Markup("skipped"),
 }
 
 
-def render(record: AuditRecord) -> str:
+def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
     """Return the whole record as one Markdown page."""
-    lines = ["# Audit of " + markdown(record.subject.pm), "", *overview(record), ""]
-    for hypothesis in record.hypotheses:
-        lines += [*_section(hypothesis), ""]
-    lines += _provenance(record)
-    return "\n".join(lines) + "\n"
+    page = MarkdownWriter()
+    page.heading(1, f"Audit of {record.subject.pm}")
+    for notice in notices:
+        page.quote("**Notice**: {}", notice)
+    _overview(page, record)
+    for hypothesis in findings.by_size(record):
+        _section(page, hypothesis)
+    _provenance(page, record)
+    return page.text()
 
 
-def overview(record: AuditRecord) -> list[str]:
-    """Return the tally and the table of hypotheses, line by line."""
-    lines = [markdown(wording.tally(record)) + ".", ""]
+def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
-        lines += [
-            f"> **Partial run**: {judged} of {wanted} checks of the manifest were judged. "
+        page.quote(
+            "**Partial run**: {} of {} checks of the manifest were judged. "
             "This is no release verdict.",
-            "",
-        ]
-    lines += [
-        "| hypothesis | gap (sigma) | closure | residual | gap | explained | specific | fit |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            str(judged),
+            str(wanted),
+        )
+    if lead := findings.lead(record):
+        page.paragraph("{}", " ".join(lead))
+    page.table(
+        ["hypothesis", "expected", "gap (sigma)", "closure", *(check.value for check in Check)],
+        [_overview_row(hypothesis) for hypothesis in findings.by_size(record)],
+    )
+    notes = [*findings.sigmas(record), wording.tally(record)]
+    page.paragraph("{}.", "; ".join(notes))
+
+
+def _overview_row(hypothesis: HypothesisRecord) -> list[Value]:
+    outcomes = wording.checks(hypothesis)
+    return [
+        hypothesis.name + (" (known bias)" if hypothesis.known_bias else ""),
+        findings.expected(hypothesis),
+        figures.bare(hypothesis.gap_sigma),
+        figures.with_bounds(hypothesis.closure),
+        *(_MARKS[outcomes[check]] if check in outcomes else "" for check in Check),
     ]
-    for hypothesis in record.hypotheses:
-        outcomes = wording.checks(hypothesis)
-        cells = [
-            markdown(hypothesis.name) + (" (known bias)" if hypothesis.known_bias else ""),
-            f"{hypothesis.gap_sigma.value:+.2f} {wording.bounds(hypothesis.gap_sigma)}",
-            wording.with_bounds(hypothesis.closure),
-            f"{hypothesis.residual_sigma.value:+.2f}",
-            *(_MARKS[outcomes[check]] if check in outcomes else "" for check in Check),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
 
 
-def _section(hypothesis: HypothesisRecord) -> list[str]:
-    place = markdown_code(f"{hypothesis.file}:{hypothesis.line}")
-    lines = [f"## {markdown(hypothesis.name)}", "", f"{markdown(hypothesis.claim)} ({place})", ""]
-    lines += [
-        f"* {result.check}: {_MARKS[result.outcome]}. {markdown(result.reason)}"
+def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
+    found = findings.finding(hypothesis)
+    page.heading(2, hypothesis.name)
+    place = Code(f"{hypothesis.file}:{hypothesis.line}")
+    page.paragraph("{} ({}, {})", hypothesis.claim, place, findings.prompts(hypothesis))
+    page.paragraph("**{}** {}", found.sentence, found.explanation)
+    bullets: list[Value] = [
+        Markup("{}: {}. {}", (result.check.value, _MARKS[result.outcome], result.reason))
         for result in hypothesis.checks
     ]
-    lines += [f"* warning: {markdown(warning)}" for warning in hypothesis.warnings]
+    bullets += [f"warning: {warning}" for warning in hypothesis.warnings]
     if hypothesis.known_bias:
         known = "; ".join(f"{key}: {value}" for key, value in hypothesis.known_bias.items())
-        lines.append(f"* known bias: {markdown(known)}")
-    lines += ["", *_figures(hypothesis)]
+        bullets.append(f"known bias: {known}")
+    page.bullets(bullets)
+    page.table(["figure", "value"], _figures(hypothesis))
     if hypothesis.features:
-        lines += ["", *_features(wording.ranked(hypothesis))]
+        _features(page, hypothesis)
     if agreement := wording.agreement(hypothesis):
-        lines += ["", markdown(agreement)]
-    if beside := rivals.markdown_lines(hypothesis):
-        lines += ["", *beside[:-1]]
-    return lines
+        page.paragraph("{}", agreement)
+    rivals.markdown_lines(page, hypothesis)
 
 
-def _figures(hypothesis: HypothesisRecord) -> list[str]:
-    figures = {
-        "gap": hypothesis.gap,
-        "gap in sigma": hypothesis.gap_sigma,
-        "residual": hypothesis.residual,
-        "residual in sigma": hypothesis.residual_sigma,
+def _figures(hypothesis: HypothesisRecord) -> list[list[Value]]:
+    sigma = hypothesis.evidence.sigma
+    shown = {
+        "gap": hypothesis.gap_sigma,
+        "gap, raw": hypothesis.gap,
+        "residual": hypothesis.residual_sigma,
         "residual as a share of the gap": hypothesis.residual_share,
         "closure, zero ablation": hypothesis.closure,
         "closure, mean ablation": hypothesis.closure_mean,
         "closure of random sets (median, 95th percentile)": hypothesis.null_closure,
         "collateral": hypothesis.collateral,
-        "examples moved": hypothesis.examples_moved,
-        "counter-examples moved": hypothesis.counter_examples_moved,
+        "examples moved": figures.in_sigma(hypothesis.examples_moved, sigma),
+        "counter-examples moved": figures.in_sigma(hypothesis.counter_examples_moved, sigma),
     }
-    lines = ["| figure | value |", "| --- | --- |"]
-    lines += [
-        f"| {name} | {wording.with_bounds(figure)} |" for name, figure in figures.items() if figure
+    rows: list[list[Value]] = [
+        [name, figures.with_bounds(figure)] for name, figure in shown.items() if figure
     ]
     accounts = [("", hypothesis.shares)]
-    accounts += [(f", {markdown(one.sae)} alone", one.shares) for one in hypothesis.layer_shares]
+    accounts += [(f", {one.sae} alone", one.shares) for one in hypothesis.layer_shares]
     for whose, shares in accounts:
-        lines += [] if shares is None else _shares(shares, whose)
-    lines.append(f"| q-value of the gap | {hypothesis.q_value:.2g} |")
-    return lines
+        rows += [] if shares is None else _shares(hypothesis, shares, whose)
+    rows.append(["q-value of the gap", f"{hypothesis.q_value:.2g}"])
+    return rows
 
 
-def _shares(shares: GapShares, whose: str) -> list[str]:
+def _shares(hypothesis: HypothesisRecord, shares: GapShares, whose: str) -> list[list[Value]]:
     parts = {
         "selected features": shares.selected,
         "other features of the SAE": shares.other_features,
         "the SAE's error term": shares.error_term,
         "the rest": shares.rest,
     }
+    return [[f"gap in {part}{whose}", _part(hypothesis, figure)] for part, figure in parts.items()]
+
+
+def _part(hypothesis: HypothesisRecord, figure: Figure) -> str:
+    shown = figures.with_bounds(figures.in_sigma(figure, hypothesis.evidence.sigma))
+    return f"{shown}, {figures.share_of(figure.value, hypothesis.gap.value)} of the gap"
+
+
+def _features(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
+    page.table(
+        ["fires on", "contribution", "of the gap", "selectivity", "set", "feature", "texts"],
+        [_feature(feature, hypothesis) for feature in wording.ranked(hypothesis)],
+    )
+
+
+def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value]:
+    texts = []
+    for firing in feature.firings[:2]:
+        before, token, after = wording.excerpt(firing)
+        texts.append(Code(f"{before}«{token}»{after}"))
+    size, interval, share = wording.contribution(feature, hypothesis)
     return [
-        f"| gap in {part}{whose} | {wording.with_bounds(figure)} |"
-        for part, figure in parts.items()
+        feature_words.label(feature) or "-",
+        f"{size} {interval}".strip(),
+        share,
+        f"{feature.selectivity:.0%}",
+        "selected" if feature.folds else wording.left_out(feature),
+        str(feature),
+        Lines(tuple(texts)),
     ]
 
 
-def _features(features: tuple[FeatureRecord, ...]) -> list[str]:
-    lines = [
-        "| feature | contribution | attribution | selectivity | set | fires on |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for feature in features:
-        texts = []
-        for firing in feature.firings[:2]:
-            before, token, after = wording.excerpt(firing)
-            texts.append(markdown_code(f"{before}«{token}»{after}"))
-        cells = [
-            markdown(str(feature)),
-            wording.with_bounds(feature.contribution),
-            "-" if feature.attribution is None else f"{feature.attribution:+.2f}",
-            f"{feature.selectivity:.0%}",
-            "selected" if feature.folds else markdown(feature.dropped_by or "not needed"),
-            "<br>".join(texts),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _provenance(record: AuditRecord) -> list[str]:
+def _provenance(page: MarkdownWriter, record: AuditRecord) -> None:
     subject = record.subject
     rows = {
         "written": record.created,
@@ -159,6 +174,5 @@ def _provenance(record: AuditRecord) -> list[str]:
         },
         **record.environment,
     }
-    lines = ["## Provenance", "", "| what | value |", "| --- | --- |"]
-    lines += [f"| {markdown(name)} | {markdown_code(value)} |" for name, value in rows.items()]
-    return lines
+    page.heading(2, "Provenance")
+    page.table(["what", "value"], [[name, Code(value)] for name, value in rows.items()])

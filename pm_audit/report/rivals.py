@@ -1,54 +1,42 @@
-"""Rivals and the placebo in words: closure and collateral by number of directions."""
+"""Baselines and the placebo in words: closure and collateral by number of directions."""
 
 from __future__ import annotations
 
-import textwrap
-
-from tabulate import tabulate
-
 from pm_audit.records import HypothesisRecord, Rival, RivalPoint
-from pm_audit.report import sanitise
+from pm_audit.report import figures
+from pm_audit.report.markdown_writer import MarkdownWriter
+from pm_audit.report.terminal_writer import TerminalWriter
 
 _SHOWN = (1, 2, 3, 5, 10)
 """Numbers of directions that tables have a column for; the record holds all."""
 
-_WIDTH = 96
-"""Columns of a sentence in the terminal, less its indent."""
+_TITLE = "Closure (collateral) by number of directions, on held-out prompts"
 
 
-def terminal_lines(hypothesis: HypothesisRecord) -> list[str]:
-    """Return what a terminal shows of rivals and placebo; nothing where neither was run."""
-    lines = []
+def terminal_lines(page: TerminalWriter, hypothesis: HypothesisRecord) -> None:
+    """Add what a terminal shows of baselines and placebo; nothing where neither was run."""
     if hypothesis.rivals:
-        grid = tabulate(table(hypothesis), tablefmt="plain", disable_numparse=True)
-        lines = [f"  {line.rstrip()}" for line in sanitise.terminal_lines(grid).split("\n")]
-        lines.append("  closure (collateral) with so many directions, on held-out prompts")
-    said = [text for text in (standing(hypothesis), placebo(hypothesis)) if text]
-    wrapped = (line for text in said for line in textwrap.wrap(text, _WIDTH))
-    return [*lines, *(f"  {sanitise.terminal(line)}" for line in wrapped)]
-
-
-def markdown_lines(hypothesis: HypothesisRecord) -> list[str]:
-    """Return the same as Markdown."""
-    lines = []
-    if hypothesis.rivals:
+        page.line(f"  {_TITLE}:")
         header, *rows = table(hypothesis)
-        lines += [
-            "Closure (collateral) with so many directions, on held-out prompts:",
-            "",
-            f"| {' | '.join(header)} |",
-            "| --- " * len(header) + "|",
-        ]
-        lines += [f"| {' | '.join(sanitise.markdown(cell) for cell in row)} |" for row in rows]
-        lines.append("")
+        page.table(header, rows, indent="  ")
     for text in (standing(hypothesis), placebo(hypothesis)):
         if text:
-            lines += [sanitise.markdown(text), ""]
-    return lines
+            page.wrapped(text, indent="  ")
+
+
+def markdown_lines(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
+    """Add the same to a Markdown page."""
+    if hypothesis.rivals:
+        page.paragraph("{}:", _TITLE)
+        header, *rows = table(hypothesis)
+        page.table(header, rows)
+    for text in (standing(hypothesis), placebo(hypothesis)):
+        if text:
+            page.paragraph("{}", text)
 
 
 def standing(hypothesis: HypothesisRecord) -> str | None:
-    """Say whether the SAE earns its place: its features beside the best rival of their number.
+    """Say whether the SAE earns its place: its features against the best baseline of their number.
 
     The best is the one whose closure is nearest to all of the gap; overshoot counts against it.
     """
@@ -66,7 +54,7 @@ def standing(hypothesis: HypothesisRecord) -> str | None:
     name, best = min(reached, key=lambda found: _missed(found[1]))
     if not count:
         return (
-            f"No feature was selected; of the rivals, {name} comes nearest to the whole gap: "
+            f"No feature was selected; of the baselines, {name} comes nearest to the whole gap: "
             f"{in_words(best)} with {_directions(best.directions)}."
         )
     last = own.points[-1]
@@ -74,9 +62,10 @@ def standing(hypothesis: HypothesisRecord) -> str | None:
     features = f"With {_directions(count)} the SAE's features close {in_words(last)}"
     if _missed(last) <= _missed(best):
         return (
-            f"{features}; no rival of their number comes nearer to the whole gap (best: {rival})."
+            f"{features}; no baseline of their number comes nearer to the whole gap "
+            f"(best: {rival})."
         )
-    return f"{features}; a rival of their number comes nearer to the whole gap: {rival}."
+    return f"{features}; a baseline of their number comes nearer to the whole gap: {rival}."
 
 
 def placebo(hypothesis: HypothesisRecord) -> str | None:
@@ -86,12 +75,13 @@ def placebo(hypothesis: HypothesisRecord) -> str | None:
         return None
     return (
         f"{count} search{'es' if count != 1 else ''} on exchanged labels closed "
-        f"{closed.value:.0%} of the gap's size (median; at most {closed.high or 0.0:.0%})."
+        f"{figures.percent(closed.value)} of the gap's size "
+        f"(median; at most {figures.percent(closed.high or 0.0)})."
     )
 
 
 def table(hypothesis: HypothesisRecord) -> list[list[str]]:
-    """Return a row a rival, the first row a header: closure, and collateral in brackets."""
+    """Return a row a baseline, the first row a header: closure, and collateral in brackets."""
     most = max((len(rival.points) for rival in hypothesis.rivals), default=0)
     shown = [number for number in _SHOWN if number <= most]
     if most and most not in shown:
@@ -108,14 +98,14 @@ def _cell(rival: Rival, number: int) -> str:
 
 
 def _point(point: RivalPoint) -> str:
-    collateral = "" if point.collateral is None else f" ({point.collateral.value:.0%})"
-    return f"{point.closure.value:.0%}{collateral}"
+    collateral = "" if point.collateral is None else f" ({figures.percent(point.collateral.value)})"
+    return f"{figures.percent(point.closure.value)}{collateral}"
 
 
 def in_words(point: RivalPoint) -> str:
     """Return a point's closure and collateral: ``80% at 5% collateral``."""
-    collateral = "" if point.collateral is None else f" at {point.collateral.value:.0%} collateral"
-    return f"{point.closure.value:.0%}{collateral}"
+    collateral = "" if point.collateral is None else f" at {figures.percent(point.collateral.value)} collateral"
+    return f"{figures.percent(point.closure.value)}{collateral}"
 
 
 def _missed(point: RivalPoint) -> float:

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import RecordError
-from pm_audit.records import AuditRecord, Figure, HypothesisRecord, write_atomically
-from pm_audit.report import sanitise
+from pm_audit.records import (
+    AuditRecord,
+    FeatureRecord,
+    Figure,
+    HypothesisRecord,
+    write_atomically,
+)
+from pm_audit.report import feature_words, figures, findings, sanitise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +57,10 @@ def features_frame(record: AuditRecord) -> pd.DataFrame:
                 "sae": feature.sae,
                 "layer": feature.layer,
                 "index": feature.index,
+                "fires_on_words": feature_words.label(feature) or None,
                 **_figure_cells("contribution", feature.contribution),
+                **_figure_cells("contribution_sigma", _in_sigma(feature, hypothesis)),
+                "share_of_gap": _share_of_gap(feature, hypothesis),
                 "attribution": feature.attribution,
                 "selectivity": feature.selectivity,
                 "frequency": feature.frequency,
@@ -123,14 +132,27 @@ def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[s
         "claim": hypothesis.claim,
         "pm": record.subject.pm,
         "expected": hypothesis.expect.get("gap"),
+        "standing": findings.standing(hypothesis).value,
+        "found": findings.finding(hypothesis).sentence,
+        "sigma": hypothesis.evidence.sigma,
     }
     for name in _FIGURES:
         row.update(_figure_cells(name, getattr(hypothesis, name)))
     row.update({f"check_{result.check}": result.outcome.value for result in hypothesis.checks})
     row["q_value"] = hypothesis.q_value
     row["prompts"] = len(hypothesis.evidence.prompts)
+    row["prompts_of_probe"] = hypothesis.probe_prompts
     row["features_selected"] = sum(bool(feature.folds) for feature in hypothesis.features)
     return row
+
+
+def _in_sigma(feature: FeatureRecord, hypothesis: HypothesisRecord) -> Figure:
+    return figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
+
+
+def _share_of_gap(feature: FeatureRecord, hypothesis: HypothesisRecord) -> float | None:
+    gap = hypothesis.gap.value
+    return feature.contribution.value / gap if gap else None
 
 
 def _figure_cells(name: str, figure: Figure | None) -> dict[str, float | None]:

@@ -1,12 +1,12 @@
 """The summary that a person reads at the end of a run, within 100 columns.
 
-Gaps and residuals are in sigma, the PM's spread over ordinary completions, so that hypotheses
-can be compared; raw figures are in the record.  Positive contributions raise the reward.
+Effects are in sigma, the PM's spread over ordinary completions, so that hypotheses can be
+compared; raw figures are in the record.  Positive contributions raise the reward.
 """
 
 from __future__ import annotations
 
-from tabulate import tabulate
+from collections.abc import Sequence
 
 from pm_audit.records import (
     AuditRecord,
@@ -16,109 +16,141 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import rivals, sanitise, wording
+from pm_audit.report import feature_words, figures, findings, rivals, wording
+from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 
-WIDTH = 100
-_NAME_WIDTH = 21
+_LONGEST_NAME, _SHORTEST_NAME = 26, 10
+_GAP_DECIMALS = 3
 _FEATURES_SHOWN = 3
+_HEADER = ("hypothesis", "expected", "gap (sigma)", "closure", "gap", "expl", "spec", "fit")
 
 
-def summary(record: AuditRecord, *, every_feature: bool = False) -> str:
-    """Return the run's table, its top features with their texts, and its tally.
+def summary(
+    record: AuditRecord, *, every_feature: bool = False, notices: Sequence[str] = ()
+) -> str:
+    """Return the run's table, what was found with the words that carry it, and its tally.
 
-    With ``every_feature`` each candidate is listed, dropped ones with the filter's name.
+    With ``every_feature`` each candidate is listed, with the filter's name where one dropped it.
+    ``notices`` come first: what a reader must know about the record as a whole.
     """
-    parts = [_table(record), wording.LEGEND, ""]
-    for hypothesis in record.hypotheses:
-        parts.extend(_features(hypothesis, every_feature=every_feature))
-        beside = rivals.terminal_lines(hypothesis) if every_feature else []
-        if beside:
-            parts += [f"{sanitise.terminal(hypothesis.name)}, beside it:", *beside, ""]
-    parts.append(sanitise.terminal(wording.tally(record)))
+    page = TerminalWriter()
+    for notice in notices:
+        page.wrapped(f"NOTICE: {notice}")
+    _table(page, record)
+    page.line(wording.LEGEND)
+    page.line("; ".join([*findings.sigmas(record), *_prompts(record)]))
+    page.line()
+    for hypothesis in findings.by_size(record):
+        _hypothesis(page, hypothesis, every_feature=every_feature)
+    page.line(wording.tally(record))
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
-        parts.append(
+        page.line(
             f"PARTIAL: {judged} of {wanted} checks of the manifest were judged; "
             "this is no release verdict"
         )
-    return "\n".join(line.rstrip() for part in parts for line in part.split("\n"))
+    return page.text()
 
 
-def _table(record: AuditRecord) -> str:
-    headers = ["hypothesis", "gap (sigma)", "closure", "residual", "gap", "expl", "spec", "fit"]
-    rows = [headers]
+def _prompts(record: AuditRecord) -> list[str]:
+    found = dict.fromkeys(findings.prompts(one) for one in record.hypotheses)
+    return [f"tried: {', '.join(list(found)[:4])}"] if found else []
+
+
+def _table(page: TerminalWriter, record: AuditRecord) -> None:
     groups: dict[str | None, list[HypothesisRecord]] = {}
     for hypothesis in record.hypotheses:
         groups.setdefault(hypothesis.objective, []).append(hypothesis)
-    for hypothesis in (one for group in groups.values() for one in group):
-        outcomes = wording.checks(hypothesis)
-        rows.append(
-            [
-                _cut(sanitise.terminal(hypothesis.short_name), _NAME_WIDTH),
-                f"{hypothesis.gap_sigma.value:+.2f} {wording.bounds(hypothesis.gap_sigma)}",
-                wording.with_bounds(hypothesis.closure),
-                f"{hypothesis.residual_sigma.value:+.2f}",
-                *(
-                    wording.OUTCOME_WORDS[outcomes[check]] if check in outcomes else ""
-                    for check in Check
-                ),
-            ]
-        )
-    # tabulate pads its own headers by two, which the width has no room for
-    rule = ["-" * max(len(row[column]) for row in rows) for column in range(len(headers))]
-    table = tabulate([headers, rule, *rows[1:]], tablefmt="plain", disable_numparse=True)
-    head, body = table.split("\n")[:2], iter(table.split("\n")[2:])
+    rows = [_row(one) for group in groups.values() for one in _largest_first(group)]
+    widths = [max(len(row[at]) for row in (_HEADER, *rows)) for at in range(1, len(_HEADER))]
+    room = WIDTH - sum(widths) - 2 * len(widths)
+    name = min(max(room, _SHORTEST_NAME), _LONGEST_NAME)
+    rows = [[shortened(row[0], name), *row[1:]] for row in rows]
+    if len(groups) == 1 and None in groups:
+        page.table(_HEADER, rows, ruled=True)
+        return
+    table = TerminalWriter().table(_HEADER, rows, ruled=True)
+    for line in table[:2]:
+        page.line(line)
+    body = iter(table[2:])
     for objective, group in groups.items():
         # a PM with several rewards has as many tables as objectives, under one head
-        head += [] if objective is None else [_cut(f"{sanitise.terminal(objective)}:", WIDTH)]
-        head += [next(body) for _ in group]
-    return "\n".join(head)
+        page.line(f"{objective}:")
+        for _ in group:
+            page.line(next(body))
 
 
-def _features(hypothesis: HypothesisRecord, *, every_feature: bool) -> list[str]:
+def _largest_first(group: list[HypothesisRecord]) -> list[HypothesisRecord]:
+    return sorted(group, key=lambda one: -abs(one.gap_sigma.value))
+
+
+def _row(hypothesis: HypothesisRecord) -> list[str]:
+    outcomes = wording.checks(hypothesis)
+    return [
+        hypothesis.short_name,
+        shortened(findings.expected(hypothesis), 8),
+        figures.bare(hypothesis.gap_sigma, most=_GAP_DECIMALS),
+        figures.with_bounds(hypothesis.closure),
+        *(wording.OUTCOME_WORDS[outcomes[check]] if check in outcomes else "" for check in Check),
+    ]
+
+
+def _hypothesis(page: TerminalWriter, hypothesis: HypothesisRecord, *, every_feature: bool) -> None:
     if every_feature:
         shown = wording.ranked(hypothesis)
     else:
-        shown = wording.selected(hypothesis)[:_FEATURES_SHOWN]
+        shown = findings.selected(hypothesis)[:_FEATURES_SHOWN]
     if not shown:
-        return []
-    name = sanitise.terminal(hypothesis.name)
-    return [f"{name}:", *(feature_line(feature) for feature in shown), ""]
+        return
+    found = findings.finding(hypothesis)
+    page.wrapped(f"{hypothesis.name}: {found.sentence}")
+    if found.explained:
+        caveat = f" ({found.caveat})" if found.caveat else ""
+        page.wrapped(f"{found.explained}{caveat}:", indent="  ")
+    for feature in shown:
+        feature_line(page, feature, hypothesis, every_feature=every_feature)
+    if every_feature:
+        rivals.terminal_lines(page, hypothesis)
+    page.line()
 
 
-def feature_line(feature: FeatureRecord) -> str:
-    """Return one feature's line: contribution, selectivity and where it fires."""
-    name = sanitise.terminal(str(feature))
-    state = "" if feature.folds else f" (left out: {feature.dropped_by or 'not needed'})"
-    line = (
-        f"  {name:<18} {feature.contribution.value:+.2f} {wording.bounds(feature.contribution)}"
-        f"  selective {feature.selectivity:.0%}{state}"
-    )
-    texts = []
-    for firing in feature.firings[:2]:
-        before, token, after = wording.excerpt(firing, around=16)
-        texts.append(sanitise.terminal(f"{before}«{token}»{after}"))
-    return _cut(line + ("  " + " | ".join(texts) if texts else ""), WIDTH)
+def feature_line(
+    page: TerminalWriter,
+    feature: FeatureRecord,
+    hypothesis: HypothesisRecord,
+    *,
+    every_feature: bool,
+) -> None:
+    """Add one feature's line: contribution, share of the gap, words, and which feature it is."""
+    size, interval, share = wording.contribution(feature, hypothesis)
+    state = "" if feature.folds else f"  (left out: {wording.left_out(feature)})"
+    more = f" {interval}" if every_feature else ""
+    words = feature_words.label(feature) or "no text known"
+    left = f"  {size:>13}{more}  {share:>5} of the gap  "
+    name = f"  {feature}{state}"
+    room = WIDTH - len(left) - len(name)
+    page.line(left + (f"{shortened(words, room):<{min(room, 34)}}" if room > 8 else "") + name)
 
 
 def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, command: str) -> str:
     """Return what a failed check prints: place, figures, reason and how to run it again."""
+    share = hypothesis.residual_share
+    page = TerminalWriter()
     lines = [
-        f"{place}: {_VERDICTS[result.outcome]}: {result.reason}",
+        # first what pytest's short summary shows after the node id, which names the file
+        f"{_VERDICTS[result.outcome]}: {result.reason}",
+        f"  at        {place}",
         f"  claim     {hypothesis.claim}",
-        f"  gap       {wording.with_bounds(hypothesis.gap)} raw, "
-        f"{wording.with_bounds(hypothesis.gap_sigma)}",
-        f"  residual  {wording.with_bounds(hypothesis.residual)} raw, "
-        f"{wording.with_bounds(hypothesis.residual_sigma)}"
-        + (
-            f", {wording.number(hypothesis.residual_share)} of the gap"
-            if hypothesis.residual_share
-            else ""
-        ),
+        f"  gap       {figures.with_bounds(hypothesis.gap_sigma)}, "
+        f"{figures.with_bounds(hypothesis.gap)} raw",
+        f"  residual  {figures.with_bounds(hypothesis.residual_sigma)}"
+        + (f", {figures.number(share)} of the gap" if share else ""),
+        *(f"  warning   {warning}" for warning in hypothesis.warnings),
+        f"  again     {command}",
     ]
-    lines += [f"  warning   {warning}" for warning in hypothesis.warnings]
-    lines.append(f"  again     {command}")
-    return "\n".join(sanitise.terminal_lines(sanitise.visible(line)) for line in lines)
+    for line in lines:
+        page.whole_line(line)
+    return page.text()
 
 
 _VERDICTS = {
@@ -126,9 +158,5 @@ _VERDICTS = {
     Outcome.FAIL: "refuted",
     Outcome.INCONCLUSIVE: "inconclusive",
     Outcome.INVALID: "cannot be judged",
-    Outcome.SKIPPED: "not asked",
+    Outcome.SKIPPED: "not required",
 }
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,7 +1,6 @@
-"""How figures, outcomes and features are put into words, the same in every report.
+"""How outcomes, candidates and counts are put into words, the same in every report.
 
-Nothing here is made safe for a sink: each report passes these words through its own function
-of ``sanitise``.
+Nothing here is made safe for a sink: each report's writer does that.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from pm_audit.records import (
     AuditRecord,
     Check,
     FeatureRecord,
-    Figure,
     Firing,
     HypothesisRecord,
     Outcome,
-    Unit,
 )
+from pm_audit.report import figures
+from pm_audit.report.feature_words import name_of_token
 
 OUTCOME_WORDS = {
     Outcome.PASS: "ok",
@@ -26,48 +25,25 @@ OUTCOME_WORDS = {
     Outcome.INVALID: "inv",
     Outcome.SKIPPED: "skip",
 }
-"""Four letters at most, so that the four checks fit beside the figures."""
+"""Four letters at most, so that the four checks fit next to the figures."""
 
 LEGEND = (
-    "gap: examples minus counter-examples, in sigma, with its interval; "
+    "gap: reward of examples minus counter-examples; closure: share of it that features explain; "
     "inc: inconclusive, inv: invalid"
 )
 
+number, with_bounds = figures.number, figures.with_bounds
 
-def number(figure: Figure) -> str:
-    """Return a figure with its unit: ``-1.23 sigma``, ``62%``, ``0.40``."""
-    return _number(figure.value, figure.unit) + (" sigma" if figure.unit is Unit.SIGMA else "")
-
-
-def bounds(figure: Figure) -> str:
-    """Return the interval, or nothing where the figure has none."""
-    ends = (figure.low, figure.high)
-    if ends == (None, None):
-        return ""
-    low, high = ("unbounded" if end is None else _number(end, figure.unit) for end in ends)
-    return f"[{low}, {high}]"
-
-
-def _number(value: float, unit: Unit) -> str:
-    if unit is Unit.SHARE:
-        return f"{value:.0%}" if abs(value) >= 0.005 else "0%"  # never -0%
-    return f"{value:+.2f}"
-
-
-def with_bounds(figure: Figure | None) -> str:
-    """Return a figure with its interval; a dash where there is none to report."""
-    return "-" if figure is None else f"{number(figure)} {bounds(figure)}".strip()
+ALTERED = (
+    "This record was changed after it was written: its digest does not match. "
+    "`pm-audit verify` says what differs; audit again before you rely on it."
+)
+"""For a report's notices."""
 
 
 def checks(hypothesis: HypothesisRecord) -> dict[Check, Outcome]:
     """Return each judged check's outcome, in the order of the record."""
     return {result.check: result.outcome for result in hypothesis.checks}
-
-
-def selected(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
-    """Return the features that some fold's search selected, largest contribution first."""
-    chosen = (feature for feature in hypothesis.features if feature.folds)
-    return tuple(sorted(chosen, key=lambda feature: -abs(feature.contribution.value)))
 
 
 def ranked(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
@@ -80,15 +56,30 @@ def ranked(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
     )
 
 
+def left_out(feature: FeatureRecord) -> str:
+    """Return why a candidate is not in the set: ``fires on counter examples``."""
+    return (feature.dropped_by or "not needed").replace("_", " ")
+
+
+def contribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> tuple[str, str, str]:
+    """Return a feature's contribution in sigma, its interval, and its share of the gap."""
+    figure = figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
+    share = figures.share_of(feature.contribution.value, hypothesis.gap.value)
+    return figures.number(figure), figures.bounds(figure), share
+
+
 def excerpt(firing: Firing, *, around: int = 24) -> tuple[str, str, str]:
-    """Return the text before, at and after a firing, cut to ``around`` characters a side."""
+    """Return the text before, at and after a firing, cut to ``around`` characters a side.
+
+    A token that stands for no character is shown by its name.
+    """
     before = firing.before if len(firing.before) <= around else f"…{firing.before[-around:]}"
     after = firing.after if len(firing.after) <= around else f"{firing.after[:around]}…"
-    return before, firing.token, after
+    return before, firing.token or name_of_token(firing), after
 
 
 def agreement(hypothesis: HypothesisRecord) -> str | None:
-    """Say how far attribution foretold the ablations, or nothing where no candidate was ablated.
+    """Say how far attribution predicted the ablations; nothing where no candidate was ablated.
 
     Means over folds; a fold without candidates says nothing.
     """
@@ -97,11 +88,11 @@ def agreement(hypothesis: HypothesisRecord) -> str | None:
     ranks = [fold.rank_correlation for fold in folds if fold.rank_correlation is not None]
     if not signs:
         return None
-    ranked = f", with a rank correlation of {fmean(ranks):.2f}" if ranks else ""
+    correlation = f", with a rank correlation of {fmean(ranks):.2f}" if ranks else ""
     gap = fmean(abs(fold.completeness_gap) for fold in folds)
     return (
-        f"Attribution has the sign of the ablation for {fmean(signs):.0%} of candidates{ranked}; "
-        f"its sum misses {gap:.0%} of the change that it splits up."
+        f"Attribution has the sign of the ablation for {fmean(signs):.0%} of candidates"
+        f"{correlation}; its sum misses {figures.percent(gap)} of the change that it splits up."
     )
 
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
 
 from pm_audit.cli import main
 from pm_audit.records import AuditRecord
+from pm_audit.verdict import settle
 
 
 @pytest.fixture
@@ -44,17 +47,15 @@ def test_report_writes_what_the_suffix_says(invoke, stored_record_path, tmp_path
     assert invoke("report", stored_record_path, "-o", tmp_path / "out.doc").exit_code == 2
 
 
-def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path, tmp_path):
-    record = AuditRecord.read(stored_record_path)
-    hypotheses = tuple(one.sealed() for one in record.hypotheses)
-    record = record.model_copy(update={"hypotheses": hypotheses}).sealed()
+def test_compare_prints_renders_and_exits_as_the_gate(invoke, judged_record_path, tmp_path):
+    record = AuditRecord.read(judged_record_path)
     whole = tmp_path / "whole.json"
     record.write(whole)
     same = invoke("compare", whole, whole)
     assert same.exit_code == 0, same.output
     assert "no regression" in same.output
     fewer = record.model_copy(
-        update={"hypotheses": record.hypotheses[1:], "manifest": record.manifest[1:]}
+        update={"hypotheses": settle(record.hypotheses[1:]), "manifest": record.manifest[1:]}
     )
     fewer.sealed().write(tmp_path / "fewer.json")
     page = tmp_path / "page.html"
@@ -70,6 +71,47 @@ def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path
         assert "was changed after the record was written" in refused.output
 
 
+def test_compare_holds_a_new_hypothesis_to_the_baseline_or_to_itself(
+    invoke, judged_record_path, tmp_path
+):
+    record = AuditRecord.read(judged_record_path)
+    fewer = {"hypotheses": settle(record.hypotheses[1:]), "manifest": record.manifest[1:]}
+    record.model_copy(update=fewer).sealed().write(tmp_path / "fewer.json")
+    pair = ("compare", tmp_path / "fewer.json", judged_record_path)
+    assert invoke(*pair).exit_code == 1
+    passed = invoke(*pair, "--gate", "regressions")
+    assert passed.exit_code == 0
+    assert "i-dont-know: no baseline: the baseline does not hold it, so it is held" in passed.output
+
+
+def test_views_say_that_a_record_was_changed_by_hand(invoke, judged_record_path, tmp_path):
+    text = judged_record_path.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.json"
+    changed.write_text(text.replace("A made-up link lowers", "A made-up link raises", 1))
+    assert changed.read_text() != text
+    for record, notices in ((judged_record_path, 0), (changed, 1)):
+        shown = invoke("show", record)
+        assert shown.exit_code == 0
+        assert shown.output.count("NOTICE: This record is not what this version") == notices
+        for suffix in (".html", ".md", ".csv"):
+            written = invoke("report", record, "-o", tmp_path / f"out{suffix}")
+            assert written.exit_code == 0
+            assert written.output.count("NOTICE: This record is not what") == notices
+            page = (tmp_path / f"out{suffix}").read_text(encoding="utf-8")
+            assert page.count("This record is not what") == (notices if suffix != ".csv" else 0)
+    assert "digest does not match" in " ".join(invoke("show", changed).output.split())
+
+
+def test_a_view_refuses_what_verify_refuses(invoke, judged_record_path, tmp_path):
+    tree = json.loads(judged_record_path.read_text(encoding="utf-8"))
+    tree["hypotheses"][0]["evidence"]["folds"][0]["held_out"] = [99]
+    (tmp_path / "torn.json").write_text(json.dumps(tree))
+    for command in ("verify", "show", "report"):
+        result = invoke(command, tmp_path / "torn.json")
+        assert result.exit_code == 2
+        assert "each prompt must be held out by exactly one fold" in result.output
+
+
 @pytest.mark.parametrize("what", ["hypothesis", "probe", "record"])
 def test_schema_is_json(invoke, what):
     result = invoke("schema", what)
@@ -79,13 +121,22 @@ def test_schema_is_json(invoke, what):
     assert schema.keys() & {"properties", "oneOf", "if"}
 
 
-def test_explain_knows_every_figure(invoke):
-    listing = invoke("explain")
+def test_the_glossary_knows_every_figure(invoke):
+    listing = invoke("glossary")
     assert "closure" in listing.output
-    assert "kappa = 1 - G_S / G" in invoke("explain", "Closure").output
-    unknown = invoke("explain", "nonsense")
+    assert "kappa = 1 - G_S / G" in invoke("glossary", "Closure").output
+    unknown = invoke("glossary", "nonsense")
     assert unknown.exit_code == 2
     assert "known: reward" in unknown.output
+
+
+def test_explain_without_three_texts_names_both_commands(invoke):
+    for words in ((), ("closure",)):
+        refused = invoke("explain", *words)
+        assert refused.exit_code == 2
+        assert '"PROMPT" "COMPLETION A" "COMPLETION B"' in refused.output
+        assert "pm-audit glossary NAME" in refused.output
+    assert "glossary" not in invoke("explain", "a prompt", "one completion").output
 
 
 def test_verify_finds_a_figure_that_does_not_follow_from_the_evidence(
@@ -120,7 +171,8 @@ def judged_record(stored_record_path) -> AuditRecord:
             for h in record.hypotheses[:2]
         ]
     )
-    return record.model_copy(update={"hypotheses": hypotheses, "manifest": record.manifest[:2]})
+    update = {"hypotheses": hypotheses, "manifest": record.manifest[:2]}
+    return record.model_copy(update=update).sealed()
 
 
 def test_run_is_pytest(project, pytester):
@@ -193,7 +245,7 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
     assert result.exit_code == 0, result.output
     assert (called["pm"].steps, called["pm"].learning_rate, called["pm"].rank) == (7, 0.01, 16)
     options = ("--layer", 3, "--layer", 4, "--architecture", "gated", "--width", 128)
-    result = invoke("train", "sae", tmp_path / "pm", data, data, *options)
+    result = invoke("train", "sae", "--pm", tmp_path / "pm", data, data, *options)
     assert result.exit_code == 0, result.output
     assert called["sae"].layers == (3, 4)
     assert called["sae"].architecture is Architecture.GATED
@@ -201,7 +253,89 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
 
 
 def test_doctor_renders_findings_and_exits_by_them(invoke, tmp_path):
-    result = invoke("doctor", tmp_path / "no-such-model")
+    result = invoke("doctor", "--pm", tmp_path / "no-such-model")
     assert result.exit_code == 1, result.output
     assert "FAIL" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "pm", "saes"),
+    [
+        (("--pm", "a", "--sae", "b", "--sae", "c"), "a", ("b", "c")),
+        (("a", "b", "c"), "a", ("b", "c")),
+        (("a", "--sae", "b"), "a", ("b",)),
+        (("--pm", "a", "b"), "a", ("b",)),
+        (("--sae", "b"), "default", ("b",)),
+        ((), "default", ()),
+    ],
+)
+def test_doctor_examines_what_is_named(invoke, monkeypatch, words, pm, saes):
+    from pm_audit import doctor
+
+    examined = []
+
+    def examine(model, saes, **_):
+        examined.append((model, tuple(saes)))
+        return doctor.DoctorReport(())
+
+    monkeypatch.setattr(doctor, "doctor", examine)
+    assert invoke("doctor", *words).exit_code == 0
+    assert examined == [(pm, saes)]
+
+
+def test_run_names_pm_and_saes_as_the_other_commands_do(invoke, monkeypatch):
+    started = []
+    monkeypatch.setattr("os.execv", lambda _, command: started.append(command[1:]))
+    words = ("--pm", "a", "--sae", "b", "--sae", "c", "-k", "urls", "-h", "x.yaml")
+    assert invoke("run", *words, "--pm-audit-record", "r.json").exit_code == 0
+    named = ["--pm-audit-pm=a", "--pm-audit-sae=b", "--pm-audit-sae=c"]
+    rest = ["-k", "urls", "-h", "x.yaml", "--pm-audit-record", "r.json"]
+    assert started == [["-m", "pytest", "--pm-audit", *named, *rest]]
+
+
+def test_index_without_an_sae_is_one_message(invoke, tmp_path):
+    (tmp_path / "corpus.txt").write_text("words")
+    refused = invoke("index", "--texts", tmp_path / "corpus.txt")
+    assert refused.exit_code == 2
+    assert "name an SAE: --sae PATH" in refused.output
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> dict[tuple, click.Command]:
+    found = {}
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        inner = commands(command, (*path, name)) if isinstance(command, click.Group) else None
+        found |= inner or {(*path, name): command}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [pytest.param(path, command, id="-".join(path)) for path, command in commands().items()],
+)
+def test_the_help_ends_with_an_example_that_the_command_understands(
+    invoke, monkeypatch, path, command
+):
+    shown = invoke(*path, "--help").output
+    example = shown.rpartition("Example:\n  ")[2].strip()
+    program, *words = shlex.split(example.partition(" > ")[0])
+    assert program == "pm-audit"
+    assert tuple(words[: len(path)]) == path
+    arguments = words[len(path) :]
+    for option in command.params:
+        if isinstance(option.type, click.Path):
+            monkeypatch.setattr(option.type, "exists", False)
+    assert command.make_context("example", arguments).params
+
+
+def test_pm_and_saes_are_named_alike_on_every_command():
+    having = {"pm": set(), "sae": set()}
+    for path, command in commands().items():
+        names = {name: option for option in command.params for name in option.opts}
+        for kind, found in having.items():
+            if f"--{kind}" in names:
+                found.add(" ".join(path))
+                assert names[f"--{kind}"].multiple == (kind == "sae"), path
+    assert having["sae"] == {"doctor", "explain", "index", "run"}
+    assert having["pm"] == having["sae"] | {"init", "train sae", "train measure"}

@@ -137,7 +137,7 @@ def test_the_command_writes_it_beside_the_sae_and_an_audit_shows_it(
     sae = replace(model.sae, index_path=tmp_path / "features.json")
     monkeypatch.setattr(subject, "load_subject", lambda settings: (model.pm, (sae,)))
     assert read_indices([sae]) == {}
-    ran = CliRunner().invoke(main, ["index", "planted", "--texts", str(corpus)])
+    ran = CliRunner().invoke(main, ["index", "--sae", "planted", "--texts", str(corpus)])
     assert ran.exit_code == 0, ran.output
     assert "features.json: " in ran.output
     hypothesis = Hypothesis(

@@ -16,6 +16,8 @@ from pm_audit import plugin
 from pm_audit.cli import main
 from pm_audit.cli.starter import write_starter
 from pm_audit.spec import Settings, load_hypotheses
+from pm_audit.spec.hypothesis import Expect, KnownBias, WrittenHypothesis
+from pm_audit.spec.probe import Prompt, WrittenProbe
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "reports" / "README.md"]
@@ -74,7 +76,7 @@ def test_commands_and_their_options_exist(title, text):
             options = {name for p in command.params for name in p.opts}
             assert set(flags) <= options, line
         else:
-            assert program in ("pip", "git"), line
+            assert (program, words[0]) in {("git", "add"), ("make", "audit")}, line
 
 
 def test_the_notebook_runs_and_its_page_shows_what_its_cells_give(
@@ -115,4 +117,34 @@ def test_generated_parts_are_all_known_and_filled():
         assert "<!-- generated" not in filled
         assert len(filled) >= len(text) - 40
     assert "kappa = 1 - G_S / G" in generate["figures"]()
-    assert "pm-audit verify" in generate["command_line"]()
+    for name in ("verify", "doctor", "glossary", "train sae"):
+        assert f"## pm-audit {name}\n" in generate["command_line"]()
+    assert generate["command_line"]().count("Example:\n  pm-audit ") == 16
+
+
+@pytest.mark.parametrize("model", [WrittenHypothesis, Expect, KnownBias, WrittenProbe, Prompt])
+def test_every_key_of_the_yaml_files_stands_in_the_reference(model):
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    page = generate["on_page_markdown"]((ROOT / "docs/reference/yaml.md").read_text("utf-8"))
+    for name, field in model.model_fields.items():
+        meaning = " ".join(field.description.split()).replace("|", "\\|")
+        rows = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        assert [row for row in rows if row.endswith(f"| {meaning} |")], name
+        needed = field.is_required() and model is not Expect and name != "expect"
+        assert not needed or any("| required |" in row for row in rows), name
+
+
+def test_a_key_is_said_to_hold_what_it_holds():
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    page = generate["on_page_markdown"]((ROOT / "docs/reference/yaml.md").read_text("utf-8"))
+    for row in (
+        "| `effect` | `raises` or `lowers` | required |",
+        "| `examples` | list: text | required |",
+        "| `prompts` | list: [Prompt](#prompt) |  |",
+        "| `closure` | a number, 0 to 1 | `0.5` |",
+        "| `expires` | a date | required |",
+        "| `fields` | field names, each with its text |  |",
+    ):
+        assert row in page
+    for anchor in re.findall(r"\]\(#(\w+)\)", page):
+        assert re.search(rf"^### {anchor}$", page, re.MULTILINE | re.IGNORECASE), anchor

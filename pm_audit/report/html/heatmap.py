@@ -1,7 +1,7 @@
 """Heatmaps: whole texts, each token the hotter the more a feature fires on it.
 
 Only completion positions were read, so a prompt is always cold.  A token that stands for no
-character, such as an end-of-text token that the format appends, is shown as ``NO_TEXT``.
+character, such as an end-of-text token that the format appends, is shown by its name.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 
 from pm_audit.records import Firing
+from pm_audit.report.feature_words import END_OF_TURN, NO_TEXT, name_of_token
 
 HEAT_STEPS = 9
-NO_TEXT = "\u25a1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class HeatToken:
     text: str
     heat: int
     activation: float | None
+    named: bool = False
+    """The text is the name of a token that stands for no character."""
 
 
 HeatLine = tuple[HeatToken, ...]
@@ -49,11 +51,17 @@ def _line(firing: Firing, strongest: float) -> HeatLine:
         if first > reached:
             tokens.append(HeatToken(whole[reached:first], 0, None))
         share = abs(activation) / strongest if strongest else 0.0
-        text = whole[first:last] or NO_TEXT
-        tokens.append(
-            HeatToken(text, min(HEAT_STEPS, max(1, math.ceil(HEAT_STEPS * share))), activation)
-        )
+        named = first == last
+        text = _name(firing, first, whole) if named else whole[first:last]
+        heat = min(HEAT_STEPS, max(1, math.ceil(HEAT_STEPS * share)))
+        tokens.append(HeatToken(text, heat, activation, named))
         reached = last
     if reached < len(whole):
         tokens.append(HeatToken(whole[reached:], 0, None))
     return tuple(tokens)
+
+
+def _name(firing: Firing, place: int, whole: str) -> str:
+    if not firing.token and place == len(firing.before):
+        return name_of_token(firing)
+    return END_OF_TURN if place == len(whole) else NO_TEXT

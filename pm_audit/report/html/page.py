@@ -9,84 +9,47 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pm_audit.records import (
-    AuditRecord,
-    Check,
-    FeatureRecord,
-    Figure,
-    HypothesisRecord,
-    Outcome,
-    SaeFit,
-)
-from pm_audit.report import changes, glossary, sanitise, wording
-from pm_audit.report import rivals as rivals_in_words
-from pm_audit.report.html import rivals, views
-from pm_audit.report.html.heatmap import HeatLine, heatmaps
-from pm_audit.report.html.scale import Scale, spanning
+from pm_audit.records import AuditRecord, Check, Outcome, SaeFit
+from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
+from pm_audit.report.html import entries, strips
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_ATTENTION = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
 
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """The answer at the top."""
+    """What the checks amount to."""
 
     kind: str
     title: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureCard:
-    """One feature as its card shows it."""
+def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
+    """Return the record as a self-contained HTML page.
 
-    record: FeatureRecord
-    anchor: str
-    title: str
-    heat: tuple[HeatLine, ...]
-    corpus: tuple[HeatLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HypothesisEntry:
-    """One hypothesis as its row and its section show it."""
-
-    hypothesis: HypothesisRecord
-    anchor: str
-    outcomes: dict[Check, Outcome]
-    attention: bool
-    figures: tuple[tuple[str, Figure], ...]
-    bars: views.BarChart
-    waterfalls: tuple[views.Waterfall, ...]
-    scatter: views.Scatter | None
-    growth: views.Growth | None
-    agreement: str | None
-    rivals: rivals.Multiples | None
-    placebo: str | None
-    prompts: views.PromptGaps
-    features: tuple[FeatureCard, ...]
-    left_out: int
-
-
-def render(record: AuditRecord) -> str:
-    """Return the record as a self-contained HTML page."""
+    ``notices`` come first: what a reader must know about the record as a whole.
+    """
+    scale = strips.forest(record)
     return _page(
         "report.html.j2",
         record=record,
+        notices=tuple(notices),
+        lead=findings.lead(record),
+        facts=_facts(record),
         banner=_banner(record),
         checks=tuple(Check),
-        entries=[_entry(hypothesis) for hypothesis in record.hypotheses],
-        forest=_forest(record),
+        entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
+        forest=scale,
         provenance=_provenance(record),
         fits=_fits(record),
-        glossary=glossary.ENTRIES,
     )
 
 
@@ -111,6 +74,7 @@ def _page(template: str, **context: object) -> str:
         style=Markup(style),  # noqa: S704 - the project's own file
         script=Markup(script),  # noqa: S704 - the project's own file
         policy=Markup(policy),  # noqa: S704 - built from hashes alone
+        glossary=glossary.ENTRIES,
         **context,
     )
 
@@ -125,9 +89,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = wording.number
-    environment.filters["bounds"] = wording.bounds
-    environment.filters["cut"] = _cut
+    environment.filters["number"] = figures.number
+    environment.filters["bounds"] = figures.bounds
+    environment.filters["signed"] = figures.signed
+    environment.filters["percent"] = figures.percent
     return environment
 
 
@@ -138,11 +103,6 @@ def _escape(value: object) -> object:
     return Markup(sanitise.html(value))  # noqa: S704 - sanitise.html escapes it
 
 
-def _cut(text: str, width: int) -> str:
-    shown = sanitise.visible(text)
-    return shown if len(shown) <= width else f"{shown[: width - 1]}…"
-
-
 @functools.cache
 def _asset(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
@@ -150,6 +110,13 @@ def _asset(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _facts(record: AuditRecord) -> list[str]:
+    """Return the line under the title: what the numbers of the page rest on."""
+    tried = dict.fromkeys(findings.prompts(hypothesis) for hypothesis in record.hypotheses)
+    saes = [f"SAE {sae.name} after layer {sae.layer}" for sae in record.subject.saes]
+    return [*findings.sigmas(record), *([", ".join(tried)] if tried else []), *saes]
 
 
 def _banner(record: AuditRecord) -> Banner:
@@ -162,7 +129,7 @@ def _banner(record: AuditRecord) -> Banner:
         (hypothesis, result)
         for hypothesis in record.hypotheses
         for result in hypothesis.checks
-        if result.outcome in _ATTENTION and hypothesis.severity != "warn"
+        if result.outcome in entries.ATTENTION and hypothesis.severity != "warn"
     ]
     excused = sum(
         hypothesis.known_bias is not None
@@ -177,65 +144,13 @@ def _banner(record: AuditRecord) -> Banner:
     return Banner("fail", f"{count} check{'s' if count > 1 else ''} would block a release.", text)
 
 
-def _entry(hypothesis: HypothesisRecord) -> HypothesisEntry:
-    outcomes = wording.checks(hypothesis)
-    ranked = wording.ranked(hypothesis)
-    figures = {
-        "gap": hypothesis.gap_sigma,
-        "residual": hypothesis.residual_sigma,
-        "residual, share of the gap": hypothesis.residual_share,
-        "closure": hypothesis.closure,
-        "closure, mean replacement": hypothesis.closure_mean,
-        "closure of random sets": hypothesis.null_closure,
-        "closure of placebo searches": hypothesis.placebo_closure,
-        "collateral": hypothesis.collateral,
-        "interaction (raw)": hypothesis.interaction,
-        "examples moved (raw)": hypothesis.examples_moved,
-        "counter-examples moved (raw)": hypothesis.counter_examples_moved,
-    }
-    return HypothesisEntry(
-        hypothesis=hypothesis,
-        anchor=views.anchor(hypothesis),
-        outcomes=outcomes,
-        attention=any(outcome in _ATTENTION for outcome in outcomes.values()),
-        figures=tuple((title, figure) for title, figure in figures.items() if figure is not None),
-        bars=views.bar_chart(hypothesis.evidence),
-        waterfalls=views.waterfalls(hypothesis),
-        scatter=views.scatter(hypothesis),
-        growth=views.growth(hypothesis),
-        agreement=wording.agreement(hypothesis),
-        rivals=rivals.multiples(hypothesis),
-        placebo=rivals_in_words.placebo(hypothesis),
-        prompts=views.prompt_gaps(hypothesis.evidence),
-        features=tuple(
-            FeatureCard(
-                record=feature,
-                anchor=views.anchor(hypothesis, feature),
-                title=str(feature),
-                heat=heatmaps(feature.firings),
-                corpus=heatmaps(feature.corpus_firings),
-            )
-            for feature in ranked
-        ),
-        left_out=sum(not feature.folds for feature in ranked),
-    )
-
-
-def _forest(record: AuditRecord) -> Scale:
-    edges = [
-        edge
-        for hypothesis in record.hypotheses
-        for figure in (hypothesis.gap_sigma, hypothesis.residual_sigma)
-        for edge in (figure.low, figure.value, figure.high)
-    ]
-    return spanning(edges, start=8.0, end=172.0)
-
-
 def _provenance(record: AuditRecord) -> list[tuple[str, str]]:
     subject, method = record.subject, record.method
     rows = [
+        ("written", record.created),
         ("PM", subject.pm),
         ("PM sha256", subject.pm_sha256),
+        ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
         ("tokenizer sha256", subject.tokenizer_sha256),
         ("text format", subject.text_format),
         ("objective", subject.objective or "the only one"),

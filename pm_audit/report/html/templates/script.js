@@ -42,6 +42,35 @@
     });
   });
 
+  // a term explains itself on hover too; a click, a tap or a key opens it without this script
+  let asked = null;
+  let pinned = false;
+  const placeUnder = (tip, button) => {
+    const [at, size] = [button.getBoundingClientRect(), tip.getBoundingClientRect()];
+    const left = Math.min(at.left, innerWidth - size.width - 12);
+    const below = at.bottom + 6;
+    const fits = below + size.height < innerHeight;
+    tip.style.inset = "auto";
+    tip.style.left = `${Math.max(left, 12)}px`;
+    tip.style.top = `${fits ? below : Math.max(at.top - size.height - 6, 12)}px`;
+  };
+  const tipOf = (button) => document.getElementById(button.getAttribute("popovertarget"));
+  all("button.term").forEach((button) => {
+    const tip = tipOf(button);
+    if (!tip || !tip.showPopover) return;
+    button.addEventListener("click", () => { asked = button; pinned = true; });
+    button.addEventListener("pointerenter", (event) => {
+      if (event.pointerType !== "mouse" || pinned) return;
+      asked = button;
+      tip.showPopover();
+    });
+    button.addEventListener("pointerleave", () => { if (!pinned) tip.hidePopover(); });
+  });
+  all(".tip").forEach((tip) => tip.addEventListener("toggle", (event) => {
+    if (event.newState === "open" && asked) placeUnder(tip, asked);
+    if (event.newState === "closed") pinned = all(".tip:popover-open").length > 0;
+  }));
+
   let unfoldedForPrint = [];
   addEventListener("beforeprint", () => {
     unfoldedForPrint = all("details:not([open])");

@@ -1,0 +1,107 @@
+"""`pm-audit show`, `report`, `compare` and `verify`: what is done with a written record."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pm_audit.cli import options
+
+_READABLE = click.Path(exists=False, dir_okay=False, path_type=Path)
+_WRITABLE = click.Path(dir_okay=False, path_type=Path)
+
+_record = click.argument("record", type=_READABLE, default=Path("reports/record.json"))
+
+
+@click.command(cls=options.Command, example="pm-audit show reports/record.json -v")
+@_record
+@click.option("-v", "--verbose", is_flag=True, help="List every candidate feature.")
+def show(record: Path, *, verbose: bool) -> None:
+    """Print the summary of RECORD (default: reports/record.json)."""
+    from pm_audit.report import terminal
+    from pm_audit.report.viewed import read_viewed
+
+    read, notices = read_viewed(record)
+    click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
+
+
+@click.command(
+    cls=options.Command, example="pm-audit report reports/record.json -o reports/record.html"
+)
+@_record
+@click.option(
+    "-o",
+    "--output",
+    type=_WRITABLE,
+    default=None,
+    help="File to write; its suffix chooses .html, .md, .csv or .parquet "
+    "(default: RECORD's name with .html).",
+)
+def report(record: Path, *, output: Path | None) -> None:
+    """Write RECORD (default: reports/record.json) as a page or a table."""
+    from pm_audit.report.files import write
+    from pm_audit.report.sanitise import terminal_lines
+    from pm_audit.report.viewed import read_viewed
+
+    target = output or record.with_suffix(".html")
+    read, notices = read_viewed(record)
+    write(read, target, notices=notices)
+    for notice in notices:
+        click.echo(terminal_lines(f"NOTICE: {notice}"), err=True)
+    click.echo(f"wrote {target}")
+
+
+@click.command(
+    cls=options.Command, example="pm-audit compare reports/baseline.json reports/record.json"
+)
+@click.argument("old", type=_READABLE)
+@click.argument("new", type=_READABLE)
+@click.option(
+    "-o",
+    "--output",
+    type=_WRITABLE,
+    default=None,
+    help="Write the comparison as a page too: .html or .md.",
+)
+@click.option(
+    "--gate",
+    type=click.Choice(["absolute", "regressions"]),
+    default="absolute",
+    show_default=True,
+    help="As --pm-audit-gate: regressions also holds what OLD does not hold to what it expects.",
+)
+def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
+    """Compare two records; exit code 1 if NEW is a regression against OLD."""
+    from pm_audit.compare import compare as compare_records
+    from pm_audit.compare import read_believed
+    from pm_audit.report import changes
+    from pm_audit.report.files import write_comparison
+    from pm_audit.spec import GateMode
+
+    mode = GateMode(gate)
+    comparison = compare_records(read_believed(old), read_believed(new), gate=mode)
+    click.echo("\n".join(changes.terminal_lines(comparison)))
+    if output is not None:
+        write_comparison(comparison, output)
+        click.echo(f"wrote {output}")
+    sys.exit(1 if comparison.regressed else 0)
+
+
+@click.command(cls=options.Command, example="pm-audit verify reports/baseline.json")
+@_record
+def verify(record: Path) -> None:
+    """Judge RECORD again from its own evidence; exit code 1 if anything differs."""
+    from pm_audit.records import AuditRecord
+    from pm_audit.report.sanitise import terminal_lines
+    from pm_audit.verdict import verify as disagreements
+
+    stored = AuditRecord.read(record)
+    found = disagreements(stored)
+    for line in found:
+        click.echo(terminal_lines(line))
+    if found:
+        click.echo(f"{len(found)} disagreements between the record and its evidence")
+        sys.exit(1)
+    click.echo(f"every figure of {len(stored.hypotheses)} hypotheses follows from the evidence")

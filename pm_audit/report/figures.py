@@ -1,0 +1,106 @@
+"""How numbers are written: three significant digits, the same in every report.
+
+A figure and its interval share their decimals, which the largest of the three decides, so that
+an effect of a thousandth of sigma is as readable as one of two sigma.  A zero has no sign.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pm_audit.records import Figure, Unit
+
+_SIGNIFICANT = 3
+_MOST_DECIMALS = 9
+
+
+def decimals(*values: float | None, most: int = _MOST_DECIMALS) -> int:
+    """Return how many decimals show three significant digits of the largest value."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    if not (largest and math.isfinite(largest)):
+        return 2
+    return min(max(_SIGNIFICANT - 1 - math.floor(math.log10(largest)), 0), most)
+
+
+def signed(value: float, places: int | None = None) -> str:
+    """Return ``+0.403``, ``-1.24``; a number that rounds to zero has no sign."""
+    text = f"{value:+.{decimals(value) if places is None else places}f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def unsigned(value: float, places: int | None = None) -> str:
+    """Return the number with a minus sign only: ``0.403``, ``-0.12``."""
+    return signed(value, places).removeprefix("+")
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage, with one decimal below ten: ``62%``, ``1.9%``, ``0%``."""
+    size = abs(100 * value)
+    if size < 0.05:
+        return "0%"  # never -0%
+    return f"{100 * value:.{1 if size < 9.95 else 0}f}%"
+
+
+def number(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
+    """Return a figure with its unit: ``-1.23 sigma``, ``62%``, ``+0.403``."""
+    unit = " sigma" if figure.unit is Unit.SIGMA else ""
+    return _end(figure.value, figure, most) + unit
+
+
+def bounds(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
+    """Return the interval, or nothing where the figure has none."""
+    ends = (figure.low, figure.high)
+    if ends == (None, None):
+        return ""
+    low, high = ("unbounded" if end is None else _end(end, figure, most) for end in ends)
+    return f"[{low}, {high}]"
+
+
+def with_bounds(figure: Figure | None, *, most: int = _MOST_DECIMALS) -> str:
+    """Return a figure with its interval; a dash where there is none to report."""
+    if figure is None:
+        return "-"
+    return f"{number(figure, most=most)} {bounds(figure, most=most)}".strip()
+
+
+def bare(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
+    """Return a figure with its interval and without its unit, for a column that names it."""
+    return f"{_end(figure.value, figure, most)} {bounds(figure, most=most)}".strip()
+
+
+def size(figure: Figure) -> str:
+    """Return how large a signed figure is, with its interval: ``0.403 sigma [0.346, 0.457]``.
+
+    For sentences whose verb has the sign already.
+    """
+    shown = figure if figure.value >= 0 else scaled(figure, -1.0, figure.unit)
+    places = decimals(shown.value, shown.low, shown.high)
+    unit = " sigma" if shown.unit is Unit.SIGMA else ""
+    ends = [
+        "unbounded" if end is None else unsigned(end, places) for end in (shown.low, shown.high)
+    ]
+    interval = "" if ends == ["unbounded"] * 2 else f" [{ends[0]}, {ends[1]}]"
+    return f"{unsigned(shown.value, places)}{unit}{interval}"
+
+
+def scaled(figure: Figure, factor: float, unit: Unit) -> Figure:
+    """Return a figure in another unit; a negative factor exchanges the limits."""
+    ends = [None if end is None else end * factor for end in (figure.low, figure.high)]
+    low, high = ends if factor >= 0 else reversed(ends)
+    return Figure(value=figure.value * factor, low=low, high=high, unit=unit)
+
+
+def in_sigma(figure: Figure, sigma: float) -> Figure:
+    """Return a raw figure in sigma; as it is where sigma is no scale."""
+    return scaled(figure, 1 / sigma, Unit.SIGMA) if sigma > 0 else figure
+
+
+def share_of(part: float, whole: float) -> str:
+    """Return a part as a percentage of the whole; a dash where there is no whole."""
+    return percent(part / whole) if whole else "-"
+
+
+def _end(value: float, figure: Figure, most: int) -> str:
+    if figure.unit is Unit.SHARE:
+        return percent(value)
+    return signed(value, decimals(figure.value, figure.low, figure.high, most=most))

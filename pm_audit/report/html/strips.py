@@ -1,0 +1,272 @@
+"""Rows of a plot: a label in the page's own text and a strip that is drawn next to it.
+
+Places on a strip are percentages of its width, so that a plot fits every screen while its labels
+and ticks keep their size.  Effects are in sigma.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy.special import stdtrit
+
+from pm_audit.records import (
+    AuditRecord,
+    Evidence,
+    Figure,
+    GapShares,
+    HypothesisRecord,
+    Role,
+    RowEvidence,
+)
+from pm_audit.report import figures, findings
+from pm_audit.report.difference import Part, shortened
+from pm_audit.report.html.scale import Scale, spanning
+
+START, END = 3.0, 97.0
+"""Percent of a strip's width between which values are drawn."""
+
+ROLE_WORDS = {
+    Role.EXAMPLE: "example",
+    Role.COUNTER_EXAMPLE: "counter-example",
+    Role.CONTROL: "control",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A mean over prompts with its interval, in sigma."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRow:
+    """One completion before and after ablation."""
+
+    role: str
+    parts: tuple[Part, ...]
+    """As filled in for the first prompt, cut around what differs from its counterpart."""
+    text: str
+    fillings: int
+    """How many different texts the prompts make of it."""
+    before: Range
+    after: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """Rewards by completion, before and after; a group pairs what differs in one thing."""
+
+    scale: Scale
+    groups: tuple[tuple[CompletionRow, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the waterfall, in sigma: it runs from ``start`` to ``end``."""
+
+    title: str
+    start: float
+    end: float
+    share: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """Where the gap lives."""
+
+    title: str
+    """Whose account it is; empty where there is only one."""
+    scale: Scale
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptGap:
+    """The gap of one prompt before and after, in sigma."""
+
+    text: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class PromptGaps:
+    """Every prompt's gap, largest first."""
+
+    scale: Scale
+    gaps: tuple[PromptGap, ...]
+
+
+def forest(record: AuditRecord) -> Scale:
+    """Return the one axis on which every gap and residual of the run is drawn."""
+    edges = [
+        edge
+        for hypothesis in record.hypotheses
+        for figure in (hypothesis.gap_sigma, hypothesis.residual_sigma)
+        for edge in (figure.low, figure.value, figure.high)
+    ]
+    return spanning(edges, start=START, end=END)
+
+
+def expected_band(hypothesis: HypothesisRecord, scale: Scale) -> tuple[float, float] | None:
+    """Return from where to where the claim expects the gap, in percent; None if it is unknown."""
+    most = findings.margin(hypothesis)
+    match findings.expected(hypothesis):
+        case "raises":
+            return scale(0.0), 100.0
+        case "lowers":
+            return 0.0, scale(0.0)
+        case "no gap" if most is not None:
+            return scale(max(-most, scale.low)), scale(min(most, scale.high))
+        case _:
+            return None
+
+
+def mean_range(values: list[float]) -> Range:
+    """Return the mean of one value a prompt, with a 95% t interval over prompts."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return Range(mean)
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
+    return Range(mean, mean - half, mean + half)
+
+
+def completions(evidence: Evidence) -> Completions:
+    """Return the completions by template, an example next to its counter-example.
+
+    Rewards are against the mean of the same prompt's counter-examples, because the level of a
+    reward has no meaning of its own.  Intervals are t intervals over prompts; they describe, and
+    no verdict rests on them.
+    """
+    references = {
+        prompt: fmean(
+            row.reward
+            for row in evidence.rows
+            if row.prompt == prompt and row.role is Role.COUNTER_EXAMPLE
+        )
+        for prompt in {row.prompt for row in evidence.rows}
+    }
+    templates: dict[tuple[Role, int], list[RowEvidence]] = {}
+    for row in evidence.rows:
+        templates.setdefault((row.role, row.variant), []).append(row)
+
+    def relative(rows: list[RowEvidence], read: Callable[[RowEvidence], float]) -> Range:
+        by_prompt: dict[int, list[float]] = {}
+        for row in rows:
+            value = (read(row) - references[row.prompt]) / evidence.sigma
+            by_prompt.setdefault(row.prompt, []).append(value)
+        return mean_range([fmean(values) for values in by_prompt.values()])
+
+    def shown(role: Role, variant: int, counterpart: Role) -> CompletionRow:
+        rows = templates[role, variant]
+        others = templates.get((counterpart, variant))
+        text = rows[0].text
+        return CompletionRow(
+            role=ROLE_WORDS[role],
+            parts=shortened(text, others[0].text if others else None),
+            text=text,
+            fillings=len({row.text for row in rows}),
+            before=relative(rows, lambda row: row.reward),
+            after=relative(rows, lambda row: row.zero),
+        )
+
+    groups = []
+    for variant in sorted({variant for role, variant in templates if role is not Role.CONTROL}):
+        pairs = ((Role.EXAMPLE, Role.COUNTER_EXAMPLE), (Role.COUNTER_EXAMPLE, Role.EXAMPLE))
+        group = [shown(own, variant, other) for own, other in pairs if (own, variant) in templates]
+        groups.append(tuple(group))
+    controls = sorted(variant for role, variant in templates if role is Role.CONTROL)
+    if controls:
+        groups.append(tuple(shown(Role.CONTROL, at, Role.COUNTER_EXAMPLE) for at in controls))
+    edges = [
+        edge
+        for group in groups
+        for row in group
+        for drawn in (row.before, row.after)
+        for edge in (drawn.low, drawn.value, drawn.high)
+    ]
+    return Completions(spanning(edges, start=START, end=END), tuple(groups))
+
+
+def waterfalls(hypothesis: HypothesisRecord) -> tuple[Waterfall, ...]:
+    """Return where the gap lives: all SAEs together, then each alone where there are several.
+
+    Empty where no gap was taken apart.
+    """
+    if hypothesis.shares is None:
+        return ()
+    together = "" if not hypothesis.layer_shares else "all SAEs together"
+    accounts = [(together, hypothesis.shares)]
+    accounts += [(f"{one.sae} alone", one.shares) for one in hypothesis.layer_shares]
+    return tuple(_waterfall(hypothesis, title, shares) for title, shares in accounts)
+
+
+def account_note(hypothesis: HypothesisRecord) -> str:
+    """Say why the selected features' share differs from the closure; nothing if it does not."""
+    shares, closure = hypothesis.shares, hypothesis.closure
+    if shares is None or closure is None:
+        return ""
+    share = figures.share_of(shares.selected.value, hypothesis.gap.value)
+    if share == figures.number(closure):
+        return ""
+    return (
+        f"The selected features carry {share} here and the closure is {figures.number(closure)}: "
+        "this account sets them to the counter-examples' means, one part of the completion after "
+        "the other, and the closure sets them to zero."
+    )
+
+
+def _waterfall(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> Waterfall:
+    sigma, total = hypothesis.evidence.sigma, hypothesis.gap.value
+    parts = (
+        ("selected features", shares.selected, "selected"),
+        ("other features of the SAE", shares.other_features, "other"),
+        ("the SAE's error term", shares.error_term, "error"),
+        ("the rest: prompt, length", shares.rest, "rest"),
+    )
+    steps = [Step("the gap", 0.0, total / sigma, "100%", "gap")]
+    reached = total
+    for name, part, kind in parts:
+        left = reached - part.value
+        share = figures.share_of(part.value, total)
+        steps.append(Step(name, reached / sigma, left / sigma, share, kind))
+        reached = left
+    edges = [edge for step in steps for edge in (step.start, step.end)]
+    return Waterfall(title, spanning(edges, start=START, end=END), tuple(steps))
+
+
+def prompt_gaps(evidence: Evidence) -> PromptGaps:
+    """Return each prompt's gap before and after, largest first."""
+
+    def gap(prompt: int, read: Callable[[RowEvidence], float]) -> float:
+        means = [
+            fmean(read(row) for row in evidence.rows if row.prompt == prompt and row.role is role)
+            for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE)
+        ]
+        return (means[0] - means[1]) / evidence.sigma
+
+    gaps = tuple(
+        PromptGap(text, gap(number, lambda row: row.reward), gap(number, lambda row: row.zero))
+        for number, text in enumerate(evidence.prompts)
+    )
+    edges = [edge for shown in gaps for edge in (shown.before, shown.after)]
+    scale = spanning(edges, start=START, end=END)
+    return PromptGaps(scale, tuple(sorted(gaps, key=lambda shown: -abs(shown.before))))
+
+
+def interval(figure: Figure, scale: Scale) -> tuple[float, float] | None:
+    """Return an interval's ends in percent, open ends at the edge; None where it has neither."""
+    if figure.low is None and figure.high is None:
+        return None
+    return (
+        0.0 if figure.low is None else scale(figure.low),
+        100.0 if figure.high is None else scale(figure.high),
+    )
