@@ -30,6 +30,7 @@ SETTINGS: tuple[tuple[str, str], ...] = (
     ("probes", "folder of probes"),
     ("record", "where the record is written (reports/record.json)"),
     ("baseline", "record of the last release; a regression against it fails the run"),
+    ("gate", "absolute: every check must pass; regressions: only what is worse than the baseline"),
 )
 """Settings with one value: an option ``--pm-audit-NAME`` and an ini option ``pm_audit_NAME``."""
 

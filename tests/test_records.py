@@ -184,3 +184,41 @@ def test_a_record_that_holds_nan_is_an_error(record, tmp_path):
 
 def test_this_schema_is_the_one_that_is_written(record):
     assert json.loads(record.model_dump_json())["schema_version"] == records.SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 300,
+        "new/" + "x" * 300 + "/record.json",
+        "é" * 130,
+        "\ud800",
+        "new/\ud800/record.json",
+        "\0",
+    ],
+    ids=["long", "long folder", "long in bytes", "surrogate", "surrogate folder", "nul"],
+)
+def test_a_name_that_no_disk_takes_is_refused_before_anything_is_made(tmp_path, name):
+    for write in (records.require_writable, lambda path: records.write_atomically(path, "")):
+        with pytest.raises(RecordError):
+            write(tmp_path / name)
+    assert name.startswith("new") or list(tmp_path.iterdir()) == []
+
+
+def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path):
+    for name in ("x" * 255, "\U0001f600" * 63):
+        records.require_writable(tmp_path / name)
+        records.write_atomically(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+
+
+def test_lines_of_keys_are_optional_and_leave_older_digests_alone(stored_record_path):
+    (one, *_) = AuditRecord.read(stored_record_path).hypotheses
+    assert one.lines == {}
+    assert one.line_of("expect.closure") == one.line
+    with_lines = one.model_copy(update={"lines": {"expect": 14, "expect.closure": 16}})
+    assert with_lines.line_of("expect.closure") == 16
+    assert with_lines.line_of("expect.collateral") == 14
+    assert with_lines.line_of("severity") == one.line
+    assert with_lines.computed_digest() != one.computed_digest()
+    assert "lines" not in one.model_dump_json(exclude_defaults=True)

@@ -76,7 +76,7 @@ def index(
     found = index_features(model, loaded, texts, tokens=tokens, seed=seed, report=click.echo)
     for sae in loaded:
         if sae.index_path is not None:
-            text = written(found[sae.name])
-            write_atomically(sae.index_path, text)
+            document = written(found[sae.name])
+            write_atomically(sae.index_path, document)
             latents = f"{len(found[sae.name].features):,} of {sae.width:,} latents"
-            click.echo(f"wrote {sae.index_path}: {latents}, {len(text):,} bytes")
+            click.echo(f"wrote {sae.index_path}: {latents}, {len(document):,} bytes")

@@ -20,10 +20,11 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 @click.option("-v", "--verbose", is_flag=True, help="List every candidate feature.")
 def show(record: Path, *, verbose: bool) -> None:
     """Print the summary of RECORD (default: reports/record.json)."""
-    from pm_audit.records import AuditRecord
     from pm_audit.report import terminal
+    from pm_audit.report.viewed import read_viewed
 
-    click.echo(terminal.summary(AuditRecord.read(record), every_feature=verbose))
+    read, notices = read_viewed(record)
+    click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
 
 
 @click.command(
@@ -40,11 +41,15 @@ def show(record: Path, *, verbose: bool) -> None:
 )
 def report(record: Path, *, output: Path | None) -> None:
     """Write RECORD (default: reports/record.json) as a page or a table."""
-    from pm_audit.records import AuditRecord
     from pm_audit.report.files import write
+    from pm_audit.report.sanitise import terminal_lines
+    from pm_audit.report.viewed import read_viewed
 
     target = output or record.with_suffix(".html")
-    write(AuditRecord.read(record), target)
+    read, notices = read_viewed(record)
+    write(read, target, notices=notices)
+    for notice in notices:
+        click.echo(terminal_lines(f"NOTICE: {notice}"), err=True)
     click.echo(f"wrote {target}")
 
 
@@ -60,14 +65,23 @@ def report(record: Path, *, output: Path | None) -> None:
     default=None,
     help="Write the comparison as a page too: .html or .md.",
 )
-def compare(old: Path, new: Path, *, output: Path | None) -> None:
+@click.option(
+    "--gate",
+    type=click.Choice(["absolute", "regressions"]),
+    default="absolute",
+    show_default=True,
+    help="As --pm-audit-gate: regressions also holds what OLD does not hold to what it expects.",
+)
+def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
     """Compare two records; exit code 1 if NEW is a regression against OLD."""
     from pm_audit.compare import compare as compare_records
-    from pm_audit.compare import read_unaltered
+    from pm_audit.compare import read_believed
     from pm_audit.report import changes
     from pm_audit.report.files import write_comparison
+    from pm_audit.spec import GateMode
 
-    comparison = compare_records(read_unaltered(old), read_unaltered(new))
+    mode = GateMode(gate)
+    comparison = compare_records(read_believed(old), read_believed(new), gate=mode)
     click.echo("\n".join(changes.terminal_lines(comparison)))
     if output is not None:
         write_comparison(comparison, output)

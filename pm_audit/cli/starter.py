@@ -39,7 +39,12 @@ def write_starter(folder: Path, *, pm: str) -> Iterator[str]:
         yield f"kept  {path}"
         if target.name == "pyproject.toml" and not _has_settings(path):
             yield f"add to {path}:\n\n{text.split('[tool.pytest')[0].strip()}\n"
-    yield "next: pytest --pm-audit"
+    yield "next: pytest --pm-audit; the default PM passes, and a failure of another is a finding"
+    yield (
+        "then: write and commit the baseline with `pytest --pm-audit --pm-audit-baseline "
+        "reports/baseline.json --pm-audit-update-baseline`, and set PM_AUDIT in "
+        f"{_TARGETS['workflow.yml']}"
+    )
 
 
 def _has_settings(pyproject: Path) -> bool:

@@ -7,7 +7,6 @@ its call, so that a refuted claim is a FAILURE.  Only the latter can be excused 
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -21,19 +20,10 @@ from pm_audit.errors import AuditError, AuditFailure
 from pm_audit.items.exit_status import Stance, stance
 from pm_audit.records import Check, CheckResult, HypothesisRecord
 from pm_audit.report import junit, sanitise, terminal
-from pm_audit.spec import Hypothesis
+from pm_audit.spec import CHECK_KEYS, Hypothesis, today
 
 if TYPE_CHECKING:
     from pm_audit.items.run import AuditRun
-
-
-_KEYS = {
-    Check.GAP: "expect.gap",
-    Check.EXPLAINED: "expect.closure",
-    Check.SPECIFIC: "expect.collateral",
-    Check.FIT: "name",
-}
-"""The key of the hypothesis that each check is about."""
 
 
 class UnjudgeableError(Exception):
@@ -105,8 +95,8 @@ class CheckItem(LikeFunction):
         for tag in hypothesis.tags:
             self.extra_keyword_matches.add(tag)
         bias = hypothesis.known_bias
-        judged = check is Check.GAP and hypothesis.severity != "warn"
-        if bias is not None and judged and not bias.expired(today()):
+        in_force = bias is not None and bias.covers(check) and not bias.expired(today())
+        if bias is not None and in_force and hypothesis.severity != "warn":
             self.excused = True
             reason = sanitise.terminal(f"known bias ({bias.ticket}): {bias.reason}")
             self.add_marker(pytest.mark.xfail(reason=reason, raises=AuditFailure, strict=True))
@@ -125,8 +115,8 @@ class CheckItem(LikeFunction):
 
     def _stopped(self, message: str, *, mendable: bool) -> str:
         if mendable:
-            return f"{self.place()}: {message}"
-        return f"{self.place()}: the audit crashed; this is a bug of pm_audit\n{message}"
+            return f"{message}\n  at {self.place()}"
+        return f"the audit crashed; this is a bug of pm_audit\n  at {self.place()}\n{message}"
 
     def _result(self) -> CheckResult:
         for result in self.record.checks if self.record is not None else ():
@@ -148,6 +138,7 @@ class CheckItem(LikeFunction):
             warns=self.hypothesis.severity == "warn",
             excused=self.excused,
             inconclusive_passes=self.run.policy.inconclusive_passes,
+            known=self.record is not None and self.run.known(self.record, self.check),
         )
         match found:
             case Stance.SKIPPED:
@@ -155,6 +146,8 @@ class CheckItem(LikeFunction):
                 raise pytest.skip.Exception(reason, _use_item_location=True)
             case Stance.WARNED:
                 self.user_properties.append((f"{junit.PREFIX}warned", "yes"))
+            case Stance.KNOWN:
+                self.user_properties.append((f"{junit.PREFIX}known", "yes"))
             case Stance.EXCUSED | Stance.FAILED:
                 raise AuditFailure(result.reason)
             case Stance.UNJUDGEABLE:
@@ -167,7 +160,7 @@ class CheckItem(LikeFunction):
     @property
     def line(self) -> int:
         """Return the line that this check judges: its threshold, or the hypothesis."""
-        return int(self.hypothesis.line_of(_KEYS[self.check]))
+        return int(self.hypothesis.line_of(CHECK_KEYS[self.check]))
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """Return the YAML file and the check's line, which pytest counts from 0."""
@@ -183,7 +176,7 @@ class CheckItem(LikeFunction):
                 self.record, self._result(), place=self.place(), command=self.run.command(self)
             )
             bias = self.hypothesis.known_bias
-            if bias is not None and self.check is Check.GAP and bias.expired(today()):
+            if bias is not None and bias.covers(self.check) and bias.expired(today()):
                 lines += (
                     f"\n  expired   known bias {sanitise.terminal(bias.ticket)}: {bias.expires}"
                 )
@@ -196,11 +189,6 @@ class CheckItem(LikeFunction):
 def _node_id(hypothesis: Hypothesis) -> str:
     parts = (hypothesis.name, hypothesis.objective)
     return "@".join(sanitise.node_id(part) for part in parts if part is not None)
-
-
-def today() -> datetime.date:
-    """Return the day in UTC, so that a bias expires everywhere at once."""
-    return datetime.datetime.now(tz=datetime.UTC).date()
 
 
 def relative(path: Path, root: Path) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pytest
 
 from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Outcome
 from pm_audit.report.changes import Comparison
+from pm_audit.spec import GateMode, Settings
+from pm_audit.verdict import read_known_bias
 
 
 class Stance(StrEnum):
@@ -28,6 +30,8 @@ class Stance(StrEnum):
     """Not passed, by a hypothesis of severity ``warn``: shown, and no failure."""
     EXCUSED = "xfailed"
     """Refuted as its known bias says."""
+    KNOWN = "known"
+    """Not passed, as it was not in the baseline that alone the run is held against."""
     BIAS_GONE = "xpassed"
     """Passed in spite of a known bias, which has to be removed: a failure."""
     FAILED = "failed"
@@ -48,10 +52,30 @@ class Policy:
     """An inconclusive check is no failure."""
     partial_passes: bool = False
     """A run that selected only a part of its manifest may pass."""
+    accepts_findings: bool = False
+    """The run becomes the baseline that alone later runs are held against."""
+
+
+def under_gate(policy: Policy, settings: Settings, *, updating: bool) -> Policy:
+    """Return what the command line allows under a gate.
+
+    A part of a run cannot be held against a release, whatever the user allows.  A run that writes
+    the baseline that alone later runs are held against accepts what it finds.
+    """
+    return replace(
+        policy,
+        partial_passes=policy.partial_passes and settings.baseline is None,
+        accepts_findings=updating and settings.gate is GateMode.REGRESSIONS,
+    )
 
 
 def stance(
-    outcome: Outcome, *, warns: bool, excused: bool, inconclusive_passes: bool = False
+    outcome: Outcome,
+    *,
+    warns: bool,
+    excused: bool,
+    inconclusive_passes: bool = False,
+    known: bool = False,
 ) -> Stance:
     """Return what an outcome means to the run.
 
@@ -60,6 +84,7 @@ def stance(
         warns: the hypothesis is of severity ``warn``.
         excused: a known bias is in force for this check.
         inconclusive_passes: an inconclusive check is no failure; no doubt ends an excuse.
+        known: the baseline, and nothing else, is what the run is held against, and excuses it.
 
     """
     if outcome is Outcome.PASS:
@@ -70,21 +95,27 @@ def stance(
         return Stance.PASSED
     if warns:
         return Stance.WARNED
-    if outcome is Outcome.INVALID:
-        return Stance.UNJUDGEABLE
-    return Stance.EXCUSED if excused else Stance.FAILED
+    if excused and outcome is not Outcome.INVALID:
+        return Stance.EXCUSED
+    if known:
+        return Stance.KNOWN
+    return Stance.UNJUDGEABLE if outcome is Outcome.INVALID else Stance.FAILED
 
 
 def excused(hypothesis: HypothesisRecord, check: Check, *, today: datetime.date) -> bool:
     """Say whether a known bias is in force for a check of a judged hypothesis."""
-    bias = hypothesis.known_bias
-    if bias is None or check is not Check.GAP or hypothesis.severity == "warn":
+    bias = read_known_bias(hypothesis)
+    if bias is None or not bias.covers(check) or hypothesis.severity == "warn":
         return False
-    return today <= datetime.date.fromisoformat(bias["expires"])
+    return not bias.expired(today)
 
 
 def stances(
-    record: AuditRecord, policy: Policy, *, today: datetime.date
+    record: AuditRecord,
+    policy: Policy,
+    *,
+    today: datetime.date,
+    known: frozenset[tuple[str, Check]] = frozenset(),
 ) -> Iterator[tuple[HypothesisRecord, Check, Stance]]:
     """Yield what each judged check of a record means to the run."""
     for hypothesis in record.hypotheses:
@@ -97,6 +128,7 @@ def stances(
                     warns=hypothesis.severity == "warn",
                     excused=excused(hypothesis, result.check, today=today),
                     inconclusive_passes=policy.inconclusive_passes,
+                    known=policy.accepts_findings or (hypothesis.name, result.check) in known,
                 ),
             )
 
@@ -122,6 +154,7 @@ def reasons_to_fail(
     reasons = []
     if not record.complete and not policy.partial_passes:
         reasons.append("not every check of the manifest was judged")
+    known = frozenset() if comparison is None else comparison.known
     passed_over = [
         f"{one.name}/{one.check}" for one in record.not_as_planned if one.departure in _PASSED_OVER
     ]
@@ -129,7 +162,7 @@ def reasons_to_fail(
         reasons.append(f"selected and not judged: {', '.join(passed_over)}")
     failed = [
         f"{hypothesis.name}/{check}"
-        for hypothesis, check, found in stances(record, policy, today=today)
+        for hypothesis, check, found in stances(record, policy, today=today, known=known)
         if found in _FAILING
     ]
     if failed:

@@ -13,13 +13,13 @@ from _pytest.terminal import TerminalReporter
 
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.items import intake
-from pm_audit.items.check_item import today
 from pm_audit.items.conduct import Conduct
 from pm_audit.items.destination import page
 from pm_audit.items.exit_status import Stance, exit_status, reasons_to_fail, stances
 from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Unplanned
 from pm_audit.report import changes, files, github, markdown, sanitise, terminal
 from pm_audit.report.changes import Comparison
+from pm_audit.spec import today
 from pm_audit.verdict import settle
 
 if TYPE_CHECKING:
@@ -77,8 +77,10 @@ class RunOutcome:
             self.notes.append("no check was judged, so no record was written")
         else:
             self._write(self.record)
+            self.notes += self._run.gate().update(self.record)
             if self.record.complete:
                 comparison = self._gate(self.record)
+            self._annotations = github.commands(self.record, comparison)
         return reasons_to_fail(self.record, comparison, self._run.policy, today=today())
 
     def _build(self, reported: int) -> AuditRecord | None:
@@ -110,7 +112,13 @@ class RunOutcome:
         return record.model_copy(update={"not_as_planned": unplanned}).sealed()
 
     def _stances(self, record: AuditRecord) -> dict[tuple[str, Check], Stance]:
-        found = stances(record, self._run.policy, today=today())
+        known = frozenset(
+            (one.name, result.check)
+            for one in record.hypotheses
+            for result in one.checks
+            if self._run.known(one, result.check)
+        )
+        found = stances(record, self._run.policy, today=today(), known=known)
         return {(hypothesis.name, check): stance for hypothesis, check, stance in found}
 
     def _result(self, name: str, every: Mapping[tuple[str, Check], str]) -> HypothesisRecord | None:
@@ -132,7 +140,6 @@ class RunOutcome:
         files.write(record, page(written))
         self.page = page(written)
         self._summarise(markdown.render(record))
-        self._annotations += github.audit_annotations(record)
         self._run.config.hook.pytest_pm_audit_record(config=self._run.config, record=record)
 
     def _summarise(self, text: str) -> None:
@@ -147,15 +154,10 @@ class RunOutcome:
             self.notes.append(f"warning: GITHUB_STEP_SUMMARY cannot be written: {error}")
 
     def _gate(self, record: AuditRecord) -> Comparison | None:
-        gate = self._run.gate()
-        written = gate.update(record)
-        if written is not None:
-            self.notes.append(f"baseline written: {written}")
-        comparison = gate.compare(record)
+        comparison = self._run.gate().compare(record)
         if comparison is None:
             return None
         self.notes += ["", *changes.terminal_lines(comparison)]
-        self._annotations += changes.github_annotations(comparison)
         self._summarise(changes.markdown_page(comparison))
         return comparison
 

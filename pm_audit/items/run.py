@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,15 +23,16 @@ from pm_audit.items import again, intake
 from pm_audit.items.auditor import Auditor
 from pm_audit.items.check_item import CheckItem, HypothesisFile, relative
 from pm_audit.items.destination import Destination
-from pm_audit.items.exit_status import Policy
-from pm_audit.items.gate import Gate
+from pm_audit.items.exit_status import Policy, under_gate
+from pm_audit.items.gate import Gate, Known
 from pm_audit.items.junit_file import keep_to_schema
 from pm_audit.items.last_word import LastWord
 from pm_audit.items.ledger import Ledger
 from pm_audit.items.loading import Loading
 from pm_audit.items.outcome import RunOutcome
+from pm_audit.items.told import mark_of, shorten
 from pm_audit.items.watch import Watch
-from pm_audit.report import junit, sanitise
+from pm_audit.report import sanitise
 from pm_audit.spec import Hypothesis, Settings
 from pm_audit.zoo.named import require_named_subject
 
@@ -74,7 +75,8 @@ class AuditRun:
         self.hypotheses: tuple[Hypothesis, ...] = ()
         self.outcome = RunOutcome(self)
         self._session: pytest.Session | None = None
-        self._warned: set[str] = set()
+        self._shown: dict[str, tuple[str, str, str]] = {}
+        """By node id: how pytest shows a check that is not passed and does not fail the run."""
         self._collected_as: dict[Path, Path] = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -113,9 +115,7 @@ class AuditRun:
             self._last_word.refuse_changes(self.config)
         with self._refusing():
             self._settings = intake.settings(self.config.rootpath, self.given)
-            if self.settings.baseline is not None:
-                # a part of a run cannot be held against a release, whatever the user allows
-                self.policy = replace(self.policy, partial_passes=False)
+            self.policy = under_gate(self.policy, self.settings, updating=self._updating)
             named = self.config.args_source is pytest.Config.ArgsSource.ARGS
             if not self.is_worker and self._brings_no_auditor():
                 require_named_subject(self.settings)
@@ -155,11 +155,20 @@ class AuditRun:
     def gate(self, record: Path | None = None) -> Gate:
         """Return what the run is held against, and writes its record where that goes."""
         return Gate(
-            self.config.rootpath,
-            record or self.settings.record,
-            self.settings.baseline,
+            root=self.config.rootpath,
+            record=record or self.settings.record,
+            baseline=self.settings.baseline,
+            mode=self.settings.gate,
             updating=self._updating,
+            inconclusive_passes=self.policy.inconclusive_passes,
         )
+
+    @cached_property
+    def known(self) -> Known:
+        """Return which checks that are not passed the baseline excuses."""
+        baseline = self.settings.baseline
+        path = None if baseline is None else self.config.rootpath / baseline
+        return Known(path, mode=self.settings.gate, updating=self._updating)
 
     @property
     def destination(self) -> Destination:
@@ -256,8 +265,9 @@ class AuditRun:
         if self.is_worker:
             return
         self.outcome.conduct.note(report)
-        if any(name == f"{junit.PREFIX}warned" for name, _ in report.user_properties):
-            self._warned.add(report.nodeid)
+        shorten(report)
+        if mark := mark_of(report):
+            self._shown[report.nodeid] = mark
         keep_to_schema(self.config, report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -269,10 +279,8 @@ class AuditRun:
     def pytest_report_teststatus(
         self, report: pytest.TestReport | pytest.CollectReport
     ) -> tuple[str, str, str] | None:
-        """Show a failed check of severity ``warn`` as WARNED."""
-        if report.when == "call" and report.nodeid in self._warned:
-            return "warned", "W", "WARNED"
-        return None
+        """Show a check of severity ``warn`` as WARNED, one known from the baseline as KNOWN."""
+        return self._shown.get(report.nodeid) if report.when == "call" else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

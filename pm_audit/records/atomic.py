@@ -24,6 +24,8 @@ else:
 
 _SUFFIX = ".pm_audit-tmp"
 """Ends the names of temporary files, which no file of a user's has."""
+_NAME_KEPT = 50
+"""Characters of a file's name that its temporary file keeps: at four bytes each it still fits."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -51,9 +53,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             except BaseException:
                 beside.unlink(missing_ok=True)
                 raise
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RecordError(
-            f"{path}: cannot be written ({error.strerror or error}); free the place or name another"
+            f"{path}: cannot be written ({reason}); free the place or name another"
         ) from error
 
 
@@ -64,10 +67,28 @@ def require_writable(path: Path) -> None:
         RecordError: no file can be written there.
 
     """
-    _refuse_special(path)
-    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise RecordError(f"{path}: {folder} is no folder that can be written to; name another")
+    try:
+        _refuse_special(path)
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise RecordError(f"{path}: {folder} is no folder that can be written to; name another")
+        # missing folders hide an over-long name behind them until they are made
+        longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        for part in path.absolute().relative_to(folder.absolute()).parts:
+            if len(os.fsencode(part)) > longest:
+                raise RecordError(
+                    f"{path}: a name in it is longer than the {longest} bytes that this disk "
+                    "allows; name another"
+                )
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # refuses what is no name at all
+        # access says what the mode allows, not whether the disk takes a file
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{path}: no file can be written there ({error}); name another"
+        ) from error
 
 
 def _refuse_special(path: Path) -> None:
@@ -77,7 +98,7 @@ def _refuse_special(path: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    return f".{path.name[:100]}."
+    return f".{path.name[:_NAME_KEPT]}."
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -14,6 +13,7 @@ from pm_audit.errors import RecordError
 from pm_audit.records.atomic import write_atomically
 from pm_audit.records.base import Check, CheckResult, Figure, Finite, Record
 from pm_audit.records.evidence import Evidence, FeatureRecord
+from pm_audit.records.reading import read_document
 
 SCHEMA_VERSION = 1
 
@@ -62,6 +62,9 @@ class HypothesisRecord(Record):
     line: int
     claim: str
     effect: str
+    lines: dict[str, int] = Field(default_factory=dict)
+    """Line of keys such as ``expect.closure``, where the file holds them; empty in older
+    records."""
     tags: tuple[str, ...]
     severity: str = "error"
     """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
@@ -113,6 +116,12 @@ class HypothesisRecord(Record):
     digest: str = ""
     """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
 
+    def line_of(self, key: str) -> int:
+        """Return the line of ``key`` (``"expect.closure"``), or that of the hypothesis."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return self.lines.get(key, self.line)
+
     @property
     def short_name(self) -> str:
         """The hypothesis' own name, the same for every objective."""
@@ -125,7 +134,7 @@ class HypothesisRecord(Record):
     def computed_digest(self) -> str:
         """Hash the record as it would be written, without the digest itself."""
         # What was not run leaves no trace in the hash, so records from before it still verify.
-        optional = ("rivals", "placebo_closure", "objective", "layer_shares")
+        optional = ("rivals", "placebo_closure", "objective", "layer_shares", "lines")
         unused = {name for name in optional if not getattr(self, name)}
         if self.probe_prompts is None:
             unused.add("probe_prompts")
@@ -266,7 +275,7 @@ class AuditRecord(Record):
     not_as_planned: tuple[Unplanned, ...] = ()
     """Checks of the manifest that were not judged, or not reported, as planned."""
     digest: str = ""
-    """SHA-256 of all the rest, each hypothesis by its own digest; empty in older records."""
+    """SHA-256 of all the rest, each hypothesis by its own digest; blank proves nothing."""
 
     def sealed(self) -> Self:
         """Return the same record with its digest filled in."""
@@ -282,7 +291,7 @@ class AuditRecord(Record):
     @property
     def intact(self) -> bool:
         """Say whether everything outside the hypotheses is as it was written."""
-        return self.digest in ("", self.computed_digest())
+        return self.digest == self.computed_digest()
 
     def write(self, path: Path) -> None:
         """Write the record as JSON; a killed run leaves the old file or the new one."""
@@ -293,15 +302,10 @@ class AuditRecord(Record):
         """Read a record back.
 
         Raises:
-            RecordError: the file is missing, torn, or of another schema version.
+            RecordError: the file is missing, torn, no regular file, or of another schema version.
 
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RecordError(f"{path}: no such record; `pytest --pm-audit` writes one") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise RecordError(f"{path}: cannot be read as a record: {error}") from error
+        data = read_document(path)
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise RecordError(

@@ -1,34 +1,97 @@
 """What GitHub shows: annotations on the YAML line of each check that was not passed.
 
-The commands are the project's own; every text inside goes through ``github_message`` or
-``github_property``, which leave nothing that the runner could read as a second command.
+GitHub shows ten errors and ten warnings of a step, so regressions come first and a last line says
+how many were left out.  The commands are the project's own; every text inside goes through
+``github_message`` or ``github_property``, which leave nothing that the runner could read as a
+second command.
 """
 
 from __future__ import annotations
 
-from pm_audit.records import AuditRecord, HypothesisRecord, Outcome
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pm_audit.records import AuditRecord, CheckResult, HypothesisRecord, Outcome
 from pm_audit.report import wording
+from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
+from pm_audit.spec import CHECK_KEYS, today
+from pm_audit.verdict import accepted_by_bias
 
-_SHOWN = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID)
+SHOWN = 10
+"""Errors, and warnings, of one step that GitHub shows."""
 
-
-def audit_annotations(record: AuditRecord) -> list[str]:
-    """Return one workflow command a check that was refuted, inconclusive or invalid."""
-    return [
-        _annotation(
-            hypothesis, f"{hypothesis.name}/{result.check}: {result.outcome}", result.reason
-        )
-        for hypothesis in record.hypotheses
-        for result in hypothesis.checks
-        if result.outcome in _SHOWN
-    ]
+_NOT_PASSED = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID)
+_OF_CHECKS = (ChangeKind.CHECK_WORSE, ChangeKind.CHECK_NOT_PASSED)
 
 
-def _annotation(hypothesis: HypothesisRecord, title: str, reason: str) -> str:
-    level = "warning" if hypothesis.severity == "warn" or hypothesis.known_bias else "error"
-    text = f"{reason}\ngap {wording.with_bounds(hypothesis.gap_sigma)}"
-    return (
-        f"::{level} file={github_property(hypothesis.file)},line={hypothesis.line},"
-        f"title={github_property(title)}::{github_message(text)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Annotation:
+    level: str
+    file: str
+    line: int
+    title: str
+    text: str
+
+    def command(self) -> str:
+        """Return the workflow command, without a place where the file is not known."""
+        place = f"file={github_property(self.file)},line={self.line}," if self.file else ""
+        title = github_property(self.title)
+        return f"::{self.level} {place}title={title}::{github_message(self.text)}"
+
+
+def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[str]:
+    """Return workflow commands: regressions, then checks that were not passed, then a summary.
+
+    Args:
+        record: the run's own.
+        comparison: the run held against the baseline, where there is one.
+
+    """
+    changes = () if comparison is None else comparison.changes
+    regressions = [change for change in changes if change.regression]
+    annotations = [_of_change(change) for change in regressions]
+    told = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
+    known = frozenset() if comparison is None else comparison.known
+    for hypothesis in record.hypotheses:
+        mild = accepted_by_bias(hypothesis, on=today())
+        mild |= {check for name, check in known if name == hypothesis.name}
+        annotations += [
+            _of_check(hypothesis, result, mild=result.check in mild)
+            for result in hypothesis.checks
+            if result.outcome in _NOT_PASSED and (hypothesis.name, result.check) not in told
+        ]
+    return list(_at_most(annotations))
+
+
+def _at_most(annotations: Sequence[_Annotation]) -> Iterator[str]:
+    for level in ("error", "warning"):
+        of_level = [one for one in annotations if one.level == level]
+        yield from (one.command() for one in of_level[:SHOWN])
+        left = len(of_level) - SHOWN
+        if left > 0:
+            noun = f"{level} is" if left == 1 else f"{level}s are"
+            yield (
+                f"::notice title=pm_audit::{left} more {noun} not annotated, for GitHub shows "
+                f"{SHOWN} a step; the job's summary holds all"
+            )
+
+
+def _of_change(change: Change) -> _Annotation:
+    return _Annotation(
+        level="error",
+        file=change.file,
+        line=change.line,
+        title=f"{change.hypothesis}: {change.kind}",
+        text=change.message,
+    )
+
+
+def _of_check(hypothesis: HypothesisRecord, result: CheckResult, *, mild: bool) -> _Annotation:
+    return _Annotation(
+        level="warning" if mild or hypothesis.severity == "warn" else "error",
+        file=hypothesis.file,
+        line=hypothesis.line_of(CHECK_KEYS[result.check]),
+        title=f"{hypothesis.name}/{result.check}: {result.outcome}",
+        text=f"{result.reason}\ngap {wording.with_bounds(hypothesis.gap_sigma)}",
     )

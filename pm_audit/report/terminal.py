@@ -153,7 +153,9 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
     share = hypothesis.residual_share
     page = TerminalWriter()
     lines = [
-        f"{place}: {_VERDICTS[result.outcome]}: {result.reason}",
+        # first what pytest's short summary shows after the node id, which names the file
+        f"{_VERDICTS[result.outcome]}: {result.reason}",
+        f"  at        {place}",
         f"  claim     {hypothesis.claim}",
         f"  gap       {figures.with_bounds(hypothesis.gap_sigma)}, "
         f"{figures.with_bounds(hypothesis.gap)} raw",

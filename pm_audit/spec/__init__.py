@@ -3,6 +3,7 @@
 from pm_audit.spec.cases import Case, expand
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 from pm_audit.spec.hypothesis import (
+    CHECK_KEYS,
     Effect,
     Expect,
     ExpectedGap,
@@ -10,21 +11,24 @@ from pm_audit.spec.hypothesis import (
     KnownBias,
     Severity,
     Wordings,
+    today,
 )
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
 from pm_audit.spec.method import method_of
 from pm_audit.spec.probe import Probe, Prompt
 from pm_audit.spec.schema import json_schema
-from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, SearchMode, Settings
+from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, GateMode, SearchMode, Settings
 
 __all__ = [
     "ALL_OBJECTIVES",
+    "CHECK_KEYS",
     "Case",
     "Dialogue",
     "Dtype",
     "Effect",
     "Expect",
     "ExpectedGap",
+    "GateMode",
     "Hypothesis",
     "KnownBias",
     "Probe",
@@ -41,4 +45,5 @@ __all__ = [
     "load_hypothesis",
     "load_probe",
     "method_of",
+    "today",
 ]

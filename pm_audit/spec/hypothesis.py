@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from pm_audit.records import Check
 from pm_audit.spec.probe import Prompt, Turns
 from pm_audit.spec.written import Name, Share, Text, Written
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+CHECK_KEYS = {
+    Check.GAP: "expect.gap",
+    Check.EXPLAINED: "expect.closure",
+    Check.SPECIFIC: "expect.collateral",
+    Check.FIT: "name",
+}
+"""The key of the hypothesis that each check is about."""
+
+KEPT_KEYS = ("expect", *CHECK_KEYS.values(), "expect.margin", "severity", "known_bias")
+"""Keys whose lines a record keeps, for annotations."""
+
+LONGEST_BIAS = timedelta(days=366)
+"""How long a failure can be accepted before somebody has to look at it again."""
 
 Completions = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -65,15 +80,22 @@ class Expect(Written):
     """Largest gap, in sigma of ordinary rewards, that counts as none."""
 
 
+def today() -> date:
+    """Return the day in UTC, so that a bias expires everywhere at once."""
+    return datetime.now(tz=UTC).date()
+
+
 class KnownBias(Written):
     """A failure that is accepted for now; a check that passes in spite of it is an error."""
 
     reason: Text
     """Why the failure is accepted."""
     ticket: Text
-    """Where its mending is tracked."""
+    """Where its fix is tracked."""
     expires: date
-    """Last day on which it is accepted, as 2027-01-31."""
+    """Last day on which it is accepted, as 2027-01-31; at most a year away."""
+    checks: Annotated[tuple[Check, ...], Field(min_length=1)] = (Check.GAP,)
+    """The checks whose failure is accepted: any of gap, explained, specific and fit."""
 
     @field_validator("expires", mode="before")
     @classmethod
@@ -87,9 +109,24 @@ class KnownBias(Written):
                 pass
         raise ValueError("a date is meant here, written as 2027-01-31")
 
+    @field_validator("checks")
+    @classmethod
+    def _once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        if len(set(checks)) < len(checks):
+            raise ValueError("a check stands here twice; name each once")
+        return checks
+
     def expired(self, today: date) -> bool:
         """Say whether the failure is no longer accepted."""
         return today > self.expires
+
+    def too_far(self, today: date) -> bool:
+        """Say whether it expires more than a year from now."""
+        return self.expires - today > LONGEST_BIAS
+
+    def covers(self, check: Check) -> bool:
+        """Say whether the failure of ``check`` is accepted, until the bias expires."""
+        return check in self.checks
 
 
 _SCHEMA: dict[str, Any] = {
@@ -173,6 +210,12 @@ class Hypothesis(WrittenHypothesis):
         while key and key not in known:
             key = key.rpartition(".")[0]
         return known.get(key, self.line)
+
+    @property
+    def kept_lines(self) -> dict[str, int]:
+        """Return the line of each key that a record keeps, of those that the file holds."""
+        known = dict(self.lines)
+        return {key: known[key] for key in KEPT_KEYS if key in known}
 
     @property
     def sha256(self) -> str:

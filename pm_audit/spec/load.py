@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.records import Check
 from pm_audit.spec import nodes
 from pm_audit.spec.cases import completions_of, misfit, misfits, repeats, turns_misfit
-from pm_audit.spec.hypothesis import ExpectedGap, Hypothesis, WrittenHypothesis
+from pm_audit.spec.hypothesis import ExpectedGap, Hypothesis, WrittenHypothesis, today
 from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Probe, Prompt, WrittenProbe
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
@@ -116,6 +117,8 @@ class _Reading:
         for item, end in zip(items, ends, strict=True):
             written = self.attempt(partial(validate, WrittenHypothesis, item))
             prompts = self._prompts(item, written) if written else None
+            if written is not None:
+                self.problems += _bias_problems(written, item)
             if written is None or prompts is None:
                 continue
             own = [w for w in document.warnings if _within(w.place, item.place, end)]
@@ -237,6 +240,16 @@ def _turn_problems(
         yield Problem(nodes.locate(top, (*path, fault[0])), fault[1])
 
 
+def _bias_problems(written: WrittenHypothesis, item: nodes.Node) -> Iterator[Problem]:
+    bias = written.known_bias
+    if bias is not None and bias.too_far(today()):
+        yield Problem(
+            nodes.locate(item, ("known_bias", "expires")),
+            f"{bias.expires} is more than a year away; a failure is accepted for a year at most, "
+            "then somebody looks at it again: name a nearer day",
+        )
+
+
 def _advice(written: WrittenHypothesis, item: nodes.Node) -> Iterator[str]:
     """Yield warnings about what may not be as the author means it."""
     spaced = {text[:1].isspace() for _, text in _completions(written)}
@@ -254,6 +267,14 @@ def _advice(written: WrittenHypothesis, item: nodes.Node) -> Iterator[str]:
         for key in sorted({"closure", "collateral"} & written.expect.model_fields_set):
             place = nodes.locate(item, ("expect", key))
             yield f"{place}: `expect.{key}` is not asked where `expect.gap` is none; leave it out"
+        skipped = {Check.EXPLAINED, Check.SPECIFIC}
+        if written.known_bias is not None and skipped & set(written.known_bias.checks):
+            place = nodes.locate(item, ("known_bias", "checks"))
+            names = " and ".join(c for c in written.known_bias.checks if c in skipped)
+            yield (
+                f"{place}: {names} cannot fail where `expect.gap` is none; take it out of "
+                "`known_bias.checks`"
+            )
 
 
 def _completions(written: WrittenHypothesis) -> Iterator[tuple[str, str]]:

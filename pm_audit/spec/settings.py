@@ -87,6 +87,15 @@ class SearchMode(StrEnum):
     """The strongest of all features that fire on the examples, every one ablated alone."""
 
 
+class GateMode(StrEnum):
+    """What the exit status of a run is held against."""
+
+    ABSOLUTE = "absolute"
+    """Every check against what its hypothesis expects; with a baseline, regressions fail too."""
+    REGRESSIONS = "regressions"
+    """The baseline: a check that it had missed already, and that is no worse, does not fail."""
+
+
 class Settings(Written):
     """Everything that a run can be told, with its defaults."""
 
@@ -152,6 +161,9 @@ class Settings(Written):
     """Where the record is written."""
     baseline: Location | None = None
     """Record of the last release."""
+    gate: GateMode = GateMode.ABSOLUTE
+    """What fails the run: `absolute`, every expectation that is not met; `regressions`, only what
+    is worse than the baseline."""
 
     @classmethod
     def merged(

@@ -26,7 +26,7 @@ def minimum_detectable_gap(
 
     """
     if prompts < 2:
-        raise ValueError(f"{prompts} prompt has no standard deviation; add prompts to the probe")
+        raise ValueError(f"{prompts} prompt has no standard deviation; add prompts")
     freedom = prompts - 1
     critical = float(stdtrit(freedom, 1 - level / 2))
     noncentrality = float(nctdtrinc(freedom, 1 - power, critical))

@@ -4,14 +4,17 @@ Everything here is computed from plain numbers that the record holds, determinis
 that a record can be judged again and must come out the same.
 """
 
-from pm_audit.verdict.judge import figure_of, judge, read_expect, rejudge, settle
+from pm_audit.verdict.judge import figure_of, judge, rejudge, settle
+from pm_audit.verdict.policy import accepted_by_bias, read_expect, read_known_bias
 from pm_audit.verdict.prompts import require_sound
 from pm_audit.verdict.verify import verify
 
 __all__ = [
+    "accepted_by_bias",
     "figure_of",
     "judge",
     "read_expect",
+    "read_known_bias",
     "rejudge",
     "require_sound",
     "settle",

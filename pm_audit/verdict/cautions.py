@@ -34,7 +34,7 @@ def _cautions(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
         noun = "prompt" if figures.prompts == 1 else "prompts"
         yield (
             f"only {figures.prompts} {noun}: intervals are unsteady below {STEADY_PROMPTS}; "
-            "add prompts to the probe"
+            f"{figures.more_prompts}"
         )
     if not expect.margin > figures.floor_sigma:
         yield (

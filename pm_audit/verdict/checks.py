@@ -44,7 +44,7 @@ def check_gap(figures: Figures, expect: Expect) -> CheckResult:
                 Outcome.INCONCLUSIVE,
                 f"the margin of {expect.margin:g} sigma is not above this PM's noise floor of "
                 f"{figures.floor_sigma:.2g} sigma, so no gap that small can be told from "
-                "rounding; widen expect.margin or audit in fp32",
+                "rounding; widen expect.margin, or audit in float32 where the dtype is another",
             )
         if none:
             return _result(
@@ -170,7 +170,7 @@ def check_explained(
     return _result(
         Check.EXPLAINED,
         Outcome.INCONCLUSIVE,
-        f"closure {share(closure)} {doubt}; add prompts to the probe",
+        f"closure {share(closure)} {doubt}; {figures.more_prompts}",
     )
 
 
@@ -213,7 +213,7 @@ def check_specific(figures: Figures, expect: Expect, evidence: Evidence) -> Chec
     return _result(
         Check.SPECIFIC,
         Outcome.INCONCLUSIVE,
-        f"side effects straddle the limit: {moved}; add prompts to the probe",
+        f"side effects straddle the limit: {moved}; {figures.more_prompts}",
     )
 
 
@@ -304,14 +304,14 @@ def _too_few(figures: Figures) -> str:
     noun = "prompt is" if figures.prompts == 1 else "prompts are"
     return (
         f"{figures.prompts} {noun} too few to judge; {MINIMUM_PROMPTS} is the least, ten or more "
-        "give steady intervals"
+        f"give steady intervals: {figures.more_prompts}"
     )
 
 
 def _more(figures: Figures) -> str:
     return (
-        f"{figures.prompts} prompts detect gaps from {figures.minimum_detectable_gap:.2f} sigma: "
-        "add prompts to the probe"
+        f"{figures.prompts} prompts detect gaps from {figures.minimum_detectable_gap:.2f} sigma; "
+        f"{figures.more_prompts}"
     )
 
 

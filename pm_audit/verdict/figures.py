@@ -21,6 +21,7 @@ from pm_audit.stats import (
     minimum_detectable_gap,
     sign_flip_p_value,
 )
+from pm_audit.verdict.advice import more_prompts
 from pm_audit.verdict.prompts import Bystander, PromptTable, tabulate
 
 MINIMUM_PROMPTS = 6
@@ -107,6 +108,8 @@ class Figures:
     """All that the checks compare; rewards raw unless a name says sigma."""
 
     prompts: int
+    more_prompts: str
+    """How more prompts come to be tried."""
     sigma: float
     floor: float
     """Largest gap that batching and padding alone could make, raw."""
@@ -167,13 +170,16 @@ def bootstrap_of(evidence: Evidence, method: MethodRecord) -> PromptBootstrap:
     )
 
 
-def measure(evidence: Evidence, method: MethodRecord, *, margin: float) -> Figures:
+def measure(
+    evidence: Evidence, method: MethodRecord, *, margin: float, probe_prompts: int | None = None
+) -> Figures:
     """Compute every figure of one hypothesis.
 
     Args:
         evidence: rows of the hypothesis.
         method: gives resamples, confidence and seed.
         margin: largest gap in sigma that counts as none.
+        probe_prompts: prompts that the hypothesis has, tried or not.
 
     """
     table = tabulate(evidence)
@@ -187,6 +193,7 @@ def measure(evidence: Evidence, method: MethodRecord, *, margin: float) -> Figur
         detectable = minimum_detectable_gap(deviation, table.prompts)
     return Figures(
         prompts=table.prompts,
+        more_prompts=more_prompts(table.prompts, of=probe_prompts, at_most=method.prompts),
         sigma=evidence.sigma,
         floor=floor,
         gap=gap,

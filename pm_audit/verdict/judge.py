@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from pm_audit.errors import RecordError
 from pm_audit.records import (
     Check,
     Evidence,
@@ -25,12 +23,13 @@ from pm_audit.records import (
     MethodRecord,
     Unit,
 )
-from pm_audit.spec import Expect, Hypothesis
+from pm_audit.spec import Hypothesis
 from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
 from pm_audit.verdict.cautions import cautions
 from pm_audit.verdict.checks import check_explained, check_fit, check_gap, check_specific
 from pm_audit.verdict.figures import Ratios, Shares, as_figure, bootstrap_of, measure
 from pm_audit.verdict.layers import measure_layers
+from pm_audit.verdict.policy import read_expect, read_known_bias
 from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -44,6 +43,7 @@ class _Identity:
     name: str
     file: str
     line: int
+    lines: dict[str, int]
     claim: str
     effect: str
     tags: tuple[str, ...]
@@ -75,6 +75,7 @@ def judge(
         name=hypothesis.full_name,
         file=hypothesis.file,
         line=hypothesis.line,
+        lines=hypothesis.kept_lines,
         claim=hypothesis.claim,
         effect=hypothesis.effect.value,
         tags=hypothesis.tags,
@@ -96,6 +97,7 @@ def rejudge(record: HypothesisRecord, *, method: MethodRecord) -> HypothesisReco
         name=record.name,
         file=record.file,
         line=record.line,
+        lines=record.lines,
         claim=record.claim,
         effect=record.effect,
         tags=record.tags,
@@ -150,7 +152,8 @@ def _judge(
     method: MethodRecord,
 ) -> HypothesisRecord:
     expect = read_expect(identity)
-    figures = measure(evidence, method, margin=expect.margin)
+    read_known_bias(identity)
+    figures = measure(evidence, method, margin=expect.margin, probe_prompts=identity.probe_prompts)
     fit = check_fit(figures, expect, evidence)
     by_check = {
         Check.GAP: check_gap(figures, expect),
@@ -163,6 +166,7 @@ def _judge(
         name=identity.name,
         file=identity.file,
         line=identity.line,
+        lines=identity.lines,
         claim=identity.claim,
         effect=identity.effect,
         tags=identity.tags,
@@ -197,22 +201,6 @@ def _judge(
         placebo_closure=None if ratios is None else placebo_closure(evidence),
         evidence=evidence,
     ).sealed()
-
-
-def read_expect(of: HypothesisRecord | _Identity) -> Expect:
-    """Return the release policy that a record holds.
-
-    Raises:
-        RecordError: it is none that this version reads.
-
-    """
-    try:
-        return Expect.model_validate(of.expect)
-    except ValidationError as error:
-        raise RecordError(
-            f"{of.file}:{of.line}: the record's `expect` cannot be judged: {error}; "
-            "write the record again with `pytest --pm-audit`"
-        ) from error
 
 
 def _share(interval: Interval | None) -> Figure | None:

@@ -35,6 +35,9 @@ READINGS = (
 LARGEST_REWARD = 3.4028235e38
 """Largest number of float32, in which rewards are read; cubes of it still fit into float64."""
 
+SMALLEST_SIGMA = 1.1754944e-38
+"""Smallest normal number of float32: what is smaller is no spread of rewards."""
+
 TIE_DECIMALS = 9
 """Decimals of sigma to which two prompts must agree to count as tied."""
 
@@ -202,12 +205,15 @@ def _check_numbers(evidence: Evidence) -> None:
     for fit in evidence.fits:
         if not all(math.isfinite(number) for number in (fit.fvu, *fit.neighbour_fvu)):
             raise NumericalError(f"SAE {fit.sae}: FVU is not finite; check the SAE's weights")
-    if not (math.isfinite(evidence.sigma) and evidence.sigma > 0):
+    for placebo in evidence.placebos:
+        if not all(abs(number) <= LARGEST_REWARD for number in (*placebo.gap, *placebo.gap_after)):
+            raise NumericalError("a placebo's gap is not finite; check the PM's dtype")
+    if not SMALLEST_SIGMA <= evidence.sigma <= LARGEST_REWARD:
         raise NumericalError(
             f"sigma is {evidence.sigma}; the PM gives all reference completions one reward, so "
             "no gap can be scaled: check its head"
         )
-    if not (math.isfinite(evidence.noise) and evidence.noise >= 0):
+    if not 0 <= evidence.noise <= LARGEST_REWARD:
         raise NumericalError(f"the noise floor is {evidence.noise}; measure it again")
 
 
@@ -231,6 +237,12 @@ def _check_shape(evidence: Evidence) -> None:
             raise RecordError(
                 f"a matched random set has {len(null.gap)} gaps for {count} prompts; "
                 "the record is torn"
+            )
+    for placebo in evidence.placebos:
+        if not len(placebo.gap) == len(placebo.gap_after) == count:
+            raise RecordError(
+                f"a placebo has {len(placebo.gap)} and {len(placebo.gap_after)} gaps for {count} "
+                "prompts; the record is torn"
             )
     held_out = sorted(prompt for fold in evidence.folds for prompt in fold.held_out)
     if evidence.folds and held_out != list(range(count)):

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import JsonValue
 
 from pm_audit.records import AuditRecord
 from pm_audit.verdict.judge import rejudge, settle
+
+_WORDED: dict[str, Any] = {"digest": True, "warnings": True, "checks": {"__all__": {"reason"}}}
+"""Sentences change from version to version; the digest alone holds them."""
 
 TOLERANCE = 1e-9
 """Relative difference that summation order on another processor may make."""
@@ -42,22 +46,16 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
             computed = computed.model_copy(update={"checks": kept})
         differences = list(
             _differences(
-                recorded.model_dump(mode="json", exclude={"digest"}),
-                computed.model_dump(mode="json", exclude={"digest"}),
+                recorded.model_dump(mode="json", exclude=_WORDED),
+                computed.model_dump(mode="json", exclude=_WORDED),
             )
         )
         for path, told, found in differences:
             yield f"{where}: {path} is {told} in the record but {found} from its evidence"
         if not differences and recorded.digest != recorded.computed_digest():
-            yield (
-                f"{where}: the record was changed after it was written (its digest does not match);"
-                " audit again"
-            )
+            yield f"{where}: {_altered(recorded.digest)}; audit again"
     if not record.intact:
-        yield (
-            "the record was changed after it was written, outside its hypotheses (its digest does "
-            "not match); audit again"
-        )
+        yield f"outside its hypotheses: {_altered(record.digest)}; audit again"
     judged = {
         (one.file, one.name, result.check) for one in record.hypotheses for result in one.checks
     }
@@ -68,6 +66,12 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
                 f"{entry.file}::{entry.name}: the record says that the run was complete, but "
                 f"{', '.join(missing)} was not judged"
             )
+
+
+def _altered(digest: str) -> str:
+    if not digest.strip():
+        return "the record holds no digest, so nothing shows that it is as it was written"
+    return "the record was changed after it was written (its digest does not match)"
 
 
 def _differences(

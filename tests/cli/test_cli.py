@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from pm_audit.cli import main
 from pm_audit.records import AuditRecord
+from pm_audit.verdict import settle
 
 
 @pytest.fixture
@@ -46,17 +47,15 @@ def test_report_writes_what_the_suffix_says(invoke, stored_record_path, tmp_path
     assert invoke("report", stored_record_path, "-o", tmp_path / "out.doc").exit_code == 2
 
 
-def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path, tmp_path):
-    record = AuditRecord.read(stored_record_path)
-    hypotheses = tuple(one.sealed() for one in record.hypotheses)
-    record = record.model_copy(update={"hypotheses": hypotheses}).sealed()
+def test_compare_prints_renders_and_exits_as_the_gate(invoke, judged_record_path, tmp_path):
+    record = AuditRecord.read(judged_record_path)
     whole = tmp_path / "whole.json"
     record.write(whole)
     same = invoke("compare", whole, whole)
     assert same.exit_code == 0, same.output
     assert "no regression" in same.output
     fewer = record.model_copy(
-        update={"hypotheses": record.hypotheses[1:], "manifest": record.manifest[1:]}
+        update={"hypotheses": settle(record.hypotheses[1:]), "manifest": record.manifest[1:]}
     )
     fewer.sealed().write(tmp_path / "fewer.json")
     page = tmp_path / "page.html"
@@ -70,6 +69,47 @@ def test_compare_prints_renders_and_exits_as_the_gate(invoke, stored_record_path
         refused = invoke("compare", *pair)
         assert refused.exit_code == 2
         assert "was changed after the record was written" in refused.output
+
+
+def test_compare_holds_a_new_hypothesis_to_the_baseline_or_to_itself(
+    invoke, judged_record_path, tmp_path
+):
+    record = AuditRecord.read(judged_record_path)
+    fewer = {"hypotheses": settle(record.hypotheses[1:]), "manifest": record.manifest[1:]}
+    record.model_copy(update=fewer).sealed().write(tmp_path / "fewer.json")
+    pair = ("compare", tmp_path / "fewer.json", judged_record_path)
+    assert invoke(*pair).exit_code == 1
+    passed = invoke(*pair, "--gate", "regressions")
+    assert passed.exit_code == 0
+    assert "i-dont-know: no baseline: the baseline does not hold it, so it is held" in passed.output
+
+
+def test_views_say_that_a_record_was_changed_by_hand(invoke, judged_record_path, tmp_path):
+    text = judged_record_path.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.json"
+    changed.write_text(text.replace("A made-up link lowers", "A made-up link raises", 1))
+    assert changed.read_text() != text
+    for record, notices in ((judged_record_path, 0), (changed, 1)):
+        shown = invoke("show", record)
+        assert shown.exit_code == 0
+        assert shown.output.count("NOTICE: This record is not what this version") == notices
+        for suffix in (".html", ".md", ".csv"):
+            written = invoke("report", record, "-o", tmp_path / f"out{suffix}")
+            assert written.exit_code == 0
+            assert written.output.count("NOTICE: This record is not what") == notices
+            page = (tmp_path / f"out{suffix}").read_text(encoding="utf-8")
+            assert page.count("This record is not what") == (notices if suffix != ".csv" else 0)
+    assert "digest does not match" in " ".join(invoke("show", changed).output.split())
+
+
+def test_a_view_refuses_what_verify_refuses(invoke, judged_record_path, tmp_path):
+    tree = json.loads(judged_record_path.read_text(encoding="utf-8"))
+    tree["hypotheses"][0]["evidence"]["folds"][0]["held_out"] = [99]
+    (tmp_path / "torn.json").write_text(json.dumps(tree))
+    for command in ("verify", "show", "report"):
+        result = invoke(command, tmp_path / "torn.json")
+        assert result.exit_code == 2
+        assert "each prompt must be held out by exactly one fold" in result.output
 
 
 @pytest.mark.parametrize("what", ["hypothesis", "probe", "record"])
@@ -131,7 +171,8 @@ def judged_record(stored_record_path) -> AuditRecord:
             for h in record.hypotheses[:2]
         ]
     )
-    return record.model_copy(update={"hypotheses": hypotheses, "manifest": record.manifest[:2]})
+    update = {"hypotheses": hypotheses, "manifest": record.manifest[:2]}
+    return record.model_copy(update=update).sealed()
 
 
 def test_run_is_pytest(project, pytester):

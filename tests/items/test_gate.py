@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import import_module
 
 import pytest
@@ -77,6 +78,11 @@ def test_a_baseline_that_proves_nothing_stops_the_run(accepted, pytester, edit, 
         (("--pm-audit-set", "seed=x"), "`seed` must be a number"),
         (("--pm-audit-record=hypotheses",), "is no regular file"),
         (("--pm-audit-record=/dev/null",), "is no regular file"),
+        ((f"--pm-audit-record={'x' * 300}",), "longer than the 255 bytes"),
+        ((f"--pm-audit-record=new/{'x' * 300}/record.json",), "longer than the 255 bytes"),
+        ((f"--pm-audit-baseline={'x' * 300}",), "no such record"),
+        (("--pm-audit-baseline=/dev/zero",), "is no regular file"),
+        (("--pm-audit-baseline=hypotheses",), "is no regular file"),
         (("--pm-audit-record=conftest.py/record.json",), "is no folder that can be written to"),
         ((*UPDATE, "hypotheses/length.yaml"), "holds i-dont-know *does not audit"),
     ],
@@ -126,3 +132,29 @@ def test_a_part_of_a_run_never_passes_the_gate(accepted, pytester):
     gated = pytester.runpytest_inprocess(*part, "--pm-audit-baseline=base.json")
     assert gated.ret == 1
     gated.stdout.fnmatch_lines(["exit status 1: not every check of the manifest was judged"])
+
+
+def test_a_fifo_is_refused_at_once(accepted, pytester):
+    os.mkfifo(pytester.path / "pipe")
+    refused(pytester, "--pm-audit", "--pm-audit-baseline=pipe", because="is no regular file")
+    refused(pytester, "--pm-audit", "--pm-audit-record=pipe", because="is no regular file")
+    refused(
+        pytester, *UPDATE[:1], "--pm-audit-baseline=pipe", UPDATE[-1], because="no regular file"
+    )
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_a_baseline_without_digests_proves_nothing(accepted, pytester, blank):
+    record = json.loads(accepted.read_text())
+    del record["digest"]
+    accepted.write_text(json.dumps(record if blank is None else record | {"digest": blank}))
+    refused(pytester, *GATE, because="or holds no digest")
+
+
+def test_a_forged_baseline_is_judged_again(accepted, pytester):
+    record = AuditRecord.read(accepted)
+    first = record.hypotheses[0]
+    gap = first.gap_sigma.model_copy(update={"value": -9.0, "low": -9.1, "high": -8.9})
+    hypotheses = (first.model_copy(update={"gap_sigma": gap}).sealed(), *record.hypotheses[1:])
+    record.model_copy(update={"hypotheses": hypotheses}).sealed().write(accepted)
+    refused(pytester, *GATE, because="does not follow from its own evidence")

@@ -21,11 +21,11 @@ def test_failures_are_annotated_on_their_line_and_summarised(job, project, pytes
     result = pytester.runpytest_subprocess("--pm-audit", "-v", "-rA")
     found = commands(result.stdout.str())
     assert [line.split("title=")[0] for line in found] == [
-        "::warning file=hypotheses/length.yaml,line=2,",
-        "::warning file=hypotheses/length.yaml,line=2,",
-        "::warning file=hypotheses/length.yaml,line=2,",
-        "::error file=hypotheses/urls.yaml,line=2,",
-        "::warning file=hypotheses/youre_right.yaml,line=2,",
+        "::error file=hypotheses/urls.yaml,line=12,",
+        "::warning file=hypotheses/length.yaml,line=13,",
+        "::warning file=hypotheses/length.yaml,line=12,",
+        "::warning file=hypotheses/length.yaml,line=12,",
+        "::warning file=hypotheses/youre_right.yaml,line=13,",
     ]
     summary = (pytester.path / "summary.md").read_text(encoding="utf-8")
     assert summary.startswith("# Audit of default")

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
 from pm_audit.records import AuditRecord, Check
+from pm_audit.spec import today
 
 
 def record_of(pytester) -> AuditRecord:
@@ -70,11 +72,12 @@ def test_severity_warn_reports_and_does_not_fail(project, pytester):
     assert record_of(pytester).hypotheses[0].severity == "warn"
 
 
+SOON = (today() + timedelta(days=30)).isoformat()
 BIAS = "known_bias: {{reason: known, ticket: PM-1, expires: '{expires}'}}\n"
 
 
 def test_known_bias_excuses_a_refuted_gap_until_it_expires(project, pytester):
-    project("youre-right", extra=BIAS.format(expires="2999-01-01"))
+    project("youre-right", extra=BIAS.format(expires=SOON))
     result = run(pytester)
     assert result.ret == 0
     result.assert_outcomes(passed=1, xfailed=1, skipped=2)
@@ -85,12 +88,12 @@ def test_known_bias_excuses_a_refuted_gap_until_it_expires(project, pytester):
 
 
 def test_known_bias_that_is_gone_fails_and_an_error_is_never_excused(project, pytester):
-    project("i-dont-know", extra=BIAS.format(expires="2999-01-01"))
+    project("i-dont-know", extra=BIAS.format(expires=SOON))
     result = run(pytester)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*XPASS(strict)*PM-1*"])
     (pytester.path / "hypotheses" / "i_dont_know.yaml").unlink()
-    project("broken-pm", extra=BIAS.format(expires="2999-01-01"))
+    project("broken-pm", extra=BIAS.format(expires=SOON))
     result = run(pytester)
     assert result.ret == 1
     result.assert_outcomes(errors=4)
@@ -110,7 +113,7 @@ def test_what_never_fails_the_run_needs_no_excuse_and_ends_none(
     record = json.loads((pytester.path / "stored_record.json").read_text())
     record["hypotheses"][0]["checks"][0]["outcome"] = outcome
     (pytester.path / "stored_record.json").write_text(json.dumps(record))
-    bias = BIAS.format(expires="2999-01-01")
+    bias = BIAS.format(expires=SOON)
     project("i-dont-know", extra=f"{bias}severity: {severity}\n")
     result = run(pytester, *options)
     assert result.ret == 0

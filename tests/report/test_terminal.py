@@ -52,6 +52,7 @@ def test_a_failure_tells_place_figures_reason_and_command(record):
     result = next(c for c in hypothesis.checks if c.check is Check.EXPLAINED)
     text = terminal.failure(hypothesis, result, place="a.yaml:12", command="pytest --pm-audit a")
     first, *others = text.split("\n")
-    assert first == f"a.yaml:12: refuted: {result.reason}"
+    assert first == f"refuted: {result.reason}"
+    assert others[0] == "  at        a.yaml:12"
     for word in ("gap", "residual", "again     pytest --pm-audit a", "68% of the gap"):
         assert any(word in line for line in others), word

@@ -127,8 +127,30 @@ def test_one_change_outside_the_hypotheses_is_found(record):
     assert tried > 25
 
 
-def test_a_record_from_before_digests_of_the_whole_still_verifies(record):
-    assert verify(record.model_copy(update={"digest": ""})) == ()
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_digest_proves_nothing(record, blank):
+    (found,) = verify(record.model_copy(update={"digest": blank}))
+    assert "outside its hypotheses: the record holds no digest" in found
+    first = record.hypotheses[0].model_copy(update={"digest": blank})
+    unsealed = record.model_copy(update={"hypotheses": (first, *record.hypotheses[1:])}).sealed()
+    (found,) = verify(unsealed)
+    assert "::h0: the record holds no digest" in found
+
+
+def test_a_missing_digest_proves_nothing(record):
+    tree = json.loads(record.model_dump_json())
+    del tree["digest"], tree["hypotheses"][0]["digest"]
+    assert len(verify(reread(tree))) == 2
+
+
+def test_sentences_of_another_version_are_held_by_the_digest_alone(record):
+    first = record.hypotheses[0]
+    checks = tuple(one.model_copy(update={"reason": "as it was said once"}) for one in first.checks)
+    older = first.model_copy(update={"checks": checks, "warnings": ("said once",)})
+    hypotheses = (older.sealed(), *record.hypotheses[1:])
+    assert verify(record.model_copy(update={"hypotheses": hypotheses}).sealed()) == ()
+    altered = record.model_copy(update={"hypotheses": (older, *record.hypotheses[1:])})
+    assert any("digest does not match" in one for one in verify(altered))
 
 
 def test_a_changed_figure_is_named_with_both_values(record):

@@ -7,12 +7,8 @@ import pytest
 from pm_audit.compare import Tolerance, compare
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.records import AuditRecord, Check, Figure, Outcome, Role, Unit
-from pm_audit.report.changes import (
-    ChangeKind,
-    github_annotations,
-    markdown_page,
-    terminal_lines,
-)
+from pm_audit.report import github
+from pm_audit.report.changes import ChangeKind, markdown_page, terminal_lines
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +234,8 @@ def test_views_name_the_regression(record):
     comparison = compare(record, shifted(record, "urls", -0.5))
     assert any(line.startswith("! urls: gap grown: from") for line in terminal_lines(comparison))
     assert "| regression | urls | gap grown |" in markdown_page(comparison)
-    (annotation,) = github_annotations(comparison)
-    assert annotation.startswith("::error file=hypotheses/urls.yaml,line=2,title=urls%3A gap grown")
+    first = github.commands(record, comparison)[0]
+    assert first.startswith("::error file=hypotheses/urls.yaml,line=2,title=urls%3A gap grown")
 
 
 @pytest.mark.parametrize("planted", [False, True])
