@@ -72,8 +72,8 @@ BUFFER = frozenset(
         *("submodule_name", "submodule", "model_name", "dtype"),
     }
 )
-BESIDE = frozenset({"lm_name", "layer", "dataset", "name", "version"})
-"""What else a configuration names, that only describes."""
+BESIDE = frozenset({"trainer", "buffer", "lm_name", "layer", "dataset", "name", "version"})
+"""Sections of a configuration, and what else it names, that only describes."""
 
 Weights = Mapping[str, Tensor]
 Parts = dict[str, Any]
@@ -150,12 +150,7 @@ def _sections(config: Mapping[str, Any], *, source: str) -> tuple[Parts, Parts]:
     trainer, buffer = config.get("trainer"), config.get("buffer") or {}
     if not isinstance(trainer, dict) or not isinstance(buffer, dict):
         raise SaeError(f"{source}: {CONFIG} has no `trainer` section that names dict_class")
-    refuse_unknown(
-        {key: value for key, value in config.items() if key not in ("trainer", "buffer")},
-        BESIDE,
-        source=source,
-        where=CONFIG,
-    )
+    refuse_unknown(config, BESIDE, source=source, where=CONFIG)
     refuse_unknown(trainer, TRAINER, source=source, where=f"trainer of {CONFIG}")
     refuse_unknown(buffer, BUFFER, source=source, where=f"buffer of {CONFIG}")
     if buffer.get("io") == "in_and_out":
@@ -192,13 +187,15 @@ def _read(files: SaeFiles) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     if isinstance(factor, Tensor) and factor.numel() == 1:
         factor = factor.item()
     factor = positive(factor, "norm_factor of the checkpoint", source=source)
-    scaled = {key: value * factor if _is_bias(key) else value for key, value in tensors.items()}
+    scaled = {key: _scaled(key, value, factor) for key, value in tensors.items()}
     return scaled, (f"checkpoint of an interrupted run: biases scaled by {factor:g}",)
 
 
-def _is_bias(key: str) -> bool:
+def _scaled(key: str, value: Tensor, factor: float) -> Tensor:
     # r_mag is the logarithm of a ratio, so the scale of the activations leaves it as it is
-    return key.endswith("bias") or key in {"b_enc", "b_dec", "threshold"}
+    bias = key.endswith("bias") or key in {"b_enc", "b_dec", "threshold"}
+    # other dtypes are refused as they lie
+    return value * factor if bias and value.dtype in (torch.float32, torch.float64) else value
 
 
 def _linear(tensors: Weights, encoder_bias: str, decoder_bias: str, source: str) -> Parts:

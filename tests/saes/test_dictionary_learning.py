@@ -103,3 +103,16 @@ def test_a_meaningless_norm_factor_is_refused(tmp_path: Path, factor: float) -> 
     torch.save(held | {"norm_factor": factor}, folder / "ae.pt")
     with pytest.raises(SaeError, match="no positive number"):
         load(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_biases_of_an_interrupted_run_are_scaled_only_where_they_are_floats(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    folder = tmp_path / "interrupted"
+    shutil.copytree(LIBRARY / "interrupted", folder)
+    held = torch.load(folder / "ae.pt", weights_only=True)
+    held["ae"]["decoder_bias"] = held["ae"]["decoder_bias"].to(dtype)
+    torch.save(held, folder / "ae.pt")
+    with pytest.raises(SaeError, match=r"decoder_bias is .* quantised weights are not read"):
+        load(folder)
