@@ -22,7 +22,8 @@ from pm_audit.baselines.pca import pca_of_differences
 from pm_audit.baselines.subspace import ablate_subspace
 from pm_audit.engine.ablation import ablate_sets
 from pm_audit.engine.contrast import Contrast
-from pm_audit.engine.trace import Floats, Trace
+from pm_audit.engine.features import Floats
+from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature, RivalEvidence
 

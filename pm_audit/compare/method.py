@@ -64,6 +64,7 @@ class Unordered:
 
 
 _FINDS_LESS = "features that became causal may not be found"
+_OTHER_TEXT = "the PM reads other text"
 _FINDS_MORE = "a wider search finds sets that close more of any gap"
 
 METHOD: Mapping[str, Rule] = {
@@ -102,7 +103,10 @@ METHOD: Mapping[str, Rule] = {
 """Rules of the method's settings, by field of ``MethodRecord``."""
 
 SUBJECT: Mapping[str, Rule] = {
-    "text_format": Unordered("the PM reads other text"),
+    "text_format": Unordered(_OTHER_TEXT),
+    "text_end": Unordered(_OTHER_TEXT),
+    "text_start": Unordered(_OTHER_TEXT),
+    "text_date": Unordered(_OTHER_TEXT),
     "objective": Unordered("another reward is judged"),
     "dtype": Ordered(
         lower="rounding raises the noise floor, in which changes hide",

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from pm_audit.engine.contrast import Mask
 from pm_audit.engine.edits import Firings, Members, firing_counts, plan
+from pm_audit.engine.features import Floats
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.known import Known, all_but, fired_by_pair
 from pm_audit.engine.splice import replay
-from pm_audit.engine.trace import Floats, Trace
+from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature
 from pm_audit.saes.sae import Sae

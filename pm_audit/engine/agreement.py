@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
-from pm_audit.engine.trace import Floats
+from pm_audit.engine.features import Floats
 
 
 @dataclass(frozen=True, slots=True)

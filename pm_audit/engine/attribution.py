@@ -22,16 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.engine.features import Floats, SparseFeatures, without_features
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.splice import jobs_of_completions, run_suffix
-from pm_audit.engine.trace import (
-    Floats,
-    SparseFeatures,
-    Trace,
-    finite_rewards,
-    without_features,
-)
+from pm_audit.engine.trace import Trace, finite_rewards
 from pm_audit.errors import NumericalError
 from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.saes.sae import Sae

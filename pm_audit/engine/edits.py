@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.contrast import Mask
+from pm_audit.engine.features import Floats, SparseFeatures
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs
 from pm_audit.engine.splice import Edit
-from pm_audit.engine.trace import Floats, SparseFeatures, Trace
+from pm_audit.engine.trace import Trace
 from pm_audit.errors import SaeError
 from pm_audit.saes.sae import Sae
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pm_audit.engine.attribution import attributed_at, mean_gradient
+from pm_audit.engine.features import Floats
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.splice import jobs_of_completions
-from pm_audit.engine.trace import Floats, Trace
+from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.saes.sae import Sae
 

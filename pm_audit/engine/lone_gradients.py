@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 from pm_audit.engine.edits import Members, plan
+from pm_audit.engine.features import Floats
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.splice import run_suffix
-from pm_audit.engine.trace import Floats, Trace
+from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.saes.sae import Sae
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from pm_audit.engine.ablation import Means
+from pm_audit.engine.features import Floats
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch
 from pm_audit.engine.splice import Edit, jobs_of_completions, replay
-from pm_audit.engine.trace import Floats, Trace
+from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.saes.sae import Sae
 

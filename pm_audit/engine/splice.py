@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.engine.features import Floats
 from pm_audit.engine.grid import Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.readout import read_replayed
-from pm_audit.engine.trace import Floats, Trace, finite_rewards
+from pm_audit.engine.trace import Trace, finite_rewards
 from pm_audit.models.packed_attention import attend_in
 from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.saes.sae import Sae

@@ -24,8 +24,9 @@ from scipy.stats import chi2
 
 from pm_audit.engine.ablation import Effects, ablate_each, ablate_sets
 from pm_audit.engine.agreement import Agreement, agreement
+from pm_audit.engine.features import Floats
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.trace import Floats, Trace
+from pm_audit.engine.trace import Trace
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.records import Feature
 from pm_audit.saes.sae import Sae

@@ -8,16 +8,15 @@ there, and the keys and values of every block after the lowest SAE.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pm_audit.engine.belonging import require_saes_of
+from pm_audit.engine.features import Floats, SparseFeatures, active_features
 from pm_audit.engine.grid import Grid, Integers
 from pm_audit.engine.packing import Batch, Jobs, in_batches
 from pm_audit.engine.readout import (
@@ -33,55 +32,6 @@ from pm_audit.models.packed_attention import AttentionKind, attend_groups
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.products import wide_products
 from pm_audit.saes.sae import Sae
-
-Floats = npt.NDArray[np.float64]
-
-_DENSE_ENTRIES = 4_194_304
-"""Token x latent entries that are encoded at once before they are made sparse."""
-
-_CUDA_FACTOR = 32
-"""How many times more on a GPU, where every chunk costs a wait for the count of active ones."""
-
-
-@dataclass(frozen=True, eq=False)
-class SparseFeatures:
-    """The active features of one SAE as triples, sorted by token."""
-
-    token: Tensor
-    """[active], index into the grid's completion tokens."""
-    latent: Tensor
-    """[active]"""
-    value: Tensor
-    """[active], greater than zero."""
-    scale: Tensor
-    """[completion token], factor of the decoder's output; frozen under ablation."""
-    offset: Tensor | None
-    """[completion token, hidden] or None: added after scaling; frozen under ablation."""
-
-    @property
-    def strength(self) -> Tensor:
-        """[active], ``scale * value``: the multiple of the decoder row in the stream."""
-        return self.scale[self.token] * self.value
-
-    # Every plan of ablations asks for these, and a GPU's numbers are waited for: once is enough.
-
-    @functools.cached_property
-    def token_here(self) -> Integers:
-        """[active], ``token`` in the processor's memory."""
-        here: Integers = self.token.cpu().numpy()
-        return here
-
-    @functools.cached_property
-    def latent_here(self) -> Integers:
-        """[active], ``latent`` in the processor's memory."""
-        here: Integers = self.latent.cpu().numpy()
-        return here
-
-    @functools.cached_property
-    def strength_here(self) -> Floats:
-        """[active], ``strength`` in the processor's memory, as wide as the SAE's weights are."""
-        here: Floats = self.strength.cpu().numpy()
-        return here
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +109,7 @@ def trace(
     with torch.no_grad():
         rewards = forward.run()
     with torch.no_grad(), wide_products():
-        features = {sae.name: _features(sae, forward.streams[sae.layer]) for sae in saes}
+        features = {sae.name: active_features(sae, forward.streams[sae.layer]) for sae in saes}
     return Trace(
         grid=grid,
         rewards=finite_rewards(rewards),
@@ -295,46 +245,3 @@ class _Forward:
 
 
 _NO_KEYS = (torch.empty(0), torch.empty(0))
-
-
-def _features(sae: Sae, stream: Tensor) -> SparseFeatures:
-    """Encode a stream [token hidden] a chunk at a time and keep the active features."""
-    entries = _DENSE_ENTRIES * (_CUDA_FACTOR if stream.device.type == "cuda" else 1)
-    chunk = max(1, entries // sae.width)
-    tokens, latents, values, scales, offsets = [], [], [], [], []
-    for first in range(0, stream.shape[0], chunk):
-        encoding = sae.encode(stream[first : first + chunk].to(sae.W_dec.dtype))
-        token, latent = encoding.features.nonzero(as_tuple=True)
-        tokens.append(token + first)
-        latents.append(latent)
-        values.append(encoding.features[token, latent])
-        scales.append(encoding.scale)
-        if encoding.offset is not None:
-            offsets.append(encoding.offset)
-    if not tokens:
-        encoding = sae.encode(stream.to(sae.W_dec.dtype))
-        nothing = torch.zeros(0, dtype=torch.long, device=stream.device)
-        empty = encoding.scale
-        return SparseFeatures(nothing, nothing, empty, empty, encoding.offset)
-    features = SparseFeatures(
-        torch.cat(tokens),
-        torch.cat(latents),
-        torch.cat(values),
-        torch.cat(scales),
-        torch.cat(offsets) if offsets else None,
-    )
-    if not bool(torch.isfinite(features.value).all() & torch.isfinite(features.scale).all()):
-        raise NumericalError(
-            f"SAE {sae.name!r} has features that are not finite on this text; check that it "
-            "belongs to this PM, and the PM's dtype"
-        )
-    return features
-
-
-def without_features(sae: Sae, features: SparseFeatures, tokens: Tensor) -> Tensor:
-    """Return what decoding leaves of completion tokens without features and error [token hidden].
-
-    This is the decoder's bias, scaled, plus the frozen offset: the end of attribution's path.
-    """
-    base = features.scale[tokens, None] * sae.b_dec
-    return base if features.offset is None else base + features.offset[tokens]

@@ -42,13 +42,11 @@ from pm_audit.records.run import (
     HypothesisRecord,
     LayerShares,
     ManifestEntry,
-    MethodRecord,
     Rival,
     RivalPoint,
-    SaeRecord,
-    SubjectRecord,
     Unplanned,
 )
+from pm_audit.records.subject import MethodRecord, SaeRecord, SubjectRecord
 
 __all__ = [
     "SCHEMA_VERSION",

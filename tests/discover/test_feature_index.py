@@ -176,7 +176,7 @@ def test_a_report_shows_the_corpus_and_escapes_it(stored_record_path, index, mod
     shown = hypothesis.model_copy(update={"features": (first, *hypothesis.features[1:])})
     page = html.render(record.model_copy(update={"hypotheses": (shown,)}))
     assert "1.2% of the tokens" in page
-    assert page.count("Where it fires most in a corpus") == 1
+    assert page.count("Where it is most active in a corpus") == 1
     assert "&#60;script&#62;x&#60;/script&#62;" in page
     assert "\x1b" not in page
 

@@ -321,7 +321,7 @@ def test_every_text_field_was_replaced(record):
 def test_annotations_are_one_command_each(poisoned):
     for start in range(0, 1000, 250):
         record, told = poisoned(COMPLETIONS[start : start + 250])
-        for line in [*github.audit_annotations(record), *changes.github_annotations(told)]:
+        for line in github.commands(record, told):
             assert len(re.split(r"\r\n|\r|\n", line)) == 1
             assert raw(line) == []
             assert line.startswith(("::error ", "::warning ", "::notice "))
