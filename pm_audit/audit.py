@@ -164,7 +164,7 @@ class Auditor:
             search,
             texts,
             method=self.method,
-            token_name=pm.tokenizer.convert_ids_to_tokens,
+            token_name=pm.text_format.token_name,
         )
         features = in_corpus(features, self._indices)
         return judge(hypothesis, evidence, features, method=self.method)

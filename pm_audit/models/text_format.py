@@ -112,6 +112,16 @@ class TextFormat:
         encoded = self._encoder.encode(rendered, framed=self.framed)
         return self._checked(self._row(rendered, encoded))
 
+    def token_name(self, token_id: int) -> str:
+        """Return what reports call a token that stands for no character of the text."""
+        added = self.tokenizer.added_tokens_decoder.get(token_id)
+        if added is not None:
+            return str(added)
+        text: str = self.tokenizer.decode([token_id])
+        if text.strip():
+            return text
+        return "closing line break" if "\n" in text else "closing white space"
+
     @property
     def framed(self) -> bool:
         """Whether the tokenizer adds its special tokens; a chat template writes its own."""

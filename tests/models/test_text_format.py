@@ -158,3 +158,15 @@ def test_what_cannot_be_written_is_refused(tokenizer: PreTrainedTokenizerFast) -
         TextFormat("hh", object())
     with pytest.raises(ModelError, match="longer than the 8 that the PM reads"):
         TextFormat("hh", tokenizer, longest=8).tokenise(QUESTION, " Paris.")
+
+
+def test_tokens_that_stand_for_no_character_have_names_that_people_read(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    named = TextFormat("raw", tokenizer).token_name
+    special = next(iter(tokenizer.added_tokens_decoder))
+    assert named(special) == str(tokenizer.added_tokens_decoder[special])
+    (line_break,) = tokenizer("\n", add_special_tokens=False).input_ids
+    assert tokenizer.convert_ids_to_tokens(line_break) != "\n", "the vocabulary's own spelling"
+    assert named(line_break) == "closing line break"
+    assert named(tokenizer("?", add_special_tokens=False).input_ids[0]) == "?"
