@@ -9,7 +9,7 @@ python := $(venv)/bin/python
 # The pins hold for what builds the package too, which no option reaches. Bytecode is written when a
 # module is first imported: compiling all of it takes 300 MB more.
 install := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-  $(python) -m pip install --quiet --no-compile --no-cache-dir --disable-pip-version-check \
+  .ci/installing $(python) -m pip install --quiet --no-compile --no-cache-dir --disable-pip-version-check \
   $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable
 sizes = $(shell sed -n 's/^\# $(1): //p' constraints.txt)
 

@@ -27,7 +27,8 @@ from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import SaeError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.text_format import TokenisedRow
-from pm_audit.records import Feature, Finite, Record
+from pm_audit.records import Feature, Finite, Firing, Record
+from pm_audit.report.feature_words import name_of_token
 from pm_audit.report.terminal_writer import TerminalWriter
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import Dialogue, Settings, Speaker, Turn
@@ -161,7 +162,7 @@ def take_apart(
                 change=changes[at],
                 strength_a=strength[latents[at], 0],
                 strength_b=strength[latents[at], 1],
-                where=_where(clean, sae, int(latents[at]), texts),
+                where=_where(pm, clean, sae, int(latents[at]), texts),
             )
             for at in order
         ),
@@ -191,15 +192,27 @@ def _strength(clean: Trace, sae: Sae) -> np.ndarray:
     return strength
 
 
-def _where(clean: Trace, sae: Sae, latent: int, texts: Sequence[TokenisedRow]) -> str:
+def _where(
+    pm: PreferenceModel, clean: Trace, sae: Sae, latent: int, texts: Sequence[TokenisedRow]
+) -> str:
     features = clean.features[sae.name]
     own = (features.latent == latent).nonzero()[:, 0]
-    token = int(features.token[own[features.value[own].argmax()]])
+    strongest = own[features.value[own].argmax()]
+    token = int(features.token[strongest])
     layout = clean.grid.layout
     text = texts[int(layout.completion_row[token])]
-    start, end = text.offsets[int(layout.completion_position[token])]
-    before, after = text.text[max(0, start - _AROUND) : start], text.text[end : end + _AROUND]
-    return f"{before}«{text.text[start:end]}»{after}"
+    position = int(layout.completion_position[token])
+    start, end = text.offsets[position]
+    piece = pm.tokenizer.convert_ids_to_tokens(text.token_ids[position])
+    firing = Firing(
+        before=text.text[:start],
+        token=text.text[start:end],
+        after=text.text[end:],
+        activation=float(features.value[strongest]),
+        special=None if start < end else piece,
+    )
+    before, after = firing.before[-_AROUND:], firing.after[:_AROUND]
+    return f"{before}«{firing.token or name_of_token(firing)}»{after}"
 
 
 def _state(change: FeatureChange) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -9,7 +10,8 @@ from click.testing import CliRunner
 from pm_audit.cli import main
 from pm_audit.errors import SaeError
 from pm_audit.explain import Explanation, explain, take_apart
-from pm_audit.spec import Settings, Speaker, Turn
+from pm_audit.models.text_format import TextFormat, TokenisedRow
+from pm_audit.spec import Dialogue, Settings, Speaker, Turn
 from pm_audit.zoo.planted import SCALE, STRENGTH, Planted, plant
 from pm_audit.zoo.planted_micro import micro
 
@@ -85,6 +87,23 @@ def test_the_table_is_safe_and_sums(planted: Planted, edited: Explanation) -> No
     assert not any(line.startswith("lost") for line in lines)
     numbers = [float(re.findall(r"[+-]\d+\.\d{3}", line)[-1]) for line in lines[5:]]
     assert sum(numbers[:-1]) == pytest.approx(numbers[-1], abs=0.003)
+
+
+def test_a_token_without_text_has_a_name(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenise = TextFormat.tokenise
+
+    def with_line_break(self: TextFormat, turns: Dialogue, completion: str) -> TokenisedRow:
+        row = tokenise(self, turns, completion)
+        (line_break,) = self.tokenizer.encode("\n")
+        end = len(row.text)
+        return dataclasses.replace(
+            row, token_ids=(*row.token_ids, line_break), offsets=(*row.offsets, (end, end))
+        )
+
+    monkeypatch.setattr(TextFormat, "tokenise", with_line_break)
+    edit = take_apart(planted.pm, planted.sae, TURNS, " By", " Be")
+    assert any("«line break»" in one.where for one in edit.features)
+    assert not any("«»" in one.where for one in edit.features)
 
 
 def test_the_command_prints_and_writes(

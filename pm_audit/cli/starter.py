@@ -39,7 +39,11 @@ def write_starter(folder: Path, *, pm: str) -> Iterator[str]:
         yield f"kept  {path}"
         if target.name == "pyproject.toml" and not _has_settings(path):
             yield f"add to {path}:\n\n{text.split('[tool.pytest')[0].strip()}\n"
-    yield "next: pytest --pm-audit; the default PM passes, and a failure of another is a finding"
+    where = "" if folder == Path() else f"in {folder}, "
+    yield (
+        f"next: {where}run `pytest --pm-audit`; the default PM passes, and a failure of another is "
+        "a finding"
+    )
     yield (
         "then: write and commit the baseline with `pytest --pm-audit --pm-audit-baseline "
         "reports/baseline.json --pm-audit-update-baseline`, and set PM_AUDIT in "

@@ -2,7 +2,8 @@
 
 A token is often a part of a word (``agon`` of *hexagon*), so it is shown with the word around it,
 and neighbouring tokens on which the feature fires half as strongly are shown with it.  A token
-that stands for no character, such as an end of turn that the text format appends, has a name.
+that stands for no character, such as an end of turn or a line break that the text format appends,
+has a name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pm_audit.records import FeatureRecord, Firing
 
 END_OF_TURN = "end of turn"
 NO_TEXT = "token without text"
+_BLANKS = {"Ċ": "\n", "č": "\r", "ĉ": "\t", "Ġ": " ", "▁": " ", "<0x0A>": "\n"}
+"""How vocabularies write white space: byte-level ones, SentencePiece, byte fallback."""
 _LONGEST = 28
 """Characters of a word that are shown."""
 
@@ -55,7 +58,7 @@ def label(feature: FeatureRecord, *, most: int = 2) -> str:
 def name_of_token(firing: Firing) -> str:
     """Return the name of a token that stands for no character."""
     if firing.special is not None:
-        return firing.special
+        return _name_of_blank(_written_out(firing.special)) or firing.special
     return NO_TEXT if firing.after else END_OF_TURN
 
 
@@ -66,8 +69,8 @@ def _word(firing: Firing) -> Word:
     first, last = _with_neighbours(firing)
     text = whole[first:last]
     core = text.strip()
-    if not core:
-        return Word("line break" if "\n" in text else "white space", named=True)
+    if blank := _name_of_blank(text):
+        return Word(blank, named=True)
     first += len(text) - len(text.lstrip())
     last -= len(text) - len(text.rstrip())
     if _joins(core[0]) and (before := _START_OF_WORD.search(whole[max(first - 40, 0) : first])):
@@ -76,6 +79,18 @@ def _word(firing: Firing) -> Word:
         core += after[0]
     core = core.rstrip(_APOSTROPHES)
     return Word(core if len(core) <= _LONGEST else f"{core[: _LONGEST - 1]}…")
+
+
+def _written_out(piece: str) -> str:
+    for mark, blank in _BLANKS.items():
+        piece = piece.replace(mark, blank)
+    return piece
+
+
+def _name_of_blank(text: str) -> str | None:
+    if not text or text.strip():
+        return None
+    return "line break" if "\n" in text else "white space"
 
 
 def _with_neighbours(firing: Firing) -> tuple[int, int]:

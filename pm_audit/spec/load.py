@@ -17,11 +17,20 @@ from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown,
 from pm_audit.spec.strict_yaml import Document, parse
 from pm_audit.spec.template import Template
 from pm_audit.spec.twins import twins
-from pm_audit.spec.validation import near, validate
+from pm_audit.spec.validation import near, validate, without_faults
 from pm_audit.spec.written import WrittenTurn
 
 PROBES = Path("probes")
 """The folder of probes, from the project root."""
+
+_STAND_INS = {
+    "name": "a",
+    "claim": "a",
+    "effect": "raises",
+    "examples": (" a",),
+    "counter_examples": (" b",),
+}
+"""What is read in place of a key that is missing or wrong, while the others are examined."""
 
 Result = TypeVar("Result")
 
@@ -97,8 +106,14 @@ class _Reading:
             return None
 
     def finish(self) -> None:
-        if self.problems:
-            raise InvalidSpec(dict.fromkeys(self.problems))
+        order = list(dict.fromkeys(problem.place.file for problem in self.problems))
+        rank = {file: number for number, file in enumerate(order)}
+        found = sorted(
+            dict.fromkeys(self.problems),
+            key=lambda one: (rank[one.place.file], one.place.line or 0, one.place.column or 0),
+        )
+        if found:
+            raise InvalidSpec(found)
 
     def document(self, path: Path) -> Document | None:
         return self.attempt(lambda: parse(read_text(path, self.root), shown(path, self.root)))
@@ -116,10 +131,12 @@ class _Reading:
         ends = [item.place.line or 1 for item in items[1:]] + [None]
         for item, end in zip(items, ends, strict=True):
             written = self.attempt(partial(validate, WrittenHypothesis, item))
-            prompts = self._prompts(item, written) if written else None
-            if written is not None:
-                self.problems += _bias_problems(written, item)
-            if written is None or prompts is None:
+            if written is None:
+                self._examine_the_rest(item)
+                continue
+            prompts = self._prompts(item, written)
+            self.problems += _bias_problems(written, item)
+            if prompts is None:
                 continue
             own = [w for w in document.warnings if _within(w.place, item.place, end)]
             yield Hypothesis.model_validate(
@@ -160,7 +177,9 @@ class _Reading:
             | {"name": name, "file": file}
         )
 
-    def _prompts(self, item: nodes.Node, written: WrittenHypothesis) -> tuple[Prompt, ...] | None:
+    def _prompts(
+        self, item: nodes.Node, written: WrittenHypothesis, *, whole: bool = True
+    ) -> tuple[Prompt, ...] | None:
         """Return the prompts with the turns that apply, or None where something does not fit."""
         before = len(self.problems)
         self.problems.extend(_turn_problems(item, ("turns",), written.turns))
@@ -186,10 +205,17 @@ class _Reading:
             for prompt in prompts
         )
         found = list(misfits(written, resolved))
-        if not found and len(self.problems) == before:
+        if whole and not found and len(self.problems) == before:
             found = list(repeats(written.model_copy(update={"prompts": resolved})))
         self.problems += [Problem(nodes.locate(item, _path(key)), told) for key, told in found]
         return resolved if len(self.problems) == before else None
+
+    def _examine_the_rest(self, item: nodes.Node) -> None:
+        """Keep what is wrong with the probe and the templates of a hypothesis with other faults."""
+        rest = without_faults(WrittenHypothesis, item, stand_ins=_STAND_INS)
+        if rest is not None and bool(rest.probe) != bool(rest.prompts):
+            self._prompts(item, rest, whole=False)
+            self.problems += _bias_problems(rest, item)
 
     def refuse_duplicates(self, loaded: Sequence[Hypothesis]) -> None:
         first: dict[str, Hypothesis] = {}

@@ -26,13 +26,39 @@ def validate(model: type[Model], node: Node) -> Model:
     try:
         return model.model_validate(plain(node))
     except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True)
         raise InvalidSpec(
             Problem(
                 locate(node, detail["loc"], key_meant=_key_meant(detail)), describe(model, detail)
             )
-            for detail in error.errors(include_url=False, include_context=True)
-            if not _echoes(detail)
+            for detail in details
+            if not _echoes(detail, details)
         ) from None
+
+
+def without_faults(
+    model: type[Model], node: Node, *, stand_ins: Mapping[str, object]
+) -> Model | None:
+    """Return ``node`` without the keys that do not fit, so that the others can be examined.
+
+    Args:
+        model: what the node is.
+        node: as it is written.
+        stand_ins: values for keys that the model requires, taken where the node has none that fits.
+
+    """
+    written = plain(node)
+    if not isinstance(written, dict):
+        return None
+    try:
+        return model.model_validate(written)
+    except ValidationError as error:
+        faulty = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+    fitting = {key: value for key, value in written.items() if key not in faulty}
+    try:
+        return model.model_validate({**stand_ins, **fitting})
+    except ValidationError:
+        return None
 
 
 def describe(model: type[BaseModel], detail: ErrorDetails) -> str:
@@ -87,9 +113,21 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"known here: {shown}{more}" if names else "none is known here"
 
 
-def _echoes(detail: ErrorDetails) -> bool:
-    """Say whether a list is called empty only because its items, reported too, are wrong."""
-    return detail["type"] == "too_short" and bool(detail["input"])
+def _echoes(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    """Say whether this follows from another fault that is reported.
+
+    A list is called empty where all of its items are wrong; a key is called missing where it is
+    there with a typing error.
+    """
+    if detail["type"] != "missing":
+        return detail["type"] == "too_short" and bool(detail["input"])
+    *parents, key = detail["loc"]
+    unknown = [
+        str(other["loc"][-1])
+        for other in details
+        if other["type"] == "extra_forbidden" and other["loc"][:-1] == tuple(parents)
+    ]
+    return bool(difflib.get_close_matches(str(key), unknown))
 
 
 def _key_meant(detail: ErrorDetails) -> bool:

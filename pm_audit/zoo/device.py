@@ -12,6 +12,7 @@ from pm_audit.errors import AuditError
 
 _NAME = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
 _REMEDY = "name cpu, cuda or cuda:N with --pm-audit-device, or leave it out for cpu"
+_WITHOUT = "audit on the CPU: --pm-audit-device cpu"
 
 
 def require_device(name: str) -> None:
@@ -41,13 +42,13 @@ def _cuda_devices(name: str) -> int:
     if torch.version.cuda is None and torch.version.hip is None:
         raise AuditError(
             f"device {name!r}: this PyTorch ({torch.__version__}) was built for the CPU alone; "
-            f"install one built for CUDA (https://pytorch.org/get-started), or {_REMEDY}"
+            f"install one built for CUDA (https://pytorch.org/get-started), or {_WITHOUT}"
         )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         raise AuditError(
             f"device {name!r}: PyTorch sees no GPU; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, "
-            f"or {_REMEDY}"
+            f"or {_WITHOUT}"
         )
     return count
 

@@ -214,6 +214,37 @@ def test_the_problems_of_all_files_are_reported_together(project: Project, fault
     ]
 
 
+def test_everything_wrong_in_one_hypothesis_is_reported_by_line(
+    project: Project, faults: Faults
+) -> None:
+    root = project(
+        a='name: a\nclaim: b\nefect: lowers\nprobe: trivai\nexamples: [" {answr}", "x"]\n'
+        'counter_examples: [" {answer}."]\nexpect: {gap: non}\n',
+        b='name: b\nclaim: 1\neffect: lowers\nprobe: trivia\nexamples: [" {answr}"]\n'
+        'counter_examples: [" a"]\ncontrols: [" {"]\n',
+    )
+    found = faults(lambda: load_hypotheses(["hypotheses"], root))
+    assert [line.partition(": ")[0].removeprefix("hypotheses/") for line in found] == [
+        "a.yaml:3:1",
+        "a.yaml:4:8",
+        "a.yaml:7:15",
+        "b.yaml:2:8",
+        "b.yaml:5:12",
+        "b.yaml:7:12",
+    ]
+    assert "unknown key 'efect'; did you mean `effect`" in found[0]
+    assert "no probe `trivai`" in found[1]
+    assert "{answr} has no field in prompt `france`" in found[4]
+
+
+def test_a_key_with_a_typing_error_is_not_called_missing_too(
+    project: Project, faults: Faults
+) -> None:
+    root = project(a=HYPOTHESIS.replace("claim:", "cliam:"))
+    (found,) = faults(lambda: load_hypotheses(["hypotheses"], root))
+    assert "unknown key 'cliam'; did you mean `claim`" in found
+
+
 def test_one_name_is_one_hypothesis(project: Project, faults: Faults) -> None:
     root = project(a=HYPOTHESIS, b=f"# later\n{HYPOTHESIS}")
     (found,) = faults(lambda: load_hypotheses(["hypotheses"], root))
