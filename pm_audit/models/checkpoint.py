@@ -6,8 +6,6 @@ their headers, and pickles are read with ``weights_only=True`` alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -265,9 +263,3 @@ def _from_hub(name: str, *, remote: bool) -> Path:
             f"{name}: no such folder, and the Hugging Face hub cannot provide it "
             f"({type(problem).__name__}); check the name, the network, or the path"
         ) from problem
-
-
-def hash_tokenizer(tokenizer: Any) -> str:
-    """Return the hash of a fast tokenizer: its vocabulary, rules, and chat template."""
-    parts = [tokenizer.backend_tokenizer.to_str(), json.dumps(tokenizer.chat_template or "")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pm_audit.records import AuditRecord, CheckResult, HypothesisRecord, Outcome
-from pm_audit.report import wording
+from pm_audit.report import figures
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
 from pm_audit.spec import CHECK_KEYS, today
@@ -93,5 +93,5 @@ def _of_check(hypothesis: HypothesisRecord, result: CheckResult, *, mild: bool) 
         file=hypothesis.file,
         line=hypothesis.line_of(CHECK_KEYS[result.check]),
         title=f"{hypothesis.name}/{result.check}: {result.outcome}",
-        text=f"{result.reason}\ngap {wording.with_bounds(hypothesis.gap_sigma)}",
+        text=f"{result.reason}\ngap {figures.with_bounds(hypothesis.gap_sigma)}",
     )
