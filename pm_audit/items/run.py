@@ -126,8 +126,8 @@ class AuditRun:
             )
             self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
             if not self.is_worker and not self.config.getoption("collectonly"):
-                self.gate().examine(self.hypotheses)
                 self.destination.examine(baseline=self.settings.baseline)
+                self.gate().examine(self.hypotheses)
         if not named:
             self.config.args[:] = [str(path) for path in paths]
 
