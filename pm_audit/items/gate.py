@@ -64,7 +64,7 @@ class Gate:
     updating: bool = False
     """Write the run, if complete, as the new baseline."""
     inconclusive_passes: bool = False
-    """An inconclusive check is no failure, with or without a baseline."""
+    """An inconclusive check does not fail the run, with or without a baseline."""
 
     def examine(self, hypotheses: Sequence[Hypothesis]) -> None:
         """Refuse, before anything is audited, what could not be gated afterwards.
