@@ -51,7 +51,7 @@ def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[
     changes = () if comparison is None else comparison.changes
     regressions = [change for change in changes if change.regression]
     annotations = [_of_change(change) for change in regressions]
-    told = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
+    said = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
     known = frozenset() if comparison is None else comparison.known
     for hypothesis in record.hypotheses:
         mild = accepted_by_bias(hypothesis, on=today())
@@ -59,7 +59,7 @@ def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[
         annotations += [
             _of_check(hypothesis, result, mild=result.check in mild)
             for result in hypothesis.checks
-            if result.outcome in _NOT_PASSED and (hypothesis.name, result.check) not in told
+            if result.outcome in _NOT_PASSED and (hypothesis.name, result.check) not in said
         ]
     return list(_at_most(annotations))
 
