@@ -80,7 +80,7 @@ class DoctorReport:
         headers = ["about", "check", "", "measured"]
         lines = [tabulate(table, headers=headers, disable_numparse=True)]
         failed = [row for row in self.rows if not row.finding.passed]
-        # conventions that were taken are told whole, however narrow the table
+        # the conventions that were taken are printed in full: the table cuts them
         taken = [row for row in self.rows if row.finding.check == _CONVENTIONS]
         for row in (*taken, *failed):
             said = f"{row.about}, {row.finding.check}: {row.finding.remedy or row.finding.detail}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 class AuditError(Exception):
-    """Base of every error that a user can cause and mend."""
+    """Base of every error that a user can cause and fix."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -23,7 +23,7 @@ def extensions(group: str, kind: type[Kind], *, error: type[AuditError]) -> tupl
         if not isinstance(found, kind):
             raise error(
                 f"entry point {point.name!r} of {group} is a {type(found).__name__}, expected "
-                f"{kind.__name__}; mend or remove the package that offers {point.value}"
+                f"{kind.__name__}; fix or remove the package that offers {point.value}"
             )
         added.append(found)
     return tuple(added)

@@ -18,17 +18,23 @@ from typing import Any
 from pm_audit.errors import AuditError
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _JSON_LIMIT = 64 * 2**20
 _MOST_ENTRIES = 100_000
 _POINTER = b"version https://git-lfs"
 
 
 def exists(path: str | Path) -> bool:
-    """Tell whether anything is at ``path``; a name that no system allows is nowhere."""
+    """Whether there is anything at ``path``; False for a name that no system allows."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
         return False
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether ``name`` is spelled like one of the Hugging Face hub: ``organisation/model``."""
+    return _HUB_NAME.fullmatch(name) is not None
 
 
 def named(path: str | Path, *, error: type[AuditError]) -> Path:
@@ -42,7 +48,7 @@ def named(path: str | Path, *, error: type[AuditError]) -> Path:
     text = str(path)
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     if not text or "\0" in text:
-        raise error(f"{shown!r} is no path: it is empty or holds a NUL; check what you named")
+        raise error(f"{shown!r} is not a path: it is empty or holds a NUL; check what you named")
     try:
         Path(text).stat()
     except OSError as problem:
@@ -60,7 +66,7 @@ def check_links(folder: Path, *, error: type[AuditError]) -> None:
 
     Raises:
         AuditError: of class ``error``, where such a link is there, or the folder holds so much
-            that it is no model's.
+            that it cannot be a model's.
 
     """
     seen = 0
@@ -72,8 +78,8 @@ def check_links(folder: Path, *, error: type[AuditError]) -> None:
                 confined(folder, str(path.relative_to(folder)), error=error)
         if seen > _MOST_ENTRIES:
             raise error(
-                f"{folder}: holds more than {_MOST_ENTRIES} files, so it is no model's own folder; "
-                "name the folder that has config.json and the weights"
+                f"{folder}: holds more than {_MOST_ENTRIES} files, so it cannot be a model's own "
+                "folder; name the folder that has config.json and the weights"
             )
 
 
@@ -124,9 +130,9 @@ def confined(root: Path, name: str, *, error: type[AuditError]) -> Path:
     shown = name[:200]
     parts = Path(name).parts
     if not name or "\0" in name or "\\" in name or _URL.match(name):
-        raise error(f"{root}: {shown!r} is no plain file name inside the folder; mend the index")
+        raise error(f"{root}: {shown!r} is no plain file name inside the folder; fix the index")
     if name.startswith(("/", "~")) or ".." in parts:
-        raise error(f"{root}: {shown!r} leads out of the folder and was not opened; mend the index")
+        raise error(f"{root}: {shown!r} leads out of the folder and was not opened; fix the index")
     path = root / name
     if not _leads(path, shown, root, error).is_relative_to(boundary(root)):
         raise error(f"{root}: {shown!r} links out of the folder and was not opened; copy the file")

@@ -135,10 +135,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Bring in the audit, only when it is asked for.
+    """Import the audit, only if ``--pm-audit`` is given.
 
     Raises:
-        pytest.UsageError: the audit is asked for and blocked by ``-p no:``.
+        pytest.UsageError: the audit is blocked by ``-p no:``.
 
     """
     if config.getoption("pm_audit"):

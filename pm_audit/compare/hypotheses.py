@@ -42,7 +42,7 @@ def compare(
         gate: under ``regressions`` each check of ``new`` that is not passed is either known from
             the baseline or a regression, and a hypothesis without a baseline is held to what it
             expects; under ``absolute`` a hypothesis without a baseline is a regression.
-        inconclusive_passes: an inconclusive check without a baseline is no regression.
+        inconclusive_passes: do not count an inconclusive check without a baseline as a regression.
 
     Raises:
         RecordError: one of the records is partial, so that what is missing proves nothing.

@@ -1,8 +1,8 @@
 """Checks that are not passed and do not fail a gate: the baseline had them, or a bias accepts them.
 
 Under ``gate: regressions`` a run is held against the baseline.  A check that the baseline had not
-passed either is known from there, as long as it is no worse, is asked of the same texts, and no
-known bias on it has expired.  A check that could not be judged then excuses no refuted claim.
+passed either is known from there if it is not worse, covers the same texts, and no known bias on
+it has expired.  A check that could not be judged in the baseline excuses no refuted claim.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _EXCUSES = {
     Outcome.INCONCLUSIVE: {Outcome.INCONCLUSIVE},
     Outcome.INVALID: {Outcome.INVALID},
 }
-"""By outcome in the baseline: the outcomes that are no worse."""
+"""By outcome in the baseline: the outcomes that are not worse."""
 
 
 def known_checks(old: HypothesisRecord, new: HypothesisRecord) -> frozenset[Check]:

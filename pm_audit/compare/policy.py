@@ -1,4 +1,4 @@
-"""What was expected of the baseline and is expected no longer: that is no better PM."""
+"""What the baseline was held to and this run is not: looser expectations make no better PM."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOSENED: dict[str, Callable[[Any, Any], bool]] = {
     "margin": operator.lt,
     "severity": lambda was, now: was != now == "warn",
 }
-"""By part of the policy: whether going from the first value to the second asks for less."""
+"""By part of the policy: whether the second value requires less than the first."""
 
 
 def tickets_of(record: AuditRecord) -> frozenset[str]:
@@ -33,7 +33,7 @@ def tickets_of(record: AuditRecord) -> frozenset[str]:
 def policy_changes(
     old: HypothesisRecord, new: HypothesisRecord, *, tickets: frozenset[str]
 ) -> Iterator[Change]:
-    """Yield what asks for less than the baseline did, and a known bias that is new.
+    """Yield what requires less than the baseline did, and a known bias that is new.
 
     Args:
         old: the baseline's record of the hypothesis.
@@ -79,7 +79,7 @@ def _bias(
 
 
 def _wider(was: KnownBias | None, now: KnownBias) -> str:
-    """Say what a known bias accepts that the baseline's did not; nothing where it is no wider."""
+    """Say what a known bias accepts that the baseline's did not; nothing if it is not wider."""
     checks = ", ".join(now.checks)
     if was is None:
         return f"known bias on {checks} until {now.expires}"

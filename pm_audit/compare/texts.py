@@ -16,7 +16,7 @@ _WORDS = {
 
 
 def dropped_texts(old: Evidence, new: Evidence) -> bool:
-    """Whether the baseline asked something that this run does not: more texts may be added."""
+    """Whether a text of the baseline is missing from this run; texts may be added."""
     return bool(_texts(old) - _texts(new))
 
 

@@ -43,7 +43,7 @@ class SparseFeatures:
         """[active], ``scale * value``: the multiple of the decoder row in the stream."""
         return self.scale[self.token] * self.value
 
-    # Every plan of ablations asks for these, and a GPU's numbers are waited for: once is enough.
+    # Cached: every plan of ablations reads these, and each read waits for the GPU.
 
     @functools.cached_property
     def token_here(self) -> Integers:

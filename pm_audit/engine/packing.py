@@ -7,6 +7,7 @@ attention call; every other product runs on all tokens of the batch at once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -157,7 +158,7 @@ def _ran(run: Callable[[Batch], None], batch: Batch, pending: Integers) -> bool:
     """
     known = Batch(**{**vars(batch), "jobs": pending[batch.jobs]})
     try:
-        with wide_products(), widened_halves(), kernels_without_plans():
+        with _kernels_for(batch.tokens.device):
             run(known)
     except torch.OutOfMemoryError:
         return False
@@ -166,6 +167,21 @@ def _ran(run: Callable[[Batch], None], batch: Batch, pending: Integers) -> bool:
             raise
         return False
     return True
+
+
+@contextlib.contextmanager
+def _kernels_for(device: torch.device) -> Iterator[None]:
+    """Choose the libraries of products and attention.
+
+    Those of the CPU are chosen call by call, which costs each call of torch some microseconds: too
+    much where calls only start work on a GPU.
+    """
+    if device.type == "cpu":
+        with wide_products(), widened_halves():
+            yield
+    else:
+        with kernels_without_plans():
+            yield
 
 
 def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -> Batch:

@@ -223,10 +223,10 @@ class _Forward:
 
     def _inputs(self, tokens: Tensor, batch: Batch) -> BlockInputs:
         """Return what the blocks are handed for a batch; batches recur at every block."""
-        asked = (batch.first, len(tokens))
-        if asked not in self.inputs:
-            self.inputs[asked] = self.decoder.inputs(batch.token_ids, batch.positions)
-        return self.inputs[asked]
+        place = (batch.first, len(tokens))
+        if place not in self.inputs:
+            self.inputs[place] = self.decoder.inputs(batch.token_ids, batch.positions)
+        return self.inputs[place]
 
     def _keep(
         self, layer: int, tokens: Tensor, key: Tensor, value: Tensor

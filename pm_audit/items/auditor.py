@@ -16,7 +16,7 @@ class Auditor(Protocol):
         """Return the judged record of one hypothesis.
 
         Raises:
-            AuditError: something that the user can mend.
+            AuditError: something that the user can fix.
 
         """
 

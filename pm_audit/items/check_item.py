@@ -106,15 +106,15 @@ class CheckItem(LikeFunction):
         entry = self.run.ledger.entry(self.hypothesis, queue=self.run.queue())
         if entry.result is None:
             message = entry.error or "the audit left no result"
-            raise AuditStoppedError(self._stopped(message, mendable=entry.mendable))
+            raise AuditStoppedError(self._stopped(message, fixable=entry.fixable))
         self.record = entry.result
         result = self._result()
         known = set(self.user_properties)
         found = junit.properties(self.record, result, result_sha256=entry.sha256)
         self.user_properties.extend(pair for pair in found if pair not in known)
 
-    def _stopped(self, message: str, *, mendable: bool) -> str:
-        if mendable:
+    def _stopped(self, message: str, *, fixable: bool) -> str:
+        if fixable:
             return f"{message}\n  at {self.place()}"
         return f"the audit crashed; this is a bug of pm_audit\n  at {self.place()}\n{message}"
 

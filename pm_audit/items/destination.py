@@ -45,8 +45,8 @@ class Destination:
                 require_writable(self.root / place)
                 if baseline is not None and _same(self.root / place, self.root / baseline):
                     raise RecordError(
-                        f"{baseline} is a file that this run may write ({place}), and a run held "
-                        "against itself has no regression; name another --pm-audit-baseline"
+                        f"{baseline} is a file that this run may write, and a run held against "
+                        "itself has no regression; name another --pm-audit-baseline"
                     )
 
     def place(self, record: AuditRecord, hypotheses: Sequence[Hypothesis]) -> tuple[Path, str]:
@@ -91,8 +91,8 @@ class Destination:
 
 def page(record: Path) -> Path:
     """Return where the HTML page of a record goes: next to it, under the same name."""
-    beside = record.with_suffix(".html")
-    return beside if beside != record else record.with_name(f"{record.name}.html")
+    usual = record.with_suffix(".html")
+    return usual if usual != record else record.with_name(f"{record.name}.html")
 
 
 def _checks(record: AuditRecord) -> set[tuple[str, Check]]:

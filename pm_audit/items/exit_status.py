@@ -1,8 +1,8 @@
 """Whether a run passes: drawn from its record, never from what pytest reports.
 
 A conftest can skip a check, expect its failure or rewrite its report; the record still holds what
-the audit found.  ``stance`` says what one outcome means to the run, and both the items, when they
-tell pytest, and the exit status at the end ask it.
+the audit found.  ``stance`` says what one outcome means to the run: the items raise by it, and the
+exit status at the end follows from it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pm_audit.verdict import read_known_bias
 
 
 class Stance(StrEnum):
-    """What a check's outcome means to the run; the value is what pytest should report."""
+    """What a check's outcome means to the run."""
 
     PASSED = "passed"
     SKIPPED = "skipped"
-    """Not asked, by the audit's own decision and with its reason."""
+    """Not required, by the audit's own decision and with its reason."""
     WARNED = "warned"
     """Not passed, by a hypothesis of severity ``warn``: shown, and no failure."""
     EXCUSED = "xfailed"
     """Refuted as its known bias says."""
     KNOWN = "known"
-    """Not passed, as it was not in the baseline that alone the run is held against."""
+    """Not passed, nor in the baseline, which is all that the run is held against."""
     BIAS_GONE = "xpassed"
     """Passed in spite of a known bias, which has to be removed: a failure."""
     FAILED = "failed"
@@ -49,18 +49,18 @@ class Policy:
     """What the command line allows."""
 
     inconclusive_passes: bool = False
-    """An inconclusive check is no failure."""
+    """An inconclusive check does not fail the run."""
     partial_passes: bool = False
     """A run that selected only a part of its manifest may pass."""
     accepts_findings: bool = False
-    """The run becomes the baseline that alone later runs are held against."""
+    """The run becomes the baseline, which is all that later runs are held against."""
 
 
 def under_gate(policy: Policy, settings: Settings, *, updating: bool) -> Policy:
     """Return what the command line allows under a gate.
 
     A part of a run cannot be held against a release, whatever the user allows.  A run that writes
-    the baseline that alone later runs are held against accepts what it finds.
+    the baseline for a gate of regressions accepts what it finds.
     """
     return replace(
         policy,
@@ -83,8 +83,8 @@ def stance(
         outcome: what the audit found.
         warns: the hypothesis is of severity ``warn``.
         excused: a known bias is in force for this check.
-        inconclusive_passes: an inconclusive check is no failure; no doubt ends an excuse.
-        known: the baseline, and nothing else, is what the run is held against, and excuses it.
+        inconclusive_passes: an inconclusive check does not fail the run, nor end an excuse.
+        known: the run is held against the baseline alone, which excuses the check.
 
     """
     if outcome is Outcome.PASS:
@@ -173,7 +173,7 @@ def reasons_to_fail(
 
 
 def exit_status(reported: int, reasons: tuple[str, ...]) -> int:
-    """Return the run's exit status: pytest's own where that is no pass, else the record's."""
+    """Return the run's exit status: pytest's own if that is a failure, else the record's."""
     if reasons and reported in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         return pytest.ExitCode.TESTS_FAILED
     return reported

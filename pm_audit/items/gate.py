@@ -1,7 +1,7 @@
 """The release gate of a run: its files are looked at before the audit and used after it.
 
-An audit takes minutes, so whatever would stop its end stops its start: a record that cannot be
-written, a baseline that is missing, torn or partial, or that is the run's own record.
+An audit takes minutes, so whatever would stop its end stops its start: a baseline that is missing,
+torn or partial, or that cannot be written (``destination`` looks at the record's place).
 """
 
 from __future__ import annotations
@@ -64,16 +64,15 @@ class Gate:
     updating: bool = False
     """Write the run, if complete, as the new baseline."""
     inconclusive_passes: bool = False
-    """An inconclusive check is no failure, with or without a baseline."""
+    """An inconclusive check does not fail the run, with or without a baseline."""
 
     def examine(self, hypotheses: Sequence[Hypothesis]) -> None:
         """Refuse, before anything is audited, what could not be gated afterwards.
 
         Raises:
-            RecordError: the record cannot be written, or the baseline cannot be used.
+            RecordError: the baseline cannot be used, or is missing where the mode needs one.
 
         """
-        require_writable(self._at(self.record))
         if self.baseline is None:
             if self.updating:
                 raise RecordError("--pm-audit-update-baseline needs --pm-audit-baseline FILE")
@@ -84,11 +83,6 @@ class Gate:
                 )
             return
         path = self._at(self.baseline)
-        if path.resolve() == self._at(self.record).resolve():
-            raise RecordError(
-                f"{self.baseline} is the record that this run writes, and a run held against "
-                "itself has no regression; name another --pm-audit-baseline"
-            )
         if self.updating:
             require_writable(path)
             self._refuse_to_shrink(path, hypotheses)
@@ -102,7 +96,7 @@ class Gate:
         return path
 
     def update(self, record: AuditRecord) -> list[str]:
-        """Write a complete run as the new baseline where that was asked for.
+        """Write a complete run as the new baseline, if the command line says so.
 
         Returns:
             What the old baseline holds and the new one does not, and what became worse.
@@ -113,9 +107,9 @@ class Gate:
         path = self._at(self.baseline)
         if not record.complete:
             return [f"baseline not written: only a complete run becomes one; {path} is as it was"]
-        told = self._replaced(path, record)
+        replaced = self._replaced(path, record)
         write_record(record, path)
-        return [f"baseline written: {path}", *told]
+        return [f"baseline written: {path}", *replaced]
 
     def _replaced(self, path: Path, record: AuditRecord) -> list[str]:
         from pm_audit.compare import compare
@@ -158,7 +152,7 @@ class Gate:
         return read_believed(path)
 
     def _refuse_to_shrink(self, path: Path, hypotheses: Sequence[Hypothesis]) -> None:
-        """Refuse to drop from the baseline what is still in the project and was not asked about."""
+        """Refuse to drop from the baseline what is still in the project and is not audited."""
         if not path.exists():
             return
         try:

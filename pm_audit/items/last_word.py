@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pm_audit.items.exit_status import exit_status
 from pm_audit.report import sanitise
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class LastWord:
     def pytest_cmdline_main(
         self, config: pytest.Config
     ) -> Generator[None, int | None, int | pytest.ExitCode]:
-        """Return the status that the record asks for, where pytest's own is a better one."""
+        """Return the status that the record requires, if pytest's own is a better one."""
         if hasattr(config, "workerinput"):
             return (yield) or 0
         self.said = _options(config)
@@ -116,9 +117,7 @@ class LastWord:
             return status, ()
         else:
             reasons = ("nothing was judged",)
-        if reasons and status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            return int(pytest.ExitCode.TESTS_FAILED), reasons
-        return status, reasons
+        return int(exit_status(status, reasons)), reasons
 
 
 def _options(config: pytest.Config) -> dict[str, object]:

@@ -32,8 +32,8 @@ class Entry:
     result: HypothesisRecord | None
     error: str | None
     """A message for the user, or a traceback where the error is a bug."""
-    mendable: bool
-    """The error is an ``AuditError``: its message says what to mend."""
+    fixable: bool
+    """The error is an ``AuditError``: its message says what to fix."""
     sha256: str
 
 
@@ -95,11 +95,11 @@ class Ledger:
     def _outcome(self, hypothesis: Hypothesis) -> dict[str, object]:
         try:
             result = self._audit(hypothesis).model_dump(mode="json")
-            return {"result": result, "error": None, "mendable": True}
+            return {"result": result, "error": None, "fixable": True}
         except AuditError as error:
-            return {"result": None, "error": str(error), "mendable": True}
+            return {"result": None, "error": str(error), "fixable": True}
         except Exception:  # noqa: BLE001 - kept with its traceback for each check to report
-            return {"result": None, "error": traceback.format_exc(), "mendable": False}
+            return {"result": None, "error": traceback.format_exc(), "fixable": False}
 
 
 def _document(payload: dict[str, object]) -> str:
@@ -118,7 +118,7 @@ def _parse(path: Path) -> Entry:
         return Entry(
             result=None if result is None else HypothesisRecord.model_validate(result),
             error=payload["error"],
-            mendable=payload["mendable"],
+            fixable=payload["fixable"],
             sha256=digest,
         )
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:

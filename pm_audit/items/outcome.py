@@ -13,7 +13,7 @@ from _pytest.terminal import TerminalReporter
 
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.items import intake
-from pm_audit.items.conduct import Conduct
+from pm_audit.items.check_reports import CheckReports
 from pm_audit.items.destination import page
 from pm_audit.items.exit_status import Stance, exit_status, reasons_to_fail, stances
 from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Unplanned
@@ -39,7 +39,7 @@ class RunOutcome:
 
     def __init__(self, run: AuditRun) -> None:
         self._run = run
-        self.conduct = Conduct()
+        self.reports = CheckReports()
         self.collection_failed = False
         self.record: AuditRecord | None = None
         self.reasons: tuple[str, ...] | None = None
@@ -85,7 +85,7 @@ class RunOutcome:
 
     def _build(self, reported: int) -> AuditRecord | None:
         surroundings = intake.read_surroundings(self._run.shared)
-        judged = self.conduct.judged
+        judged = self.reports.judged
         results = [
             found for h in self._run.hypotheses if (found := self._result(h.full_name, judged))
         ]
@@ -105,7 +105,7 @@ class RunOutcome:
             manifest=manifest,
             hypotheses=settle(results),
         )
-        unplanned = self.conduct.unplanned(
+        unplanned = self.reports.unplanned(
             manifest, intake.read_selected(self._run.shared), self._stances(record)
         )
         self.notes += _sentences(unplanned)
@@ -177,12 +177,12 @@ class RunOutcome:
 
 def _sentences(unplanned: Sequence[Unplanned]) -> list[str]:
     """Return a line for each check that was selected and not judged, or reported otherwise."""
-    told = [one for one in unplanned if one.departure is not Departure.NOT_SELECTED]
+    listed = [one for one in unplanned if one.departure is not Departure.NOT_SELECTED]
     lines = [
         f"not as planned: {one.name}/{one.check}: {one.departure}"
         + (f": {one.reason}" if one.reason else "")
-        for one in told[:_LISTED]
+        for one in listed[:_LISTED]
     ]
-    if len(told) > _LISTED:
-        lines.append(f"not as planned: {len(told) - _LISTED} further checks, see the record")
+    if len(listed) > _LISTED:
+        lines.append(f"not as planned: {len(listed) - _LISTED} further checks, see the record")
     return lines

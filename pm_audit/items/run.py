@@ -19,18 +19,17 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from pm_audit.errors import AuditError
-from pm_audit.items import again, intake
+from pm_audit.items import command_line, intake
 from pm_audit.items.auditor import Auditor
 from pm_audit.items.check_item import CheckItem, HypothesisFile, relative
 from pm_audit.items.destination import Destination
 from pm_audit.items.exit_status import Policy, under_gate
 from pm_audit.items.gate import Gate, Known
-from pm_audit.items.junit_file import keep_to_schema
 from pm_audit.items.last_word import LastWord
 from pm_audit.items.ledger import Ledger
 from pm_audit.items.loading import Loading
 from pm_audit.items.outcome import RunOutcome
-from pm_audit.items.told import mark_of, shorten
+from pm_audit.items.pytest_report import keep_to_schema, mark_of, shorten
 from pm_audit.items.watch import Watch
 from pm_audit.report import sanitise
 from pm_audit.spec import Hypothesis, Settings
@@ -126,8 +125,8 @@ class AuditRun:
             )
             self.hypotheses = intake.hypotheses(paths, self.config.rootpath, self.settings)
             if not self.is_worker and not self.config.getoption("collectonly"):
-                self.gate().examine(self.hypotheses)
                 self.destination.examine(baseline=self.settings.baseline)
+                self.gate().examine(self.hypotheses)
         if not named:
             self.config.args[:] = [str(path) for path in paths]
 
@@ -137,7 +136,7 @@ class AuditRun:
         try:
             yield
         except AuditError as error:
-            message = f"{error}{again.moved_root(self.config)}"
+            message = f"{error}{command_line.moved_root(self.config)}"
             raise pytest.UsageError(sanitise.terminal_lines(message)) from None
 
     def _brings_no_auditor(self) -> bool:
@@ -247,7 +246,7 @@ class AuditRun:
         alone = len(self.hypotheses_of(item.path)) == 1
         file = relative(item.path, self.config.rootpath)
         node = "" if alone else item.name
-        return again.command(self.given["cli"], self.options, file=file, node=node)
+        return command_line.command(self.given["cli"], self.options, file=file, node=node)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -264,7 +263,7 @@ class AuditRun:
         """Note what was judged; keep JUnit files within their schema."""
         if self.is_worker:
             return
-        self.outcome.conduct.note(report)
+        self.outcome.reports.note(report)
         shorten(report)
         if mark := mark_of(report):
             self._shown[report.nodeid] = mark

@@ -66,10 +66,10 @@ class Steps:
 
     def _write(self, standing: Standing) -> None:
         self._standing = standing
-        beside = self._path.with_suffix(".new")
+        new = self._path.with_suffix(".new")
         try:
-            beside.write_text(json.dumps(asdict(standing)), encoding="utf-8")
-            beside.replace(self._path)
+            new.write_text(json.dumps(asdict(standing)), encoding="utf-8")
+            new.replace(self._path)
         except OSError:
             return  # a full disk costs the audit its progress line and nothing else
 

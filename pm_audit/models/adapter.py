@@ -21,7 +21,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from pm_audit.errors import ModelError
-from pm_audit.files import exists
+from pm_audit.files import exists, is_hub_name
 from pm_audit.models.adapter_config import REFUSED, check_config
 from pm_audit.models.checkpoint import Checkpoint, open_checkpoint
 from pm_audit.models.family import PmFamily, Request
@@ -38,7 +38,6 @@ from pm_audit.models.transformers_checkpoint import (
 _HEAD = re.compile(r"(?:^|\.)score(?:\.modules_to_save)?(?:\.default)?\.(weight|bias)$")
 _DEEP_HEAD = re.compile(r"(?:^|\.)score(?:\.modules_to_save)?(?:\.default)?\.\d+\.weight$")
 _COPY = re.compile(r"\.(original_module|modules_to_save)\.(weight|bias)$")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _INSIDE = "base_model.model."
 """What peft writes before the names of the base's own modules."""
 
@@ -164,7 +163,7 @@ def _merged(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
     if missing := sorted(wanted - held):
         raise ModelError(
             f"{checkpoint.name}: the adapter lacks {', '.join(missing[:4])}, which its "
-            "configuration asks for and would be random; fetch the adapter's own files"
+            "configuration requires and would be random; fetch the adapter's own files"
         )
     unread = held - wanted - set(adapted.state_dict()) - _copies(checkpoint)
     refuse_unread(unread, checkpoint.stored, source=checkpoint.name)
@@ -172,7 +171,7 @@ def _merged(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
 
 
 def _copies(checkpoint: Checkpoint) -> set[str]:
-    """Return tensors that peft saved beside the one that it loads.
+    """Return tensors that peft saved in addition to the one that it loads.
 
     Of a saved module it may write the untrained original, and the trained weight a second time.
     """
@@ -207,7 +206,7 @@ def _base(request: Request) -> Checkpoint:
     if request.base is not None:
         return open_checkpoint(request.base)
     name = request.checkpoint.name
-    if not _HUB_NAME.fullmatch(named) or exists(named):
+    if not is_hub_name(named) or exists(named):
         raise ModelError(
             f"{name}: the adapter's base {named[:200]!r} is no name on the Hugging Face hub, and "
             f"paths in its file are not followed; name the base yourself: {name}@BASE"

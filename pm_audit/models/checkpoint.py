@@ -6,10 +6,7 @@ their headers, and pickles are read with ``weights_only=True`` alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,10 +19,17 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pm_audit.errors import ModelError
-from pm_audit.files import check_links, confined, named, read_json, refuse_pointer, sha256
+from pm_audit.files import (
+    check_links,
+    confined,
+    is_hub_name,
+    named,
+    read_json,
+    refuse_pointer,
+    sha256,
+)
 from pm_audit.models.stored import Stored, listed, read_pickle, refuse_quantised
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "*.txt", "*.jinja", "*.gguf"]
 _OF_SAES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -249,7 +253,7 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
         raise ModelError(
             f"{name}: one file, and neither a model's folder nor a GGUF file; name the folder"
         )
-    elif _HUB_NAME.fullmatch(str(name)):
+    elif is_hub_name(str(name)):
         found = Checkpoint(str(name), _from_hub(str(name), remote=remote))
     else:
         raise ModelError(f"{name}: no such folder; check the path of the preference model")
@@ -265,9 +269,3 @@ def _from_hub(name: str, *, remote: bool) -> Path:
             f"{name}: no such folder, and the Hugging Face hub cannot provide it "
             f"({type(problem).__name__}); check the name, the network, or the path"
         ) from problem
-
-
-def hash_tokenizer(tokenizer: Any) -> str:
-    """Return the hash of a fast tokenizer: its vocabulary, rules, and chat template."""
-    parts = [tokenizer.backend_tokenizer.to_str(), json.dumps(tokenizer.chat_template or "")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

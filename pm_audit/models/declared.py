@@ -23,7 +23,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 _SLACK = 50_000_000
 """Parameters that may be declared beyond those held: a head that comes from elsewhere."""
 _BUFFERS = 2**25
-"""Bytes of buffers (masks, tables of positions) that a body may ask for beside its weights'."""
+"""Bytes of buffers (masks, tables of positions) that a body may have besides its weights."""
 _DEEPEST = 32
 
 
@@ -90,7 +90,7 @@ def refuse_oversize(checkpoint: Checkpoint, empty: nn.Module) -> None:
     buffers = sum(buffer.numel() * buffer.itemsize for buffer in empty.buffers())
     if checkpoint.gguf is None and buffers > _BUFFERS + 4 * held:
         raise ModelError(
-            f"{checkpoint.name}: config.json asks for {buffers:,} bytes of masks and tables; check "
+            f"{checkpoint.name}: config.json declares {buffers:,} bytes of masks and tables; check "
             "its number of positions"
         )
 

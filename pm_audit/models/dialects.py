@@ -7,8 +7,8 @@
     score_head       beaver (safe-rlhf), with its normaliser; a cost has inverted polarity
     score.0, score.2 INF-ORM, Qwen2.5-Math-RM, WorldPM: layers with ReLU between
 
-A head's name alone tells neither the text that it was trained on nor where it is read: conventions
-are those of a class that config.json names, and of another class the user says the text format.
+A head's name alone says neither on which text it was trained nor where it is read.  Conventions are
+known for the classes below, by the name in config.json; for others the user sets the text format.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Dialect:
     prefix: str
     """What the head's weights start with."""
     identifies: Callable[[Checkpoint], bool]
-    """Tells whether the checkpoint is one whose conventions are known, and not a head's name alone:
-    many classes name their head alike and read it elsewhere, in another text."""
+    """Whether the conventions of the checkpoint's class are known: many classes name their head
+    alike and read it elsewhere, in another text."""
     text_format: str | None = None
     """The format that these models were trained on, where there is one."""
     finish: Callable[[Checkpoint, nn.Module], nn.Module] = lambda _, head: head
@@ -129,7 +129,7 @@ def _is_oasst(checkpoint: Checkpoint) -> bool:
 
 
 STATISTICS = ("mean", "std", "normalizer.")
-"""What a normaliser keeps beside the head, switched on or not."""
+"""What a normaliser keeps next to the head, switched on or not."""
 OF_OPENRLHF = Dialect(
     "value_head (OpenRLHF)",
     "value_head.",
@@ -205,5 +205,5 @@ def prefix_said(checkpoint: Checkpoint) -> str | None:
 
 
 def has(checkpoint: Checkpoint, prefix: str) -> bool:
-    """Tell whether the file holds a weight whose name starts so."""
+    """Whether the file holds a weight whose name starts with ``prefix``."""
     return any(key.startswith(prefix) for key in checkpoint.keys)

@@ -5,7 +5,7 @@ taken), ``reward_transform_matrix`` mixes them against verbosity.  An objective 
 given, or ``gated`` asks for the published score, whose weights a gate reads off each prompt.
 
 The gate has one output an objective.  Where the regression has more rows, the others are something
-else (URM, 2410.00847, keeps a spread beside each mean), and which ones only its code says: refused.
+else (URM, 2410.00847, keeps a spread for each mean), and only its code says which ones: refused.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ def _gate_outputs(checkpoint: Checkpoint) -> int | None:
 def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the objectives' names, the gated score last where there is a gate.
 
-    The names are the config's, or ArmoRM's own, or numbers; there are none where nothing tells
-    which rows are objectives, and loading says why.
+    The names are the config's, or ArmoRM's own, or numbers; none if nothing says which
+    rows are objectives, and loading says why.
     """
     try:
         names = _names(checkpoint)

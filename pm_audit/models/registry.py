@@ -111,7 +111,7 @@ def _open(path_or_name: str | Path) -> tuple[Checkpoint, str | None]:
 
 
 def _refuse_base(request: Request) -> None:
-    """Refuse a base for what is no adapter: it would be left aside, unseen.
+    """Refuse a base for a PM that is not an adapter: it would be ignored.
 
     Raises:
         ModelError: one is named.
@@ -119,8 +119,8 @@ def _refuse_base(request: Request) -> None:
     """
     if request.base is not None and request.checkpoint.adapter is None:
         raise ModelError(
-            f"{request.checkpoint.name}: a base is named ({request.base[:200]}), but this is no "
-            "adapter (it has no adapter_config.json); name the PM alone"
+            f"{request.checkpoint.name}: a base is named ({request.base[:200]}), but this is "
+            "not an adapter (it has no adapter_config.json); name the PM alone"
         )
 
 

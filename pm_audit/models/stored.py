@@ -1,9 +1,9 @@
 """What the files of a checkpoint hold, from their headers: names, dtypes and shapes.
 
 Wrappers leave their own words in the names (``_orig_mod.`` of a compiled model, ``module.`` of
-data parallelism); they are taken off, since the weights are the same.  Quantised weights are told
-by their dtype or by the scales beside them, and refused: read as they lie they would be other
-numbers.
+data parallelism); they are taken off, since the weights are the same.  Quantised weights are
+recognised by their dtype or by the scales next to them, and refused: read as they are stored they
+would be other numbers.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _in_file(path: Path) -> list[Stored]:
 
 
 def harmless(name: str, stored: Stored | None = None) -> bool:
-    """Tell whether a tensor that nothing reads may be left where it is."""
+    """Whether a tensor that nothing reads may be ignored."""
     masks = name.endswith(".bias") and name.split(".")[-2] in ("attn", "attention", "self_attn")
     if masks and stored is not None and len(stored.shape) == 1:
         return False  # a bias that is one, and no mask
@@ -202,7 +202,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def plain(tensor: Tensor) -> bool:
-    """Tell whether a tensor lies in memory as its shape says: dense, and no view that repeats."""
+    """Whether a tensor is stored as its shape says: dense, and not a view that repeats."""
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         return False
     return tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()

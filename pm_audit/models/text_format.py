@@ -52,7 +52,7 @@ class TextFormat:
 
     Raises:
         ModelError: at construction, where the name or the ending is unknown, the tokenizer gives
-            no offsets, or a chat format is asked of a tokenizer without a template.
+            no offsets, or the format is chat and the tokenizer has no template.
 
     """
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, flushed, and moved into it.
+"""Files that are whole or absent: written next to their place, flushed, and moved into it.
 
 A run that is killed while it writes leaves its temporary file.  The next one that writes to the
 same place removes it: a live writer holds a lock on its file, and what nobody holds is left over.
@@ -103,7 +103,7 @@ def _prefix(path: Path) -> str:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside ``path``, locked for as long as it is open."""
+    """Open a temporary file next to ``path``, locked for as long as it is open."""
     while True:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=_prefix(path), suffix=_SUFFIX, delete=False
@@ -128,7 +128,7 @@ def _lock(stream: IO[bytes]) -> bool:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove the temporary files that killed writers of ``path`` left beside it."""
+    """Remove the temporary files that killed writers of ``path`` left next to it."""
     prefix = _prefix(path)
     for entry in list(path.parent.iterdir()):
         if entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX):

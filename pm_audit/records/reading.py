@@ -1,4 +1,4 @@
-"""Reading a record's file: whatever is no regular file of plain JSON is refused at once."""
+"""Reading a record's file: anything but a regular file of plain JSON is refused at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_document(path: Path) -> object:
 
     Raises:
         RecordError: missing, no regular file (a FIFO would wait for ever), too large, no UTF-8, no
-            JSON, a number that is not finite, or text that is no Unicode text.
+            JSON, a number that is not finite, or text that is not Unicode.
 
     """
     try:

@@ -96,12 +96,12 @@ def scaled(figure: Figure, factor: float, unit: Unit) -> Figure:
 
 
 def in_sigma(figure: Figure, sigma: float) -> Figure:
-    """Return a raw figure in sigma; as it is where sigma is no scale."""
+    """Return a raw figure in sigma; unchanged if sigma is not positive."""
     return scaled(figure, 1 / sigma, Unit.SIGMA) if sigma > 0 else figure
 
 
 def share_of(part: float, whole: float) -> str:
-    """Return a part as a percentage of the whole; a dash where there is no whole."""
+    """Return a part as a percentage of the whole; a dash if the whole is zero."""
     return percent(part / whole) if whole else "-"
 
 

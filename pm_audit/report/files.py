@@ -18,8 +18,8 @@ def write_record(record: AuditRecord, path: Path) -> None:
 def write(record: AuditRecord, path: Path, *, notices: Sequence[str] = ()) -> None:
     """Write a record as its suffix says: ``.html``, ``.md``, ``.csv`` or ``.parquet``.
 
-    ``notices`` stand first on a page: what a reader must know about the record as a whole, such
-    as ``wording.ALTERED``.  Tables hold none.
+    ``notices`` stand first on a page: what a reader must know about the record as a whole (see
+    ``viewed.notices``).  Tables hold none.
 
     Raises:
         RecordError: another suffix, or no Parquet engine.

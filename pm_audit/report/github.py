@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pm_audit.records import AuditRecord, CheckResult, HypothesisRecord, Outcome
-from pm_audit.report import wording
+from pm_audit.report import figures
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
 from pm_audit.spec import CHECK_KEYS, today
@@ -51,7 +51,7 @@ def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[
     changes = () if comparison is None else comparison.changes
     regressions = [change for change in changes if change.regression]
     annotations = [_of_change(change) for change in regressions]
-    told = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
+    said = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
     known = frozenset() if comparison is None else comparison.known
     for hypothesis in record.hypotheses:
         mild = accepted_by_bias(hypothesis, on=today())
@@ -59,7 +59,7 @@ def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[
         annotations += [
             _of_check(hypothesis, result, mild=result.check in mild)
             for result in hypothesis.checks
-            if result.outcome in _NOT_PASSED and (hypothesis.name, result.check) not in told
+            if result.outcome in _NOT_PASSED and (hypothesis.name, result.check) not in said
         ]
     return list(_at_most(annotations))
 
@@ -93,5 +93,5 @@ def _of_check(hypothesis: HypothesisRecord, result: CheckResult, *, mild: bool) 
         file=hypothesis.file,
         line=hypothesis.line_of(CHECK_KEYS[result.check]),
         title=f"{hypothesis.name}/{result.check}: {result.outcome}",
-        text=f"{result.reason}\ngap {wording.with_bounds(hypothesis.gap_sigma)}",
+        text=f"{result.reason}\ngap {figures.with_bounds(hypothesis.gap_sigma)}",
     )

@@ -1,7 +1,7 @@
-"""A record as its views take it: judged again first, and what does not agree is said.
+"""A record for its views: judged again first, with a notice of what does not agree.
 
-A view of a record that was changed by hand is no refusal: whoever reads it is told.  What
-``verify`` refuses, a view refuses with the same words.
+A record that was changed by hand is shown with a notice.  What ``verify`` cannot judge is refused
+with the same words.
 """
 
 from __future__ import annotations

@@ -32,14 +32,6 @@ LEGEND = (
     "inc: inconclusive"
 )
 
-number, with_bounds = figures.number, figures.with_bounds
-
-ALTERED = (
-    "This record was changed after it was written: its digest does not match. "
-    "`pm-audit verify` says what differs; audit again before you rely on it."
-)
-"""For a report's notices."""
-
 
 def checks(hypothesis: HypothesisRecord) -> dict[Check, Outcome]:
     """Return each judged check's outcome, in the order of the record."""

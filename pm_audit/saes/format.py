@@ -208,7 +208,7 @@ def widened(tensor: Tensor) -> Tensor:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Tell whether a tensor lies in memory as its shape says: dense, and no view that repeats."""
+    """Whether a tensor is stored as its shape says: dense, and not a view that repeats."""
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         return False
     return tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()

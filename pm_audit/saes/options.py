@@ -36,7 +36,7 @@ _WITHOUT_MEAN = re.compile(
 
 
 def is_on(value: object) -> bool:
-    """Tell whether an option says anything at all."""
+    """Whether an option is switched on."""
     return value not in _OFF
 
 
@@ -128,7 +128,7 @@ def positive(value: object, what: str, *, source: str) -> float:
 
 
 def reads_centred(kwargs: object, model: object, *, source: str, where: str) -> bool:
-    """Tell from how the model was loaded whether the SAE read a stream less its mean.
+    """Whether the SAE read a stream less its mean, by how the model was loaded.
 
     TransformerLens's ``center_writing_weights`` takes the mean over the hidden axis out of
     everything that writes to the stream of a model with LayerNorm; it skips models of RMSNorm.

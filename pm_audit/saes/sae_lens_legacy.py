@@ -21,7 +21,7 @@ from pm_audit.saes.sae import Sae
 
 _SCALES = ("finetuning_scaling_factor", "scaling_factor")
 _LOGGING = ("wandb_", "log_", "lr_", "resample_", "feature_", "dead_feature_", "eval_", "n_eval_")
-"""What options start with that tell how training went, or was shown."""
+"""Prefixes of options of logging and of the course of training."""
 KNOWN = frozenset(
     {
         *("hook_point", "hook_name", "hook_point_layer", "hook_layer", "hook_name_out"),

@@ -20,5 +20,5 @@ def spelled_out(
 
 
 def looks_like_release(name: str) -> bool:
-    """Tell whether ``name`` could be ``release/sae_id``; it may be a missing path all the same."""
+    """Whether ``name`` could be ``release/sae_id``; it may be a missing path all the same."""
     return bool(_RELEASE.fullmatch(name)) and ".." not in name.split("/")

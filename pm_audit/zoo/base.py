@@ -120,7 +120,7 @@ def _announce(folder: Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``target``, whose lock the caller holds.
+    """Give a temporary folder next to ``target``, whose lock the caller holds.
 
     As only the lock's holder makes such folders, those that are there already are what killed runs
     left, and are removed.

@@ -74,7 +74,7 @@ class Checkpoint:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state beside ``path``, flush it, and move it there."""
+    """Write a state next to ``path``, flush it, and move it there."""
     beside = path.with_suffix(".tmp")
     with beside.open("wb") as stream:
         torch.save(dict(state), stream)

@@ -14,7 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from pm_audit.errors import AuditError, InvalidSpec, ModelError, Place, Problem
-from pm_audit.files import read_json
+from pm_audit.files import exists, is_hub_name, read_json
+from pm_audit.models.text.ending import STARTS
 from pm_audit.models.text_format import NAMES
 from pm_audit.saes.spelling import looks_like_release, spelled_out
 from pm_audit.spec import ALL_OBJECTIVES, Settings
@@ -23,19 +24,20 @@ from pm_audit.zoo.recipe_folder import default_saes, recipe_folder
 
 _CONFIGS = ("config.json", "adapter_config.json")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_SECONDS = 3.0
+_LONGEST = 200
+"""Characters of a name that a message shows."""
 
 
 def require_named_subject(settings: Settings) -> None:
-    """Refuse a PM, SAEs, text format, objective or device that cannot be what is meant.
+    """Refuse a PM, SAEs, text settings, objective or device that cannot be what is meant.
 
     Raises:
         InvalidSpec: every such fault in one error.
 
     """
     found = [*_pm(settings)] or [*_saes(settings)]
-    found += [*_text_format(settings), *_device(settings)]
+    found += [*_text(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
 
@@ -56,11 +58,11 @@ def _pm(settings: Settings) -> Iterator[Problem]:
     if entry_points(group="pm_audit.models"):
         return  # a family of another package may find its PMs anywhere
     name = settings.pm
-    if not Path(name).exists() and "@" in name:
+    if not exists(name) and "@" in name:
         name = name.partition("@")[0]
-    fault = _fault_of_path(Path(name)) if Path(name).exists() else _fault_of_name(name)
+    fault = _fault_of_path(Path(name)) if exists(name) else _fault_of_name(name)
     if fault is not None:
-        yield _problem("pm", f"{name}: {fault}")
+        yield _problem("pm", f"{name[:_LONGEST]}: {fault}")
 
 
 def _fault_of_path(path: Path) -> str | None:
@@ -81,7 +83,7 @@ def _fault_of_path(path: Path) -> str | None:
 
 
 def _fault_of_name(name: str) -> str | None:
-    if not _HUB_NAME.fullmatch(name):
+    if not is_hub_name(name):
         return "no such folder; check the path of the preference model"
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -98,7 +100,7 @@ def _fault_of_name(name: str) -> str | None:
         if "timeout" in type(problem).__name__.lower():
             return None
         return (
-            "no such folder, and the Hugging Face hub cannot be asked "
+            "no such folder, and the Hugging Face hub cannot be reached "
             f"({type(problem).__name__}); check the path, the name or the network"
         )
     return None
@@ -114,13 +116,13 @@ def _saes(settings: Settings) -> Iterator[Problem]:
             "[tool.pm_audit]",
         )
     for text in settings.saes:
-        if text in own or Path(text).exists():
+        if text in own or exists(text):
             continue
         path = spelled_out(text)[0]
-        if Path(path).exists() or _released(path):
+        if exists(path) or _released(path):
             continue
         known = f", and this PM's own SAEs are {', '.join(own)}" if own else ""
-        yield _problem("saes", f"{text}: no such file or folder{known}; check the path")
+        yield _problem("saes", f"{text[:_LONGEST]}: no such file or folder{known}; check the path")
 
 
 def _released(name: str) -> bool:
@@ -130,16 +132,20 @@ def _released(name: str) -> bool:
         return False
     listed = Path(library.origin).with_name("pretrained_saes.yaml")
     if not listed.is_file():
-        return True  # another version of the library keeps its list elsewhere: ask it
+        return True  # another version keeps its list elsewhere: loading finds out
     release = re.escape(name.partition("/")[0])
     text = listed.read_text(encoding="utf-8")
     return re.search(rf"^['\"]?{release}['\"]?:", text, re.MULTILINE) is not None
 
 
-def _text_format(settings: Settings) -> Iterator[Problem]:
+def _text(settings: Settings) -> Iterator[Problem]:
     if settings.text_format is not None and settings.text_format not in NAMES:
         yield _problem(
             "text_format", f"{settings.text_format!r} is unknown; choose of {', '.join(NAMES)}"
+        )
+    if settings.text_start is not None and settings.text_start not in STARTS:
+        yield _problem(
+            "text_start", f"{settings.text_start!r} is unknown; choose of {', '.join(STARTS)}"
         )
 
 

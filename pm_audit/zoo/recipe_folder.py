@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pm_audit.files import exists
+
 NAME = "default"
 FOLDER = Path(__file__).parent / "default"
 
 
 def is_recipe_folder(path: str | Path) -> bool:
     """Say whether ``path`` is a folder that ``pm-audit train pm`` wrote."""
-    return (Path(path) / "adapter.safetensors").is_file() and (Path(path) / "recipe.json").is_file()
+    return all(exists(Path(path) / name) for name in ("adapter.safetensors", "recipe.json"))
 
 
 def recipe_folder(pm: str | Path) -> Path | None:

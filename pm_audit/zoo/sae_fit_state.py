@@ -35,7 +35,7 @@ class FitState:
         self._found = load_state(path) if path.exists() else None
 
     def batches(self, before_the_first: int) -> int:
-        """Return how many batches the fit has drawn; ``before_the_first`` step it draws some."""
+        """Return how many batches the fit has drawn, ``before_the_first`` step and since."""
         return 0 if self._found is None else before_the_first + int(self._found["steps"])
 
     def save(self, trainer: Any) -> None:  # noqa: ANN401 - sae-lens is not installed everywhere

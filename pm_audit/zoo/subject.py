@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pm_audit.errors import ModelError, SaeError
+from pm_audit.files import exists
 from pm_audit.models import registry
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.saes.registry import load as load_sae
@@ -146,7 +147,7 @@ def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path,
         return named
     own = {path.name: path for path in default.default_saes(folder)}
     for name in named:
-        if name not in own and not Path(name).exists() and Path(name).name == name:
+        if name not in own and not exists(name) and Path(name).name == name:
             known = ", ".join(own) or "none"
             raise SaeError(f"{name}: no such file or folder, and this PM's own SAEs are {known}")
     if named:

@@ -136,7 +136,7 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
 def _train(
     work: Path, recipe: BiasRecipe, provenance: Mapping[str, Any], *, report: Report
 ) -> tuple[nn.Module, Tensor]:
-    """Return the taught backbone and its head; the checkpoint is kept in ``work``."""
+    """Return the trained backbone and its head; the checkpoint is kept in ``work``."""
     depth, suffix, layer = (provenance[name] for name in ("depth", "suffix", "sae_layer"))
     checkpoint = Checkpoint(work / "checkpoint.pt", provenance)
     backbone, tokenizer = load_backbone(depth)

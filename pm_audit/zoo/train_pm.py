@@ -102,8 +102,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     """Train a preference model on the pairs in ``data`` and write it to ``out``.
 
     Writes ``adapter.safetensors`` (LoRA factors, head) and ``recipe.json``.  Until they are
-    finished all work lies in a folder beside ``out``, from which an interrupted run goes on, to the
-    same bytes; see ``unfinished.py``.
+    finished all work lies in a folder next to ``out``, from which an interrupted run goes on,
+    to the same bytes; see ``unfinished.py``.
 
     Raises:
         InvalidSpec: the data cannot be read as preference pairs, or holds none to train on.

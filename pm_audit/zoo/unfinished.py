@@ -1,6 +1,6 @@
 """Unfinished training work: one folder, of one recipe on one set of data, gone when it is done.
 
-Everything that a recipe writes on its way lies in a folder beside its result, with a key that says
+Everything that a recipe writes on its way lies in a folder next to its result, with a key that says
 what it was made from.  A run that finds the folder with its own key goes on with what is there; one
 that finds another's refuses it.  Results are put into ``made`` there and moved into place whole.
 """
@@ -29,7 +29,7 @@ _ABSENT = "nothing"
 
 
 def work_folder(out: Path) -> Path:
-    """Return where the unfinished work of a result in the folder ``out`` lies: beside it."""
+    """Return the folder of unfinished work of a result in ``out``: next to it."""
     whole = out.absolute()
     return whole.with_name(f".{whole.name}.training")
 
@@ -63,7 +63,7 @@ def unfinished(place: Path, key: Mapping[str, Any]) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
         yield place
-        # without its key the rest is of nobody, should the run be killed before it is gone
+        # the key goes first: should the run be killed here, the next one clears the rest away
         (place / KEY).unlink()
         _clear(place)
     finally:
@@ -100,7 +100,7 @@ def move_whole(made: Path, out: Path, *, last: str) -> None:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors beside ``path`` and move them there; a killed run leaves a whole file."""
+    """Write tensors next to ``path`` and move them there; a killed run leaves a whole file."""
     beside = path.with_suffix(".tmp")
     save_file(dict(tensors), beside)
     beside.replace(path)
@@ -146,10 +146,10 @@ def _take_up(place: Path, key: dict[str, Any]) -> None:
 
 def _difference(found: Mapping[str, Any], key: Mapping[str, Any]) -> str:
     """Say in which entries two keys differ, the first three of them."""
-    told, ours = _flat(found), _flat(key)
-    names = [name for name in {**ours, **told} if told.get(name) != ours.get(name)]
+    theirs, ours = _flat(found), _flat(key)
+    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
     return ", ".join(
-        f"{name}: {told.get(name, _ABSENT)} there, {ours.get(name, _ABSENT)} here"
+        f"{name}: {theirs.get(name, _ABSENT)} there, {ours.get(name, _ABSENT)} here"
         for name in names[:3]
     )
 

@@ -24,6 +24,8 @@ BAD = {
     "text format": (["--pm-audit-text-format=xml"], "'xml' is unknown; choose of hh, raw"),
     "SAE that is nowhere": (["--pm-audit-sae=nowhere"], "nowhere: no such file or folder, and"),
     "SAE of no release": (["--pm-audit-sae=x=none/layer_5@3"], "none/layer_5@3: no such file or"),
+    "PM of too long a name": ([f"--pm-audit-pm={'x' * 5000}"], "xxx: no such folder"),
+    "SAE of too long a name": ([f"--pm-audit-sae={'x' * 5000}"], "xxx: no such file or folder"),
     "no SAE": (["--pm-audit-pm=model"], "no SAE is named for model; give one with --pm-audit-sae"),
     "device": (["--pm-audit-device=gpu"], "'gpu' is unknown; name cpu, cuda or cuda:N"),
     "absent device": (["--pm-audit-device=cuda:99"], "setting device: 'cuda:99'"),
@@ -86,9 +88,12 @@ def test_it_takes_no_time(real, kind, workers):
 
 def test_several_faults_of_a_subject_are_one_message(real):
     arguments = [*BAD["file as a PM"][0], *BAD["text format"][0], *BAD["device"][0]]
+    arguments += ["--pm-audit-set", "text_start=cls"]
     result = real.runpytest_inprocess("--pm-audit", *arguments)
     refused(result, "tox.ini: one file")
-    result.stderr.fnmatch_lines(["setting text_format: 'xml' *", "setting device: 'gpu' *"])
+    result.stderr.fnmatch_lines(
+        ["setting text_format: 'xml' *", "setting text_start: 'cls' *", "setting device: 'gpu' *"]
+    )
 
 
 def test_what_only_loading_finds_is_one_usage_error_too(real):

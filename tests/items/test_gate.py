@@ -69,8 +69,8 @@ def test_a_baseline_that_proves_nothing_stops_the_run(accepted, pytester, edit, 
 @pytest.mark.parametrize(
     ("arguments", "because"),
     [
-        (("--pm-audit-baseline=reports/record.json",), "is the record that this run writes"),
-        (("--pm-audit-baseline=./reports/../reports/record.json",), "is the record that this run"),
+        (("--pm-audit-baseline=reports/record.json",), "is a file that this run may write"),
+        (("--pm-audit-baseline=./reports/../reports/record.json",), "is a file that this run may"),
         (("--pm-audit-update-baseline",), "needs --pm-audit-baseline FILE"),
         (("--pm-audit-baseline=",), "an empty path names nothing"),
         (("--pm-audit-pm=",), "`pm` is empty"),

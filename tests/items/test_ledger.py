@@ -63,7 +63,7 @@ def test_an_error_is_kept_and_not_tried_again(tmp_path, audit, results):
     for _ in range(2):
         entry = Ledger(tmp_path, audit).entry(named("length"))
         assert entry.result is None
-        assert entry.mendable
+        assert entry.fixable
         assert entry.error == "no head; name another"
     assert ledger.find("urls") is None
     assert audit.asked == ["length"]
@@ -74,7 +74,7 @@ def test_a_bug_keeps_its_traceback(tmp_path, results):
         raise ZeroDivisionError("oh")
 
     entry = Ledger(tmp_path, audit).entry(named("urls"))
-    assert not entry.mendable
+    assert not entry.fixable
     assert "ZeroDivisionError: oh" in entry.error
 
 

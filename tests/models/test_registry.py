@@ -64,9 +64,9 @@ def test_a_base_for_what_is_no_adapter_is_refused(
 ) -> None:
     folder = save_classifier("llama")
     named = str(folder) if base == "folder" else base
-    with pytest.raises(ModelError, match=r"but this is no adapter .* name the PM alone"):
+    with pytest.raises(ModelError, match=r"but this is not an adapter .* name the PM alone"):
         load(f"{folder}@{named}", text_format="hh")
-    with pytest.raises(ModelError, match="but this is no adapter"):
+    with pytest.raises(ModelError, match="but this is not an adapter"):
         load(folder, base=named, text_format="hh")
-    with pytest.raises(ModelError, match="but this is no adapter"):
+    with pytest.raises(ModelError, match="but this is not an adapter"):
         load_each(f"{folder}@{named}", objective="all", text_format="hh")

@@ -10,7 +10,7 @@ import time
 from html.parser import HTMLParser
 
 from pm_audit.records import Figure, Unit
-from pm_audit.report import html, wording
+from pm_audit.report import html
 from pm_audit.report.html.rivals import multiples
 from pm_audit.report.html.scale import Scale, spanning
 from pm_audit.report.html.search import scatter
@@ -104,6 +104,19 @@ def test_the_banner_says_what_a_release_may_do(record):
     assert "This is no release verdict" in html.render(partial)
     known = record.model_copy(update={"hypotheses": (record.hypotheses[2],)})
     assert "1 known bias stand" in html.render(known)
+
+
+def test_the_banner_excuses_what_a_known_bias_in_force_covers_and_no_more(record):
+    biased = record.hypotheses[2]
+
+    def banner(**changes):
+        bias = biased.known_bias | changes
+        one = biased.model_copy(update={"known_bias": bias})
+        return html.render(record.model_copy(update={"hypotheses": (one,)}))
+
+    assert "1 check would block a release" in banner(expires="2020-01-01")
+    assert "1 check would block a release" in banner(checks=["explained"])
+    assert "Every check that blocks a release passed." in banner(checks=["gap", "explained"])
 
 
 def test_the_waterfall_steps_join_and_end_at_nothing(record):
@@ -250,7 +263,7 @@ def test_the_band_is_where_the_claim_expects_the_gap(record):
 
 
 def test_notices_stand_first(record):
-    page = html.render(record, notices=[wording.ALTERED])
+    page = html.render(record, notices=["This record was changed after it was written."])
     assert "was changed after it was written" in page
     assert page.index("was changed after") < page.index("Findings, largest gap first")
     assert "was changed after" not in html.render(record)

@@ -1,7 +1,7 @@
 """The day that chat templates get for today: a recorded one, never the clock's.
 
 Some templates write the date into every dialogue, by ``strftime_now`` or a variable
-``date_string``; with the clock's date a release would score otherwise tomorrow.
+``date_string``; with the clock's date the same PM would score the same text differently tomorrow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from datetime import date, datetime
 
 DEFAULT = date(2024, 7, 26)
-"""What Llama 3's templates fall back on where there is no clock."""
+"""What Llama 3's templates fall back on if there is no clock."""
 
 _CLOCK = "strftime_now"
 _VARIABLE = "date_string"

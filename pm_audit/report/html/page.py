@@ -16,10 +16,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pm_audit.records import AuditRecord, Check, Outcome, SaeFit
+from pm_audit.records import AuditRecord, Check, SaeFit
 from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
 from pm_audit.report.html import entries, strips
 from pm_audit.report.soundness import require_readable
+from pm_audit.spec import today
+from pm_audit.verdict import accepted_by_bias
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -138,12 +140,8 @@ def _banner(record: AuditRecord) -> Banner:
         for result in hypothesis.checks
         if result.outcome in entries.ATTENTION and hypothesis.severity != "warn"
     ]
-    excused = sum(
-        hypothesis.known_bias is not None
-        and result.check is Check.GAP
-        and result.outcome is Outcome.FAIL
-        for hypothesis, result in blocking
-    )
+    accepted = {one.name: accepted_by_bias(one, on=today()) for one in record.hypotheses}
+    excused = sum(result.check in accepted[hypothesis.name] for hypothesis, result in blocking)
     if len(blocking) == excused:
         known = f" {excused} known bias{'es' if excused > 1 else ''} stand." if excused else ""
         return Banner("pass", "Every check that blocks a release passed.", text + known)

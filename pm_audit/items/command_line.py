@@ -1,4 +1,4 @@
-"""The command that judges a check again, and what the command line did to pytest's root."""
+"""The command line of a run: how to judge one check again, and what moved pytest's root."""
 
 from __future__ import annotations
 

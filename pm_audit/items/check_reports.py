@@ -1,7 +1,7 @@
-"""What pytest did with each check: which were judged, and which were not judged as planned.
+"""What pytest reported of each check: which were judged, and which not as planned.
 
-A report proves only that a check was judged, and on which result; what the audit found is read
-from the shared result, so that rewriting a report changes nothing but this account of it.
+A report proves only that a check was judged, and on which result.  What the audit found is read
+from the shared result, so a rewritten report changes no verdict.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REPORTED = {
 _REASON_LENGTH = 200
 
 
-class Conduct:
+class CheckReports:
     """Gathers the reports of a run's checks."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Conduct:
         self._judged: dict[Key, str] = {}
 
     def note(self, report: pytest.TestReport) -> None:
-        """Keep the report of a check; how it was reported is looked at when the run has ended."""
+        """Keep the report of a check; it is compared with its stance when the run has ended."""
         found = {name: str(value) for name, value in report.user_properties}
         try:
             key = found[f"{PREFIX}hypothesis"], Check(found[f"{PREFIX}check"])
