@@ -7,6 +7,7 @@ pytest and the standard library alone; the audit is imported when ``--pm-audit``
 from __future__ import annotations
 
 import re
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,14 +123,16 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Set the last word on the exit status around every hook of the conftests."""
+    as_given = copy(early_config.known_args_namespace)
     result = yield
     known = early_config.known_args_namespace
     if getattr(known, "pm_audit", False):
         last_word = import_module("pm_audit.items.last_word").LastWord(
-            baseline=known.pm_audit_baseline
+            baseline=known.pm_audit_baseline, known=as_given
         )
         early_config.stash[_LAST_WORD] = last_word
         early_config.pluginmanager.register(last_word)
+        last_word.require_outermost(early_config)
     return result
 
 
@@ -202,5 +205,6 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 def _named_settings(pairs: list[str]) -> dict[str, Any]:
     unnamed = [pair for pair in pairs if "=" not in pair]
     if unnamed:
-        raise pytest.UsageError(f"--pm-audit-set {unnamed[0]}: write it as NAME=VALUE")
+        shown = import_module("pm_audit.report.sanitise").terminal(unnamed[0])
+        raise pytest.UsageError(f"--pm-audit-set {shown}: write it as NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,35 @@ from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.errors import AuditError
 
 
+@contextmanager
+def _printable() -> Iterator[None]:
+    """Make what click refuses safe for a terminal: it repeats what was typed, or a file's name."""
+    try:
+        yield
+    except click.ClickException as error:
+        from pm_audit.report.sanitise import terminal
+
+        error.message = terminal(error.message)
+        raise
+
+
 class _Commands(click.Group):
     """A group whose commands turn an ``AuditError`` into one message and exit code 2."""
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> click.Context:
+        with _printable():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with _printable():
+                return super().invoke(ctx)
         except AuditError as error:
             from pm_audit.report.sanitise import terminal_lines
 

@@ -35,7 +35,7 @@ def _project_table(root: Path) -> dict[str, Any]:
         return {}
     try:
         tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidSpec([Problem(Place(path.name), f"cannot be read: {error}")]) from None
     if "pm-audit" in tools:
         # the package's own spelling: passed over, the default PM would be audited in silence

@@ -38,8 +38,11 @@ _PATHS = "paths"
 class LastWord:
     """Holds on to what the command line said and to the run, and settles the exit status."""
 
-    def __init__(self, *, baseline: str | None) -> None:
+    def __init__(self, *, baseline: str | None, known: object) -> None:
         self._baseline = baseline  # as given: after --help the command line is not read further
+        self._listings = tuple(
+            flag for name, flag in LISTINGS.items() if getattr(known, name, None)
+        )
         self.run: AuditRun | None = None
         self.said: dict[str, object] = {}
         """Our options and the paths, as they were before any hook of a session could run."""
@@ -69,6 +72,20 @@ class LastWord:
                 "one of them"
             )
 
+    def require_outermost(self, config: pytest.Config) -> None:
+        """Refuse a plug-in that was registered later, so that it has the last word itself.
+
+        Raises:
+            pytest.UsageError: this is not the first hook that is called.
+
+        """
+        called_first = config.hook.pytest_cmdline_main.get_hookimpls()[-1:]
+        if not called_first or called_first[0].plugin is not self:
+            raise pytest.UsageError(
+                "a conftest or plug-in puts itself around the exit status of --pm-audit; leave out "
+                "its pytest_cmdline_main or pytest_plugin_registered"
+            )
+
     def refuse_changes(self, config: pytest.Config) -> None:
         """Refuse options and paths that are no longer what the command line said.
 
@@ -96,13 +113,12 @@ class LastWord:
         if hasattr(config, "workerinput"):
             return (yield) or 0
         self.said = _options(config)
-        given = (flag for name, flag in LISTINGS.items() if config.getoption(name, None))
-        self.listing = next(given, None)
+        self.listing = next(iter(self._listings), None)
         try:
             status = yield
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
-        status = (status or 0) if isinstance(status or 0, int) else 1
+        status = _readable(status)
         settled, reasons = self._settled(status)
         if settled != status:
             said = sanitise.terminal(f"exit status {settled}: {'; '.join(reasons)}")
@@ -118,6 +134,14 @@ class LastWord:
         else:
             reasons = ("nothing was judged",)
         return int(exit_status(status, reasons)), reasons
+
+
+def _readable(status: object) -> int:
+    """Return a status that a shell reads as it is: it keeps eight bits, so 256 would be a pass."""
+    if status is None:
+        return 0
+    kept = isinstance(status, int) and 0 <= status < 256
+    return int(status) if kept else int(pytest.ExitCode.TESTS_FAILED)
 
 
 def _options(config: pytest.Config) -> dict[str, object]:

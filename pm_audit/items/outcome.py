@@ -16,6 +16,7 @@ from pm_audit.items import intake
 from pm_audit.items.check_reports import CheckReports
 from pm_audit.items.destination import page
 from pm_audit.items.exit_status import Stance, exit_status, reasons_to_fail, stances
+from pm_audit.items.founded import unfounded
 from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Unplanned
 from pm_audit.report import changes, files, github, markdown, sanitise, terminal
 from pm_audit.report.changes import Comparison
@@ -81,7 +82,8 @@ class RunOutcome:
             if self.record.complete:
                 comparison = self._gate(self.record)
             self._annotations = github.commands(self.record, comparison)
-        return reasons_to_fail(self.record, comparison, self._run.policy, today=today())
+        reasons = reasons_to_fail(self.record, comparison, self._run.policy, today=today())
+        return (*reasons, *unfounded(self.record, self._run.hypotheses)) if self.record else reasons
 
     def _build(self, reported: int) -> AuditRecord | None:
         surroundings = intake.read_surroundings(self._run.shared)
@@ -140,7 +142,9 @@ class RunOutcome:
         files.write(record, page(written))
         self.page = page(written)
         self._summarise(markdown.render(record))
-        self._run.config.hook.pytest_pm_audit_record(config=self._run.config, record=record)
+        self._run.config.hook.pytest_pm_audit_record(
+            config=self._run.config, record=record.model_copy(deep=True)
+        )
 
     def _summarise(self, text: str) -> None:
         """Append to the job's summary, where the run is a job on GitHub."""

@@ -7,8 +7,6 @@ record.  Under xdist every worker audits and only the controller writes.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,6 +28,7 @@ from pm_audit.items.ledger import Ledger
 from pm_audit.items.loading import Loading
 from pm_audit.items.outcome import RunOutcome
 from pm_audit.items.pytest_report import keep_to_schema, mark_of, shorten
+from pm_audit.items.shared_folder import SharedFolder
 from pm_audit.items.watch import Watch
 from pm_audit.report import sanitise
 from pm_audit.spec import Hypothesis, Settings
@@ -62,7 +61,7 @@ class AuditRun:
         worker = getattr(config, "workerinput", None)
         self.is_worker = worker is not None
         self._last_word = None if self.is_worker else last_word
-        self.shared = Path(worker[_SHARED] if worker else tempfile.mkdtemp(prefix="pm_audit_"))
+        self.shared = Path(worker[_SHARED]) if worker else self._shared_folder()
         self.policy = Policy(
             inconclusive_passes=config.getoption("pm_audit_inconclusive") == "pass",
             partial_passes=config.getoption("pm_audit_allow_partial"),
@@ -77,6 +76,11 @@ class AuditRun:
         self._shown: dict[str, tuple[str, str, str]] = {}
         """By node id: how pytest shows a check that is not passed and does not fail the run."""
         self._collected_as: dict[Path, Path] = {}
+
+    def _shared_folder(self) -> Path:
+        folder = SharedFolder()
+        self.config.add_cleanup(folder.remove)  # comes even where a usage error ends the run
+        return folder.path
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Register what else belongs to the run; refuse a listing that is held to a baseline.
@@ -301,8 +305,3 @@ class AuditRun:
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Print the summary of the record."""
         self.outcome.show(terminalreporter)
-
-    def pytest_unconfigure(self) -> None:
-        """Remove the shared results."""
-        if not self.is_worker:
-            shutil.rmtree(self.shared, ignore_errors=True)

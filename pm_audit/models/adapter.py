@@ -25,6 +25,7 @@ from pm_audit.files import exists, is_hub_name
 from pm_audit.models.adapter_config import REFUSED, check_config
 from pm_audit.models.checkpoint import Checkpoint, open_checkpoint
 from pm_audit.models.family import PmFamily, Request
+from pm_audit.models.patterns import refuse_endless_patterns
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.sequence_classification import assemble
 from pm_audit.models.stored import Stored, refuse_unread
@@ -149,6 +150,8 @@ def _merged(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
         ModelError: tensors of the adapter are missing, or nothing reads them.
 
     """
+    modules = [name for name, _ in model.named_modules()]
+    refuse_endless_patterns(checkpoint, checkpoint.adapter or {}, modules)
     config = peft.PeftConfig.from_pretrained(str(checkpoint.folder))
     if config.task_type != "SEQ_CLS":
         config.task_type = None  # other tasks wrap what only a language model has

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from pm_audit.errors import ModelError
 from pm_audit.files import refuse_pointer
+from pm_audit.models.added_tokens import refuse_unprintable_options
 from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.declared import check_declared, refuse_oversize
 from pm_audit.models.family import Request
@@ -141,6 +142,7 @@ def load_tokenizer(request: Request) -> Any:
     place = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
     for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "spm.model"):
         refuse_pointer(checkpoint.folder / name, error=ModelError)
+    refuse_unprintable_options(checkpoint)
     try:
         with quietly():
             return AutoTokenizer.from_pretrained(

@@ -350,3 +350,44 @@ def test_all_objectives_of_an_adapter_are_of_its_named_base(
     with torch.inference_mode():
         expected = wrapped.eval()(torch.tensor([[1, 40, 50]])).logits[0]
     torch.testing.assert_close(torch.cat(rewards), expected, atol=1e-5, rtol=1e-5)
+
+
+ENDLESS = r"((\w|\.)+)+!"
+UNSLOTH = (
+    r"(?:.*?(?:language|text|model).*?(?:self_attn|attention|mlp).*?(?:q_proj|v_proj).*?)"
+    r"|(?:\bmodel\.layers\.[\d]{1,}\.(?:self_attn)\.(?:(?:q_proj|v_proj)))"
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_modules": ENDLESS},
+        {"exclude_modules": ENDLESS},
+        {"layers_pattern": [ENDLESS]},
+        {"modules_to_save": ["score", ENDLESS]},
+        {"rank_pattern": {ENDLESS: 2}},
+        {"alpha_pattern": {ENDLESS: 2}},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_pattern_that_never_ends_is_refused(
+    adapted: Callable[..., tuple[Path, Path, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+) -> None:
+    monkeypatch.setattr("pm_audit.models.patterns._SECONDS", 3.0)
+    base, adapter, _ = adapted()
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | options))
+    with pytest.raises(ModelError, match=r"is not done.*name the modules in a list"):
+        load(f"{adapter}@{base}", text_format="raw")
+
+
+@pytest.mark.parametrize("pattern", [UNSLOTH, r".*\.layers\.\d+\.self_attn\.(q|v)_proj$"])
+def test_patterns_that_people_use_load(
+    adapted: Callable[..., tuple[Path, Path, torch.Tensor]], pattern: str
+) -> None:
+    base, adapter, expected = adapted(target_modules=pattern)
+    pm = load(f"{adapter}@{base}", text_format="raw")
+    assert torch.allclose(plain_rewards(pm, ROWS).float(), expected, atol=1e-5)
