@@ -107,8 +107,9 @@ class Decoder:
     def run(self, layer: int, stream: Tensor, inputs: BlockInputs, attend: Attend) -> Tensor:
         """Run block ``layer`` on the stream [token hidden] and return the stream after it."""
         args, kwargs = inputs.calls[layer]
-        with self._routed(attend):
-            output = self.blocks[layer](stream[None], *args, **kwargs)
+        block = self.blocks[layer]
+        with self._routed(_once(attend, block)):
+            output = block(stream[None], *args, **kwargs)
         after: Tensor = output[0] if isinstance(output, tuple) else output
         # Blocks may live on several devices; between blocks the stream stays where it was.
         return after[0].to(stream.device)
@@ -296,6 +297,21 @@ def _direct_route(module: nn.Module, route: Callable[..., tuple[Tensor, None]]) 
         return attended.transpose(1, 2), None
 
     return attn
+
+
+def _once(attend: Attend, block: nn.Module) -> Attend:
+    """Let a block attend once: keys and values of a second time would not be kept."""
+    left = [attend]
+
+    def attend_once(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
+        if left:
+            return left.pop()(query, key, value, kind)
+        raise ModelError(
+            f"{type(block).__name__} attends more than once; pm_audit splices causal decoders "
+            "whose blocks attend once"
+        )
+
+    return attend_once
 
 
 def _unreachable(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:

@@ -28,7 +28,8 @@ from pm_audit.models import (
 )
 from pm_audit.models.checkpoint import Checkpoint, open_checkpoint
 from pm_audit.models.family import PmFamily, Request
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.preference_model import PreferenceModel, Readout
+from pm_audit.models.replayed import refuse_unlike
 from pm_audit.spec import ALL_OBJECTIVES
 
 GROUP = "pm_audit.models"
@@ -99,7 +100,10 @@ def load(
         day=text_date,
     )
     _refuse_base(request)
-    return _tried(family_of(checkpoint).load(request))
+    loaded = _tried(family_of(checkpoint).load(request))
+    if loaded.readout is not Readout.FIRST:
+        refuse_unlike(loaded.decoder, name=loaded.name)
+    return loaded
 
 
 def _open(path_or_name: str | Path) -> tuple[Checkpoint, str | None]:

@@ -21,6 +21,7 @@ from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import LinearHead, MixedHead, label_names, mixture
 from pm_audit.models.library import Library
+from pm_audit.models.positions import longest_text
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text.layouts import LAYOUTS
@@ -172,11 +173,12 @@ def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
             f"{request.checkpoint.name}: the tokenizer has no chat template, so set text_format "
             f"to the one that the PM was trained on: {', '.join(LAYOUTS)}"
         )
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    longest, limit = longest_text(config.get_text_config())
     return TextFormat(
         name,
         tokenizer,
-        longest=longest if isinstance(longest, int) else None,
+        longest=longest,
+        limit=limit,
         end=request.text_end or AS_WRITTEN,
         start=request.text_start or BOS,
         day=request.day,

@@ -63,6 +63,8 @@ class TextFormat:
     """Token ids after everything else, at which some PMs read their reward."""
     longest: int | None = None
     """Most tokens that the PM reads; None where there is no limit."""
+    limit: str = ""
+    """Why it reads no more, where its number of positions is not the reason."""
     end: str = AS_WRITTEN
     """How a text ends: one of ``ENDINGS``, or a special token that is appended."""
     start: str = BOS
@@ -185,7 +187,8 @@ class TextFormat:
         if self.longest is not None and len(row.token_ids) > self.longest:
             raise ModelError(
                 f"a text of {len(row.token_ids)} tokens is longer than the {self.longest} that the "
-                f"PM reads: {row.text[:60]!r}...; shorten the prompt or the completion"
+                f"PM reads{self.limit and f' ({self.limit})'}: {row.text[:60]!r}...; shorten the "
+                "prompt or the completion"
             )
         return row
 
