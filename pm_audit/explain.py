@@ -27,8 +27,7 @@ from pm_audit.engine.trace import Trace, trace
 from pm_audit.errors import SaeError
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.text_format import TokenisedRow
-from pm_audit.records import Feature, Finite, Firing, Record
-from pm_audit.report.feature_words import name_of_token
+from pm_audit.records import Feature, Finite, Record
 from pm_audit.report.terminal_writer import TerminalWriter
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import Dialogue, Settings, Speaker, Turn
@@ -197,22 +196,14 @@ def _where(
 ) -> str:
     features = clean.features[sae.name]
     own = (features.latent == latent).nonzero()[:, 0]
-    strongest = own[features.value[own].argmax()]
-    token = int(features.token[strongest])
+    token = int(features.token[own[features.value[own].argmax()]])
     layout = clean.grid.layout
     text = texts[int(layout.completion_row[token])]
     position = int(layout.completion_position[token])
     start, end = text.offsets[position]
-    piece = pm.tokenizer.convert_ids_to_tokens(text.token_ids[position])
-    firing = Firing(
-        before=text.text[:start],
-        token=text.text[start:end],
-        after=text.text[end:],
-        activation=float(features.value[strongest]),
-        special=None if start < end else piece,
-    )
-    before, after = firing.before[-_AROUND:], firing.after[:_AROUND]
-    return f"{before}«{firing.token or name_of_token(firing)}»{after}"
+    shown = text.text[start:end] or pm.text_format.token_name(text.token_ids[position])
+    before, after = text.text[max(0, start - _AROUND) : start], text.text[end : end + _AROUND]
+    return f"{before}«{shown}»{after}"
 
 
 def _state(change: FeatureChange) -> str:

@@ -102,7 +102,7 @@ def test_a_token_without_text_has_a_name(planted: Planted, monkeypatch: pytest.M
 
     monkeypatch.setattr(TextFormat, "tokenise", with_line_break)
     edit = take_apart(planted.pm, planted.sae, TURNS, " By", " Be")
-    assert any("«line break»" in one.where for one in edit.features)
+    assert any("«closing line break»" in one.where for one in edit.features)
     assert not any("«»" in one.where for one in edit.features)
 
 

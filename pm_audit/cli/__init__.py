@@ -29,7 +29,8 @@ def _printable() -> Iterator[None]:
     except click.ClickException as error:
         from pm_audit.report.sanitise import terminal
 
-        error.message = terminal(error.message)
+        # declared final, and there is no other way into each subclass' own message
+        object.__setattr__(error, "message", terminal(error.message))
         raise
 
 

@@ -15,8 +15,6 @@ from pm_audit.records import FeatureRecord, Firing
 
 END_OF_TURN = "end of turn"
 NO_TEXT = "token without text"
-_BLANKS = {"Ċ": "\n", "č": "\r", "ĉ": "\t", "Ġ": " ", "▁": " ", "<0x0A>": "\n"}
-"""How vocabularies write white space: byte-level ones, SentencePiece, byte fallback."""
 _LONGEST = 28
 """Characters of a word that are shown."""
 
@@ -58,7 +56,7 @@ def label(feature: FeatureRecord, *, most: int = 2) -> str:
 def name_of_token(firing: Firing) -> str:
     """Return the name of a token that stands for no character."""
     if firing.special is not None:
-        return _name_of_blank(_written_out(firing.special)) or firing.special
+        return firing.special
     return NO_TEXT if firing.after else END_OF_TURN
 
 
@@ -69,8 +67,8 @@ def _word(firing: Firing) -> Word:
     first, last = _with_neighbours(firing)
     text = whole[first:last]
     core = text.strip()
-    if blank := _name_of_blank(text):
-        return Word(blank, named=True)
+    if not core:
+        return Word("line break" if "\n" in text else "white space", named=True)
     first += len(text) - len(text.lstrip())
     last -= len(text) - len(text.rstrip())
     if _joins(core[0]) and (before := _START_OF_WORD.search(whole[max(first - 40, 0) : first])):
@@ -79,18 +77,6 @@ def _word(firing: Firing) -> Word:
         core += after[0]
     core = core.rstrip(_APOSTROPHES)
     return Word(core if len(core) <= _LONGEST else f"{core[: _LONGEST - 1]}…")
-
-
-def _written_out(piece: str) -> str:
-    for mark, blank in _BLANKS.items():
-        piece = piece.replace(mark, blank)
-    return piece
-
-
-def _name_of_blank(text: str) -> str | None:
-    if not text or text.strip():
-        return None
-    return "line break" if "\n" in text else "white space"
 
 
 def _with_neighbours(firing: Firing) -> tuple[int, int]:

@@ -46,15 +46,6 @@ def test_a_special_token_has_the_name_that_the_record_holds(fires):
     assert feature_words.label(fires(named)) == "<|im_end|>"
 
 
-@pytest.mark.parametrize(
-    ("piece", "name"),
-    [("Ċ", "line break"), ("<0x0A>", "line break"), ("ĊĊ", "line break"), ("▁", "white space")],
-)
-def test_white_space_that_a_format_appends_is_named_and_not_spelled(fires, piece, name):
-    """A chat's answer ends with a line break, which byte-level vocabularies write as a letter."""
-    assert feature_words.label(fires(firing("a.", "", "", special=piece))) == name
-
-
 def test_neighbours_that_fire_half_as_strongly_are_shown_with_it(fires):
     could_be = firing("I", " could", " be wrong", others=((7, 10, 6.0), (10, 16, 1.0)))
     assert feature_words.label(fires(could_be)) == "“could be”"
