@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
@@ -141,6 +141,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {letter: index for index, letter in enumerate(["<pad>", *alphabet])}
     rules = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    rules.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=rules, pad_token="<pad>")  # noqa: S106 - no password
 
 
