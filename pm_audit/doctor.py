@@ -248,7 +248,10 @@ def _spliced(pm: PreferenceModel, clean: Trace, sae: Sae) -> list[Finding]:
     after = splice_reconstruction(pm, clean, sae)
     raw = float(np.corrcoef(clean.rewards, after)[0, 1])
     within = float(np.corrcoef(_within(clean.rewards, prompts), _within(after, prompts))[0, 1])
-    remedy = f"below {CORRELATION_FLOOR}: what the PM rewards lies in the SAE's error term"
+    remedy = (
+        f"below {CORRELATION_FLOOR}: part of what the PM rewards lies in the SAE's error term, "
+        "which no feature explains; try an SAE of another layer, or train one on this PM's texts"
+    )
     return [
         _judged("reward kept when spliced", raw >= CORRELATION_FLOOR, f"r = {raw:.3f}", remedy),
         _judged("gaps kept when spliced", within >= CORRELATION_FLOOR, f"r = {within:.3f}", remedy),

@@ -174,6 +174,17 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         ) from None
 
 
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say what to add where a project holds hypotheses and pytest found no test."""
+    if exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED or config.getoption("pm_audit"):
+        return
+    folder = config.rootpath / (config.getini("pm_audit_hypotheses") or "hypotheses")
+    if any(_is_hypothesis(path) for path in sorted(folder.glob("*.y*ml"))):
+        terminalreporter.write_line("to audit the hypotheses of pm_audit: pytest --pm-audit")
+
+
 def _is_hypothesis(path: Path) -> bool:
     """Say whether a file looks like a hypothesis, without reading it as YAML."""
     if path.suffix not in (".yaml", ".yml"):

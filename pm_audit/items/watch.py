@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,20 +29,31 @@ class Watch:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Show the line while checks run, and while the subject is loaded for them."""
+        with self._shown(session, self._text):
+            return (yield)
+
+    # inside of the terminal's own wrapper, which prints the summary
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Show the line while workers stop and the record and its page are written."""
+        began = time.time()
+        with self._shown(session, lambda: f"writing the record, {time.time() - began:.0f} s"):
+            return (yield)
+
+    def _shown(
+        self, session: pytest.Session, text: Callable[[], str | None]
+    ) -> AbstractContextManager[None]:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if (
             self._descriptor is None
             or not isinstance(reporter, TerminalReporter)
             or session.config.getoption("collectonly")
         ):
-            return (yield)
+            return nullcontext()
         self._line = StatusLine(
-            self._descriptor,
-            text=self._text,
-            column=lambda: reporter._tw.width_of_current_line,
+            self._descriptor, text=text, column=lambda: reporter._tw.width_of_current_line
         )
-        with self._line.shown():
-            return (yield)
+        return self._line.shown()
 
     def _text(self) -> str | None:
         selected = intake.read_selected(self._run.shared)

@@ -32,10 +32,11 @@ class TerminalWriter:
         self._lines.append(sanitise.terminal_lines(sanitise.visible(text)))
 
     def wrapped(self, text: str, *, indent: str = "") -> None:
-        """Add a sentence on as many lines as it needs."""
-        self._lines += textwrap.wrap(
-            sanitise.terminal(text), self._width, initial_indent=indent, subsequent_indent=indent
+        """Add a sentence on as many lines as it needs; it may hold node ids."""
+        lines = textwrap.wrap(
+            sanitise.visible(text), self._width, initial_indent=indent, subsequent_indent=indent
         )
+        self._lines += map(sanitise.terminal_lines, lines)
 
     def table(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pm_audit.errors import RecordError
 from pm_audit.records import Check, HypothesisRecord, Outcome
 from pm_audit.spec import Expect, KnownBias
+from pm_audit.spec.validation import describe
 
 _REMEDY = "write the record again with `pytest --pm-audit`"
 
@@ -38,7 +39,8 @@ def read_expect(of: WithPolicy) -> Expect:
         return Expect.model_validate(of.expect)
     except ValidationError as error:
         raise RecordError(
-            f"{of.file}:{of.line}: the record's `expect` cannot be judged: {error}; {_REMEDY}"
+            f"{of.file}:{of.line}: the record's `expect` cannot be judged: "
+            f"{_faults(Expect, error)}; {_REMEDY}"
         ) from error
 
 
@@ -55,7 +57,8 @@ def read_known_bias(of: WithPolicy) -> KnownBias | None:
         return KnownBias.model_validate(of.known_bias)
     except ValidationError as error:
         raise RecordError(
-            f"{of.file}:{of.line}: the record's `known_bias` cannot be read: {error}; {_REMEDY}"
+            f"{of.file}:{of.line}: the record's `known_bias` cannot be read: "
+            f"{_faults(KnownBias, error)}; {_REMEDY}"
         ) from error
 
 
@@ -74,3 +77,9 @@ def accepted_by_bias(hypothesis: HypothesisRecord, *, on: date) -> frozenset[Che
         for result in hypothesis.checks
         if bias.covers(result.check) and result.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE)
     )
+
+
+def _faults(model: type[BaseModel], error: ValidationError) -> str:
+    """Return what is wrong in one line, in the words that the YAML file's own faults have."""
+    details = error.errors(include_url=False, include_context=True)
+    return "; ".join(describe(model, detail) for detail in details[:3])

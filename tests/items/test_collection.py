@@ -30,6 +30,17 @@ def test_collecting_only_writes_nothing(project, pytester):
     assert not (pytester.path / "reports").exists()
 
 
+def test_a_project_without_tests_says_how_its_hypotheses_are_audited(project, pytester):
+    hint = "to audit the hypotheses of pm_audit: pytest --pm-audit"
+    assert hint not in pytester.runpytest_subprocess().stdout.str()
+    project("urls")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert hint in result.stdout.str()
+    pytester.makepyfile("def test_other(): pass")
+    assert hint not in pytester.runpytest_subprocess().stdout.str()
+
+
 def test_a_hypothesis_without_the_option_says_what_to_add(project, pytester):
     project("urls")
     for path in ("hypotheses/urls.yaml", str(pytester.path / "hypotheses" / "urls.yaml")):

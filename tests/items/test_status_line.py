@@ -92,6 +92,18 @@ def test_a_terminal_sees_step_and_estimate_all_the_time(project, pytester, monke
         assert "hypotheses/i_dont_know.yaml ...." in shown
 
 
+def test_a_terminal_sees_that_the_record_is_being_written(project, pytester):
+    project("urls")
+    with (pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write("\n\ndef pytest_sessionfinish():\n    __import__('time').sleep(2.5)\n")
+    watched = Terminal(pytest_command("--color=no"), cwd=pytester.path)
+    assert watched.status == 1
+    assert "writing the record, 2 s" in watched.text
+    shown = "\n".join(watched.shown())
+    assert "writing the record" not in shown
+    assert "hypotheses/urls.yaml .F.." in shown
+
+
 @pytest.mark.parametrize("options", [(), ("-rA", "-v"), ("-s",)], ids=str)
 def test_without_a_terminal_nothing_is_seen_of_it(project, pytester, monkeypatch, options):
     monkeypatch.setenv("STAND_IN_SECONDS", "2")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pm_audit.records import Check, Figure, Unit
 from pm_audit.report import terminal
+from pm_audit.report.terminal_writer import TerminalWriter
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -56,3 +57,11 @@ def test_a_failure_tells_place_figures_reason_and_command(record):
     assert others[0] == "  at        a.yaml:12"
     for word in ("gap", "residual", "again     pytest --pm-audit a", "68% of the gap"):
         assert any(word in line for line in others), word
+
+
+def test_a_sentence_may_hold_a_node_id_and_no_workflow_command():
+    page = TerminalWriter(width=34)
+    page.wrapped("changed: hypotheses/urls.yaml::urls/gap, ::error::x and\n::warning::y ##[group]")
+    lines = page.text().splitlines()
+    assert any("urls.yaml::urls/gap" in line for line in lines)
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in lines)
