@@ -16,7 +16,6 @@ from pm_audit.records import AuditRecord, Check, require_writable
 from pm_audit.spec import Hypothesis
 from pm_audit.spec.project_files import yaml_files
 
-
 _START, _END = 256, 1 << 20
 """Bytes of a file that are read to see whether a run wrote it; a page ends in its script."""
 _RECORD = re.compile(rb'\s*\{\s*"schema_version"')

@@ -141,8 +141,9 @@ def _readable(status: object) -> int:
     """Return a status that a shell reads as it is: it keeps eight bits, so 256 would be a pass."""
     if status is None:
         return 0
-    kept = isinstance(status, int) and 0 <= status < 256
-    return int(status) if kept else int(pytest.ExitCode.TESTS_FAILED)
+    if isinstance(status, int) and 0 <= status < 256:
+        return int(status)
+    return int(pytest.ExitCode.TESTS_FAILED)
 
 
 def _options(config: pytest.Config) -> dict[str, object]:
