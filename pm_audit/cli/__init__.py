@@ -29,8 +29,8 @@ def _printable() -> Iterator[None]:
     except click.ClickException as error:
         from pm_audit.report.sanitise import terminal
 
-        # declared final, and there is no other way into each subclass' own message
-        object.__setattr__(error, "message", terminal(error.message))
+        # the message is final to a type checker, and every kind of refusal prints it
+        vars(error)["message"] = terminal(error.message)
         raise
 
 
@@ -160,7 +160,10 @@ def doctor(
 
     # the PM may also stand alone, its SAEs after it
     first = () if pm is not None else places[:1]
-    model = pm or next(iter(first), "default")
+    model = next(iter(first), "default") if pm is None else pm
+    if not model:
+        # an unset variable of a shell would examine the default PM
+        raise click.UsageError("the PM's name is empty; name one, or leave --pm out")
     every = (*places[len(first) :], *saes)
     findings = examine(
         model,

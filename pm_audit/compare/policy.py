@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,12 @@ LOOSENED: dict[str, Callable[[Any, Any], bool]] = {
 def tickets_of(record: AuditRecord) -> frozenset[str]:
     """Return every ticket under which a record accepts a failure."""
     biases = (read_known_bias(one) for one in record.hypotheses)
-    return frozenset(bias.ticket for bias in biases if bias is not None)
+    return frozenset(_same(bias.ticket) for bias in biases if bias is not None)
+
+
+def _same(ticket: str) -> str:
+    """Return what is one for all spellings of a ticket: case, width and white space are no news."""
+    return "".join(unicodedata.normalize("NFKC", ticket).casefold().split())
 
 
 def policy_changes(
@@ -58,7 +64,7 @@ def policy_changes(
 def newly_accepted(new: HypothesisRecord, *, tickets: frozenset[str]) -> frozenset[Check]:
     """Return the checks that a known bias covers under a ticket that the baseline does not know."""
     bias = read_known_bias(new)
-    if bias is None or bias.ticket in tickets or bias.expired(today()):
+    if bias is None or _same(bias.ticket) in tickets or bias.expired(today()):
         return frozenset()
     return frozenset(bias.checks)
 
@@ -70,7 +76,7 @@ def _bias(
     wider = "" if now is None else _wider(was, now)
     if now is None or not wider:
         return
-    if now.ticket in tickets:
+    if _same(now.ticket) in tickets:
         words = f"{wider} under ticket {now.ticket}, which the baseline holds already"
         yield _loosened(new, words, "known_bias", remedy=f"name a new ticket, or {ACCEPT}")
         return
@@ -88,7 +94,11 @@ def _wider(was: KnownBias | None, now: KnownBias) -> str:
         return f"known bias on {', '.join(added)} as well, until {now.expires}"
     if now.expires > was.expires:
         return f"known bias on {checks} from {was.expires} to {now.expires}"
-    return "" if now.ticket == was.ticket else f"known bias on {checks} until {now.expires}"
+    return (
+        ""
+        if _same(now.ticket) == _same(was.ticket)
+        else f"known bias on {checks} until {now.expires}"
+    )
 
 
 def _loosened(new: HypothesisRecord, words: str, key: str, *, remedy: str = ACCEPT) -> Change:

@@ -152,9 +152,9 @@ class RunOutcome:
         if not summary:
             return
         try:
-            with Path(summary).open("a", encoding="utf-8") as stream:
+            with os.fdopen(_opened_at_once(summary), "a", encoding="utf-8") as stream:
                 stream.write(text)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.notes.append(f"warning: GITHUB_STEP_SUMMARY cannot be written: {error}")
 
     def _gate(self, record: AuditRecord) -> Comparison | None:
@@ -177,6 +177,12 @@ class RunOutcome:
             reporter.write_line(sanitise.terminal_lines(note))
         for line in self._annotations if os.environ.get("GITHUB_ACTIONS") == "true" else ():
             reporter.write_line(line)
+
+
+def _opened_at_once(path: str) -> int:
+    """Open a file to append to it, and never wait for a FIFO that nobody reads."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    return os.open(path, flags, 0o666)
 
 
 def _sentences(unplanned: Sequence[Unplanned]) -> list[str]:

@@ -339,3 +339,33 @@ def test_pm_and_saes_are_named_alike_on_every_command():
                 assert names[f"--{kind}"].multiple == (kind == "sae"), path
     assert having["sae"] == {"doctor", "explain", "index", "run"}
     assert having["pm"] == having["sae"] | {"init", "train sae", "train measure"}
+
+
+HOSTILE = "a\x1b[31m\n::error::b\u202e##[error]c"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [HOSTILE],
+        [f"--{HOSTILE}"],
+        ["init", HOSTILE],
+        ["show", f"--{HOSTILE}"],
+        ["glossary", HOSTILE],
+    ],
+    ids=ascii,
+)
+def test_what_is_refused_is_repeated_safely(invoke, words):
+    result = invoke(*words)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert all(line.isprintable() for line in result.output.splitlines())
+    assert "##[" not in result.output
+    assert not any(line.lstrip().startswith("::") for line in result.output.splitlines())
+
+
+@pytest.mark.parametrize("words", [["--pm", ""], [""], ["--pm="]])
+def test_doctor_of_an_empty_name_is_refused(invoke, words):
+    result = invoke("doctor", *words)
+    assert result.exit_code == 2
+    assert "the PM's name is empty" in result.output

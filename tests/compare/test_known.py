@@ -203,8 +203,11 @@ class TestAKnownBiasAddedAfterTheBaseline:
         assert hold(judged, expired).regressed
 
     @pytest.mark.parametrize("gate", GateMode)
-    def test_a_ticket_that_the_baseline_knows_is_a_loosened_policy(self, judged, edited, gate):
-        again = self.worse(judged, edited, ticket="PM-12", checks=("explained",))
+    @pytest.mark.parametrize("ticket", ["PM-12", "pm-12", " PM-12 ", "PM - 12", "ＰＭ-12"])  # noqa: RUF001
+    def test_a_ticket_that_the_baseline_knows_is_a_loosened_policy(
+        self, judged, edited, gate, ticket
+    ):
+        again = self.worse(judged, edited, ticket=ticket, checks=("explained",))
         found = regressions(compare(judged, again, gate=gate))
         assert ("i-dont-know", ChangeKind.POLICY_LOOSENED) in found
         assert ("i-dont-know", ChangeKind.CHECK_WORSE) in found

@@ -101,3 +101,38 @@ def test_the_page_is_written_and_its_path_printed_last(project, pytester):
     page = pytester.path / "reports" / "record.html"
     assert result.stdout.lines[-1] == f"page: {page}"
     assert "i-dont-know" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("named", "holds"),
+    [
+        ("hypotheses/i_dont_know.yaml", None),
+        ("conftest.py", None),
+        ("package.json", '{"name": "mine"}'),
+        ("reports/release.json", None),
+    ],
+)
+def test_a_file_that_no_run_wrote_is_never_replaced(project, pytester, named, holds):
+    project("i-dont-know")
+    path = pytester.path / named
+    if named == "reports/release.json":  # its page would take this place
+        path = path.with_suffix(".html")
+        holds = "<!doctype html><p>mine"
+    path.parent.mkdir(exist_ok=True)
+    if holds is not None:
+        path.write_text(holds)
+    before = path.read_text()
+    result = pytester.runpytest_inprocess("--pm-audit", f"--pm-audit-record={named}")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*is no file that a run wrote and would be replaced; move it*"])
+    assert path.read_text() == before
+    assert not (pytester.path / "audits.log").exists()
+
+
+def test_an_empty_file_and_what_a_run_wrote_are_replaced(project, pytester):
+    project("i-dont-know")
+    (pytester.path / "reserved.json").touch()
+    for _ in range(2):
+        run = pytester.runpytest_inprocess("--pm-audit", "--pm-audit-record=reserved.json")
+        assert run.ret == 0
+    assert (pytester.path / "reserved.html").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -51,3 +53,20 @@ def test_a_regression_is_annotated(job, project, pytester):
     assert any("title=urls%3A no baseline" in line for line in commands(result.stdout.str()))
     summary = (pytester.path / "summary.md").read_text(encoding="utf-8")
     assert "# Comparison of two audits" in summary
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "full"])
+def test_a_summary_that_cannot_be_written_is_a_warning(job, project, pytester, monkeypatch, kind):
+    project("i-dont-know")
+    path = pytester.path / "place"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "full":
+            path.symlink_to("/dev/full")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    result = pytester.runpytest_inprocess("--pm-audit")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["warning: GITHUB_STEP_SUMMARY cannot be written: *"])
