@@ -9,13 +9,15 @@ from datetime import date
 import torch
 from torch import nn
 
+from pm_audit.errors import ModelError
 from pm_audit.models.checkpoint import Checkpoint
 from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.models.text_format import NAMES
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks of a checkpoint."""
+    """Which checkpoint the user names, and how it is to be read."""
 
     checkpoint: Checkpoint
     text_format: str | None = None
@@ -33,6 +35,28 @@ class Request:
     """How a text begins; None for as the tokenizer begins any."""
     day: date | None = None
     """Day that a chat template gets for today; None for the default."""
+
+    def note_on_unknown_class(self, known: str) -> str:
+        """Return what is taken for a class whose conventions are not known: the user's format.
+
+        Args:
+            known: what is known of other classes, for the message.
+
+        Raises:
+            ModelError: the user set no text format.
+
+        """
+        named = self.checkpoint.architecture or "no class"
+        if self.text_format is None:
+            raise ModelError(
+                f"{self.checkpoint.name}: config.json names {named}, whose conventions are not "
+                f"known ({known}), so nothing says on which text it was trained; set text_format "
+                f"to one of {', '.join(NAMES)}; the reward is then read at the text's last token"
+            )
+        return (
+            f"{named} is of no known conventions: text_format {self.text_format} as it was set, "
+            "and read at the last token"
+        )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from pm_audit.models.gate import Gate, GatedHead, header_tokens
 from pm_audit.models.heads import LinearHead, label_names, layers_of, mixture
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.sequence_classification import choose_format
-from pm_audit.models.text_format import NAMES
 from pm_audit.models.transformers_checkpoint import load_tokenizer
 
 ARMO_RM = (
@@ -56,13 +55,8 @@ def load(request: Request) -> PreferenceModel:
 
     """
     checkpoint = request.checkpoint
-    if not _is_known(checkpoint) and request.text_format is None:
-        raise ModelError(
-            f"{checkpoint.name}: config.json names {checkpoint.architecture or 'no class'}, whose "
-            f"conventions are not known (known: {', '.join(CLASSES)}), so nothing tells which text "
-            "its objectives belong to; set text_format to the one that the PM was trained on: "
-            f"{', '.join(NAMES)}; they are then read at the text's last token"
-        )
+    known = f"known: {', '.join(CLASSES)}"
+    notes = () if _is_known(checkpoint) else (request.note_on_unknown_class(known),)
     head = load_head(request)
     config = body_config(checkpoint)
     tokenizer = load_tokenizer(request)
@@ -75,21 +69,12 @@ def load(request: Request) -> PreferenceModel:
         sha256=checkpoint.sha256(),
         objective=request.objective,
         padding_id=config.pad_token_id,
-        notes=_notes(request),
+        notes=notes,
     )
 
 
 def _is_known(checkpoint: Checkpoint) -> bool:
     return checkpoint.architecture in CLASSES
-
-
-def _notes(request: Request) -> tuple[str, ...]:
-    if _is_known(request.checkpoint):
-        return ()
-    return (
-        f"{request.checkpoint.architecture or 'no class'} is of no known conventions: text_format "
-        f"{request.text_format} as it was set, and read at the last token",
-    )
 
 
 def load_head(request: Request) -> nn.Module:

@@ -26,7 +26,7 @@ from pm_audit.models.family import PmFamily, Request
 from pm_audit.models.heads import LinearHead, head_of
 from pm_audit.models.preference_model import PreferenceModel, Readout
 from pm_audit.models.sequence_classification import choose_format
-from pm_audit.models.text_format import NAMES, TextFormat
+from pm_audit.models.text_format import TextFormat
 from pm_audit.models.transformers_checkpoint import load_tokenizer
 
 
@@ -67,21 +67,11 @@ def _conventions(request: Request, dialect: Dialect) -> tuple[str, ...]:
         ModelError: nothing identifies the checkpoint, and the user said no text format.
 
     """
-    checkpoint = request.checkpoint
-    named = checkpoint.architecture or "no class"
-    if dialect.identifies(checkpoint):
+    if dialect.identifies(request.checkpoint):
+        named = request.checkpoint.architecture or "no class"
         return (f"{named} with {dialect.prefix}*: read as {dialect.name} is",)
-    if request.text_format is None:
-        raise ModelError(
-            f"{checkpoint.name}: config.json names {named}, whose conventions are not known "
-            f"(its head is named {dialect.prefix}*, as other classes' are), so nothing tells "
-            "which text its reward belongs to; set text_format to the one that the PM was trained "
-            f"on: {', '.join(NAMES)}; the head is then read at the text's last token"
-        )
-    return (
-        f"{named} is of no known conventions: text_format {request.text_format} as it was set, and "
-        "read at the last token",
-    )
+    shared = f"its head is named {dialect.prefix}*, as other classes' are"
+    return (request.note_on_unknown_class(shared),)
 
 
 def _readout(checkpoint: Checkpoint, head: nn.Module) -> Readout:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pm_audit.errors import RecordError
 from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
 from pm_audit.report import feature_words, figures
 from pm_audit.report.feature_words import Word
+from pm_audit.spec import today
+from pm_audit.verdict import accepted_by_bias
 
 _WORDS_SHOWN = 6
 _NAMES_SHOWN = 3
@@ -119,6 +122,14 @@ def standing(hypothesis: HypothesisRecord) -> Standing:
     """Return how the gap stands to what was expected."""
     outcomes = {result.check: result.outcome for result in hypothesis.checks}
     return _STANDINGS.get(outcomes.get(Check.GAP, Outcome.INVALID), Standing.NOT_JUDGED)
+
+
+def accepted(hypothesis: HypothesisRecord) -> frozenset[Check]:
+    """Return the checks whose failure a known bias accepts today; one that is torn accepts none."""
+    try:
+        return accepted_by_bias(hypothesis, on=today())
+    except RecordError:
+        return frozenset()
 
 
 def lead(record: AuditRecord) -> tuple[str, ...]:

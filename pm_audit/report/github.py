@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pm_audit.records import AuditRecord, CheckResult, HypothesisRecord, Outcome
-from pm_audit.report import figures
+from pm_audit.report import figures, findings
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
-from pm_audit.spec import CHECK_KEYS, today
-from pm_audit.verdict import accepted_by_bias
+from pm_audit.spec import CHECK_KEYS
 
 SHOWN = 10
 """Errors, and warnings, of one step that GitHub shows."""
@@ -54,7 +53,7 @@ def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[
     said = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
     known = frozenset() if comparison is None else comparison.known
     for hypothesis in record.hypotheses:
-        mild = accepted_by_bias(hypothesis, on=today())
+        mild = findings.accepted(hypothesis)
         mild |= {check for name, check in known if name == hypothesis.name}
         annotations += [
             _of_check(hypothesis, result, mild=result.check in mild)

@@ -144,7 +144,7 @@ ENTRIES = (
         "fail",
         "the check's interval lies on the other side: the claim is refuted",
         "",
-        "The one outcome that known_bias can excuse, until it expires.",
+        "known_bias can excuse it, as it can an inconclusive check, until it expires.",
     ),
     Entry(
         "inconclusive",

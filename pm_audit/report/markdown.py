@@ -98,9 +98,8 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
         for result in hypothesis.checks
     ]
     bullets += [f"warning: {warning}" for warning in hypothesis.warnings]
-    if hypothesis.known_bias:
-        known = "; ".join(f"{key}: {value}" for key, value in hypothesis.known_bias.items())
-        bullets.append(f"known bias: {known}")
+    if bias := wording.known_bias(hypothesis):
+        bullets.append(f"known bias: {bias}")
     page.bullets(bullets)
     page.table(["figure", "value"], _figures(hypothesis))
     if hypothesis.features:

@@ -88,6 +88,14 @@ def agreement(hypothesis: HypothesisRecord) -> str | None:
     )
 
 
+def known_bias(hypothesis: HypothesisRecord) -> str:
+    """Return the accepted failure, ``reason: ...; ticket: ...``; nothing where there is none."""
+    return "; ".join(
+        f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in (hypothesis.known_bias or {}).items()
+    )
+
+
 def tally(record: AuditRecord) -> str:
     """Return how many checks came out how, in one sentence."""
     counts: dict[Outcome, int] = {}

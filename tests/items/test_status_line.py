@@ -161,7 +161,8 @@ def test_hostile_words_do_not_reach_the_terminal_raw():
     own, other = pty.openpty()
     line = StatusLine(other, text=lambda: "a \x1b[31m red \u202e word", column=lambda: 0)
     with line.shown():
-        time.sleep(1.3)
+        drawn, _, _ = select.select([own], [], [], 60)
+    assert drawn
     seen = os.read(own, 4096).decode()
     os.close(own)
     os.close(other)

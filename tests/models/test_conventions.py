@@ -14,7 +14,6 @@ from transformers import AutoModel, AutoTokenizer
 
 from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import trace
-from pm_audit.errors import ModelError
 from pm_audit.models.plain import plain_rewards
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.preflight import preflight, require
@@ -92,20 +91,6 @@ def test_openrlhf_appends_eos_where_the_format_writes_none(
     model = load(folder, text_format="hh")
     before = f"\n\nHuman: {PROMPT[0].text}\n\nAssistant:"
     same(model, [trainer(f"{before}{text}".rstrip("\n") + " </s>") for text in COMPLETIONS])
-
-
-def test_athene_reads_a_token_that_its_pipeline_appends(
-    save_headed: Callable[..., tuple[Path, Any]],
-) -> None:
-    options = {"architectures": ["AtheneForSequenceClassification"]}
-    folder, trainer = save_headed("v_head", **options)
-    with pytest.raises(ModelError, match=r"'<\|reserved_special_token_1\|>' is no special token"):
-        load(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.add_special_tokens({"cls_token": "<|system|>"})
-    tokenizer.save_pretrained(folder)
-    model = load(folder)
-    same(model, [trainer(chat(folder, text) + "<|system|>") for text in COMPLETIONS])
 
 
 def test_trl_may_append_eos_to_plain_texts(save_classifier: Callable[..., Path]) -> None:

@@ -231,6 +231,10 @@ def test_athene_is_read_at_the_token_that_its_pipeline_appends(
     with pytest.raises(ModelError, match="appends as the tokenizer's cls_token"):
         load(folder)
     own = PreTrainedTokenizerFast.from_pretrained(folder)
+    own.add_special_tokens({"cls_token": "<|system|>"})
+    own.save_pretrained(folder)
+    with pytest.raises(ModelError, match=r"this tokenizer's is '<\|system\|>'"):
+        load(folder)
     own.add_special_tokens({"cls_token": "<|reserved_special_token_1|>"})
     own.save_pretrained(folder)
     model = load(folder)

@@ -116,6 +116,7 @@ def test_the_banner_excuses_what_a_known_bias_in_force_covers_and_no_more(record
 
     assert "1 check would block a release" in banner(expires="2020-01-01")
     assert "1 check would block a release" in banner(checks=["explained"])
+    assert "checks: gap, fit.</p>" in banner(checks=["gap", "fit"])
     assert "Every check that blocks a release passed." in banner(checks=["gap", "explained"])
 
 

@@ -57,6 +57,8 @@ class HypothesisEntry:
     interval: tuple[float, float] | None
     outcomes: dict[Check, Outcome]
     attention: bool
+    known_bias: str
+    """The accepted failure in words; empty where there is none."""
     figures: tuple[tuple[str, str, Figure], ...]
     """Term of the glossary, title, figure."""
     completions: strips.Completions
@@ -90,6 +92,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> HypothesisEntry:
         interval=strips.interval(hypothesis.gap_sigma, forest),
         outcomes=outcomes,
         attention=any(outcome in ATTENTION for outcome in outcomes.values()),
+        known_bias=wording.known_bias(hypothesis),
         figures=_figures(hypothesis),
         completions=strips.completions(hypothesis.evidence),
         waterfalls=strips.waterfalls(hypothesis),

@@ -20,8 +20,6 @@ from pm_audit.records import AuditRecord, Check, SaeFit
 from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
 from pm_audit.report.html import entries, strips
 from pm_audit.report.soundness import require_readable
-from pm_audit.spec import today
-from pm_audit.verdict import accepted_by_bias
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -140,7 +138,7 @@ def _banner(record: AuditRecord) -> Banner:
         for result in hypothesis.checks
         if result.outcome in entries.ATTENTION and hypothesis.severity != "warn"
     ]
-    accepted = {one.name: accepted_by_bias(one, on=today()) for one in record.hypotheses}
+    accepted = {one.name: findings.accepted(one) for one in record.hypotheses}
     excused = sum(result.check in accepted[hypothesis.name] for hypothesis, result in blocking)
     if len(blocking) == excused:
         known = f" {excused} known bias{'es' if excused > 1 else ''} stand." if excused else ""
