@@ -252,7 +252,7 @@ FAMILY = PmFamily(
     loads=("LoRA over a folder, a hub name, or a GGUF file",),
     refuses={
         "no `score` in `modules_to_save`, nor in the base": "the head would be random",
-        "adapters other than LoRA": "they cannot be merged",
+        "adapters other than LoRA": "merge them first, where peft can",
         **{f"`{key}`": reason for key, reason in REFUSED.items()},
         "`auto_mapping` to another library": "it names code to import",
         "`init_lora_weights` of chance or data": "the base was changed when training began",

@@ -50,6 +50,11 @@ _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva", "true", "fa
 """Ways in which only the update was started, so that the base is the one that is named."""
 _REPEATED_STARTS = ("pissa", "olora")
 """Ways in which the base was changed too, by a rule that peft repeats on loading."""
+_PROMPTS = frozenset(
+    {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT"}
+    | {"CPT", "CARTRIDGE"}
+)
+"""Kinds that put trained states before a text, so that there are no weights to merge."""
 _LIBRARY = re.compile(r"transformers(\.\w+)*")
 
 
@@ -61,10 +66,16 @@ def check_config(checkpoint: Checkpoint) -> None:
 
     """
     config = checkpoint.adapter or {}
-    if config.get("peft_type") != "LORA":
+    kind = str(config.get("peft_type"))[:40]
+    if kind != "LORA":
+        remedy = (
+            "it trains a prompt, which no merge keeps: train LoRA, or a whole model"
+            if kind in _PROMPTS
+            else "merge it with peft (merge_and_unload), where peft can, and save the whole model"
+        )
         raise ModelError(
-            f"{checkpoint.name}: a {str(config.get('peft_type'))[:40]} adapter cannot be merged "
-            "into its base; only LORA loads: merge it with peft and save the whole model"
+            f"{checkpoint.name}: it is an adapter of kind {kind}, and of adapters only LORA loads; "
+            f"{remedy}"
         )
     _refuse_code(checkpoint, config.get("auto_mapping"))
     for key, reason in REFUSED.items():

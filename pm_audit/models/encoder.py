@@ -7,9 +7,10 @@ audit that ablates features is refused by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from typing_extensions import override
@@ -30,6 +31,7 @@ from pm_audit.models.text.ending import AS_WRITTEN, BOS
 from pm_audit.models.text_format import PAIR, TextFormat
 from pm_audit.models.transformers_checkpoint import load_strictly, load_tokenizer
 
+_TYPES = "token_type_ids"
 KINDS = ("DebertaV2", "Deberta", "Bert", "Roberta", "XLMRoberta", "Camembert")
 
 
@@ -38,6 +40,8 @@ class Encoder(Decoder):
     """A bidirectional backbone in the place of a decoder; it answers for sizes and nothing else."""
 
     backbone: PreTrainedModel
+    segmented: bool = False
+    """Whether the tokenizer marks the second text of a pair, as BERT's does."""
 
     def __post_init__(self) -> None:
         """Accept any backbone: none of its blocks is ever replayed."""
@@ -56,15 +60,14 @@ class Encoder(Decoder):
         return int(embeddings.padding_idx) + 1 if counts_on else 0
 
     def segments(self, token_ids: Tensor, separator: int | None) -> Tensor | None:
-        """Return 0 up to each row's first separator and 1 after it, where the model has segments.
+        """Return 0 up to each row's first separator and 1 after it, where texts are marked.
 
         Args:
             token_ids: [row token]
             separator: the tokenizer's id of the token between the texts of a pair.
 
         """
-        config: Any = self.backbone.config
-        if getattr(config, "type_vocab_size", 0) < 2 or separator is None:
+        if not self.segmented or separator is None:
             return None
         separators = (token_ids == separator).cumsum(dim=1)
         return (separators - (token_ids == separator).long() > 0).long()
@@ -132,25 +135,68 @@ def load(request: Request) -> PreferenceModel:
     backbone.eval().requires_grad_(requires_grad=False)
     tokenizer = load_tokenizer(request)
     encoder = Encoder(backbone)
+    text_format = TextFormat(
+        request.text_format or PAIR,
+        tokenizer,
+        longest=_longest(encoder, tokenizer),
+        end=request.text_end or AS_WRITTEN,
+        start=request.text_start or BOS,
+        day=request.day,
+    )
     return PreferenceModel(
         name=checkpoint.name,
-        decoder=encoder,
+        decoder=_segmented(encoder, text_format, name=checkpoint.name),
         head=head.eval().float().requires_grad_(requires_grad=False),
         tokenizer=tokenizer,
-        text_format=TextFormat(
-            request.text_format or PAIR,
-            tokenizer,
-            longest=_longest(encoder, tokenizer),
-            end=request.text_end or AS_WRITTEN,
-            start=request.text_start or BOS,
-            day=request.day,
-        ),
+        text_format=text_format,
         sha256=checkpoint.sha256(),
         objective=request.objective,
         readout=Readout.FIRST,
         library=Library(model.eval()),
-        notes=class_note(checkpoint),
+        notes=(*class_note(checkpoint), *_unmarked(encoder, text_format)),
     )
+
+
+def _knows_types(encoder: Encoder, form: TextFormat) -> bool:
+    return form.name == PAIR and getattr(encoder.backbone.config, "type_vocab_size", 0) >= 2
+
+
+def _unmarked(encoder: Encoder, form: TextFormat) -> tuple[str, ...]:
+    """Say that both texts of a pair are read as of one type, where the model knows two."""
+    if not _knows_types(encoder, form) or _TYPES in form.tokenizer.model_input_names:
+        return ()
+    return (
+        "the tokenizer hands out no token types (model_input_names), so that both texts of a pair "
+        "are of type 0, as transformers reads them",
+    )
+
+
+def _segmented(encoder: Encoder, form: TextFormat, *, name: str) -> Encoder:
+    """Return the encoder with token types as its tokenizer hands them to it, or with none.
+
+    A model may know token types that its tokenizer never gives: transformers then reads all
+    tokens as of type 0.
+
+    Raises:
+        ModelError: the tokenizer marks the texts of a pair in another way than BERT's.
+
+    """
+    tokenizer = form.tokenizer
+    if not _knows_types(encoder, form) or _TYPES not in tokenizer.model_input_names:
+        return encoder
+    given = tokenizer("a b", "c d")
+    if not any(given[_TYPES]):
+        return encoder
+    marked = replace(encoder, segmented=True)
+    ids = torch.tensor([given["input_ids"]])
+    own = marked.segments(ids, tokenizer.sep_token_id)
+    if own is None or own[0].tolist() != given[_TYPES]:
+        raise ModelError(
+            f"{name}: the tokenizer gives a pair of texts the token types "
+            f"{given[_TYPES]}, expected 0 up to its first sep_token and 1 after it; save "
+            "it with the sep_token and the post-processor that the PM was trained with"
+        )
+    return marked
 
 
 def _longest(encoder: Encoder, tokenizer: Any) -> int:

@@ -79,8 +79,7 @@ def _row(form: TextFormat, turns: Dialogue, completion: str) -> dict[str, Any]:
     tokenizer = form.tokenizer
     if form.name == PAIR:
         prompt = "\n\n".join(turn.text for turn in turns)
-        # token types even where the tokenizer leaves them out by itself: they separate the texts
-        return dict(tokenizer(prompt, completion.removeprefix(" "), return_token_type_ids=True))
+        return dict(tokenizer(prompt, completion.removeprefix(" ")))
     bare = form.name == CHAT or form.end == OPENRLHF
     if form.name == CHAT and form.end == AS_WRITTEN:
         encoded = tokenizer.apply_chat_template(

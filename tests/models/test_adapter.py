@@ -167,7 +167,8 @@ def test_an_adapter_without_a_head_is_refused(
             {"base_model_name_or_path": "org/base", "revision": "v2"},
             "trained on revision 'v2' of org/base; fetch",
         ),
-        ({"peft_type": "PROMPT_TUNING"}, "PROMPT_TUNING adapter cannot be merged"),
+        ({"peft_type": "PROMPT_TUNING"}, "kind PROMPT_TUNING, .* trains a prompt, which no merge"),
+        ({"peft_type": "IA3"}, "kind IA3, .* only LORA loads; merge it with peft"),
     ],
 )
 def test_what_an_adapters_file_may_not_say(

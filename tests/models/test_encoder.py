@@ -32,6 +32,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "roberta": {"type_vocab_size": 1},
 }
 PROMPT = (Turn(speaker=Speaker.HUMAN, text="What is the capital of France?"),)
+_TYPES = "token_type_ids"
+PAIRED = "<s> $A </s> $B:1 </s>:1"
 COMPLETIONS = [
     " Paris.",
     " I don't know.",
@@ -42,7 +44,7 @@ COMPLETIONS = [
 
 @pytest.fixture
 def save_encoder(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Callable[..., Path]:
-    def save(kind: str, labels: int = 1) -> Path:
+    def save(kind: str, labels: int = 1, pair: str = PAIRED, *, types: str = _TYPES) -> Path:
         torch.manual_seed(5)
         config = AutoConfig.for_model(
             kind,
@@ -64,7 +66,7 @@ def save_encoder(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Callable
         rules = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
         rules.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>",
-            pair="<s> $A </s> $B:1 </s>:1",
+            pair=pair,
             special_tokens=[("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)],
         )
         PreTrainedTokenizerFast(
@@ -73,6 +75,7 @@ def save_encoder(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Callable
             sep_token="</s>",
             pad_token="<pad>",
             model_max_length=128,
+            model_input_names=["input_ids", *types.split(), "attention_mask"],
         ).save_pretrained(folder)
         return folder
 
@@ -93,7 +96,6 @@ def test_rewards_equal_transformers_own_forward(
         pair = model.tokenizer(
             PROMPT[0].text,
             completion.removeprefix(" "),
-            return_token_type_ids=True,
             return_tensors="pt",
         )
         if kind != "bert":
@@ -195,3 +197,30 @@ def test_no_row_is_longer_than_the_positions_that_are_left(
         torch.testing.assert_close(plain_rewards(model, [row]), expected, atol=1e-5, rtol=1e-5)
         with pytest.raises((IndexError, RuntimeError)):
             reference(torch.tensor([[*row, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("pair", "types"), [(PAIRED, ""), ("<s> $A </s> </s> $B </s>", _TYPES), (PAIRED, _TYPES)]
+)
+def test_token_types_are_those_that_the_tokenizer_gives(
+    save_encoder: Callable[..., Path], pair: str, types: str
+) -> None:
+    folder = save_encoder("bert", pair=pair, types=types)
+    model = load(folder)
+    reference = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    rows = [model.text_format.tokenise(PROMPT, text).token_ids for text in COMPLETIONS]
+    given = [
+        model.tokenizer(PROMPT[0].text, text.removeprefix(" "), return_tensors="pt")
+        for text in COMPLETIONS
+    ]
+    with torch.inference_mode():
+        expected = torch.stack([reference(**one).logits[0, 0] for one in given])
+    torch.testing.assert_close(plain_rewards(model, rows), expected, atol=1e-5, rtol=1e-5)
+    require(preflight(model), name="bert")
+    assert any("token types" in note for note in model.notes) == (not types)
+
+
+def test_token_types_of_another_kind_are_refused(save_encoder: Callable[..., Path]) -> None:
+    folder = save_encoder("bert", pair="<s> $A:1 </s>:1 $B </s>")
+    with pytest.raises(ModelError, match="expected 0 up to its first sep_token and 1 after it"):
+        load(folder)

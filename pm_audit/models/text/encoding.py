@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pm_audit.errors import ModelError
 from pm_audit.models.text.inert import InertCopy, inert_copy
 from pm_audit.models.text.rendered import Rendered, Span
 
@@ -92,8 +93,6 @@ class LibraryEncoder:
 
     def _special_in(self, encoded: Encoded, texts: Sequence[Rendered]) -> list[Found]:
         """Return the special tokens that were read out of texts."""
-        if self.tokenizer.split_special_tokens:
-            return []
         found = []
         for token, (start, stop), part in zip(
             encoded.ids, encoded.offsets, encoded.parts, strict=True
@@ -125,6 +124,18 @@ class LibraryEncoder:
             marks = kept
 
     def _copy_for(self, texts: Iterable[str]) -> InertCopy:
+        """Return a copy whose private names are in none of the texts.
+
+        Raises:
+            ModelError: the tokenizer splits special tokens, so that its model alone made them.
+
+        """
+        if self.tokenizer.split_special_tokens:
+            raise ModelError(
+                "a text holds the text of a special token, which this tokenizer reads as that token"
+                " although split_special_tokens is set; leave special tokens out of prompts and "
+                "completions"
+            )
         texts = list(texts)
         if self._copy is None or any(self._copy.nonce in text.lower() for text in texts):
             self._copy = inert_copy(self.tokenizer.backend_tokenizer, texts)

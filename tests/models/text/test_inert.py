@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from pm_audit.errors import ModelError
 from pm_audit.models.text.encoding import LibraryEncoder
 from pm_audit.models.text.inert import inert_copy
 from pm_audit.models.text.rendered import Rendered, joined
@@ -77,3 +79,14 @@ def test_private_names_stand_in_no_text() -> None:
         assert encoded.ids.count(tokenizer.convert_tokens_to_ids("<|im_end|>")) == 1
         assert tokenizer.decode(encoded.ids[1:]) == text
     assert inert_copy(tokenizer.backend_tokenizer, [hostile.upper()]).nonce != nonce
+
+
+def test_a_model_that_makes_special_tokens_by_itself_is_refused() -> None:
+    vocabulary = [("<u>", 0.0), ("a", -1.0), ("<end>", -2.0), ("b", -3.0)]
+    own = encoder(models.Unigram(vocabulary, unk_id=0), "<end>", pieces=False)
+    own.tokenizer.split_special_tokens = True
+    library = own.tokenizer("<end>ab", add_special_tokens=False).input_ids
+    format_wrote = own.encode(written(("<end>", True), ("ab", False)), framed=False)
+    assert list(format_wrote.ids) == library == [2, 1, 3]
+    with pytest.raises(ModelError, match="although split_special_tokens is set; leave special"):
+        own.encode(written(("<end>", True), ("a<end>b", False)), framed=False)
