@@ -28,7 +28,7 @@ from click.testing import CliRunner
 
 from pm_audit.cli import main as command_line
 from pm_audit.records import AuditRecord, HypothesisRecord
-from pm_audit.report import wording
+from pm_audit.report import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "reports" / "baseline.json"
@@ -44,10 +44,10 @@ TOLERANCE = 0.0021
 """Of figures that are measured again, printed with three decimals."""
 
 FIGURES: dict[str, Callable[[HypothesisRecord], str]] = {
-    "gap": lambda one: _plain(wording.number(one.gap_sigma)),
-    "size": lambda one: _plain(wording.number(one.gap_sigma)).lstrip("+-"),
-    "residual": lambda one: _plain(wording.number(one.residual_sigma)).lstrip("+-"),
-    "closure": lambda one: "-" if one.closure is None else _plain(wording.number(one.closure)),
+    "gap": lambda one: _plain(figures.number(one.gap_sigma)),
+    "size": lambda one: _plain(figures.number(one.gap_sigma)).lstrip("+-"),
+    "residual": lambda one: _plain(figures.number(one.residual_sigma)).lstrip("+-"),
+    "closure": lambda one: "-" if one.closure is None else _plain(figures.number(one.closure)),
 }
 
 
