@@ -30,7 +30,7 @@ audit: $(venv)/audit.done
 	@$(python) -m pytest --pm-audit || { status=$$?; [ $$status -eq 1 ] || exit $$status; }
 
 test: $(venv)/test.done
-	$(python) -m pytest
+	OMP_NUM_THREADS=1 $(python) -m pytest -n 2
 
 docs: $(venv)/docs.done
 	$(python) -m mkdocs build
