@@ -18,6 +18,8 @@ from pm_audit.engine.grid import Grid, Row
 from pm_audit.engine.trace import Trace, trace
 from pm_audit.records import Feature, HypothesisRecord, Role
 from pm_audit.report import markdown, rivals
+from pm_audit.report.markdown_writer import MarkdownWriter
+from pm_audit.report.terminal_writer import TerminalWriter
 from pm_audit.spec import Effect, Settings, expand
 from pm_audit.verdict import rejudge
 from pm_audit.zoo.planted import Planted, plant
@@ -171,10 +173,19 @@ def test_tables_show_rivals_only_where_they_were_run(
     audited: tuple[Auditor, HypothesisRecord],
 ) -> None:
     _, record = audited
-    shown = "\n".join(rivals.terminal_lines(record))
-    assert "learned subspace" in shown
-    assert "searches on exchanged labels" in shown
-    assert "| sae features | 50% \\(0%\\) |" in "\n".join(rivals.markdown_lines(record))
+
+    def shown(one: HypothesisRecord) -> tuple[str, str]:
+        terminal, page = TerminalWriter(), MarkdownWriter()
+        rivals.terminal_lines(terminal, one)
+        rivals.markdown_lines(page, one)
+        return terminal.text(), page.text()
+
+    for text in shown(record):
+        assert "learned subspace" in text
+        assert "searches on exchanged labels" in text
+    assert "| sae features | 50% \\(0%\\) |" in shown(record)[1]
     bare = record.model_copy(update={"rivals": (), "placebo_closure": None})
-    assert rivals.terminal_lines(bare) == rivals.markdown_lines(bare) == []
-    assert "sae features" in "\n".join(markdown._section(record))
+    assert [text.strip() for text in shown(bare)] == ["", ""]
+    page = MarkdownWriter()
+    markdown._section(page, record)
+    assert "sae features" in page.text()

@@ -55,7 +55,7 @@ def test_streams_are_those_of_the_transformers_model(lab, llama, layer):
 
 @pytest.mark.parametrize("normalisation", list(Normalisation))
 def test_sparse_features_are_the_encodings(lab, llama, normalisation, monkeypatch):
-    monkeypatch.setattr("pm_audit.engine.trace._DENSE_ENTRIES", 64 * 7)
+    monkeypatch.setattr("pm_audit.engine.features._DENSE_ENTRIES", 64 * 7)
     sae = lab.sae(2, normalisation=normalisation, activation=TopK(k=5))
     clean = trace(llama, [sae], lab.grid())
     features = clean.features[sae.name]

@@ -27,7 +27,9 @@ def test_the_choice_is_taken_back_after_an_exception_too(*, before: bool) -> Non
         torch.backends.cuda.enable_cudnn_sdp(kept)
 
 
-def test_every_batch_of_the_engine_runs_without_it() -> None:
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_every_batch_of_the_engine_on_a_device_runs_without_it(device: str) -> None:
+    """The CPU has no such kernel; ``meta`` is any other device here: what runs reads no numbers."""
     layout = build_grid().layout
     jobs = Jobs(np.arange(len(layout.length)), np.zeros_like(layout.length), layout.length)
     seen: list[bool] = []
@@ -35,6 +37,8 @@ def test_every_batch_of_the_engine_runs_without_it() -> None:
     def run(_: Batch) -> None:
         seen.append(torch.backends.cuda.cudnn_sdp_enabled())
 
-    in_batches(layout, jobs, run, token_budget=20, device=torch.device("cpu"))
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    in_batches(layout, jobs, run, token_budget=20, device=torch.device(device))
     assert len(seen) > 1
-    assert not any(seen)
+    assert set(seen) == {before if device == "cpu" else False}
+    assert torch.backends.cuda.cudnn_sdp_enabled() is before
