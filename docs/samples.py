@@ -63,9 +63,9 @@ def output(marker: str) -> str:
         raise SystemExit(f"<!-- sample: {marker} -->: only pm-audit's own commands are run")
     with contextlib.chdir(ROOT):
         result = CliRunner().invoke(command_line, words, prog_name=program)
-    if result.exit_code not in (0, 1) or not result.output.strip():
+    if result.exit_code not in (0, 1) or not result.stdout.strip():
         raise SystemExit(f"<!-- sample: {marker} --> failed: {result.output or result.exception}")
-    lines = [line.rstrip() for line in result.output.rstrip().splitlines()]
+    lines = [line.rstrip() for line in result.stdout.rstrip().splitlines()]
     return "\n".join(kept(lines, chosen) if chosen else lines) + "\n"
 
 
