@@ -69,7 +69,7 @@ class MethodRecord(Record):
     confidence: Annotated[Finite, Field(gt=0, lt=1)]
     seed: Annotated[int, Field(ge=0)]
     rivals: bool = False
-    """Whether other ways of explaining each gap were run beside the SAE."""
+    """Whether other ways of explaining each gap were run next to the SAE."""
     placebos: int = 0
     """Searches repeated on exchanged labels."""
     search: str = "attribution"
