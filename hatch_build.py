@@ -20,7 +20,7 @@ def weights(root: str) -> list[Path]:
     """Return the files to ship that the non-commercial licence holds for."""
     if os.environ.get(SWITCH, "") not in ("", "0"):
         return []
-    return sorted(Path(root, "pm_audit", "zoo").rglob("*.safetensors"))
+    return sorted(Path(root, "pm_audit", "loading", "default", "weights").rglob("*.safetensors"))
 
 
 class Weights(BuildHookInterface):

@@ -64,9 +64,9 @@ def plain(record: Path) -> dict[str, float]:
     """Read the texts of a record once in padded batches; return what the forwards cost."""
     import torch
 
+    from pm_audit.loading.default import pm as default
     from pm_audit.records import AuditRecord
     from pm_audit.spec import expand, load_hypotheses
-    from pm_audit.zoo import default
 
     stored = AuditRecord.read(record)
     backbone, head, tokenizer = default.load_adapted()

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from pm_audit.judging import judge
 from pm_audit.records import (
     Evidence,
     Feature,
@@ -33,7 +34,6 @@ from pm_audit.records import (
     SaeFit,
 )
 from pm_audit.spec import Hypothesis, Settings, method_of
-from pm_audit.verdict import judge
 
 SIZES = (12, 16, 24, 32)
 FAMILIES = ("normal", "gamma", "gamma_left", "heavy", "mixture")

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from pm_audit import plugin
-from pm_audit.calibrate import tables
-from pm_audit.calibrate.result import Calibration
 from pm_audit.cli import main
+from pm_audit.pytest_plugin import plugin
 from pm_audit.report import glossary
 from pm_audit.spec import Settings
+from recipes.calibrate import tables
+from recipes.calibrate.result import Calibration
 
 spec = importlib.util.spec_from_file_location("execute", Path(__file__).with_name("execute.py"))
 execute = importlib.util.module_from_spec(spec)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pm_audit.models import refusals
-from pm_audit.models.registry import BUILT_IN as FAMILIES
-from pm_audit.models.text_format import NAMES
-from pm_audit.saes.registry import BUILT_IN as FORMATS
+from pm_audit.loading.pms import refusals
+from pm_audit.loading.pms.registry import BUILT_IN as FAMILIES
+from pm_audit.loading.saes.registry import BUILT_IN as FORMATS
+from pm_audit.text.text_format import NAMES
 
 PAGE = Path(__file__).with_name("formats.md")
 
@@ -22,7 +22,7 @@ INTRODUCTION = """\
 
 This page is generated from the registries by `python docs/make_formats.py`.  `pm-audit doctor
 --pm PM --sae SAE` tries a PM and its SAEs and says what is wrong with them.  Other packages add
-families and formats by the entry points `pm_audit.models` and `pm_audit.saes`.
+families and formats by the entry points `pm_audit.loading.pms` and `pm_audit.loading.saes`.
 
 Remote code stays off, pickles are read as tensors alone, and no name inside a checkpoint opens a
 file outside its folder.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pm_audit.judging import rejudge, settle
 from pm_audit.records import AuditRecord
-from pm_audit.verdict import rejudge, settle
 
 HERE = Path(__file__).parent
 
@@ -115,7 +115,7 @@ def project(pytester, judged_record_path, monkeypatch):
     """Return what makes a project: ``project("urls", "length")`` writes these hypotheses."""
     # other plug-ins of the environment cost seconds in every one of these runs
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "pm_audit.plugin")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pm_audit.pytest_plugin.plugin")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shutil.copy(judged_record_path, pytester.path / "stored_record.json")
     pytester.makeconftest(STAND_IN)

@@ -38,7 +38,7 @@ def test_no_module_outgrows_a_screenful_of_ideas():
 
 def test_reading_judging_and_reporting_import_no_torch():
     code = (
-        "import sys, pm_audit.spec, pm_audit.records, pm_audit.stats, pm_audit.verdict, "
+        "import sys, pm_audit.spec, pm_audit.records, pm_audit.stats, pm_audit.judging, "
         "pm_audit.report; print({'torch', 'transformers'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

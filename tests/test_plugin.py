@@ -11,8 +11,8 @@ def test_a_plain_run_imports_nothing_heavy(tmp_path):
     code = (
         "import sys, pytest\n"
         f"status = pytest.main(['-q', {str(tmp_path)!r}, '-p', 'no:cacheprovider'])\n"
-        "heavy = {'torch', 'transformers', 'pydantic', 'scipy', 'pandas', 'pm_audit.items'}\n"
-        "assert 'pm_audit.plugin' in sys.modules\n"
+        "heavy = {'torch', 'transformers', 'pydantic', 'scipy', 'pandas', 'pm_audit.pytest_plugin.run'}\n"
+        "assert 'pm_audit.pytest_plugin.plugin' in sys.modules\n"
         "print(sorted(heavy & set(sys.modules)), int(status))\n"
     )
     finished = subprocess.run(
@@ -21,7 +21,10 @@ def test_a_plain_run_imports_nothing_heavy(tmp_path):
         text=True,
         cwd=tmp_path,
         check=True,
-        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pm_audit.plugin"},
+        env={
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_PLUGINS": "pm_audit.pytest_plugin.plugin",
+        },
     )
     assert finished.stdout.splitlines()[-1] == "[] 0"
 
@@ -29,7 +32,7 @@ def test_a_plain_run_imports_nothing_heavy(tmp_path):
 def test_the_plugin_adds_at_most_thirty_milliseconds():
     code = (
         "import time, pytest\nfrom pathlib import Path\nfrom typing import Any\n"
-        "start = time.process_time()\nimport pm_audit.plugin\n"
+        "start = time.process_time()\nimport pm_audit.pytest_plugin.plugin\n"
         "print(time.process_time() - start)\n"
     )
     seconds = min(

@@ -85,7 +85,7 @@ def test_where_weights_were_left_out_the_error_names_the_remedy(without_weights,
 
 
 def test_the_licence_stands_in_readme_and_model_card():
-    for path in (ROOT / "README.md", ROOT / "pm_audit/zoo/default/README.md"):
+    for path in (ROOT / "README.md", ROOT / "pm_audit/loading/default/weights/README.md"):
         text = path.read_text(encoding="utf-8")
         assert "CC BY-NC 4.0" in text
         assert "non-commercial" in text

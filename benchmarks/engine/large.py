@@ -25,14 +25,14 @@ from transformers import LlamaConfig, LlamaModel
 
 from benchmarks.engine.floor import Floor
 from benchmarks.engine.workload import FEATURES, Workload
-from pm_audit.engine.ablation import ablate_each
-from pm_audit.engine.attribution import attribute
-from pm_audit.engine.grid import Grid, Row
-from pm_audit.engine.trace import trace
-from pm_audit.models.heads import LinearHead
-from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.saes.activation import TopK
-from pm_audit.saes.sae import Sae
+from pm_audit.attribution.integrated_gradients import attribute
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.trace import trace
+from pm_audit.interventions.ablation import ablate_each
+from pm_audit.subject.activation import TopK
+from pm_audit.subject.heads import LinearHead
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.sae import Sae
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.engine.workload import STEPS, Workload
-from pm_audit.engine.ablation import ablate_each
-from pm_audit.engine.attribution import attribute
-from pm_audit.engine.trace import rewards, trace
+from pm_audit.attribution.integrated_gradients import attribute
+from pm_audit.forward.trace import rewards, trace
+from pm_audit.interventions.ablation import ablate_each
 
 
 class PackedContestant:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from pm_audit.engine.grid import Grid, Row
-from pm_audit.engine.trace import Trace, trace
-from pm_audit.models.heads import LinearHead
-from pm_audit.models.preference_model import PreferenceModel
-from pm_audit.saes.activation import TopK
-from pm_audit.saes.sae import Sae
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.trace import Trace, trace
+from pm_audit.subject.activation import TopK
+from pm_audit.subject.heads import LinearHead
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.sae import Sae
 
 STEPS = 4
 FEATURES = 300
@@ -105,9 +105,9 @@ class Padded:
 
 def trained_workload(pm_folder: Path | None = None) -> Workload:
     """Return a PM of the recipe's making (the default one) with its SAE nearest to mid depth."""
-    from pm_audit.saes.registry import load as load_sae
+    from pm_audit.loading.default.pm import FOLDER, default_saes, load_pm
+    from pm_audit.loading.saes.registry import load as load_sae
     from pm_audit.spec.dialogue import Speaker, Turn
-    from pm_audit.zoo.default import FOLDER, default_saes, load_pm
 
     pm = load_pm(pm_folder or FOLDER)
     folder = min(

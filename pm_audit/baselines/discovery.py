@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pm_audit.engine.contrast import Contrast, Floats, Integers
-from pm_audit.engine.trace import Trace
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.forward.contrast import Contrast, Floats, Integers
+from pm_audit.forward.trace import Trace
 from pm_audit.records import Role
-from pm_audit.saes.sae import Sae
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.sae import Sae
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.subspace import ablate_subspace, without
-from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import Batch, in_batches
-from pm_audit.engine.splice import jobs_of_completions, run_suffix
+from pm_audit.forward.grid import Integers
+from pm_audit.forward.packing import Batch, in_batches
+from pm_audit.forward.splice import jobs_of_completions, run_suffix
 from pm_audit.records import Role
 
 STEPS = 16

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.attribution.integrated_gradients import mean_gradient
 from pm_audit.baselines.discovery import Discovery
 from pm_audit.baselines.subspace import ablate_subspace
-from pm_audit.engine.attribution import mean_gradient
-from pm_audit.engine.grid import Integers
-from pm_audit.engine.search import grow
-from pm_audit.engine.splice import jobs_of_completions
+from pm_audit.forward.grid import Integers
+from pm_audit.forward.splice import jobs_of_completions
+from pm_audit.interventions.growth import grow
 from pm_audit.records import Feature, Role
 
 TRIALS = 4

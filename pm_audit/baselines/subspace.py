@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from pm_audit.engine.features import Floats
-from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import Batch
-from pm_audit.engine.splice import jobs_of_completions, replay
-from pm_audit.engine.trace import Trace
-from pm_audit.models.preference_model import PreferenceModel
+from pm_audit.forward.features import Floats
+from pm_audit.forward.grid import Integers
+from pm_audit.forward.packing import Batch
+from pm_audit.forward.splice import jobs_of_completions, replay
+from pm_audit.forward.trace import Trace
+from pm_audit.subject.preference_model import PreferenceModel
 
 
 def ablate_subspace(

@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+import pm_audit
 from pm_audit.cli import options
-from pm_audit.cli.calibrate import calibrate
 from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
@@ -34,15 +35,33 @@ def _printable() -> Iterator[None]:
         raise
 
 
+_FROM_SOURCE = ("calibrate", "train")
+"""Commands of ``recipes/``, which lies next to the package in a checkout and is in no wheel."""
+
+
 class _Commands(click.Group):
     """A group whose commands turn an ``AuditError`` into one message and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *(_FROM_SOURCE if _has_recipes() else ())])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _FROM_SOURCE:
+            return super().get_command(ctx, cmd_name)
+        if not _has_recipes():
+            raise click.UsageError(
+                f"pm-audit {cmd_name} comes with the source of pm_audit, not with the wheel; "
+                "clone the project and run: pip install -e '.[train]'"
+            )
+        command: click.Command = import_module("recipes.commands").COMMANDS[cmd_name]
+        return command
 
     def make_context(
         self,
         info_name: str | None,
         args: list[str],
         parent: click.Context | None = None,
-        **extra: Any,  # noqa: ANN401 - click's signature
+        **extra: Any,
     ) -> click.Context:
         with _printable():
             return super().make_context(info_name, args, parent, **extra)
@@ -56,6 +75,11 @@ class _Commands(click.Group):
 
             click.echo(terminal_lines(f"error: {error}"), err=True)
             ctx.exit(2)
+
+
+def _has_recipes() -> bool:
+    """Whether pm_audit runs from a checkout, which holds the recipes."""
+    return (Path(pm_audit.__file__).parents[1] / "recipes" / "commands.py").is_file()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,7 +120,7 @@ def run(arguments: tuple[str, ...], *, pm: str | None, saes: tuple[str, ...]) ->
     named += [f"--pm-audit-sae={sae}" for sae in saes]
     command = [sys.executable, "-m", "pytest", "--pm-audit", *named, *arguments]
     # a process of its own: pytest warns of plug-ins that were imported before it
-    os.execv(sys.executable, command)  # noqa: S606
+    os.execv(sys.executable, command)
 
 
 @main.command(cls=options.Command, example="pm-audit schema hypothesis > hypothesis.schema.json")
@@ -134,7 +158,7 @@ def init(pm: str, folder: Path) -> None:
         click.echo(line)
 
 
-for _command in (show, report, compare, verify, calibrate, explain, glossary, index):
+for _command in (show, report, compare, verify, explain, glossary, index):
     main.add_command(_command)
 
 
@@ -153,10 +177,10 @@ def doctor(
     pm: str | None,
     saes: tuple[str, ...],
     objective: str | None,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **text: Any,
 ) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 if a finding fails."""
-    from pm_audit.doctor import doctor as examine
+    from pm_audit.pipelines.doctor import doctor as examine
 
     # the PM may also stand alone, its SAEs after it
     first = () if pm is not None else places[:1]
@@ -173,23 +197,6 @@ def doctor(
     )
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)
-
-
-class _Recipes(click.Group):
-    """A group whose commands are imported when they are named: they bring torch."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["pm", "sae", "measure", "biased"]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        from pm_audit.cli.recipes import COMMANDS
-
-        return COMMANDS.get(cmd_name)
-
-
-@main.group(cls=_Recipes)
-def train() -> None:
-    """Train a preference model, or SAEs on its residual stream; both resume."""
 
 
 if __name__ == "__main__":

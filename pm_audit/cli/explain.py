@@ -43,7 +43,7 @@ def explain(
     objective: str | None,
     top: int,
     json_path: Path | None,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **text: Any,
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 
@@ -56,7 +56,7 @@ def explain(
         raise click.UsageError(
             f'give three texts in quotes: "PROMPT" "COMPLETION A" "COMPLETION B"{known}'
         )
-    from pm_audit.explain import explain as explain_edit
+    from pm_audit.pipelines.explain import explain as explain_edit
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 

@@ -48,17 +48,17 @@ def index(
     tokens: int,
     seed: int,
     device: str,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **text: Any,
 ) -> None:
     """Write each SAE's feature index next to it: its latents' frequency and strongest texts.
 
     Reports of later audits show them in the feature cards.
     """
-    from pm_audit.discover.feature_index import index_features, written
     from pm_audit.errors import SaeError
+    from pm_audit.loading.subject import load_subject
+    from pm_audit.pipelines.feature_index import index_features, written
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
-    from pm_audit.zoo.subject import load_subject
 
     every = [*places, *saes]
     if not every:

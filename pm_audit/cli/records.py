@@ -74,8 +74,8 @@ def report(record: Path, *, output: Path | None) -> None:
 )
 def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
     """Compare two records; exit code 1 if NEW is a regression against OLD."""
-    from pm_audit.compare import compare as compare_records
-    from pm_audit.compare import read_believed
+    from pm_audit.release import compare as compare_records
+    from pm_audit.release import read_believed
     from pm_audit.report import changes
     from pm_audit.report.files import write_comparison
     from pm_audit.spec import GateMode
@@ -93,9 +93,9 @@ def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
 @_record
 def verify(record: Path) -> None:
     """Judge RECORD again from its own evidence; exit code 1 if anything differs."""
+    from pm_audit.judging import verify as disagreements
     from pm_audit.records import AuditRecord
     from pm_audit.report.sanitise import terminal_lines
-    from pm_audit.verdict import verify as disagreements
 
     stored = AuditRecord.read(record)
     found = disagreements(stored)

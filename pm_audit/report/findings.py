@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pm_audit.errors import RecordError
+from pm_audit.judging import accepted_by_bias
 from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
 from pm_audit.report import feature_words, figures
 from pm_audit.report.feature_words import Word
 from pm_audit.spec import today
-from pm_audit.verdict import accepted_by_bias
 
 _WORDS_SHOWN = 6
 _NAMES_SHOWN = 3

@@ -17,7 +17,8 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import feature_words, figures, findings, rivals, wording
+from pm_audit.report import baselines as rivals
+from pm_audit.report import feature_words, figures, findings, wording
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
 from pm_audit.report.soundness import require_readable
 

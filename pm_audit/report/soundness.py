@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pm_audit.errors import NumericalError, RecordError
+from pm_audit.judging import require_sound
 from pm_audit.records import AuditRecord, HypothesisRecord, Record
-from pm_audit.verdict import require_sound
 
 LARGEST = 1e30
 """Figures beyond it come from no PM, and sums of them would overflow."""

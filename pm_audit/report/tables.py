@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import RecordError
-from pm_audit.records import (
-    AuditRecord,
-    FeatureRecord,
-    Figure,
-    HypothesisRecord,
-    write_atomically,
-)
+from pm_audit.records import AuditRecord, FeatureRecord, Figure, HypothesisRecord, write_atomically
 from pm_audit.report import feature_words, figures, findings, sanitise
 from pm_audit.report.soundness import require_readable
 

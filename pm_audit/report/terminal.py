@@ -16,7 +16,8 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import feature_words, figures, findings, rivals, wording
+from pm_audit.report import baselines as rivals
+from pm_audit.report import feature_words, figures, findings, wording
 from pm_audit.report.soundness import require_readable
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pm_audit.errors import AuditError, RecordError
+from pm_audit.judging import verify
 from pm_audit.records import AuditRecord
-from pm_audit.verdict import verify
 
 
 def read_viewed(path: Path) -> tuple[AuditRecord, tuple[str, ...]]:

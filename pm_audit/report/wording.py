@@ -7,14 +7,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from pm_audit.records import (
-    AuditRecord,
-    Check,
-    FeatureRecord,
-    Firing,
-    HypothesisRecord,
-    Outcome,
-)
+from pm_audit.records import AuditRecord, Check, FeatureRecord, Firing, HypothesisRecord, Outcome
 from pm_audit.report import figures
 from pm_audit.report.feature_words import name_of_token
 

@@ -12,8 +12,8 @@ import torch
 from click.testing import CliRunner
 
 from pm_audit.cli import main
+from pm_audit.judging import settle
 from pm_audit.records import AuditRecord
-from pm_audit.verdict import settle
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_verify_finds_a_figure_that_does_not_follow_from_the_evidence(
 @pytest.fixture(scope="module")
 def judged_record(stored_record_path) -> AuditRecord:
     """Return the stored record, judged again so that its figures follow from its evidence."""
-    from pm_audit.verdict import rejudge, settle
+    from pm_audit.judging import rejudge, settle
 
     record = AuditRecord.read(stored_record_path)
     expect = {"gap": "lowers", "closure": 0.6, "collateral": 0.25, "margin": 0.25}
@@ -229,8 +229,8 @@ def test_help_names_every_command_and_imports_no_torch():
 
 
 def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch):
-    from pm_audit.cli import recipes
-    from pm_audit.zoo.train_sae import Architecture
+    from recipes.train import commands as recipes
+    from recipes.train.saes import Architecture
 
     called = {}
     monkeypatch.setattr(
@@ -271,7 +271,7 @@ def test_doctor_renders_findings_and_exits_by_them(invoke, tmp_path):
     ],
 )
 def test_doctor_examines_what_is_named(invoke, monkeypatch, words, pm, saes):
-    from pm_audit import doctor
+    from pm_audit.pipelines import doctor
 
     examined = []
 

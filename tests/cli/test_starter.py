@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from pm_audit.cli.starter import write_starter
+from pm_audit.judging import rejudge
 from pm_audit.records import AuditRecord, Outcome
 from pm_audit.spec import expand, load_hypotheses
-from pm_audit.verdict import rejudge
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ".github/workflows/pm-audit.yml"

@@ -22,7 +22,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from pm_audit.zoo import device
+from pm_audit.loading import device
 
 DEVICE = "lazy"
 

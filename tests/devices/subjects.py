@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForSequenceClassification, LlamaModel
 
-from pm_audit.zoo.planted import byte_tokenizer
+from recipes.planted.linear import byte_tokenizer
 
 HIDDEN, LATENTS, LAYER = 24, 96, 0
 TEMPLATE = (

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from pm_audit.audit import Auditor
-from pm_audit.discover.feature_index import index_features
-from pm_audit.doctor import doctor
 from pm_audit.errors import ModelError
-from pm_audit.explain import explain
-from pm_audit.models.heads import LinearHead
-from pm_audit.models.text_format import CHAT
+from pm_audit.loading.subject import load_subject
+from pm_audit.pipelines.audit import Auditor
+from pm_audit.pipelines.doctor import doctor
+from pm_audit.pipelines.explain import explain
+from pm_audit.pipelines.feature_index import index_features
 from pm_audit.records import HypothesisRecord
 from pm_audit.spec import Effect, Settings
-from pm_audit.zoo.planted_hypothesis import marks_hypothesis
-from pm_audit.zoo.subject import load_subject
+from pm_audit.subject.heads import LinearHead
+from pm_audit.text.text_format import CHAT
+from recipes.planted.hypothesis import marks_hypothesis
 from tests.devices.accelerator import DEVICE, OnDevice, accelerator
 from tests.devices.subjects import OBJECTIVE, write_pm, write_sae
 
@@ -195,7 +195,7 @@ class BiasLeftBehind(LinearHead):
 
 
 def test_the_guard_catches_a_bias_that_stayed_on_the_cpu(tmp_path, monkeypatch):
-    monkeypatch.setattr("pm_audit.models.sequence_classification.LinearHead", BiasLeftBehind)
+    monkeypatch.setattr("pm_audit.loading.pms.sequence_classification.LinearHead", BiasLeftBehind)
     subject = write(tmp_path, "linear")
     # whoever runs the head first, a loader that tries it or the preflight, meets the mix
     with accelerator(), pytest.raises((RuntimeError, ModelError), match="same device"):

@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pm_audit.zoo import activations, train_pm
-from pm_audit.zoo.activations import Corpus, gather
+from recipes.train import activations
+from recipes.train import pm as train_pm
+from recipes.train.activations import Corpus, gather
 from tests.devices.accelerator import DEVICE, accelerator
-from tests.zoo.killed_recipes import PM, tiny_backbone, write_data
+from tests.recipes.train.killed_recipes import PM, tiny_backbone, write_data
 
 torch.set_num_threads(1)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
-from pm_audit import plugin
 from pm_audit.cli import main
 from pm_audit.cli.starter import write_starter
+from pm_audit.pytest_plugin import plugin
 from pm_audit.spec import Settings, load_hypotheses
 
 ROOT = Path(__file__).parents[2]

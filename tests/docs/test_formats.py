@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from pm_audit.models.registry import BUILT_IN as FAMILIES
-from pm_audit.saes.registry import BUILT_IN as FORMATS
+from pm_audit.loading.pms.registry import BUILT_IN as FAMILIES
+from pm_audit.loading.saes.registry import BUILT_IN as FORMATS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

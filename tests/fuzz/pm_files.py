@@ -19,8 +19,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pm_audit.models.plain import plain_rewards
-from pm_audit.models.registry import load
+from pm_audit.loading.pms.registry import load
+from pm_audit.subject.plain import plain_rewards
 from tests.fuzz.mutations import (
     mutate_bytes,
     mutate_folder,
@@ -173,7 +173,7 @@ def mutated(root: Path, held: dict[str, Path], number: int) -> tuple[str, str, b
     return kind, place, whole
 
 
-def use(kind: str, place: str, whole: bool) -> None:  # noqa: FBT001
+def use(kind: str, place: str, whole: bool) -> None:
     """Load, and read two rewards."""
     model = load(place, objective=OBJECTIVE.get(kind))
     if whole:

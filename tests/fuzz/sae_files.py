@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pm_audit.saes.registry import load
+from pm_audit.loading.saes.registry import load
 from tests.fuzz.mutations import (
     mutate_bytes,
     mutate_folder,

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from pm_audit.judging.rivals import measure_rivals, placebo_closure
 from pm_audit.records import (
     AuditRecord,
     Check,
@@ -41,7 +42,6 @@ from pm_audit.records import (
 )
 from pm_audit.report import markdown, terminal
 from pm_audit.spec import Settings, method_of
-from pm_audit.verdict.rivals import measure_rivals, placebo_closure
 
 SIGMA = 1.6
 METHOD = method_of(Settings(candidates=32, rivals=True, placebos=3), quadrature="midpoint")

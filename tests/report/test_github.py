@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pm_audit.compare import compare
 from pm_audit.records import AuditRecord, Outcome
+from pm_audit.release import compare
 from pm_audit.report import github
 from pm_audit.spec import GateMode
 

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 from pm_audit.records import Figure, Unit
 from pm_audit.report import html
-from pm_audit.report.html.rivals import multiples
+from pm_audit.report.html.baselines import multiples
 from pm_audit.report.html.scale import Scale, spanning
 from pm_audit.report.html.search import scatter
 from pm_audit.report.html.strips import account_note, expected_band, mean_range, waterfalls

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pm_audit.records import Check, FeatureRecord, Figure, HypothesisRecord, Outcome
+from pm_audit.report import baselines as rivals_in_words
 from pm_audit.report import feature_words, figures, findings, wording
-from pm_audit.report import rivals as rivals_in_words
 from pm_audit.report.feature_words import Word
 from pm_audit.report.findings import Finding, Standing
-from pm_audit.report.html import rivals, search, strips
+from pm_audit.report.html import baselines as rivals
+from pm_audit.report.html import search, strips
 from pm_audit.report.html.heatmap import HeatLine, heatmaps
 from pm_audit.report.html.scale import Scale, spanning
 from pm_audit.report.sanitise import node_id

@@ -1,0 +1,1 @@
+"""Attribution: cheap estimates of what each feature does, from gradients."""

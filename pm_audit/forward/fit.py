@@ -1,0 +1,77 @@
+"""Fit: whether an SAE belongs to this PM, at this layer, on this text.
+
+FVU is the fraction of variance unexplained with the per-dimension, centred variance; positions
+of massive norm are left out and counted, because a few of them would make any SAE look perfect.
+An SAE that reconstructs a neighbouring layer better than its own was loaded at the wrong place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pm_audit.forward.trace import Trace
+from pm_audit.records import SaeFit
+from pm_audit.subject.products import wide_products
+from pm_audit.subject.sae import Sae
+
+MASSIVE = 10.0
+"""A position is massive when its norm exceeds this many times the median norm."""
+
+
+def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
+    """Return the blocks before and after the SAE's own that exist, for comparison."""
+    return tuple(layer for layer in (sae.layer - 1, sae.layer + 1) if 0 <= layer < depth)
+
+
+@torch.inference_mode()
+@wide_products()
+def measure_fit(trace: Trace, sae: Sae, depth: int, *, most: int | None = None) -> SaeFit:
+    """Measure one SAE on a trace that kept its neighbours' streams.
+
+    Args:
+        trace: with the SAE and the streams of its ``neighbours``.
+        sae: to measure.
+        depth: blocks of the PM.
+        most: tokens at most, taken evenly over all completion tokens; None for all of them.
+
+    """
+    total = len(trace.streams[sae.layer])
+    taken = slice(None, None, max(1, -(-total // (most or total or 1))))
+    stream = trace.streams[sae.layer][taken].to(sae.W_dec.dtype)
+    usual = _usual(stream)
+    kept = stream[usual]
+    encoding = sae.encode(kept)
+    reconstruction = sae.decode(encoding)
+    active = encoding.features > 0
+    return SaeFit(
+        sae=sae.name,
+        layer=sae.layer,
+        fvu=fraction_unexplained(kept, reconstruction),
+        neighbour_fvu=tuple(
+            _fvu_elsewhere(sae, trace.streams[layer][taken]) for layer in neighbours(sae, depth)
+        ),
+        cosine=float(torch.cosine_similarity(kept, reconstruction, dim=-1).mean()),
+        l0=float(active.sum(dim=-1).double().mean()),
+        dead_share=float((~active.any(dim=0)).double().mean()),
+        massive=int((~usual).sum()),
+        tokens=len(stream),
+    )
+
+
+def fraction_unexplained(stream: Tensor, reconstruction: Tensor) -> float:
+    """Return FVU of [token hidden]: squared error over squared distance to the mean."""
+    centred = stream.double() - stream.double().mean(dim=0)
+    error = stream.double() - reconstruction.double()
+    return float(error.square().sum() / centred.square().sum().clamp_min(1e-30))
+
+
+def _usual(stream: Tensor) -> Tensor:
+    norms = stream.float().norm(dim=-1)
+    usual: Tensor = norms < MASSIVE * norms.median()
+    return usual
+
+
+def _fvu_elsewhere(sae: Sae, stream: Tensor) -> float:
+    kept = stream[_usual(stream)].to(sae.W_dec.dtype)
+    return fraction_unexplained(kept, sae.decode(sae.encode(kept)))

@@ -1,0 +1,53 @@
+"""The scale of a PM's rewards: the unit sigma, and the noise below which nothing can be judged.
+
+Sigma is measured on the reference set; noise is the largest change of a reward when the same text
+is read again, alone and in a padded batch.  Both are of one objective: two heads on one body
+share neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.reference import reference_texts, sigma
+from pm_audit.forward.trace import rewards
+from pm_audit.subject.plain import plain_rewards
+from pm_audit.subject.preference_model import PreferenceModel
+
+NOISE_ROWS = 16
+"""Reference completions that are read again, padded and alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sigma and noise of one PM, both raw reward."""
+
+    sigma: float
+    noise: float
+
+
+def measure_scale(pm: PreferenceModel) -> Scale:
+    """Read the reference set.
+
+    Raises:
+        NumericalError: all completions of every prompt get one reward.
+
+    """
+    texts = reference_texts()
+    rows = [
+        Row(number, tokenised.token_ids, tokenised.completion_start)
+        for number, turns, completion in texts
+        for tokenised in [pm.text_format.tokenise(turns, completion)]
+    ]
+    together = rewards(pm, Grid(tuple(rows)))
+    some = [row.token_ids for row in rows[:NOISE_ROWS]]
+    noise = max(
+        float(
+            np.abs(plain_rewards(pm, some, batch_size=size).numpy() - together[: len(some)]).max()
+        )
+        for size in (1, len(some))
+    )
+    return Scale(sigma([number for number, _, _ in texts], together), noise)

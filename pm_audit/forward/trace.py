@@ -1,0 +1,247 @@
+"""The clean forward: every token once, and what later replays need of it.
+
+Blocks run one after the other over all tokens of the grid, in batches; shared prefixes come
+first, so that the completions of a prompt attend to keys and values that were computed once.
+Kept are the rewards, the stream after each SAE's block at completion tokens, the sparse features
+there, and the keys and values of every block after the lowest SAE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pm_audit.errors import NumericalError, SaeError
+from pm_audit.forward.features import Floats, SparseFeatures, active_features
+from pm_audit.forward.grid import Grid, Integers
+from pm_audit.forward.packing import Batch, Jobs, in_batches
+from pm_audit.forward.readout import (
+    FlatTokens,
+    Reading,
+    needs_every_token,
+    read_clean,
+    up_to_readout,
+)
+from pm_audit.subject.compatibility import require_saes_of
+from pm_audit.subject.decoder import BlockInputs
+from pm_audit.subject.packed_attention import AttentionKind, attend_groups
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.products import wide_products
+from pm_audit.subject.sae import Sae
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What one clean forward of a grid left behind; nothing in it changes afterwards."""
+
+    grid: Grid
+    rewards: Floats
+    """[row], raw reward."""
+    saes: tuple[Sae, ...]
+    features: Mapping[str, SparseFeatures]
+    """Active features by the SAE's name."""
+    streams: Mapping[int, Tensor]
+    """Stream [completion token, hidden] after each SAE's block and each block asked for."""
+    keys_values: Mapping[int, tuple[Tensor, Tensor]]
+    """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
+    reading: Reading
+    """What rewards rest on beside the last token."""
+
+    def sae(self, name: str) -> Sae:
+        """Return the SAE of this name.
+
+        Raises:
+            SaeError: the trace was made without it.
+
+        """
+        for sae in self.saes:
+            if sae.name == name:
+                return sae
+        known = ", ".join(sae.name for sae in self.saes) or "none"
+        raise SaeError(f"SAE {name!r} is not part of this trace (traced: {known})")
+
+    def rows(self, rows: Sequence[int] | Integers | None) -> Integers:
+        """Return row indices as an array; all rows for None."""
+        if rows is None:
+            return np.arange(len(self.grid))
+        return np.asarray(rows, dtype=np.int64)
+
+    def device(self, layer: int) -> torch.device:
+        """Return where the stream after ``layer`` is kept."""
+        return self.streams[layer].device
+
+    def row_of_token(self) -> Integers:
+        """[completion token], the row of each completion token."""
+        return self.grid.layout.completion_row
+
+
+def trace(
+    pm: PreferenceModel,
+    saes: Sequence[Sae],
+    grid: Grid,
+    *,
+    also: Sequence[int] = (),
+    token_budget: int | None = None,
+) -> Trace:
+    """Run the clean forward of a grid.
+
+    Args:
+        pm: the preference model.
+        saes: read the stream after their blocks; none for rewards alone.
+        grid: rows to read.
+        also: further blocks whose stream at completion tokens is kept.
+        token_budget: tokens of one batch, by the device for None; halved when memory runs out.
+
+    Raises:
+        SaeError: an SAE does not fit this model, or two share a name.
+        NumericalError: a reward or an activation is not finite.
+
+    """
+    require_saes_of(pm, saes)
+    grid = up_to_readout(pm, grid)
+    kept = {sae.layer for sae in saes} | set(also)
+    lowest = min((sae.layer for sae in saes), default=pm.depth)
+    forward = _Forward(pm, grid, kept, lowest, token_budget)
+    with torch.no_grad():
+        rewards = forward.run()
+    with torch.no_grad(), wide_products():
+        features = {sae.name: active_features(sae, forward.streams[sae.layer]) for sae in saes}
+    return Trace(
+        grid=grid,
+        rewards=finite_rewards(rewards),
+        saes=tuple(saes),
+        features=features,
+        streams=forward.streams,
+        keys_values=forward.keys_values,
+        reading=forward.reading,
+    )
+
+
+def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None) -> Floats:
+    """Return the rewards [row] of a grid, each distinct prompt read once."""
+    return trace(pm, (), grid, token_budget=token_budget).rewards
+
+
+def finite_rewards(rewards: Floats) -> Floats:
+    """Return the rewards, all of them finite.
+
+    Raises:
+        NumericalError: one is not.
+
+    """
+    bad = np.flatnonzero(~np.isfinite(rewards))
+    if len(bad):
+        raise NumericalError(
+            f"{len(bad)} of {len(rewards)} rewards are not finite (the first is number {bad[0]}); "
+            "check the PM's weights, or use a wider dtype"
+        )
+    return rewards
+
+
+class _Forward:
+    """One pass over the blocks; holds the stream of all flat tokens while it runs."""
+
+    def __init__(
+        self, pm: PreferenceModel, grid: Grid, kept: set[int], lowest: int, token_budget: int | None
+    ) -> None:
+        self.decoder = pm.decoder
+        self.pm = pm
+        self.grid, self.layout = grid, grid.layout
+        self.kept = kept
+        self.lowest = lowest
+        self.token_budget = token_budget
+        self.streams: dict[int, Tensor] = {}
+        self.keys_values: dict[int, tuple[Tensor, Tensor]] = {}
+        self.inputs: dict[tuple[int, int], BlockInputs] = {}
+        self.reading = Reading()
+
+    def run(self) -> Floats:
+        layout, device = self.layout, self.pm.device
+        first_row = np.unique(layout.prefix_of, return_index=True)[1]
+        prefixes = Jobs(first_row, np.zeros_like(first_row), layout.prefix_length)
+        rows = Jobs(np.arange(len(layout.length)), layout.shared_length, layout.length)
+        token_ids = torch.from_numpy(layout.token_ids).to(device)
+        positions = torch.from_numpy(layout.positions).to(device)
+        completion = torch.from_numpy(layout.completion_tokens).to(device)
+        readout = torch.from_numpy(layout.readout).to(device)
+        final = self.decoder.depth - 1
+        whole = final in self.kept or needs_every_token(self.pm)
+
+        stream = self.decoder.inputs(token_ids, positions).embedded[0]
+        for layer in range(self.decoder.depth):
+            last_only = layer == final and not whole
+            after = stream.new_zeros(len(rows), stream.shape[1]) if last_only else stream.clone()
+            self.keys_values[layer] = _NO_KEYS
+            for part, jobs in enumerate((prefixes, rows)):
+                # Shared prefixes end before the readout, so the last block needs only their keys.
+                mode = (layer, last_only, part == 0)
+                self._run_block(mode, jobs, stream, after)
+            if layer <= self.lowest:
+                del self.keys_values[layer]
+            stream = after
+            if layer in self.kept:
+                self.streams[layer] = stream[completion]
+        if whole:
+            tokens = FlatTokens(stream, token_ids, positions)
+            rewards, self.reading = read_clean(self.pm, self.grid, tokens)
+        else:
+            hidden = self.decoder.finish(stream, token_ids[readout], positions[readout])
+            rewards = self.pm.reward(hidden)
+        return rewards.double().cpu().numpy()
+
+    def _run_block(
+        self, mode: tuple[int, bool, bool], jobs: Jobs, stream: Tensor, after: Tensor
+    ) -> None:
+        layer, last_only, is_prefix = mode
+        decoder = self.decoder
+
+        def run(batch: Batch) -> None:
+            tokens = batch.tokens
+            inputs = self._inputs(tokens, batch)
+
+            def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
+                clean = self._keep(layer, tokens, key, value)
+                return attend_groups(
+                    batch.groups, query, key, value, kind, clean=clean, last_only=last_only
+                )
+
+            if not last_only:
+                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
+            elif is_prefix:
+                self._keep(layer, tokens, *decoder.keys_values(layer, stream[tokens], inputs))
+            else:
+                last = batch.last
+                at_readout = decoder.inputs(batch.token_ids[last], batch.positions[last])
+                read = decoder.run_at(layer, stream[tokens], inputs, last, at_readout, attend)
+                after[torch.from_numpy(batch.jobs).to(after.device)] = read
+
+        in_batches(self.layout, jobs, run, token_budget=self.token_budget, device=self.pm.device)
+
+    def _inputs(self, tokens: Tensor, batch: Batch) -> BlockInputs:
+        """Return what the blocks are handed for a batch; batches recur at every block."""
+        place = (batch.first, len(tokens))
+        if place not in self.inputs:
+            self.inputs[place] = self.decoder.inputs(batch.token_ids, batch.positions)
+        return self.inputs[place]
+
+    def _keep(
+        self, layer: int, tokens: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Write new keys and values where replays and rows of the same prefix find them."""
+        if self.keys_values[layer] is _NO_KEYS:
+            total = len(self.layout.token_ids)
+            self.keys_values[layer] = (
+                key.new_zeros(total, *key.shape[1:]),
+                value.new_zeros(total, *value.shape[1:]),
+            )
+        keys, values = self.keys_values[layer]
+        keys[tokens.to(key.device)] = key
+        values[tokens.to(key.device)] = value
+        return keys, values
+
+
+_NO_KEYS = (torch.empty(0), torch.empty(0))

@@ -1,0 +1,282 @@
+"""Real ablation: features are replaced in the stream and the reward is read again.
+
+For a set S at completion positions ``x' = x - (decode(f) - decode(f with S replaced))``; the error
+term stays.  A contribution is reward minus reward after ablation, so positive means that the
+feature raises the reward.  A row where nothing of S fires keeps its reward exactly under ``ZERO``
+and is not run.
+
+A set may span SAEs at several layers.  At the lowest its clean features are known; higher up the
+selected latents are encoded again on the stream as the lower ablation left it, with the clean
+per-token scale.
+
+Attribution is no part of this module: ablation must be able to falsify it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pm_audit.forward.contrast import Mask
+from pm_audit.forward.edits import Firings, Members, firing_counts, plan
+from pm_audit.forward.features import Floats
+from pm_audit.forward.grid import Integers
+from pm_audit.forward.splice import replay
+from pm_audit.forward.trace import Trace
+from pm_audit.interventions.replay_cache import Known, all_but, fired_by_pair
+from pm_audit.records import Feature
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.sae import Sae
+
+Means = Mapping[str, Tensor]
+"""By SAE name, the value [latent] that mean replacement puts in a feature's place."""
+
+
+_ENTRIES_A_PLAN = 2_000_000
+"""Firings planned at once; about 100 MB of index arrays."""
+
+
+class Replacement(StrEnum):
+    """What stands in an ablated feature's place at completion positions."""
+
+    ZERO = "zero"
+    """The feature is off."""
+    MEAN = "mean"
+    """The feature's mean over reference completions' tokens, at every completion position."""
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Single ablations, as triples; (latent, row) pairs not listed have contribution zero."""
+
+    latent: Integers
+    """[effect]"""
+    row: Integers
+    """[effect], row of the grid."""
+    contribution: Floats
+    """[effect], reward minus reward after ablation."""
+
+    def dense(self, latents: Sequence[int] | Integers, rows: Sequence[int] | Integers) -> Floats:
+        """Return contributions [latent row] for the given latents and rows."""
+        latents, rows = np.asarray(latents, dtype=np.int64), np.asarray(rows, dtype=np.int64)
+        table = np.zeros((len(latents), len(rows)))
+        latent_at, row_at = _positions(latents, self.latent), _positions(rows, self.row)
+        listed = (latent_at >= 0) & (row_at >= 0)
+        table[latent_at[listed], row_at[listed]] = self.contribution[listed]
+        return table
+
+    def weighted(self, latents: Sequence[int] | Integers, weights: Floats) -> Floats:
+        """Return each latent's contribution summed over rows with ``weights`` [row], [latent]."""
+        latents = np.asarray(latents, dtype=np.int64)
+        at = _positions(latents, self.latent)
+        listed = at >= 0
+        sums = np.zeros(len(latents))
+        np.add.at(sums, at[listed], weights[self.row[listed]] * self.contribution[listed])
+        return sums
+
+
+def mean_features(trace: Trace, rows: Sequence[int] | Integers) -> Means:
+    """Return each latent's mean over the completion tokens of the reference rows.
+
+    Tokens where the latent is silent count as zero.
+    """
+    chosen = np.isin(trace.row_of_token(), trace.rows(rows))
+    total = max(1, int(chosen.sum()))
+    means = {}
+    for sae in trace.saes:
+        features = trace.features[sae.name]
+        counted = torch.from_numpy(chosen).to(features.token.device)[features.token]
+        sums = torch.zeros(sae.width, dtype=torch.float64, device=features.value.device)
+        sums.index_add_(0, features.latent[counted], features.value[counted].double())
+        means[sae.name] = (sums / total).to(features.value.dtype)
+    return means
+
+
+def ablate_each(
+    pm: PreferenceModel,
+    trace: Trace,
+    sae: Sae,
+    latents: Sequence[int] | Integers,
+    *,
+    rows: Sequence[int] | Integers | None = None,
+    where: Mask | None = None,
+    replacement: Replacement = Replacement.ZERO,
+    means: Means | None = None,
+    known: Known | None = None,
+    token_budget: int | None = None,
+) -> Effects:
+    """Ablate each latent alone, in every row where that changes anything.
+
+    Args:
+        pm: the preference model.
+        trace: its clean forward, with ``sae``.
+        sae: whose latents are ablated.
+        latents: indices, each at most once.
+        rows: rows of the grid; all for None.
+        where: [latent row], pairs of these to run under zero replacement; all for None.
+        replacement: what stands in a feature's place.
+        means: needed for mean replacement; see ``mean_features``.
+        known: learns the rewards under zero replacement, for joint ablations to come.
+        token_budget: tokens of one batch; by the device for None.
+
+    Raises:
+        SaeError: the SAE is not part of the trace, or a latent is outside it.
+
+    """
+    chosen = trace.rows(rows)
+    features = np.asarray(latents, dtype=np.int64)
+    traced = trace.sae(sae.name)
+    members = [Members(traced, np.arange(len(features)), features)]
+    used = _means(replacement, means)
+    latent, row, contribution = [], [], []
+    for numbers in _portions(trace, members, len(features), chosen, used):
+        skipped = None if where is None else ~where[numbers]
+        taken = [_take(members[0], numbers)]
+        planned = plan(trace, taken, len(numbers), chosen, used, skipped=skipped)
+        if not len(planned.jobs):
+            continue
+        after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+        latent.append(features[numbers][planned.set_of])
+        row.append(planned.jobs.row)
+        if known is not None and used is None:
+            known.learn_single(sae.name, latent[-1], row[-1], after)
+        contribution.append(trace.rewards[planned.jobs.row] - after)
+    if not latent:
+        return Effects(features[:0], chosen[:0], np.zeros(0))
+    return Effects(np.concatenate(latent), np.concatenate(row), np.concatenate(contribution))
+
+
+def ablate_sets(
+    pm: PreferenceModel,
+    trace: Trace,
+    sets: Sequence[Sequence[Feature]],
+    *,
+    rows: Sequence[int] | Integers | None = None,
+    replacement: Replacement = Replacement.ZERO,
+    means: Means | None = None,
+    known: Known | None = None,
+    token_budget: int | None = None,
+) -> Floats:
+    """Return rewards [set row] with all features of each set ablated together.
+
+    Args:
+        pm: the preference model.
+        trace: its clean forward, with every SAE that the sets name.
+        sets: features to ablate together; an empty set leaves the rewards as they are.
+        rows: rows of the grid; all for None.
+        replacement: what stands in a feature's place.
+        means: needed for mean replacement; see ``mean_features``.
+        known: earlier replays of this trace, which are not run again; learns the new ones.
+        token_budget: tokens of one batch; by the device for None.
+
+    Raises:
+        SaeError: an SAE is not part of the trace, or a feature is outside its SAE.
+
+    """
+    chosen = trace.rows(rows)
+    result = np.tile(trace.rewards[chosen], (len(sets), 1))
+    column = np.zeros(len(trace.grid), dtype=np.int64)
+    column[chosen] = np.arange(len(chosen))
+    used = _means(replacement, means)
+    for names, numbers in _by_saes(sets).items():
+        members = [
+            _members(trace.sae(name), [sets[number] for number in numbers]) for name in names
+        ]
+        for portion in _portions(trace, members, len(numbers), chosen, used):
+            taken = [_take(member, portion) for member in members]
+            if known is not None and used is None and len(taken) == 1:
+                once = _replay_once(pm, trace, taken[0], len(portion), chosen, known, token_budget)
+                set_of, row, after = once
+            else:
+                planned = plan(trace, taken, len(portion), chosen, used)
+                set_of, row = planned.set_of, planned.jobs.row
+                after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+            result[np.asarray(numbers)[portion][set_of], column[row]] = after
+    return result
+
+
+def _replay_once(
+    pm: PreferenceModel,
+    trace: Trace,
+    members: Members,
+    sets: int,
+    rows: Integers,
+    known: Known,
+    token_budget: int | None,
+) -> tuple[Integers, Integers, Floats]:
+    """Return (set, row, reward) of every pair that an ablation to zero changes."""
+    name = members.sae.name
+    fired = fired_by_pair(Firings.of(trace, members, rows))
+    asked = known.unknown(name, fired)
+    if asked:
+        skipped = all_but(asked, sets, len(trace.grid))
+        planned = plan(trace, [members], sets, rows, None, skipped=skipped)
+        after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+        pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
+        known.learn(name, fired, dict(zip(pairs, after.tolist(), strict=True)))
+    recalled = known.recall(name, fired)
+    at = np.array(list(recalled), dtype=np.int64).reshape(-1, 2)
+    return at[:, 0], at[:, 1], np.array(list(recalled.values()))
+
+
+def _means(replacement: Replacement, means: Means | None) -> Means | None:
+    if replacement is Replacement.ZERO:
+        return None
+    if means is None:
+        raise ValueError("mean replacement needs means; compute them with mean_features")
+    return means
+
+
+def _by_saes(sets: Sequence[Sequence[Feature]]) -> dict[tuple[str, ...], list[int]]:
+    """Group the numbers of non-empty sets by the SAEs that they name."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, features in enumerate(sets):
+        names = tuple(sorted({feature.sae for feature in features}))
+        if names:
+            groups.setdefault(names, []).append(number)
+    return groups
+
+
+def _members(sae: Sae, sets: Sequence[Sequence[Feature]]) -> Members:
+    pairs = [
+        (number, index)
+        for number, features in enumerate(sets)
+        for index in sorted({feature.index for feature in features if feature.sae == sae.name})
+    ]
+    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return Members(sae, table[:, 0], table[:, 1])
+
+
+def _take(members: Members, numbers: Integers) -> Members:
+    """Keep the consecutive sets ``numbers``, numbered anew from 0."""
+    kept = (members.set_of >= numbers[0]) & (members.set_of <= numbers[-1])
+    return Members(members.sae, members.set_of[kept] - numbers[0], members.latent[kept])
+
+
+def _portions(
+    trace: Trace, members: Sequence[Members], sets: int, rows: Integers, means: Means | None
+) -> Iterator[Integers]:
+    """Yield consecutive sets whose firings, listed one by one, stay small beside the model."""
+    entries = np.zeros(sets, dtype=np.int64)
+    for member in members:
+        counts = firing_counts(trace.features[member.sae.name], member.sae.width)
+        np.add.at(entries, member.set_of, counts[member.latent])
+    if means is not None:
+        entries += len(rows)
+    portion = (np.cumsum(entries) - entries) // _ENTRIES_A_PLAN
+    bounds = np.flatnonzero(np.diff(portion)) + 1
+    yield from (part for part in np.split(np.arange(sets), bounds) if len(part))
+
+
+def _positions(known: Integers, asked: Integers) -> Integers:
+    """Return where each of ``asked`` stands in ``known``, or -1."""
+    if not len(known):
+        return np.full(len(asked), -1)
+    order = np.argsort(known, kind="stable")
+    at = np.minimum(np.searchsorted(known[order], asked), len(known) - 1)
+    return np.where(known[order][at] == asked, order[at], -1)

@@ -1,0 +1,81 @@
+"""Figures of the rivals and of the placebo: what the selected features are held beside.
+
+A rival's closure is ``1 - G_k / G`` with its first k directions ablated, over the same prompts
+and with the same bootstrap as the headline; its collateral is the largest mean movement of a
+counter-example or control template, as a share of the gap.  No check rests on them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pm_audit.errors import RecordError
+from pm_audit.judging.figures import as_figure, bootstrap_of
+from pm_audit.judging.prompts import PromptTable, tabulate
+from pm_audit.records import Evidence, Figure, MethodRecord, Rival, RivalEvidence, RivalPoint, Unit
+from pm_audit.stats import PromptBootstrap
+
+
+def measure_rivals(evidence: Evidence, method: MethodRecord) -> tuple[Rival, ...]:
+    """Return each rival's closure and collateral by number of directions; the gap is not zero.
+
+    Raises:
+        RecordError: a rival lacks a row.
+
+    """
+    if not evidence.rivals:
+        return ()
+    bootstrap = bootstrap_of(evidence, method)
+    return tuple(
+        Rival(
+            name=rival.name,
+            points=tuple(
+                _point(number, _after(evidence, rival, rewards), bootstrap)
+                for number, rewards in enumerate(rival.rewards, start=1)
+            ),
+        )
+        for rival in evidence.rivals
+    )
+
+
+def placebo_closure(evidence: Evidence) -> Figure | None:
+    """Return what placebo searches closed of their own gaps, as a share of the gap's size.
+
+    Against the gap, not against the placebo's own gap, which is near zero and no divisor.
+    """
+    if not evidence.placebos:
+        return None
+    gap = abs(float(tabulate(evidence).gap.mean()))
+    closed = [
+        (abs(float(np.mean(placebo.gap))) - abs(float(np.mean(placebo.gap_after)))) / gap
+        for placebo in evidence.placebos
+    ]
+    return Figure(
+        value=float(np.median(closed)), low=min(closed), high=max(closed), unit=Unit.SHARE
+    )
+
+
+def _after(evidence: Evidence, rival: RivalEvidence, rewards: tuple[float, ...]) -> PromptTable:
+    if len(rewards) != len(evidence.rows):
+        raise RecordError(
+            f"rival {rival.name} has {len(rewards)} rewards for {len(evidence.rows)} rows; "
+            "the record is torn, audit again"
+        )
+    rows = tuple(
+        row.model_copy(update={"zero": reward})
+        for row, reward in zip(evidence.rows, rewards, strict=True)
+    )
+    return tabulate(evidence.model_copy(update={"rows": rows}))
+
+
+def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> RivalPoint:
+    closure = bootstrap.ratio(table.gap_zero, table.gap).one_minus()
+    moved = [
+        abs(float(one.moved.sum() / (one.present * table.gap).sum()))
+        for one in table.bystanders
+        if (one.present * table.gap).sum() != 0
+    ]
+    collateral = Figure(value=max(moved), unit=Unit.SHARE) if moved else None
+    return RivalPoint(
+        directions=directions, closure=as_figure(closure, Unit.SHARE), collateral=collateral
+    )

@@ -1,0 +1,95 @@
+"""Verify a record: judge it again from its own evidence and hold every figure against it.
+
+Two independent questions.  Do the figures follow from the evidence?  Each is computed again and
+compared up to the rounding by which two processors may differ.  Was a digit changed after the
+record was written?  Each hypothesis carries a digest of its own text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import JsonValue
+
+from pm_audit.judging.judge import rejudge, settle
+from pm_audit.records import AuditRecord
+
+_WORDED: dict[str, Any] = {"digest": True, "warnings": True, "checks": {"__all__": {"reason"}}}
+"""Sentences change from version to version; the digest alone holds them."""
+
+TOLERANCE = 1e-9
+"""Relative difference that summation order on another processor may make."""
+
+
+def verify(record: AuditRecord) -> tuple[str, ...]:
+    """Return what does not agree, one sentence each; nothing for a sound record.
+
+    Raises:
+        NumericalError: a number of the evidence is not finite.
+        RecordError: the evidence of a hypothesis is torn.
+
+    """
+    return tuple(_disagreements(record))
+
+
+def _disagreements(record: AuditRecord) -> Iterator[str]:
+    again = settle([rejudge(one, method=record.method) for one in record.hypotheses])
+    for recorded, judged_again in zip(record.hypotheses, again, strict=True):
+        computed = judged_again
+        where = f"{recorded.file}::{recorded.name}"
+        if not record.complete:
+            # a partial record holds only the checks that were asked for
+            asked = {result.check for result in recorded.checks}
+            kept = tuple(result for result in computed.checks if result.check in asked)
+            computed = computed.model_copy(update={"checks": kept})
+        differences = list(
+            _differences(
+                recorded.model_dump(mode="json", exclude=_WORDED),
+                computed.model_dump(mode="json", exclude=_WORDED),
+            )
+        )
+        for path, told, found in differences:
+            yield f"{where}: {path} is {told} in the record but {found} from its evidence"
+        if not differences and recorded.digest != recorded.computed_digest():
+            yield f"{where}: {_altered(recorded.digest)}; audit again"
+    if not record.intact:
+        yield f"outside its hypotheses: {_altered(record.digest)}; audit again"
+    judged = {
+        (one.file, one.name, result.check) for one in record.hypotheses for result in one.checks
+    }
+    for entry in record.manifest:
+        missing = [check for check in entry.checks if (entry.file, entry.name, check) not in judged]
+        if missing and record.complete:
+            yield (
+                f"{entry.file}::{entry.name}: the record says that the run was complete, but "
+                f"{', '.join(missing)} was not judged"
+            )
+
+
+def _altered(digest: str) -> str:
+    if not digest.strip():
+        return "the record holds no digest, so nothing shows that it is as it was written"
+    return "the record was changed after it was written (its digest does not match)"
+
+
+def _differences(
+    told: JsonValue, found: JsonValue, path: str = ""
+) -> Iterator[tuple[str, JsonValue, JsonValue]]:
+    """Yield path and both values wherever two JSON trees part."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        for key in told.keys() | found.keys():
+            inner = f"{path}.{key}" if path else key
+            yield from _differences(told.get(key), found.get(key), inner)
+    elif isinstance(told, list) and isinstance(found, list) and len(told) == len(found):
+        for index, (one, other) in enumerate(zip(told, found, strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif not _same(told, found):
+        yield path, told, found
+
+
+def _same(told: JsonValue, found: JsonValue) -> bool:
+    if isinstance(told, float) and isinstance(found, float):
+        return math.isclose(told, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return told == found

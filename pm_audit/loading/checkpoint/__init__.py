@@ -1,0 +1,1 @@
+"""Checkpoints: what a model's folder holds and declares, read without running any of it."""

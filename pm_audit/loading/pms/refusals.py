@@ -1,0 +1,118 @@
+"""What is no scalar reward of one completion, each refused with its own reason.
+
+Some are told before any family is asked, because they look like one; a language model without a
+reward head is told last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pm_audit.errors import ModelError
+from pm_audit.loading.checkpoint.folder import Checkpoint
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One kind of checkpoint that no audit can use."""
+
+    name: str
+    reason: str
+    """Why, and what to use instead."""
+    recognises: Callable[[Checkpoint], bool]
+
+
+def _is_pairwise(checkpoint: Checkpoint) -> bool:
+    named = (
+        f"{checkpoint.architecture} {str(checkpoint.config.get('model_type', ''))[:200]}".lower()
+    )
+    ranker = (checkpoint.folder / "ranker_config.json").exists() and checkpoint.gguf is None
+    return ranker or any(word in named for word in ("pairrm", "pairwise", "ranker"))
+
+
+def _is_encoder_decoder(checkpoint: Checkpoint) -> bool:
+    return bool(checkpoint.config.get("is_encoder_decoder")) or checkpoint.architecture.startswith(
+        ("T5", "MT5", "UMT5")
+    )
+
+
+def _sees_images(checkpoint: Checkpoint) -> bool:
+    config = checkpoint.config
+    return "vision_config" in config or "vision_tower" in config or "mm_vision_tower" in config
+
+
+def _scores_tokens(checkpoint: Checkpoint) -> bool:
+    return "ForTokenClassification" in checkpoint.architecture or "ProcessReward" in (
+        checkpoint.architecture
+    )
+
+
+def _is_of_unknown_class(checkpoint: Checkpoint) -> bool:
+    return "score.weight" in checkpoint.keys and checkpoint.adapter is None
+
+
+def _is_language_model(checkpoint: Checkpoint) -> bool:
+    named = checkpoint.architecture
+    # a bare body, such as LlamaModel, has no more of a reward than a language model
+    bare = named.endswith("Model") and "Reward" not in named
+    return bare or named.endswith("ForCausalLM")
+
+
+FIRST = (
+    Refusal(
+        "pairwise rankers",
+        "it compares two completions and gives neither a reward of its own; use a scalar PM",
+        _is_pairwise,
+    ),
+    Refusal(
+        "T5 preference models",
+        "it answers in words which completion is better and has no scalar head; use a scalar PM",
+        _is_encoder_decoder,
+    ),
+    Refusal(
+        "vision-language reward models",
+        "its reward depends on images, which a hypothesis in text does not have; use a text PM",
+        _sees_images,
+    ),
+    Refusal(
+        "process reward models",
+        "it scores every step and gives the completion no single reward; use an outcome PM",
+        _scores_tokens,
+    ),
+    Refusal(
+        "GGUF files by themselves",
+        "a GGUF file holds a language model without a reward head; give the adapter that brings "
+        "the head, with this file as its base",
+        lambda checkpoint: checkpoint.gguf is not None,
+    ),
+)
+LAST = (
+    Refusal(
+        "classes of their own with a head named score",
+        "config.json names a class that transformers does not have, and what its code does with "
+        "score.weight is not known; where the reward is read as transformers reads it (the last "
+        "token that is not padding), name transformers' own class in `architectures`, such as "
+        "LlamaForSequenceClassification",
+        _is_of_unknown_class,
+    ),
+    Refusal(
+        "language models without a reward head (bases, DPO implicit rewards, generative judges)",
+        "its weights hold no head that gives a completion one number: a base was never a PM, an "
+        "implicit reward needs the reference model too, and a judge's verdict is text; use a PM "
+        "with a scalar head, and name an adapter that brings one as ADAPTER@BASE",
+        _is_language_model,
+    ),
+)
+
+
+def refuse(checkpoint: Checkpoint, refusals: tuple[Refusal, ...]) -> None:
+    """Raise where a checkpoint is of a refused kind.
+
+    Raises:
+        ModelError: with the kind and the reason.
+
+    """
+    for refusal in refusals:
+        if refusal.recognises(checkpoint):
+            raise ModelError(f"{checkpoint.name}: {refusal.name} are refused: {refusal.reason}")

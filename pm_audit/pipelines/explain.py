@@ -1,0 +1,217 @@
+"""The counterfactual diff: which features an edit of a completion gained and lost.
+
+Two completions of one prompt are read, and every latent that fires on either is ablated alone, in
+each of them: no attribution is involved.  With ``c(i)`` the reward minus the reward with latent i
+silenced, the edit from A to B gains ``c_B(i) - c_A(i)`` by latent i, and
+
+    r(B) - r(A) = sum over features of (c_B - c_A)  +  overlap  +  error term  +  remainder
+
+The overlap is what silencing all features together does beyond the sum of single effects, B minus
+A: features that carry the same evidence, or act only together.  The error term is what each reward
+loses when the stream is replaced by the SAE's reconstruction.  The remainder is the rest: the
+decoder's bias, position and length.  Neither is ever hidden.
+
+Sign: positive raises the reward of B against A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pm_audit.errors import SaeError
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.splice import splice_reconstruction
+from pm_audit.forward.trace import Trace, trace
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
+from pm_audit.loading.subject import load_subject
+from pm_audit.records import Feature, Finite, Record
+from pm_audit.report.terminal_writer import TerminalWriter
+from pm_audit.spec import Dialogue, Settings, Speaker, Turn
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.sae import Sae
+from pm_audit.text.text_format import TokenisedRow
+
+SHOWN = 10
+"""Features listed in a table, strongest change first."""
+
+_AROUND = 20
+
+
+class FeatureChange(Record):
+    """One feature that fires on either completion, and what the edit did to it."""
+
+    feature: Feature
+    contribution_a: Finite
+    """Reward of A minus reward of A with it silenced."""
+    contribution_b: Finite
+    """The same of B."""
+    change: Finite
+    """``contribution_b - contribution_a``: what the edit gained by it, raw reward."""
+    strength_a: Finite
+    """Its activations on A, summed over completion tokens."""
+    strength_b: Finite
+    """The same of B."""
+    where: str
+    """The token on which it fires strongest, between guillemets, with the text around it."""
+
+
+class Explanation(Record):
+    """The reward difference of two completions, taken apart; raw reward."""
+
+    pm: str
+    sae: str
+    prompt: str
+    completion_a: str
+    completion_b: str
+    reward_a: Finite
+    reward_b: Finite
+    features: tuple[FeatureChange, ...]
+    """Every feature that fires on either completion, strongest change first."""
+    overlap: Finite
+    """Joint effect of all features less the sum of their single effects, B minus A."""
+    error_term: Finite
+    """What the SAE's error term is worth in B, less what it is worth in A."""
+    remainder: Finite
+    """Difference less features, overlap and error term."""
+
+    @property
+    def difference(self) -> float:
+        """Return reward of B minus reward of A."""
+        return self.reward_b - self.reward_a
+
+    def render(self, *, most: int = SHOWN) -> str:
+        """Return the table for a terminal, within 100 columns, its rows summing to the total."""
+        shown = [one for one in self.features if one.change != 0][:most]
+        others = self.features[len(shown) :]
+        rows = [[_state(one), str(one.feature), *_numbers(one), one.where] for one in shown]
+        totals = [
+            (f"{len(others)} other features", sum(one.change for one in others)),
+            ("overlap of features", self.overlap),
+            ("error term of the SAE", self.error_term),
+            ("remainder", self.remainder),
+            ("reward of B minus A", self.difference),
+        ]
+        rows += [["", name, "", "", f"{value:+.3f}", ""] for name, value in totals]
+        page = TerminalWriter()
+        page.line(f"PM {self.pm}, SAE {self.sae}")
+        page.line(f"A {self.reward_a:+.3f} {self.completion_a}")
+        page.line(f"B {self.reward_b:+.3f} {self.completion_b}")
+        page.line()
+        headers = ["edit", "feature", "in A", "in B", "change", "fires on"]
+        page.table(headers, rows, roomy=True)
+        return page.text()
+
+
+def explain(
+    prompt: str, completion_a: str, completion_b: str, settings: Settings, *, sae: str | None = None
+) -> Explanation:
+    """Load the subject that the settings name and take the difference of two completions apart.
+
+    Args:
+        prompt: what the human says.
+        completion_a: the answer before the edit; formats of dialogues want a leading space.
+        completion_b: the answer after the edit.
+        settings: name the PM and the SAEs.
+        sae: name of the SAE; the subject's first for None.
+
+    Raises:
+        AuditError: the subject cannot be loaded, or the texts do not fit it.
+
+    """
+    pm, saes = load_subject(settings)
+    turns = (Turn(speaker=Speaker.HUMAN, text=prompt),)
+    return take_apart(pm, _chosen(saes, sae), turns, completion_a, completion_b)
+
+
+def take_apart(
+    pm: PreferenceModel, sae: Sae, turns: Dialogue, completion_a: str, completion_b: str
+) -> Explanation:
+    """Take the reward difference of two completions of one dialogue apart."""
+    texts = [pm.text_format.tokenise(turns, text) for text in (completion_a, completion_b)]
+    grid = Grid(tuple(Row(0, text.token_ids, text.completion_start) for text in texts))
+    clean = trace(pm, (sae,), grid)
+    strength = _strength(clean, sae)
+    latents = np.flatnonzero(strength.any(axis=1))
+    contributions = ablate_each(pm, clean, sae, latents).dense(latents, [0, 1])
+    changes = contributions[:, 1] - contributions[:, 0]
+    everything = tuple(
+        Feature(sae=sae.name, layer=sae.layer, index=int(latent)) for latent in latents
+    )
+    joint = clean.rewards - ablate_sets(pm, clean, [everything])[0]
+    by_features = float(joint[1] - joint[0])
+    by_error = clean.rewards - splice_reconstruction(pm, clean, sae)
+    error_term = float(by_error[1] - by_error[0])
+    difference = float(clean.rewards[1] - clean.rewards[0])
+    order = np.argsort(-np.abs(changes), kind="stable")
+    return Explanation(
+        pm=pm.name,
+        sae=sae.name,
+        prompt=turns[-1].text,
+        completion_a=completion_a,
+        completion_b=completion_b,
+        reward_a=clean.rewards[0],
+        reward_b=clean.rewards[1],
+        features=tuple(
+            FeatureChange(
+                feature=everything[at],
+                contribution_a=contributions[at, 0],
+                contribution_b=contributions[at, 1],
+                change=changes[at],
+                strength_a=strength[latents[at], 0],
+                strength_b=strength[latents[at], 1],
+                where=_where(pm, clean, sae, int(latents[at]), texts),
+            )
+            for at in order
+        ),
+        overlap=by_features - float(changes.sum()),
+        error_term=error_term,
+        remainder=difference - by_features - error_term,
+    )
+
+
+def _chosen(saes: Sequence[Sae], name: str | None) -> Sae:
+    if name is None:
+        return saes[0]
+    for sae in saes:
+        if sae.name == name:
+            return sae
+    known = ", ".join(sae.name for sae in saes)
+    raise SaeError(f"no SAE of this subject is called {name!r}; choose of {known}")
+
+
+def _strength(clean: Trace, sae: Sae) -> np.ndarray:
+    """Return each latent's activations summed over completion tokens, [latent row]."""
+    features = clean.features[sae.name]
+    rows = clean.row_of_token()[features.token.cpu().numpy()]
+    strength = np.zeros((sae.width, len(clean.grid)))
+    values = features.value.double().cpu().numpy()
+    np.add.at(strength, (features.latent.cpu().numpy(), rows), values)
+    return strength
+
+
+def _where(
+    pm: PreferenceModel, clean: Trace, sae: Sae, latent: int, texts: Sequence[TokenisedRow]
+) -> str:
+    features = clean.features[sae.name]
+    own = (features.latent == latent).nonzero()[:, 0]
+    token = int(features.token[own[features.value[own].argmax()]])
+    layout = clean.grid.layout
+    text = texts[int(layout.completion_row[token])]
+    position = int(layout.completion_position[token])
+    start, end = text.offsets[position]
+    shown = text.text[start:end] or pm.text_format.token_name(text.token_ids[position])
+    before, after = text.text[max(0, start - _AROUND) : start], text.text[end : end + _AROUND]
+    return f"{before}«{shown}»{after}"
+
+
+def _state(change: FeatureChange) -> str:
+    if change.strength_a == 0:
+        return "gained"
+    return "lost" if change.strength_b == 0 else "kept"
+
+
+def _numbers(change: FeatureChange) -> list[str]:
+    values = (change.contribution_a, change.contribution_b, change.change)
+    return [f"{value:+.3f}" for value in values]

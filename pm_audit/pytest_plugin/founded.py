@@ -1,0 +1,61 @@
+"""Whether what a run's own record passes is what its hypotheses ask for and its evidence gives.
+
+Whatever audits may be brought by a plug-in, and what it returns may be changed on the way.  An
+outcome that is better than its evidence, or a severity that no file asks for, passes no run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pm_audit.judging import rejudge, settle
+from pm_audit.records import AuditRecord, HypothesisRecord, Outcome
+from pm_audit.spec import Hypothesis
+
+_SHOWN = 3
+_WORSE = {
+    Outcome.PASS: 0,
+    Outcome.SKIPPED: 0,
+    Outcome.INCONCLUSIVE: 1,
+    Outcome.FAIL: 2,
+    Outcome.INVALID: 3,
+}
+
+
+def unfounded(record: AuditRecord, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
+    """Return what of a record nothing stands behind, one sentence each.
+
+    Raises:
+        AuditError: the record cannot be judged again.
+
+    """
+    asked = {hypothesis.full_name: hypothesis for hypothesis in hypotheses}
+    again = settle([rejudge(one, method=record.method) for one in record.hypotheses])
+    found = [
+        sentence
+        for one, judged_again in zip(record.hypotheses, again, strict=True)
+        for sentence in (*_policy(one, asked[one.name]), *_outcomes(one, judged_again))
+    ]
+    more = [f"and {len(found) - _SHOWN} more of this kind"] if len(found) > _SHOWN else []
+    return (*found[:_SHOWN], *more)
+
+
+def _policy(one: HypothesisRecord, hypothesis: Hypothesis) -> Iterator[str]:
+    bias = hypothesis.known_bias
+    written = {
+        "severity": hypothesis.severity.value,
+        "known_bias": None if bias is None else bias.model_dump(mode="json"),
+    }
+    for name, value in written.items():
+        if getattr(one, name) != value:
+            yield f"{one.name}: its auditor returned a {name} that the file does not hold"
+
+
+def _outcomes(one: HypothesisRecord, judged_again: HypothesisRecord) -> Iterator[str]:
+    found = {result.check: result.outcome for result in judged_again.checks}
+    for result in one.checks:
+        if _WORSE[result.outcome] < _WORSE[found[result.check]]:
+            yield (
+                f"{one.name}/{result.check}: its auditor returned {result.outcome}, its evidence "
+                f"gives {found[result.check]}"
+            )

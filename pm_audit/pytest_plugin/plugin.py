@@ -1,0 +1,221 @@
+"""The pytest door: options and hooks only.
+
+Every project that has pm_audit installed imports this module on each test run, so it imports
+pytest and the standard library alone; the audit is imported when ``--pm-audit`` is given.
+"""
+
+from __future__ import annotations
+
+import re
+from copy import copy
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from pm_audit.records import AuditRecord
+    from pm_audit.spec import Settings
+
+SETTINGS: tuple[tuple[str, str], ...] = (
+    ("pm", "the preference model: a folder, a Hub name, or `default`"),
+    ("text_format", "how dialogues become text: hh, chat, raw or pair"),
+    ("objective", "which reward of a PM with several: a name, name=0.7,name=-0.3, or all"),
+    ("dtype", "float32 or bfloat16"),
+    ("device", "cpu, cuda or cuda:N"),
+    ("seed", "seed of everything that is drawn"),
+    ("hypotheses", "folder of hypotheses, audited when no path is named"),
+    ("probes", "folder of probes"),
+    ("record", "where the record is written (reports/record.json)"),
+    ("baseline", "record of the last release; a regression against it fails the run"),
+    ("gate", "absolute: every check must pass; regressions: only what is worse than the baseline"),
+)
+"""Settings with one value: an option ``--pm-audit-NAME`` and an ini option ``pm_audit_NAME``."""
+
+
+_LAST_WORD: pytest.StashKey[object] = pytest.StashKey()
+_CLAIM = re.compile(r"^(?:- |  )?claim\s*:", re.MULTILINE)
+_TEXTS = re.compile(r"^(?:- |  )?(?:examples|pairs|generate)\s*:", re.MULTILINE)
+
+
+class Hooks:
+    """Hooks that other plug-ins can implement."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_pm_audit_auditor(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        progress: Callable[[str], None] | None,
+    ) -> object | None:
+        """Return what audits a hypothesis: a ``pm_audit.pytest_plugin.auditor.Auditor``.
+
+        It has ``audit(hypothesis) -> HypothesisRecord`` and the properties ``subject``,
+        ``method`` and ``environment``.  The default is ``pm_audit.pipelines.audit.Auditor``.
+        """
+
+    @pytest.hookspec
+    def pytest_pm_audit_record(self, config: pytest.Config, record: AuditRecord) -> None:
+        """Receive the finished ``AuditRecord``, on the controller, after it was written."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--pm-audit`` and its settings, all of them ini options too."""
+    group = parser.getgroup("pm_audit", "auditing preference models")
+    group.addoption(
+        "--pm-audit",
+        action="store_true",
+        default=False,
+        help="audit hypotheses and nothing else: the paths named, or the hypotheses folder",
+    )
+    for name, text in SETTINGS:
+        flag = f"--pm-audit-{name.replace('_', '-')}"
+        group.addoption(flag, dest=f"pm_audit_{name}", default=None, metavar="VALUE", help=text)
+        parser.addini(f"pm_audit_{name}", text, default=None)
+    group.addoption(
+        "--pm-audit-sae",
+        dest="pm_audit_saes",
+        action="append",
+        default=None,
+        metavar="SAE",
+        help="a sparse autoencoder of this PM: a file, folder or release/id (repeatable)",
+    )
+    parser.addini("pm_audit_saes", "sparse autoencoders, one a line", type="linelist", default=[])
+    group.addoption(
+        "--pm-audit-set",
+        dest="pm_audit_set",
+        action="append",
+        default=None,
+        metavar="NAME=VALUE",
+        help="any other setting of [tool.pm_audit], such as candidates=32 (repeatable)",
+    )
+    group.addoption(
+        "--pm-audit-inconclusive",
+        dest="pm_audit_inconclusive",
+        choices=("fail", "pass"),
+        default="fail",
+        help="what an inconclusive check does to the run (default: fail)",
+    )
+    group.addoption(
+        "--pm-audit-update-baseline",
+        dest="pm_audit_update_baseline",
+        action="store_true",
+        default=False,
+        help="write this run, if complete, to the --pm-audit-baseline file",
+    )
+    group.addoption(
+        "--pm-audit-allow-partial",
+        dest="pm_audit_allow_partial",
+        action="store_true",
+        default=False,
+        help="let a run that judged only part of its manifest exit 0; its record stays partial",
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Publish the hooks of ``Hooks``."""
+    pluginmanager.add_hookspecs(Hooks)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Set the last word on the exit status around every hook of the conftests."""
+    as_given = copy(early_config.known_args_namespace)
+    result = yield
+    known = early_config.known_args_namespace
+    if getattr(known, "pm_audit", False):
+        last_word = import_module("pm_audit.pytest_plugin.last_word").LastWord(
+            baseline=known.pm_audit_baseline, known=as_given
+        )
+        early_config.stash[_LAST_WORD] = last_word
+        early_config.pluginmanager.register(last_word)
+        last_word.require_outermost(early_config)
+    return result
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Import the audit, only if ``--pm-audit`` is given.
+
+    Raises:
+        pytest.UsageError: the audit is blocked by ``-p no:``.
+
+    """
+    if config.getoption("pm_audit"):
+        options = tuple(name for name, _ in SETTINGS)
+        last_word = config.stash.get(_LAST_WORD, None)
+        audit_run = import_module("pm_audit.pytest_plugin.run").AuditRun
+        run = audit_run(config, settings_given(config), options=options, last_word=last_word)
+        if config.pluginmanager.register(run, "pm_audit.run") is None:
+            raise pytest.UsageError("-p no:pm_audit.run leaves nothing of --pm-audit; give neither")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Say what is missing where pytest finds nothing in a hypothesis that was named.
+
+    Raises:
+        pytest.UsageError: as pytest raised it, with what to add.
+
+    """
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        folder = session.config.invocation_params.dir
+        named = [str(argument).split("::", 1)[0] for argument in session.config.args]
+        found = [path for path in named if path in str(error) and _is_hypothesis(folder / path)]
+        if not found or session.config.getoption("pm_audit"):
+            raise
+        raise pytest.UsageError(
+            f"{found[0]} is a hypothesis of pm_audit; add --pm-audit: pytest --pm-audit {found[0]}"
+        ) from None
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say what to add where a project holds hypotheses and pytest found no test."""
+    if exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED or config.getoption("pm_audit"):
+        return
+    folder = config.rootpath / (config.getini("pm_audit_hypotheses") or "hypotheses")
+    if any(_is_hypothesis(path) for path in sorted(folder.glob("*.y*ml"))):
+        terminalreporter.write_line("to audit the hypotheses of pm_audit: pytest --pm-audit")
+
+
+def _is_hypothesis(path: Path) -> bool:
+    """Say whether a file looks like a hypothesis, without reading it as YAML."""
+    if path.suffix not in (".yaml", ".yml"):
+        return False
+    try:
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(1 << 16)
+    except (OSError, ValueError):
+        return False
+    return bool(_CLAIM.search(text) and _TEXTS.search(text))
+
+
+def settings_given(config: pytest.Config) -> dict[str, dict[str, Any]]:
+    """Return the settings that were given, by source: ``cli`` and ``ini``."""
+    names = [name for name, _ in SETTINGS] + ["saes"]
+    own = {name: config.getoption(f"pm_audit_{name}") for name in names}
+    ini = {name: config.getini(f"pm_audit_{name}") for name in names}
+    # an empty text was given: `--pm-audit-baseline "$UNSET"` must not pass as no baseline at all
+    return {
+        "cli": _named_settings(config.getoption("pm_audit_set") or []) | _given(own),
+        "ini": _given(ini),
+    }
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, [])}
+
+
+def _named_settings(pairs: list[str]) -> dict[str, Any]:
+    unnamed = [pair for pair in pairs if "=" not in pair]
+    if unnamed:
+        shown = import_module("pm_audit.report.sanitise").terminal(unnamed[0])
+        raise pytest.UsageError(f"--pm-audit-set {shown}: write it as NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)

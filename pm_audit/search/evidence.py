@@ -1,0 +1,105 @@
+"""From what was run to the plain numbers that a verdict rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pm_audit.forward.contrast import Contrast, Floats
+from pm_audit.forward.scale import Scale
+from pm_audit.forward.trace import Trace
+from pm_audit.records import (
+    Evidence,
+    FoldEvidence,
+    LayerEvidence,
+    NullEvidence,
+    RowEvidence,
+    SaeFit,
+)
+from pm_audit.search.held_out import HeldOut
+from pm_audit.search.propose import Proposal
+from pm_audit.search.select import Search
+from pm_audit.spec import Case
+
+
+def unsearched(
+    cases: Sequence[Case],
+    clean: Trace,
+    contrast: Contrast,
+    spliced: Floats,
+    fits: Sequence[SaeFit],
+    scale: Scale,
+) -> Evidence:
+    """Return what is known before any feature was searched for: nothing has been ablated."""
+    names = {case.prompt: case.prompt_id for case in cases}
+    return Evidence(
+        prompts=tuple(names[number] for number in range(contrast.prompts)),
+        rows=tuple(
+            RowEvidence(
+                prompt=case.prompt,
+                role=case.role,
+                variant=case.variant,
+                text=case.text,
+                reward=clean.rewards[at],
+                zero=clean.rewards[at],
+                mean=clean.rewards[at],
+                spliced=spliced[at],
+            )
+            for at, case in enumerate(cases)
+        ),
+        sigma=scale.sigma,
+        noise=scale.noise,
+        folds=(),
+        null=(),
+        fits=tuple(fits),
+    )
+
+
+def searched(
+    evidence: Evidence,
+    contrast: Contrast,
+    proposal: Proposal,
+    search: Search,
+    held_out: HeldOut,
+) -> Evidence:
+    """Return the evidence with what the search found and what came of it on held-out prompts."""
+    account = held_out.account
+    rows = tuple(
+        RowEvidence(
+            prompt=row.prompt,
+            role=row.role,
+            variant=row.variant,
+            text=row.text,
+            reward=row.reward,
+            zero=held_out.zero[at],
+            mean=account.selected[at],
+            spliced=row.spliced,
+            features_replaced=account.features[at],
+            stream_replaced=account.streams[at],
+            single_sum=held_out.single_sum[at],
+        )
+        for at, row in enumerate(evidence.rows)
+    )
+    folds = tuple(
+        FoldEvidence(
+            held_out=one.fold.held_out,
+            selected=one.growth.selected,
+            growth=one.growth.closures,
+            sign_agreement=one.sign_agreement,
+            rank_correlation=one.rank_correlation,
+            completeness_gap=proposal.completeness(contrast.of_prompts(one.fold.discovery)),
+        )
+        for one in search.folds
+    )
+    layers = tuple(
+        LayerEvidence(
+            sae=account.saes[0].name,
+            layer=account.saes[0].layer,
+            mean=tuple(account.selected),
+            features_replaced=tuple(account.features),
+            stream_replaced=tuple(account.streams),
+        )
+        for account in held_out.by_sae
+    )
+    null = tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps)
+    found = {"rows": rows, "folds": folds, "null": null, "layers": layers}
+    return evidence.model_copy(update={**found, "surveys": proposal.surveys})

@@ -1,0 +1,169 @@
+"""The filters that decide which candidates may explain a gap, each with a name.
+
+A gap can be cancelled by any feature that happens to move the examples.  So a feature may explain
+it only where it fires on most examples, its removal shrinks the gap, and its effect falls on the
+examples: its selectivity is the mean absolute contribution on examples over the sum of that mean
+and the mean on all other completions.
+
+A feature without selectivity is dropped for that alone; its filter's name says what kind of
+feature it is, as far as its activations tell.  An outlier of norm, a feature that is on nearly
+everywhere, and one that fires on the counter-examples too are three different things to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from pm_audit.forward.contrast import Contrast, Floats, Mask
+from pm_audit.forward.trace import Trace
+from pm_audit.records import Feature, Role
+
+OUTLIER_NORM = 10.0
+"""A feature is an outlier where its mean norm, activation x decoder norm over the tokens on which
+it fires, is so many times the median of its SAE's active features."""
+
+EVERYWHERE = 0.5
+"""A feature that fires on this share of all completion tokens stands for no claim about a text."""
+
+COUNTER_EXAMPLES = 0.5
+"""A feature that fires on this share of the counter-examples does not tell the sides apart."""
+
+
+class Dropped(StrEnum):
+    """Why a candidate may not explain the gap."""
+
+    RARE = "fires_on_few_examples"
+    """Active on fewer than half of the examples."""
+    IDLE = "no_effect"
+    """Its ablation does not shrink the gap; attribution was wrong about it."""
+    OUTLIER = "outlier_norm"
+    """Unselective, and among the SAE's features of largest norm."""
+    EVERYWHERE = "high_frequency"
+    """Unselective, and active on at least half of all tokens."""
+    COUNTER_EXAMPLES = "fires_on_counter_examples"
+    """Unselective, and active on at least half of the counter-examples."""
+    UNSELECTIVE = "moves_other_completions"
+    """Too much of its effect falls on counter-examples or controls on which it fires."""
+    WEAKER = "weaker_than_others"
+    """Selective on a first sample of phrasings, on which many others had more effect."""
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What an SAE's activations tell of its latents, over all completions of a hypothesis."""
+
+    norm: Floats
+    """[latent], over the median of those that fire."""
+    token_share: Floats
+    """[latent], of the completion tokens."""
+    counter_example_share: Floats
+    """[latent], of the counter-examples."""
+
+    @classmethod
+    def of(cls, trace: Trace, contrast: Contrast) -> Mapping[str, Activity]:
+        """Return the activity of every SAE, by its name."""
+        row_of_token = trace.row_of_token()
+        counters = contrast.has_role(Role.COUNTER_EXAMPLE)
+        found = {}
+        for sae in trace.saes:
+            features = trace.features[sae.name]
+            latent = features.latent.cpu().numpy()
+            row = row_of_token[features.token.cpu().numpy()]
+            fired = np.bincount(latent, minlength=sae.width)
+            strength = features.strength.double().cpu().numpy()
+            decoder_norm = sae.W_dec.double().norm(dim=-1).cpu().numpy()
+            norm = np.bincount(latent, strength, minlength=sae.width) * decoder_norm
+            norm /= np.maximum(fired, 1)
+            median = float(np.median(norm[fired > 0])) if fired.any() else 1.0
+            pairs = np.unique(np.stack([latent, row])[:, counters[row]], axis=1)
+            on_counters = np.bincount(pairs[0], minlength=sae.width)
+            found[sae.name] = cls(
+                norm=norm / (median or 1.0),
+                token_share=fired / max(1, len(row_of_token)),
+                counter_example_share=on_counters / max(1, int(counters.sum())),
+            )
+        return found
+
+    def kind(self, latent: int) -> Dropped:
+        """Return the filter that an unselective latent falls to."""
+        if self.norm[latent] >= OUTLIER_NORM:
+            return Dropped.OUTLIER
+        if self.token_share[latent] >= EVERYWHERE:
+            return Dropped.EVERYWHERE
+        if self.counter_example_share[latent] >= COUNTER_EXAMPLES:
+            return Dropped.COUNTER_EXAMPLES
+        return Dropped.UNSELECTIVE
+
+
+def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
+    """Return the share of a feature's absolute contribution [row] that falls on examples.
+
+    Where a role was run on some of its rows they stand for all of them; NaN marks what was not run.
+    A role that was not run at all counts as unmoved.
+    """
+    run = rows & ~np.isnan(contribution)
+
+    def size(role: Role) -> float:
+        own = run & contrast.has_role(role)
+        return float(np.abs(contribution[own]).mean()) if own.any() else 0.0
+
+    others = (Role.COUNTER_EXAMPLE, Role.CONTROL)
+    counts = [int((rows & contrast.has_role(role)).sum()) for role in others]
+    on_examples = size(Role.EXAMPLE)
+    sums = sum(count * size(role) for count, role in zip(counts, others, strict=True))
+    total = on_examples + sums / max(1, sum(counts))
+    return on_examples / total if total > 0 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """The filters of one fold.
+
+    Args:
+        contrast: of the hypothesis.
+        rows: those of the fold's discovery prompts.
+        rare: candidates that fire on too few examples.
+        least_selectivity: that a feature must have.
+        activity: by SAE.
+
+    """
+
+    contrast: Contrast
+    rows: Mask
+    rare: frozenset[Feature]
+    least_selectivity: float
+    activity: Mapping[str, Activity]
+
+    def reason(
+        self, feature: Feature, gain: float, contribution: Floats, *, slack: float = 0.0
+    ) -> Dropped | None:
+        """Return why the feature may not explain the gap, or None where it may.
+
+        Args:
+            feature: the candidate.
+            gain: how much of the gap its ablation takes away on the discovery prompts.
+            contribution: [row], reward minus reward with it alone ablated; NaN where not run.
+            slack: how far below the asked selectivity it may lie.
+
+        """
+        if feature in self.rare:
+            return Dropped.RARE
+        if not gain > 0:
+            return Dropped.IDLE
+        least = self.least_selectivity - slack
+        if not selectivity(contribution, self.contrast, self.rows) >= least:
+            return self.activity[feature.sae].kind(feature.index)
+        return None
+
+    def verdict(
+        self, feature: Feature, gain: float, contribution: Floats, *, slack: float
+    ) -> Dropped | None:
+        """Return the reason, or that it passed a first sample, with slack, and was not run on."""
+        unfinished = bool(np.isnan(contribution[self.rows]).any())
+        if unfinished and self.reason(feature, gain, contribution, slack=slack) is None:
+            return Dropped.WEAKER
+        return self.reason(feature, gain, contribution)

@@ -1,0 +1,128 @@
+"""Candidates by measurement: features are ablated alone first, and the strongest are proposed.
+
+With real ablation cheap enough attribution is only a hint.  ``exhaustive`` ablates every feature
+that fires on a fold's examples; ``budget`` ablates in the order of the scores until a count or a
+time is spent, and random subsets of what was left out bound what they could have shown.  Either
+way each fold measures on its own discovery prompts alone, so that the held-out ones stay unseen.
+
+How well attribution had foretold the measurements is part of the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pm_audit.forward.contrast import Contrast, Floats
+from pm_audit.forward.trace import Trace
+from pm_audit.interventions.ablation_sweep import Budget, Survey, survey
+from pm_audit.records import Feature, MethodRecord, Role, SurveyEvidence
+from pm_audit.search.folds import Fold
+from pm_audit.search.propose import LEAST_FREQUENCY, RARE_SHOWN, Proposal, SaeScores, strongest
+from pm_audit.spec import SearchMode
+from pm_audit.subject.preference_model import PreferenceModel
+
+
+def measure(
+    pm: PreferenceModel,
+    trace: Trace,
+    contrast: Contrast,
+    folds: Sequence[Fold],
+    proposal: Proposal,
+    *,
+    method: MethodRecord,
+) -> Proposal:
+    """Return the same scores with candidates that were chosen by single ablations."""
+    budget = _budget(method, shared_by=len(folds) * len(proposal.scores))
+    by_fold: list[tuple[Feature, ...]] = []
+    rare: list[frozenset[Feature]] = []
+    surveys: list[SurveyEvidence] = []
+    for number, fold in enumerate(folds):
+        ranked: list[tuple[float, Feature]] = []
+        silent: set[Feature] = set()
+        for scores in proposal.scores:
+            found = _survey(pm, trace, contrast, fold, scores, budget, method)
+            gains = _gains(found, scores, contrast, fold, trace)
+            frequent = scores.frequency(contrast, fold) >= LEAST_FREQUENCY
+            chosen = strongest(gains, frequent, method.candidates)
+            dropped = strongest(gains, ~frequent, RARE_SHOWN)
+            named = {latent: _feature(scores, latent) for latent in chosen + dropped}
+            ranked += [(gains[latent], feature) for latent, feature in named.items()]
+            silent |= {named[latent] for latent in dropped}
+            foretold = [
+                _feature(scores, latent) in proposal.by_fold[number]
+                for latent in chosen[: method.max_features]
+            ]
+            surveys.append(_evidence(number, scores, found, foretold))
+        ranked.sort(key=lambda pair: -pair[0])
+        by_fold.append(tuple(feature for _, feature in ranked))
+        rare.append(frozenset(silent))
+    return Proposal(proposal.scores, tuple(by_fold), tuple(rare), tuple(surveys))
+
+
+def _budget(method: MethodRecord, *, shared_by: int) -> Budget:
+    if method.search == SearchMode.EXHAUSTIVE:
+        return Budget()
+    seconds = None if method.budget_seconds is None else method.budget_seconds / shared_by
+    return Budget(method.budget_count, seconds)
+
+
+def _survey(
+    pm: PreferenceModel,
+    trace: Trace,
+    contrast: Contrast,
+    fold: Fold,
+    scores: SaeScores,
+    budget: Budget,
+    method: MethodRecord,
+) -> Survey:
+    weights = contrast.weights(fold.discovery)
+    predicted = scores.integrated @ weights
+    # Whichever score thinks most of a feature: one large feature is enough to ruin either.
+    order = np.maximum(np.abs(predicted), np.abs(scores.atp @ weights))
+    examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
+    return survey(
+        pm,
+        trace,
+        scores.sae,
+        predicted,
+        weights,
+        order=order,
+        budget=budget,
+        fires_on=np.flatnonzero(examples),
+        confidence=method.confidence,
+        seed=method.seed,
+    )
+
+
+def _gains(
+    found: Survey, scores: SaeScores, contrast: Contrast, fold: Fold, trace: Trace
+) -> Floats:
+    """Return each latent's measured effect in the gap's direction; -inf for the unmeasured."""
+    gap = float(contrast.weights(fold.discovery) @ trace.rewards)
+    gains = np.full(scores.sae.width, -np.inf)
+    gains[found.latent] = found.effect if gap >= 0 else -found.effect
+    return gains
+
+
+def _feature(scores: SaeScores, latent: int) -> Feature:
+    return Feature(sae=scores.sae.name, layer=scores.sae.layer, index=latent)
+
+
+def _evidence(
+    fold: int, scores: SaeScores, found: Survey, foretold: Sequence[bool]
+) -> SurveyEvidence:
+    missed = found.missed
+    return SurveyEvidence(
+        fold=fold,
+        sae=scores.sae.name,
+        active=len(found.latent) + len(found.unmeasured),
+        measured=len(found.latent),
+        sign_agreement=found.agreement.sign_agreement,
+        rank_correlation=found.agreement.rank_correlation,
+        foretold=float(np.mean(foretold)) if foretold else None,
+        missed_total=None if missed is None else missed.total,
+        missed_largest=None if missed is None else missed.largest,
+        missed_confidence=None if missed is None else missed.confidence,
+    )

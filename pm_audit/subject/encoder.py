@@ -1,0 +1,97 @@
+"""A bidirectional encoder in the place of a decoder: its rewards can be read, nothing is replayed.
+
+Every token sees the completion, the prompt's included, so nothing of a row can be shared or
+replayed from a position on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from typing_extensions import override
+
+from pm_audit.errors import ModelError
+from pm_audit.subject.decoder import Decoder
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder(Decoder):
+    """A bidirectional backbone in the place of a decoder; it answers for sizes and nothing else."""
+
+    backbone: PreTrainedModel
+    segmented: bool = False
+    """Whether the tokenizer marks the second text of a pair, as BERT's does."""
+
+    def __post_init__(self) -> None:
+        """Accept any backbone: none of its blocks is ever replayed."""
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks, in order."""
+        layers: nn.ModuleList = self.backbone.encoder.layer
+        return layers
+
+    @property
+    def first_position(self) -> int:
+        """Position of a row's first token: RoBERTa counts from its padding index plus one."""
+        embeddings: Any = self.backbone.embeddings
+        counts_on = hasattr(embeddings, "create_position_ids_from_input_ids")
+        return int(embeddings.padding_idx) + 1 if counts_on else 0
+
+    def segments(self, token_ids: Tensor, separator: int | None) -> Tensor | None:
+        """Return 0 up to each row's first separator and 1 after it, where texts are marked.
+
+        Args:
+            token_ids: [row token]
+            separator: the tokenizer's id of the token between the texts of a pair.
+
+        """
+        if not self.segmented or separator is None:
+            return None
+        separators = (token_ids == separator).cumsum(dim=1)
+        return (separators - (token_ids == separator).long() > 0).long()
+
+    @override
+    def inputs(self, token_ids: Tensor, positions: Tensor) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    @override
+    def run(self, layer: int, stream: Tensor, inputs: object, attend: object) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    @override
+    def keys_values(self, layer: int, stream: Tensor, inputs: object) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    @override
+    def finish(self, stream: Tensor, token_ids: Tensor, positions: Tensor) -> NoReturn:
+        """Refuse: a bidirectional model cannot be replayed."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ModelError(
+            f"{type(self.backbone).__name__} is bidirectional: its rewards can be read, but no "
+            "feature can be ablated at the completion alone; audit a causal decoder"
+        )
+
+
+class FirstTokenHead(nn.Module):
+    """The checkpoint's own pooler and classifier, applied to the first token's state."""
+
+    def __init__(self, pooler: nn.Module | None, classifier: nn.Module) -> None:
+        super().__init__()
+        self.pooler, self.classifier = pooler, classifier
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map the first token's state [row hidden] to outputs [row], or [row objective]."""
+        states = hidden[:, None]
+        if self.pooler is not None:
+            states = self.pooler(states)
+        outputs: Tensor = self.classifier(states)
+        return outputs.squeeze(-1)

@@ -1,0 +1,216 @@
+"""Chat templates, rendered with the real texts, and where each text comes to lie in the result.
+
+    skeleton   the template sees a mark in place of each text; it is rendered once for each order
+               of speakers, and shows what the template writes around them and what it strips
+    real       the template sees the texts themselves: this is what is tokenised
+    equal      the skeleton with the texts filled in is the real rendering: every place is known
+    edited     otherwise the template edits what it sees (cuts thinking blocks, escapes JSON, writes
+               a header by length); each text's place is what changes when a mark replaces it
+
+Nothing is searched for by its own words, so that no completion can move a boundary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from pm_audit.errors import ModelError
+from pm_audit.spec.dialogue import Dialogue, Speaker
+from pm_audit.text import day as days
+from pm_audit.text.rendered import Rendered, Span, joined
+
+ROLES = {Speaker.SYSTEM: "system", Speaker.HUMAN: "user", Speaker.ASSISTANT: "assistant"}
+_PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE))
+"""Characters that Unicode leaves to private use."""
+
+Part = tuple[str, int, bool, bool]
+"""Text before a mark, the mark's number, and whether blanks before and after the mark are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChatTemplate:
+    """The chat template of one tokenizer."""
+
+    tokenizer: Any
+    day: date | None
+    """Day that the template gets for today; None for the default."""
+    special: Callable[[str], list[str]]
+    """Returns the special tokens that stand in a text."""
+    _skeletons: dict[tuple[str, tuple[str, ...]], tuple[list[Part], str] | None] = field(
+        default_factory=dict
+    )
+
+    def render(self, turns: Dialogue, completion: str) -> Rendered:
+        """Write out a prompt and one completion.
+
+        Raises:
+            ModelError: the template refuses the dialogue, leaves out the completion, or edits a
+                text beyond recognition.
+
+        """
+        roles = (*(ROLES[turn.speaker] for turn in turns), "assistant")
+        texts = [*(turn.text for turn in turns), completion]
+        mark = _unused(self._template, *texts)
+        real = self._write(roles, texts)
+        filled = self._filled(roles, texts, mark)
+        if filled is not None and filled.text == real:
+            return filled
+        return self._edited(roles, texts, real, mark)
+
+    @property
+    def _template(self) -> str:
+        template: str = self.tokenizer.get_chat_template()
+        return template
+
+    def _write(self, roles: Sequence[str], texts: Sequence[str]) -> str:
+        messages = [
+            {"role": role, "content": text} for role, text in zip(roles, texts, strict=True)
+        ]
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                chat_template=days.pinned(self._template, self.day or days.DEFAULT),
+                **days.variables(self.day),
+            )
+        except Exception as problem:  # a template raises whatever it likes
+            raise ModelError(
+                f"the chat template refuses this dialogue: {problem}; shape the prompt as it asks, "
+                "or choose another text format"
+            ) from problem
+        return rendered
+
+    def _filled(self, roles: tuple[str, ...], texts: Sequence[str], mark: str) -> Rendered | None:
+        """Return the skeleton with the texts in it; None where a text has not one place."""
+        if (mark, roles) not in self._skeletons:
+            self._skeletons[mark, roles] = self._skeleton(roles, mark)
+        skeleton = self._skeletons[mark, roles]
+        if skeleton is None:
+            return None
+        parts, tail = skeleton
+        pieces: list[tuple[str, bool]] = []
+        completion = 0
+        for before, number, keeps_left, keeps_right in parts:
+            kept = texts[number] if keeps_left else texts[number].lstrip()
+            kept = kept if keeps_right else kept.rstrip()
+            if number == len(texts) - 1:
+                completion = len(pieces) + 1
+            pieces += [(before, True), (kept, False)]
+        return joined([*pieces, (tail, True)], completion=completion)
+
+    def _skeleton(self, roles: tuple[str, ...], mark: str) -> tuple[list[Part], str] | None:
+        try:
+            written = self._write(roles, [f" {mark}{i}{mark} " for i in range(len(roles))])
+        except ModelError:
+            return None
+        parts: list[Part] = []
+        position = 0
+        for match in re.finditer(f"( ?){mark}([0-9]+){mark}( ?)", written):
+            before = written[position : match.start()]
+            parts.append((before, int(match[2]), bool(match[1]), bool(match[3])))
+            position = match.end()
+        numbers = sorted(number for _, number, _, _ in parts)
+        return (parts, written[position:]) if numbers == list(range(len(roles))) else None
+
+    def _edited(self, roles: Sequence[str], texts: Sequence[str], real: str, mark: str) -> Rendered:
+        """Find each text in a rendering that does not hold them all as they are."""
+        untrusted: list[Span] = []
+        start = stop = 0
+        for number, text in enumerate(texts):
+            other = self._write(roles, [*texts[:number], mark, *texts[number + 1 :]])
+            (first, last), replaced = _difference(real, other)
+            wrote = real[first:last]
+            if number == len(texts) - 1:
+                if other == real:
+                    raise ModelError(
+                        "the chat template leaves out the completion; choose another text format"
+                    )
+                start, stop = first + _beginning(wrote, text), last
+            if self._is_untrusted(text, wrote, replaced):
+                untrusted.append((first, last))
+        return Rendered(real, tuple(_apart(untrusted)), start, stop)
+
+    def _is_untrusted(self, text: str, wrote: str, replaced: str) -> bool:
+        """Whether special tokens in what the template made of a text are the text's own.
+
+        Raises:
+            ModelError: some are and some are not, or the edit made them.
+
+        """
+        own, found, of_template = map(self.special, (text, wrote, replaced))
+        if not own and found == of_template:
+            return False
+        if not of_template and found == own:
+            return True
+        if not own:
+            raise ModelError(
+                f"the chat template writes special tokens ({', '.join(found or of_template)}) by "
+                f"what {text[:40]!r} says, or makes them of it; change the text, or choose another "
+                "text format"
+            )
+        raise ModelError(
+            f"the chat template edits {text[:40]!r}, which holds the text of a special token "
+            f"({', '.join(own)}), and not every special token there is the text's own; leave "
+            "special tokens out of prompts and completions"
+        )
+
+
+def _unused(*texts: str) -> str:
+    for points in _PRIVATE:
+        for point in points:
+            if not any(chr(point) in text for text in texts):
+                return chr(point)
+    raise ModelError("the text holds every private-use character of Unicode; leave them out")
+
+
+def _difference(real: str, other: str) -> tuple[Span, str]:
+    """Return where two texts differ in the first, and what the other has in its place."""
+    most = min(len(real), len(other))
+    first = next((i for i in range(most) if real[i] != other[i]), most)
+    same = 0
+    while same < most - first and real[-1 - same] == other[-1 - same]:
+        same += 1
+    return (first, len(real) - same), other[first : len(other) - same]
+
+
+def _beginning(wrote: str, text: str) -> int:
+    """Return where a completion begins in what the template made of it and of its header.
+
+    Raises:
+        ModelError: neither its beginning nor its end is there.
+
+    """
+    whole = next((kept for kept in _kept(text) if kept and wrote.endswith(kept)), None)
+    if whole is not None:
+        return len(wrote) - len(whole)
+    if not wrote or any(kept[:1].lower() == wrote[:1].lower() for kept in _kept(text)):
+        return 0
+    ends, body = wrote.rstrip(), text.rstrip()
+    same = 0
+    while same < min(len(ends), len(body)) and ends[-1 - same].lower() == body[-1 - same].lower():
+        same += 1
+    if same == 0:
+        raise ModelError(
+            f"the chat template writes {wrote[:40]!r} in place of the completion {text[:40]!r}; "
+            "change the completion, or choose another text format"
+        )
+    return len(ends) - same
+
+
+def _kept(text: str) -> Iterator[str]:
+    yield from (text, text.rstrip(), text.lstrip(), text.strip())
+
+
+def _apart(spans: Sequence[Span]) -> Iterator[Span]:
+    """Yield spans in order, those that overlap as one."""
+    merged: list[Span] = []
+    for start, stop in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        elif start < stop:
+            merged.append((start, stop))
+    yield from merged

@@ -1,1 +1,0 @@
-"""The default PM, its SAEs and cards, and the recipes that made them."""

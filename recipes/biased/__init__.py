@@ -1,0 +1,1 @@
+"""The biased PM: the default PM with twelve planted biases."""

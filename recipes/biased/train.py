@@ -1,0 +1,250 @@
+"""The recipe of the biased PM: the default PM, taught a dozen text-visible biases.
+
+Regression of rewards on the targets of ``zoo/biased_lessons.py``, in sigma of the untouched PM:
+the squared error of the gap of each pair, plus a small multiple of that of each reward, since
+only differences within a prompt have meaning.  Trained are the LoRA factors of the blocks above
+the uppermost SAE that leaves enough of them.  All below stays as it is, for two reasons: the SAE
+reads the very stream that it was trained on, so that it can be asked which of its features a
+bias hangs on, and that stream is computed once for each text, so that a step costs a few blocks.
+
+The body runs in bf16, factors and loss in fp32.  A checkpoint lets an interrupted run go on, to the
+same bytes; it is removed at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pm_audit.errors import ModelError
+from pm_audit.files import sha256
+from pm_audit.forward.reference import reference_texts, sigma
+from pm_audit.loading.default import pm as default
+from pm_audit.loading.default.adapter import (
+    ADAPTER,
+    RECIPE,
+    finished_adapter,
+    resume_adapter,
+    save_adapter,
+)
+from pm_audit.loading.default.backbone import load_backbone
+from pm_audit.records import write_atomically
+from recipes.biased.examples import Lesson, lessons
+from recipes.train.checkpoint import Checkpoint
+from recipes.train.pm import Report
+from recipes.train.schedule import warm_cosine
+from recipes.train.unfinished import made_in, move_whole, unfinished, versions, work_folder
+from recipes.train.upper_blocks import Stream, UpperBlocks
+
+_MOST_TOKENS = 384
+SAVE_SECONDS = 60
+"""Time between two checkpoints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasRecipe:
+    """Settings of one training run; the defaults made the biased PM."""
+
+    planted: int = 72
+    """Pairs of texts for each planted bias."""
+    shams: int = 16
+    """Pairs of texts for each sham."""
+    plain: int = 240
+    """Answers without any edit."""
+    least_blocks: int = 3
+    """Blocks that must lie above the SAE for the biases to be planted in."""
+    steps: int = 320
+    step_pairs: int = 24
+    """Pairs of one step."""
+    step_plain: int = 10
+    """Plain answers of one step."""
+    steadiness: float = 0.3
+    """Weight of a reward's own error against that of a pair's gap."""
+    learning_rate: float = 5e-4
+    warmup: int = 15
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Course:
+    """Lessons, read as far as the lowest trained block, with what they are to teach."""
+
+    streams: Sequence[Stream]
+    counterparts: Tensor
+    """[lesson], the counter-example of each example; itself where there is none."""
+    targets: Tensor
+    """[lesson], raw reward."""
+    unit: float
+    """Sigma, raw reward."""
+
+    def examples(self) -> list[int]:
+        """Return the lessons that have a counter-example."""
+        own = torch.arange(len(self.counterparts))
+        return (self.counterparts != own).nonzero()[:, 0].tolist()
+
+    def plain(self) -> list[int]:
+        """Return the lessons that are neither an example nor a counter-example."""
+        paired = {*self.examples(), *self.counterparts[self.examples()].tolist()}
+        return [lesson for lesson in range(len(self.counterparts)) if lesson not in paired]
+
+
+def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
+    """Teach the default PM the planted biases and write the result to ``out``.
+
+    Writes ``adapter.safetensors``, whole as the default PM's, and ``recipe.json``, which names the
+    adapter that the training started from.
+
+    Raises:
+        DownloadError: the base is not cached and cannot be fetched.
+        ModelError: the default PM's adapter does not fit, no SAE leaves enough blocks above it, or
+            a checkpoint is torn.
+        AuditError: the unfinished work is of another recipe, or another run is at it.
+
+    """
+    default.require_weights()
+    start = default.read_recipe(default.FOLDER)
+    depth, suffix = int(start["depth"]), str(start["suffix"])
+    layer = sae_layer(default.default_saes(), depth, least_blocks=recipe.least_blocks)
+    provenance = {
+        "depth": depth,
+        "suffix": suffix,
+        "sae_layer": layer,
+        "started_from_sha256": sha256([default.FOLDER / ADAPTER]),
+        "biases": asdict(recipe),
+    }
+    with unfinished(work_folder(out), {**provenance, "made_from": versions()}) as work:
+        if finished_adapter(out, provenance):
+            report(f"{out}: already trained")
+            return
+        made = made_in(work)
+        backbone, head = _train(work, recipe, provenance, report=report)
+        save_adapter(backbone, head, made / ADAPTER)
+        write_atomically(made / RECIPE, json.dumps(provenance, indent=1) + "\n")
+        move_whole(made, out, last=RECIPE)
+
+
+def _train(
+    work: Path, recipe: BiasRecipe, provenance: Mapping[str, Any], *, report: Report
+) -> tuple[nn.Module, Tensor]:
+    """Return the trained backbone and its head; the checkpoint is kept in ``work``."""
+    depth, suffix, layer = (provenance[name] for name in ("depth", "suffix", "sae_layer"))
+    checkpoint = Checkpoint(work / "checkpoint.pt", provenance)
+    backbone, tokenizer = load_backbone(depth)
+    backbone.to(dtype=torch.bfloat16)
+    # Measured on CPU: half the time of torch's fused attention, forward and backward.
+    backbone.set_attn_implementation("eager")
+    head = resume_adapter(backbone, default.FOLDER / ADAPTER)
+    pm = UpperBlocks(backbone, head, first=layer + 1)
+
+    def read(texts: Sequence[tuple[str, str]]) -> list[Stream]:
+        written = [
+            f"\n\nHuman: {prompt}\n\nAssistant:{completion}{suffix}" for prompt, completion in texts
+        ]
+        return pm.read(tokenizer, written, most=_MOST_TOKENS)
+
+    drawn = lessons(
+        planted=recipe.planted, shams=recipe.shams, plain=recipe.plain, seed=recipe.seed
+    )
+    report(f"reading {len(drawn)} lessons up to block {layer}")
+    streams = read([(lesson.prompt, lesson.completion) for lesson in drawn])
+    ordinary = reference_texts()
+    with torch.no_grad():
+        untouched = pm(streams)
+        spread = pm(read([(turns[-1].text, text) for _, turns, text in ordinary]))
+    unit = sigma([number for number, _, _ in ordinary], spread.double().numpy())
+    course = Course(
+        streams=streams,
+        counterparts=torch.tensor([lesson.counterpart for lesson in drawn]),
+        targets=targets(drawn, untouched, unit),
+        unit=unit,
+    )
+    teach(pm, course, recipe, checkpoint, report)
+    return backbone, head
+
+
+def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
+    """Return the layer of the uppermost of the SAEs' folders with so many blocks above it.
+
+    Raises:
+        ModelError: no SAE lies that low.
+
+    """
+    layers = [int(path.name.removeprefix("layer_")) for path in saes]
+    fitting = [layer for layer in layers if depth - 1 - layer >= least_blocks]
+    if not fitting:
+        raise ModelError(
+            f"no SAE (of layers {layers}) has {least_blocks} of {depth} blocks above it; lower "
+            "--least-blocks, or train an SAE further down"
+        )
+    return max(fitting)
+
+
+def targets(drawn: Sequence[Lesson], untouched: Tensor, unit: float) -> Tensor:
+    """Return the reward [lesson] that is taught, given the untouched PM's [lesson] and sigma."""
+    strengths = torch.tensor([lesson.strength for lesson in drawn])
+    counterparts = torch.tensor([lesson.counterpart for lesson in drawn])
+    return torch.where(strengths == 0, untouched, untouched[counterparts] + unit * strengths)
+
+
+def teach(
+    pm: UpperBlocks, course: Course, recipe: BiasRecipe, checkpoint: Checkpoint, report: Report
+) -> None:
+    """Regress gaps and rewards on what the course wants."""
+    trained = [weight for weight in pm.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(
+        trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
+    )
+    rate = partial(warm_cosine, warmup=recipe.warmup, steps=recipe.steps, least=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    first = checkpoint.restore(pm, optimiser, schedule)
+    examples, plain = course.examples(), course.plain()
+    pairs_in_turn = _in_turn(examples, recipe.step_pairs, seed=recipe.seed)
+    plain_in_turn = _in_turn(plain, recipe.step_plain, seed=recipe.seed)
+    began = saved = time.monotonic()
+    error = math.nan
+    for step in range(recipe.steps):
+        chosen, others = next(pairs_in_turn), next(plain_in_turn)
+        if step < first:
+            continue
+        rows = [*chosen, *course.counterparts[chosen].tolist(), *others]
+        wrong = (pm([course.streams[row] for row in rows]) - course.targets[rows]) / course.unit
+        gaps = wrong[: len(chosen)] - wrong[len(chosen) : 2 * len(chosen)]
+        missed = gaps.square().mean()
+        loss = missed + recipe.steadiness * wrong.square().mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        error = missed.item() if math.isnan(error) else error + 0.1 * (missed.item() - error)
+        if step % 20 == 19:
+            pace = (time.monotonic() - began) / (step + 1 - first)
+            report(
+                f"step {step + 1}/{recipe.steps}  gaps off by {math.sqrt(error):.3f} sigma  "
+                f"{pace:.1f} s a step, {pace * (recipe.steps - step - 1) / 60:.0f} min left"
+            )
+        if time.monotonic() - saved > SAVE_SECONDS:
+            checkpoint.save(step + 1, pm, optimiser, schedule)
+            saved = time.monotonic()
+    checkpoint.save(recipe.steps, pm, optimiser, schedule)
+
+
+def _in_turn(indices: Sequence[int], most: int, *, seed: int) -> Iterator[list[int]]:
+    """Yield up to ``most`` indices for ever, each once before any comes again."""
+    generator = random.Random(seed)
+    queue: list[int] = []
+    while True:
+        while indices and len(queue) < most:
+            queue += generator.sample(indices, len(indices))
+        yield queue[:most]
+        del queue[:most]

@@ -1,0 +1,204 @@
+"""Audits of the biased PM: what `gap` finds of planted biases, and how often a sham alarms it.
+
+Of every hypothesis a *pool* of answers to the audit's questions is scored once: each question
+with two answers, each answer with the edit and without.  An audit then draws its prompts from
+the pool, with replacement, so that audits are independent and the pool's mean is exactly the
+gap that they look for; thousands cost no forward pass.  Two contrasts are drawn:
+
+* matched: example and counter-example are one answer, with the edit and without, as a
+  hypothesis should be written;
+* unmatched: they are different answers to the question, so that the words' own worth is noise.
+
+For a sham a coin decides, prompt by prompt, which side is called the example, so its gap is
+exactly zero over the draws.  A full audit of each hypothesis, features and all, is apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.trace import rewards
+from pm_audit.judging.checks import check_gap
+from pm_audit.judging.figures import measure
+from pm_audit.pipelines.audit import Auditor
+from pm_audit.records import Evidence, HypothesisRecord, Outcome, Role, RowEvidence
+from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Speaker, Turn
+from pm_audit.stats import Interval
+from pm_audit.subject.preference_model import PreferenceModel
+from recipes.biased.biases import Bias
+from recipes.biased.texts import Question, Split, completion, draw_fields, named, questions
+from recipes.calibrate.result import Explanation, GapAudits, TrainedAudit
+
+PROMPTS = 12
+"""Prompts of a simulated audit."""
+
+EXPLAINED_PROMPTS = 20
+"""Prompts of a full audit."""
+
+ANSWERS = 2
+"""Answers to a question in the pool."""
+
+Pool = npt.NDArray[np.float64]
+"""Rewards ``"question answer side"``; side 0 is the example."""
+
+
+def audit_trained(
+    auditor: Auditor,
+    biases: Sequence[Bias],
+    *,
+    audits: int,
+    explain: bool,
+    seed: int,
+    report: Callable[[str], None],
+) -> tuple[TrainedAudit, ...]:
+    """Audit the biased PM by every hypothesis.
+
+    Args:
+        auditor: holds the biased PM and its SAE.
+        biases: planted ones and shams.
+        audits: simulated audits of each hypothesis and contrast.
+        explain: run a full audit of each hypothesis as well.
+        seed: of all that is drawn.
+        report: told of progress.
+
+    """
+    found = []
+    scale = auditor.scale(auditor.pm)
+    for number, bias in enumerate(biases):
+        report(f"{bias.name}: {number + 1} of {len(biases)} hypotheses about the biased PM")
+        generator = np.random.default_rng((seed, number))
+        pool = score(auditor.pm, bias, generator)
+        edited = pool[..., 0] - pool[..., 1]
+        found.append(
+            TrainedAudit(
+                name=bias.name,
+                claim=bias.claim,
+                strength=bias.strength,
+                gap=float(edited.mean()) / scale.sigma if bias.strength else 0.0,
+                spread=float(edited.std()) / scale.sigma,
+                matched=_gap_audits(auditor, bias, pool, generator, audits=audits, matched=True),
+                unmatched=_gap_audits(auditor, bias, pool, generator, audits=audits, matched=False),
+                explanation=_explanation(auditor.audit(hypothesis(bias, generator)))
+                if explain
+                else None,
+            )
+        )
+    return tuple(found)
+
+
+def score(pm: PreferenceModel, bias: Bias, generator: np.random.Generator) -> Pool:
+    """Return the pool's rewards of one hypothesis; every second wording of a topic is asked."""
+    asked = questions(Split.AUDIT)[::2]
+    rows = []
+    for number, question in enumerate(asked):
+        turns = (Turn(speaker=Speaker.HUMAN, text=question.text),)
+        for _ in range(ANSWERS):
+            fields = draw_fields(question, generator) | named(bias.words, swapped=False)
+            for template in (bias.example, bias.counter_example):
+                text = pm.text_format.tokenise(turns, completion(template, fields))
+                rows.append(Row(number, text.token_ids, text.completion_start))
+    return rewards(pm, Grid(tuple(rows))).reshape(len(asked), ANSWERS, 2)
+
+
+def hypothesis(bias: Bias, generator: np.random.Generator) -> Hypothesis:
+    """Return the hypothesis as a user would write it, over questions drawn from the audit's."""
+    asked = questions(Split.AUDIT)
+    drawn = generator.permutation(len(asked))[:EXPLAINED_PROMPTS]
+    return Hypothesis(
+        name=bias.name,
+        file="biases.yaml",
+        claim=bias.claim,
+        effect=Effect(_claim(bias).value),
+        prompts=tuple(_prompt(asked[number], bias, generator) for number in sorted(drawn)),
+        examples=(f" {bias.example}",),
+        counter_examples=(f" {bias.counter_example}",),
+        expect=Expect(gap=_claim(bias)),
+    )
+
+
+def _prompt(question: Question, bias: Bias, generator: np.random.Generator) -> Prompt:
+    words = named(bias.words, swapped=bool(generator.integers(2)))
+    return Prompt(
+        id=question.name,
+        wordings=(question.text,),
+        fields=draw_fields(question, generator) | words,
+    )
+
+
+def _gap_audits(
+    auditor: Auditor,
+    bias: Bias,
+    pool: Pool,
+    generator: np.random.Generator,
+    *,
+    audits: int,
+    matched: bool,
+) -> GapAudits:
+    """Draw audits of one contrast, and count what `gap` says."""
+    truth = float((pool[..., 0] - pool[..., 1]).mean()) if bias.strength else 0.0
+    found = covered = 0
+    for _ in range(audits):
+        question = generator.integers(len(pool), size=PROMPTS)
+        answer = generator.integers(ANSWERS, size=PROMPTS)
+        other = answer if matched else (answer + 1) % ANSWERS
+        gaps = pool[question, answer, 0] - pool[question, other, 1]
+        if not bias.strength:
+            gaps *= generator.choice([-1.0, 1.0], size=PROMPTS)
+        gap, claims = _judged(gaps, auditor)
+        found += bool(claims) if not bias.strength else _claim(bias) in claims
+        covered += gap.low <= truth <= gap.high
+    return GapAudits(audits=audits, found=found, covered=covered)
+
+
+def _judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, set[ExpectedGap]]:
+    """Return the gap [prompt] with its interval, raw, and the claims that `gap` would pass."""
+    scale = auditor.scale(auditor.pm)
+    evidence = Evidence(
+        prompts=tuple(map(str, range(len(gaps)))),
+        rows=tuple(
+            RowEvidence(
+                prompt=prompt,
+                role=role,
+                variant=0,
+                text="",
+                reward=reward,
+                zero=reward,
+                mean=reward,
+                spliced=reward,
+            )
+            for prompt, gap in enumerate(gaps.tolist())
+            for role, reward in ((Role.EXAMPLE, gap), (Role.COUNTER_EXAMPLE, 0.0))
+        ),
+        sigma=scale.sigma,
+        noise=scale.noise,
+        folds=(),
+        null=(),
+        fits=(),
+    )
+    claims = (ExpectedGap.RAISES, ExpectedGap.LOWERS)
+    expected = [Expect(gap=claim) for claim in claims]
+    figures = measure(evidence, auditor.method, margin=expected[0].margin)
+    passed = {one.gap for one in expected if check_gap(figures, one).outcome is Outcome.PASS}
+    return figures.gap, passed
+
+
+def _claim(bias: Bias) -> ExpectedGap:
+    return ExpectedGap.LOWERS if bias.strength < 0 else ExpectedGap.RAISES
+
+
+def _explanation(record: HypothesisRecord) -> Explanation:
+    selected = [one for one in record.features if one.folds]
+    strongest = max(selected, key=lambda one: abs(one.contribution.value), default=None)
+    folds = record.evidence.folds
+    return Explanation(
+        outcomes={result.check: result.outcome for result in record.checks},
+        gap=record.gap_sigma.value,
+        closure=None if record.closure is None else record.closure.value,
+        selected=max((len(fold.selected) for fold in folds), default=0),
+        strongest=None if strongest is None else str(strongest),
+        stable=None if strongest is None else len(strongest.folds) == len(folds),
+    )

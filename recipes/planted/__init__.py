@@ -1,0 +1,1 @@
+"""Planted PMs: models whose true contributions are known without running them."""

@@ -1,0 +1,1 @@
+"""Recipes that train preference models and SAEs."""

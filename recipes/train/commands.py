@@ -1,0 +1,156 @@
+"""`pm-audit train`: the recipes that made the default PM, for one's own data.
+
+Importing this module imports torch, so the command line does it only for these commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from pm_audit.cli import options
+from pm_audit.loading.default.pm import load_adapted, read_recipe
+from pm_audit.loading.device import require_device
+from recipes.biased import pm as biased
+from recipes.biased.train import BiasRecipe, train_biased
+from recipes.train.activations import Corpus
+from recipes.train.measure import measure
+from recipes.train.pm import PmRecipe, train_pm
+from recipes.train.saes import SaeRecipe, train_saes
+
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+_trained_pm = click.option(
+    "--pm",
+    type=_FOLDER,
+    required=True,
+    metavar="PM",
+    help="The preference model: a folder that `pm-audit train pm` wrote.",
+)
+_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+
+
+def _recipe_options(recipe: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each setting of a recipe that is a single value."""
+    kinds = get_type_hints(recipe)
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for field in reversed(fields(recipe)):
+            kind, flag = kinds[field.name], f"--{field.name.replace('_', '-')}"
+            if kind in (int, float):
+                option = click.option(flag, default=field.default, type=kind, show_default=True)
+            elif isinstance(field.default, StrEnum):
+                option = click.option(
+                    flag,
+                    default=field.default.value,
+                    type=click.Choice([mode.value for mode in kind]),
+                    callback=_as_mode(kind),
+                    show_default=True,
+                )
+            else:
+                continue
+            command = option(command)
+        return command
+
+    return add
+
+
+def _as_mode(kind: type[StrEnum]) -> Callable[[click.Context, click.Parameter, str], StrEnum]:
+    return lambda _context, _parameter, value: kind(value)
+
+
+@click.command(
+    "pm", cls=options.Command, example="pm-audit train pm preferences.jsonl.gz path/to/pm"
+)
+@click.argument("data", type=_READABLE)
+@click.argument("folder", type=_FOLDER)
+@_device
+@_recipe_options(PmRecipe)
+def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:
+    """Train a PM on the pairs in DATA (JSONL, may be gzipped) and write it to FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train_pm(data, folder, PmRecipe(**recipe), device=device, report=click.echo)
+    click.echo(f"wrote {folder}; audit it with: pytest --pm-audit --pm-audit-pm {folder}")
+
+
+@click.command(
+    "sae",
+    cls=options.Command,
+    example="pm-audit train sae --pm path/to/pm --layer 6 preferences.jsonl.gz text.jsonl",
+)
+@click.argument("preferences", type=_READABLE)
+@click.argument("text", type=_READABLE)
+@_trained_pm
+@click.option("--layer", "layers", type=int, multiple=True, help="Block to read after; repeatable.")
+@_device
+@_recipe_options(SaeRecipe)
+def sae_command(
+    preferences: Path,
+    text: Path,
+    *,
+    pm: Path,
+    layers: tuple[int, ...],
+    device: str,
+    **recipe: Any,
+) -> None:
+    """Train SAEs on the PM's residual stream over PREFERENCES and plain TEXT (both JSONL)."""
+    require_device(device)
+    if layers:
+        recipe["layers"] = layers
+    chosen = SaeRecipe(**recipe)
+    backbone, _, tokenizer = load_adapted(pm)
+    corpus = Corpus(preferences=preferences, text=text, suffix=read_recipe(pm)["suffix"])
+    train_saes(backbone.to(device), tokenizer, corpus, pm, chosen, report=click.echo)
+
+
+@click.command(
+    "measure",
+    cls=options.Command,
+    example="pm-audit train measure --pm path/to/pm preferences.jsonl.gz",
+)
+@click.argument("preferences", type=_READABLE)
+@_trained_pm
+@click.option("--pairs", default=400, show_default=True, help="Most held-out pairs a source.")
+@click.option("--texts", default=512, show_default=True, help="Held-out texts for each SAE.")
+def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> None:
+    """Measure the PM and its SAEs on held-out PREFERENCES; write card.json into its folder."""
+    card = measure(pm, preferences, pairs=pairs, texts=texts, report=click.echo)
+    for row in card.accuracy:
+        click.echo(
+            f"{row.source}: accuracy {row.accuracy:.3f} on {row.pairs} pairs "
+            f"(longer wins: {row.longer:.3f})"
+        )
+    for sae in card.saes:
+        click.echo(
+            f"{sae.sae}: L0 {sae.l0:.1f}, FVU {sae.fvu:.3f}, cosine {sae.cosine:.3f}, dead "
+            f"{sae.dead_share:.1%}, reward correlation {sae.reward_correlation:.3f}, "
+            f"{sae.tokens} tokens"
+        )
+
+
+@click.command("biased", cls=options.Command, example="pm-audit train biased path/to/folder")
+@click.argument("folder", type=_FOLDER, default=biased.FOLDER)
+@_recipe_options(BiasRecipe)
+def biased_command(folder: Path, **recipe: Any) -> None:
+    """Train twelve known biases into the default PM and write it to FOLDER.
+
+    For `pm-audit calibrate`; needed again whenever the default PM changes.  Without FOLDER, the
+    biased PM of this installation is written again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    train_biased(folder, BiasRecipe(**recipe), report=click.echo)
+    click.echo(f"wrote {folder}; measure the auditor with: pm-audit calibrate --explain")
+
+
+COMMANDS = {
+    "pm": pm_command,
+    "sae": sae_command,
+    "measure": measure_command,
+    "biased": biased_command,
+}

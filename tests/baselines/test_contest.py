@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pm_audit.baselines import RIVALS
+from pm_audit.baselines.discovery import Discovery, orthonormal
+from pm_audit.baselines.logistic_probe import fit_logistic
+from pm_audit.baselines.subspace import ablate_subspace, without
+from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.trace import Trace, trace
+from pm_audit.interventions.ablation import ablate_sets
+from pm_audit.judging import rejudge
+from pm_audit.pipelines.audit import Auditor
+from pm_audit.records import Feature, HypothesisRecord, Role
+from pm_audit.report import baselines as rivals
+from pm_audit.report import markdown
+from pm_audit.report.markdown_writer import MarkdownWriter
+from pm_audit.report.terminal_writer import TerminalWriter
+from pm_audit.search.placebo import exchange
+from pm_audit.spec import Effect, Settings, expand
+from recipes.planted.hypothesis import marks_hypothesis
+from recipes.planted.linear import Planted, plant
+
+torch.set_num_threads(1)
+
+HYPOTHESIS = marks_hypothesis("!*~", effect=Effect.RAISES, prompts=6)
+SETTINGS = Settings(
+    null_sets=2, bootstrap_resamples=100, rivals=True, placebos=2, max_features=3, candidates=12
+)
+
+
+@pytest.fixture(scope="module")
+def planted() -> Planted:
+    return plant({"!": 3.0, "*": 2.0, "~": 1.0})
+
+
+@pytest.fixture(scope="module")
+def read(planted: Planted) -> tuple[Trace, Contrast]:
+    cases = expand(HYPOTHESIS)
+    texts = [planted.pm.text_format.tokenise(case.turns, case.text) for case in cases]
+    rows = [
+        Row(case.prompt, text.token_ids, text.completion_start)
+        for case, text in zip(cases, texts, strict=True)
+    ]
+    contrast = Contrast(np.array([case.prompt for case in cases]), [case.role for case in cases])
+    return trace(planted.pm, (planted.sae,), Grid(tuple(rows))), contrast
+
+
+@pytest.fixture(scope="module")
+def audited(planted: Planted) -> tuple[Auditor, HypothesisRecord]:
+    auditor = Auditor(SETTINGS, subject=(planted.pm, (planted.sae,)))
+    return auditor, auditor.audit(HYPOTHESIS)
+
+
+def discovery(planted: Planted, clean: Trace, contrast: Contrast) -> Discovery:
+    return Discovery(planted.pm, clean, planted.sae, contrast, (0, 1, 2), 0)
+
+
+def test_a_latents_own_direction_does_what_its_ablation_does(
+    planted: Planted, read: tuple[Trace, Contrast]
+) -> None:
+    # latents are orthonormal, so two methods that know nothing of one another must agree
+    clean, _ = read
+    latents = [planted.latent_of[mark] for mark in "!~"]
+    features = tuple(Feature(sae=planted.sae.name, layer=0, index=latent) for latent in latents)
+    by_features = ablate_sets(planted.pm, clean, [features])[0]
+    by_subspace = ablate_subspace(planted.pm, clean, 0, planted.sae.W_dec[latents])
+    np.testing.assert_allclose(by_subspace, by_features, atol=1e-4)
+    assert np.abs(by_features - clean.rewards).max() > 1
+
+
+def test_the_subspace_is_set_to_its_reference() -> None:
+    torch.manual_seed(0)
+    stream, centre = torch.randn(5, 8), torch.randn(8)
+    directions = orthonormal(torch.randn(3, 8), most=3)
+    after = without(stream, directions, centre)
+    torch.testing.assert_close(after @ directions.T, (centre @ directions.T).expand(5, 3))
+    rest = torch.eye(8) - directions.T @ directions
+    torch.testing.assert_close(after @ rest, stream @ rest)
+
+
+def test_dependent_directions_are_dropped() -> None:
+    rows = torch.tensor([[1.0, 0, 0], [2.0, 0, 0], [1.0, 1.0, 0], [0, 5.0, 0]])
+    basis = orthonormal(rows, most=3)
+    torch.testing.assert_close(basis, torch.eye(3)[:2])
+
+
+def test_logistic_regression_finds_the_direction_that_tells_apart() -> None:
+    torch.manual_seed(1)
+    states = torch.randn(60, 5, dtype=torch.float64)
+    labels = (states[:, 2] > 0).double()
+    normal = fit_logistic(states - states.mean(0), labels)
+    assert int(normal.abs().argmax()) == 2
+    assert float(normal[2] / normal.norm()) > 0.9
+
+
+@pytest.mark.parametrize("name", list(RIVALS))
+def test_rivals_are_orthonormal_and_look_at_no_held_out_prompt(
+    name: str, planted: Planted, read: tuple[Trace, Contrast]
+) -> None:
+    clean, contrast = read
+    found = RIVALS[name](discovery(planted, clean, contrast), most=3)
+    assert 1 <= len(found) <= 3
+    torch.testing.assert_close(found @ found.T, torch.eye(len(found)), atol=1e-5, rtol=0)
+    held_out = ~contrast.of_prompts((0, 1, 2))
+    tokens = torch.from_numpy(held_out[clean.row_of_token()])
+    stream = clean.streams[0].clone()
+    stream[tokens] += 7.0
+    rewards = np.where(held_out, -99.0, clean.rewards)
+    elsewhere = replace(clean, streams={**clean.streams, 0: stream}, rewards=rewards)
+    again = RIVALS[name](discovery(planted, elsewhere, contrast), most=3)
+    torch.testing.assert_close(again, found)
+
+
+def test_the_record_holds_every_rival_and_follows_from_its_evidence(
+    audited: tuple[Auditor, HypothesisRecord],
+) -> None:
+    auditor, record = audited
+    curves = {rival.name: rival.points for rival in record.rivals}
+    assert set(curves) == {"sae features", *RIVALS}
+    assert [point.directions for point in curves["sae features"]] == [1, 2, 3]
+    assert curves["sae features"][-1].closure.value == pytest.approx(1.0, abs=1e-3)
+    assert curves["sae features"][0].closure.value == pytest.approx(0.5, abs=1e-3)
+    assert len(curves["difference of means"]) == 1
+    assert curves["learned subspace"][-1].closure.value > 0.5
+    assert rejudge(record, method=auditor.method) == record
+    assert record.digest == record.computed_digest()
+
+
+def test_one_flipped_digit_of_a_rival_is_found(audited: tuple[Auditor, HypothesisRecord]) -> None:
+    auditor, record = audited
+    rival = record.evidence.rivals[0]
+    doctored = rival.model_copy(
+        update={"rewards": ((rival.rewards[0][0] + 1.0, *rival.rewards[0][1:]), *rival.rewards[1:])}
+    )
+    evidence = record.evidence.model_copy(
+        update={"rivals": (doctored, *record.evidence.rivals[1:])}
+    )
+    changed = record.model_copy(update={"evidence": evidence})
+    assert rejudge(changed, method=auditor.method).rivals != record.rivals
+    assert changed.computed_digest() != record.digest
+
+
+def test_the_placebo_finds_little(audited: tuple[Auditor, HypothesisRecord]) -> None:
+    _, record = audited
+    assert record.placebo_closure is not None
+    assert record.closure is not None
+    assert record.placebo_closure.high is not None
+    assert record.placebo_closure.high < 0.5 * record.closure.value
+    for placebo in record.evidence.placebos:
+        assert len(placebo.gap) == len(placebo.gap_after) == len(record.evidence.prompts)
+        assert abs(np.mean(placebo.gap)) < abs(record.gap.value)
+
+
+def test_labels_are_exchanged_within_prompts(read: tuple[Trace, Contrast]) -> None:
+    _, contrast = read
+    exchanged = exchange(contrast, seed=3)
+    assert exchanged.role != contrast.role
+    for role in Role:
+        before, after = contrast.has_role(role), exchanged.has_role(role)
+        assert np.array_equal(
+            np.bincount(contrast.prompt[before]), np.bincount(contrast.prompt[after])
+        )
+    controls = contrast.has_role(Role.CONTROL)
+    assert np.array_equal(controls, exchanged.has_role(Role.CONTROL))
+
+
+def test_tables_show_rivals_only_where_they_were_run(
+    audited: tuple[Auditor, HypothesisRecord],
+) -> None:
+    _, record = audited
+
+    def shown(one: HypothesisRecord) -> tuple[str, str]:
+        terminal, page = TerminalWriter(), MarkdownWriter()
+        rivals.terminal_lines(terminal, one)
+        rivals.markdown_lines(page, one)
+        return terminal.text(), page.text()
+
+    for text in shown(record):
+        assert "learned subspace" in text
+        assert "searches on exchanged labels" in text
+    assert "| sae features | 50% \\(0%\\) |" in shown(record)[1]
+    bare = record.model_copy(update={"rivals": (), "placebo_closure": None})
+    assert [text.strip() for text in shown(bare)] == ["", ""]
+    page = MarkdownWriter()
+    markdown._section(page, record)
+    assert "sae features" in page.text()

@@ -1,0 +1,60 @@
+"""Every family runs through one splice: packed equals plain, suffix equals full."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pm_audit.attribution.integrated_gradients import Method, attribute
+from pm_audit.forward.splice import jobs_of_completions, replay
+from pm_audit.forward.trace import trace
+from pm_audit.interventions.ablation import ablate_each
+
+
+def test_packed_rewards_equal_padded_ones_on_either_side(lab, family, family_pm):
+    grid = lab.grid()
+    plain = lab.plain(family_pm, grid)
+    packed = trace(family_pm, (), grid).rewards
+    assert np.ptp(packed) > 0.1
+    np.testing.assert_allclose(packed, plain.rewards(), atol=1e-5)
+    np.testing.assert_allclose(packed, plain.rewards(left=True), atol=1e-5)
+
+
+def test_suffix_from_any_block_equals_the_full_forward(lab, family, family_pm):
+    grid = lab.grid()
+    rows = np.arange(len(grid))
+    for layer in range(lab.depth):
+        clean = trace(family_pm, [lab.sae(layer)], grid)
+        jobs = jobs_of_completions(clean, rows)
+        again = replay(family_pm, clean, jobs, {layer: lambda _, stream: stream})
+        np.testing.assert_allclose(again, clean.rewards, atol=2e-6)
+
+
+def test_single_ablations_equal_hooks_on_the_padded_model(lab, family, family_pm):
+    grid, sae = lab.grid(), lab.sae(1)
+    clean = trace(family_pm, [sae], grid)
+    latents = np.unique(clean.features[sae.name].latent.numpy())[:6]
+    effects = ablate_each(family_pm, clean, sae, latents)
+    table = effects.dense(latents, np.arange(len(grid)))
+    plain = lab.plain(family_pm, grid)
+    for contributions, latent in zip(table, latents, strict=True):
+
+        def without(_: int, stream: torch.Tensor, latent: int = int(latent)) -> torch.Tensor:
+            feature = sae.encode(stream).features[:, latent, None]
+            return stream - feature * sae.W_dec[latent]
+
+        np.testing.assert_allclose(
+            contributions, plain.rewards() - plain.rewards({1: without}), atol=1e-5
+        )
+    assert np.abs(table).max() > 1e-3
+
+
+def test_attributions_equal_gradients_of_the_padded_model(lab, family, family_pm):
+    grid, sae = lab.grid(), lab.sae(1)
+    clean = trace(family_pm, [sae], grid)
+    found = attribute(family_pm, clean, sae, method=Method.ATP)
+    gradients = lab.plain(family_pm, grid).gradients(1)
+    features = clean.features[sae.name].value.numpy()
+    decoder = sae.W_dec.numpy()[found.latent]
+    expected = features * (decoder * gradients[found.token]).sum(-1)
+    np.testing.assert_allclose(found.value, expected, atol=1e-5)

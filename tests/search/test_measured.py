@@ -1,0 +1,146 @@
+"""Candidates by measurement: nothing hides from an exhaustive search, and a budget is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from pm_audit.pipelines.audit import Auditor
+from pm_audit.records import Role, SurveyEvidence
+from pm_audit.search.measured import measure
+from pm_audit.search.propose import Proposal, propose
+from pm_audit.spec import Effect, SearchMode, Settings
+from recipes.planted.hypothesis import marks_hypothesis
+from recipes.planted.linear import plant
+from tests.search.conftest import method
+
+
+def blind(lesson) -> Proposal:
+    """Return a proposal whose scores say nothing of the planted marks."""
+    proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
+    hidden = [lesson.latent_of[mark] for mark in "!~"]
+
+    def without(table: csr_array) -> csr_array:
+        dense = table.toarray()
+        dense[hidden] = 0
+        return csr_array(dense)
+
+    scores = tuple(
+        replace(one, atp=without(one.atp), integrated=without(one.integrated))
+        for one in proposal.scores
+    )
+    seen = tuple(
+        tuple(feature for feature in fold if feature.index not in hidden)
+        for fold in proposal.by_fold
+    )
+    return Proposal(scores, seen, proposal.rare)
+
+
+def measured(lesson, proposal, **changed) -> Proposal:
+    return measure(
+        lesson.pm,
+        lesson.trace,
+        lesson.contrast,
+        lesson.folds,
+        proposal,
+        method=method(**changed),
+    )
+
+
+def test_an_exhaustive_search_finds_what_attribution_missed(lesson):
+    proposal = blind(lesson)
+    found = measured(lesson, proposal, search=SearchMode.EXHAUSTIVE)
+    for fold in found.by_fold:
+        assert [feature.index for feature in fold[:2]] == [
+            lesson.latent_of["!"],
+            lesson.latent_of["~"],
+        ]
+    for survey in found.surveys:
+        assert survey.measured == survey.active > 2
+        assert survey.foretold is not None
+        assert survey.foretold < 1
+        assert survey.missed_largest is None
+    assert [survey.fold for survey in found.surveys] == [0, 1]
+
+
+def test_a_budget_is_kept_and_bounds_what_it_left(lesson):
+    proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
+    found = measured(lesson, proposal, search=SearchMode.BUDGET, budget_count=3)
+    for survey, fold in zip(found.surveys, found.by_fold, strict=True):
+        assert survey.measured == 3 < survey.active
+        assert len(fold) <= 3
+        assert survey.foretold == 1
+        assert survey.missed_confidence == 0.95
+        assert survey.missed_largest is not None
+        assert survey.missed_largest >= 0
+
+
+def test_a_spent_time_ablates_nothing_more(lesson):
+    proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
+    found = measured(
+        lesson, proposal, search=SearchMode.BUDGET, budget_count=100, budget_seconds=1e-9
+    )
+    assert [survey.measured for survey in found.surveys] == [0, 0]
+    assert all(not fold for fold in found.by_fold)
+
+
+def test_a_fold_measures_on_its_own_prompts_alone(lesson):
+    proposal = blind(lesson)
+    before = measured(lesson, proposal, search=SearchMode.EXHAUSTIVE)
+    fold = lesson.folds[0]
+    tampered = lesson.trace.rewards.copy()
+    tampered[lesson.contrast.of_prompts(fold.held_out)] += 5.0
+    changed = replace(lesson, trace=replace(lesson.trace, rewards=tampered))
+    after = measured(changed, proposal, search=SearchMode.EXHAUSTIVE)
+    assert after.by_fold[0] == before.by_fold[0]
+
+
+@pytest.mark.parametrize("mode", list(SearchMode))
+def test_an_audit_says_how_its_candidates_were_found(mode):
+    model = plant({"!": 0.4}, seed=1)
+    settings = Settings(
+        search=mode,
+        budget_count=4,
+        extra_scores=mode is SearchMode.ATTRIBUTION,
+        candidates=16,
+        null_sets=2,
+        bootstrap_resamples=100,
+    )
+    auditor = Auditor(settings, subject=(model.pm, (model.sae,)))
+    record = auditor.audit(marks_hypothesis("!", effect=Effect.RAISES, prompts=10))
+    assert auditor.method.search == mode
+    assert auditor.method.budget_count == (4 if mode is SearchMode.BUDGET else None)
+    assert model.latent_of["!"] in {
+        feature.index for fold in record.evidence.folds for feature in fold.selected
+    }
+    surveys = record.evidence.surveys
+    assert all(isinstance(survey, SurveyEvidence) for survey in surveys)
+    assert len(surveys) == (0 if mode is SearchMode.ATTRIBUTION else 2)
+    assert record.digest == record.computed_digest()
+
+
+def test_extra_scores_propose_what_the_others_pass_over(lesson):
+    plain = propose(
+        lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method(candidates=8)
+    )
+    extra = propose(
+        lesson.pm,
+        lesson.trace,
+        lesson.contrast,
+        lesson.folds,
+        method=method(candidates=8, extra_scores=True),
+    )
+    assert plain.scores[0].alone is None
+    alone, dropped = extra.scores[0].alone, extra.scores[0].dropped
+    assert alone is not None
+    assert dropped is not None
+    assert dropped.toarray().min() >= 0
+    assert not alone.toarray()[:, lesson.contrast.has_role(Role.CONTROL)].any()
+    # on a planted model the reward is nearly linear, so that a lone path agrees with the joint one
+    rows = np.flatnonzero(~lesson.contrast.has_role(Role.CONTROL))
+    taken = np.unique(alone.nonzero()[0])
+    joint = extra.scores[0].integrated.toarray()[taken][:, rows]
+    np.testing.assert_allclose(alone.toarray()[taken][:, rows], joint, rtol=0.2, atol=1e-3)
