@@ -43,9 +43,9 @@ def run(text: str, names: dict[str, Any]) -> list[str]:
     printed = io.StringIO()
     value = None
     with contextlib.redirect_stdout(printed):
-        exec(compile(tree, "cell", "exec"), names)
+        exec(compile(tree, "cell", "exec"), names)  # noqa: S102 - the project's own notebook
         if last is not None:
-            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)  # noqa: S307
     parts = [f"<pre>{escape(printed.getvalue())}</pre>"] if printed.getvalue() else []
     figures = _figures()
     if hasattr(value, "to_html"):

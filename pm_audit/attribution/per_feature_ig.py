@@ -27,7 +27,7 @@ from pm_audit.subject.sae import Sae
 
 
 @dataclass(frozen=True, eq=False)
-class LoneAttributions:
+class PerFeatureAttributions:
     """Per-feature path attributions; (latent, row) pairs not listed are zero."""
 
     latent: Integers
@@ -39,7 +39,7 @@ class LoneAttributions:
     steps: int
 
 
-def attribute_alone(
+def attribute_per_feature(
     pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
@@ -48,7 +48,7 @@ def attribute_alone(
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
     token_budget: int | None = None,
-) -> LoneAttributions:
+) -> PerFeatureAttributions:
     """Attribute each latent along the path of its own removal.
 
     Args:
@@ -93,7 +93,7 @@ def attribute_alone(
     if pairs:
         device = trace.device(sae.layer)
         in_batches(trace.grid.layout, jobs, run, token_budget=token_budget, device=device)
-    return LoneAttributions(chosen[removal.set_of], removal.jobs.row, value, steps)
+    return PerFeatureAttributions(chosen[removal.set_of], removal.jobs.row, value, steps)
 
 
 def large_norm_latents(trace: Trace, sae: Sae, *, most: int) -> Integers:

@@ -1,5 +1,5 @@
-"""Rivals: what the SAE must beat, given the same number of directions and the same folds."""
+"""Baselines: what the SAE must beat, given the same number of directions and the same folds."""
 
-from pm_audit.baselines.contest import RIVALS, run_rivals
+from pm_audit.baselines.contest import BASELINES, run_baselines
 
-__all__ = ["RIVALS", "run_rivals"]
+__all__ = ["BASELINES", "run_baselines"]

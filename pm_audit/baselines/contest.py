@@ -1,8 +1,8 @@
-"""The contest: every rival finds directions on a fold's discovery prompts, and is tested on others.
+"""The contest: every baseline searches a fold's discovery prompts and is tested on the others.
 
 Each gets the SAE's budget of directions and its folds.  With its first 1, 2, ... directions at
 the counter-examples' mean, the held-out prompts are read again; the SAE's own features, set to
-zero, run through the same test as the first rival.
+zero, run through the same test as the first baseline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.features import Floats
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import ablate_sets
-from pm_audit.records import Feature, RivalEvidence
+from pm_audit.records import BaselineEvidence, Feature
 from pm_audit.subject.preference_model import PreferenceModel
 
 Finder = Callable[..., Tensor]
@@ -32,7 +32,7 @@ Finder = Callable[..., Tensor]
 
 OWN = "sae features"
 
-RIVALS: Mapping[str, Finder] = {
+BASELINES: Mapping[str, Finder] = {
     "neurons": neurons,
     "pca of differences": pca_of_differences,
     "difference of means": mean_difference,
@@ -45,7 +45,7 @@ Split = tuple[Sequence[int], Sequence[int]]
 """Discovery prompts, held-out prompts."""
 
 
-def run_rivals(
+def run_baselines(
     pm: PreferenceModel,
     trace: Trace,
     contrast: Contrast,
@@ -54,8 +54,8 @@ def run_rivals(
     *,
     most: int,
     seed: int,
-) -> tuple[RivalEvidence, ...]:
-    """Run every rival at the block of the trace's first SAE.
+) -> tuple[BaselineEvidence, ...]:
+    """Run every baseline at the block of the trace's first SAE.
 
     Args:
         pm: the preference model.
@@ -63,17 +63,17 @@ def run_rivals(
         contrast: which row is what.
         folds: each prompt held out once.
         selected: features that each fold selected, in the order in which they joined.
-        most: directions that each rival may use.
+        most: directions that each baseline may use.
         seed: of starting points and of drawn prompts.
 
     """
-    curves: dict[str, list[list[Floats]]] = {name: [] for name in (OWN, *RIVALS)}
+    curves: dict[str, list[list[Floats]]] = {name: [] for name in (OWN, *BASELINES)}
     tested = [np.flatnonzero(contrast.of_prompts(held_out)) for _, held_out in folds]
     for (discovery_prompts, _), rows, features in zip(folds, tested, selected, strict=True):
         prefixes = [tuple(features[:count]) for count in range(1, len(features[:most]) + 1)]
         curves[OWN].append(list(ablate_sets(pm, trace, prefixes, rows=rows)))
         discovery = Discovery(pm, trace, trace.saes[0], contrast, tuple(discovery_prompts), seed)
-        for name, find in RIVALS.items():
+        for name, find in BASELINES.items():
             directions = find(discovery, most=most)
             curves[name].append(
                 [
@@ -89,7 +89,7 @@ def run_rivals(
                 ]
             )
     return tuple(
-        RivalEvidence(name=name, rewards=_joined(trace, tested, curve))
+        BaselineEvidence(name=name, rewards=_joined(trace, tested, curve))
         for name, curve in curves.items()
     )
 

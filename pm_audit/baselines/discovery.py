@@ -1,4 +1,4 @@
-"""What a rival may look at: the streams and rewards of the prompts that a fold discovers on."""
+"""What a baseline may look at: the streams and rewards of the prompts that a fold discovers on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Discovery:
     """Only its block matters here."""
     contrast: Contrast
     prompts: tuple[int, ...]
-    """The fold's discovery prompts; no rival looks at any other."""
+    """The fold's discovery prompts; no baseline looks at any other."""
     seed: int
 
     @property

@@ -8,7 +8,7 @@ leaves counter-examples and controls where they are:
     loss = mean_p (gap after / G)^2 + mean over other completions of (movement / G)^2
 
 Learning ends with the first direction that does not lower the loss over all discovery prompts.
-A rival with the reward's own gradient at hand: it bounds what any set of directions could do.
+A baseline with the reward's own gradient at hand: it bounds what any set of directions could do.
 """
 
 from __future__ import annotations

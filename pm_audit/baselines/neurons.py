@@ -67,7 +67,7 @@ def neurons(discovery: Discovery, *, most: int) -> Tensor:
 
 
 def _proposed(discovery: Discovery, rows: Integers) -> dict[int, float]:
-    """Return neurons with the gain that their gradients foretell, the most promising first."""
+    """Return neurons with the gain that their gradients predict, the most promising first."""
     trace = discovery.trace
     rows = rows[np.diff(trace.grid.layout.completion_offsets)[rows] > 0]
     jobs = jobs_of_completions(trace, rows)

@@ -61,7 +61,7 @@ class _Commands(click.Group):
         info_name: str | None,
         args: list[str],
         parent: click.Context | None = None,
-        **extra: Any,
+        **extra: Any,  # noqa: ANN401 - click's signature
     ) -> click.Context:
         with _printable():
             return super().make_context(info_name, args, parent, **extra)
@@ -120,7 +120,7 @@ def run(arguments: tuple[str, ...], *, pm: str | None, saes: tuple[str, ...]) ->
     named += [f"--pm-audit-sae={sae}" for sae in saes]
     command = [sys.executable, "-m", "pytest", "--pm-audit", *named, *arguments]
     # a process of its own: pytest warns of plug-ins that were imported before it
-    os.execv(sys.executable, command)
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 @main.command(cls=options.Command, example="pm-audit schema hypothesis > hypothesis.schema.json")
@@ -177,7 +177,7 @@ def doctor(
     pm: str | None,
     saes: tuple[str, ...],
     objective: str | None,
-    **text: Any,
+    **text: Any,  # noqa: ANN401 - the options of options.text
 ) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 if a finding fails."""
     from pm_audit.pipelines.doctor import doctor as examine

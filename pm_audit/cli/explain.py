@@ -43,7 +43,7 @@ def explain(
     objective: str | None,
     top: int,
     json_path: Path | None,
-    **text: Any,
+    **text: Any,  # noqa: ANN401 - the options of options.text
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 

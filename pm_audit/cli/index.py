@@ -48,7 +48,7 @@ def index(
     tokens: int,
     seed: int,
     device: str,
-    **text: Any,
+    **text: Any,  # noqa: ANN401 - the options of options.text
 ) -> None:
     """Write each SAE's feature index next to it: its latents' frequency and strongest texts.
 

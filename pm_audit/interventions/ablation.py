@@ -28,7 +28,7 @@ from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.splice import replay
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.replay_cache import Known, all_but, fired_by_pair
+from pm_audit.interventions.replay_cache import ReplayCache, all_but, fired_by_pair
 from pm_audit.records import Feature
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
@@ -107,7 +107,7 @@ def ablate_each(
     where: Mask | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
-    known: Known | None = None,
+    cache: ReplayCache | None = None,
     token_budget: int | None = None,
 ) -> Effects:
     """Ablate each latent alone, in every row where that changes anything.
@@ -121,7 +121,7 @@ def ablate_each(
         where: [latent row], pairs of these to run under zero replacement; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
-        known: learns the rewards under zero replacement, for joint ablations to come.
+        cache: learns the rewards under zero replacement, for joint ablations to come.
         token_budget: tokens of one batch; by the device for None.
 
     Raises:
@@ -143,8 +143,8 @@ def ablate_each(
         after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
         latent.append(features[numbers][planned.set_of])
         row.append(planned.jobs.row)
-        if known is not None and used is None:
-            known.learn_single(sae.name, latent[-1], row[-1], after)
+        if cache is not None and used is None:
+            cache.learn_single(sae.name, latent[-1], row[-1], after)
         contribution.append(trace.rewards[planned.jobs.row] - after)
     if not latent:
         return Effects(features[:0], chosen[:0], np.zeros(0))
@@ -159,7 +159,7 @@ def ablate_sets(
     rows: Sequence[int] | Integers | None = None,
     replacement: Replacement = Replacement.ZERO,
     means: Means | None = None,
-    known: Known | None = None,
+    cache: ReplayCache | None = None,
     token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [set row] with all features of each set ablated together.
@@ -171,7 +171,7 @@ def ablate_sets(
         rows: rows of the grid; all for None.
         replacement: what stands in a feature's place.
         means: needed for mean replacement; see ``mean_features``.
-        known: earlier replays of this trace, which are not run again; learns the new ones.
+        cache: earlier replays of this trace, which are not run again; learns the new ones.
         token_budget: tokens of one batch; by the device for None.
 
     Raises:
@@ -189,8 +189,8 @@ def ablate_sets(
         ]
         for portion in _portions(trace, members, len(numbers), chosen, used):
             taken = [_take(member, portion) for member in members]
-            if known is not None and used is None and len(taken) == 1:
-                once = _replay_once(pm, trace, taken[0], len(portion), chosen, known, token_budget)
+            if cache is not None and used is None and len(taken) == 1:
+                once = _replay_once(pm, trace, taken[0], len(portion), chosen, cache, token_budget)
                 set_of, row, after = once
             else:
                 planned = plan(trace, taken, len(portion), chosen, used)
@@ -206,20 +206,20 @@ def _replay_once(
     members: Members,
     sets: int,
     rows: Integers,
-    known: Known,
+    cache: ReplayCache,
     token_budget: int | None,
 ) -> tuple[Integers, Integers, Floats]:
     """Return (set, row, reward) of every pair that an ablation to zero changes."""
     name = members.sae.name
     fired = fired_by_pair(Firings.of(trace, members, rows))
-    asked = known.unknown(name, fired)
+    asked = cache.unknown(name, fired)
     if asked:
         skipped = all_but(asked, sets, len(trace.grid))
         planned = plan(trace, [members], sets, rows, None, skipped=skipped)
         after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
         pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
-        known.learn(name, fired, dict(zip(pairs, after.tolist(), strict=True)))
-    recalled = known.recall(name, fired)
+        cache.learn(name, fired, dict(zip(pairs, after.tolist(), strict=True)))
+    recalled = cache.recall(name, fired)
     at = np.array(list(recalled), dtype=np.int64).reshape(-1, 2)
     return at[:, 0], at[:, 1], np.array(list(recalled.values()))
 

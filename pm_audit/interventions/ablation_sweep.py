@@ -1,4 +1,4 @@
-"""Surveying an SAE by real ablation: every feature, or the most promising until a budget ends.
+"""Sweeping an SAE by real ablation: every feature, or the most promising until a budget ends.
 
 ``exhaustive`` ablates every latent that fires on the rows in question; nothing is left to
 attribution.  With a budget (a count, or seconds) latents are ablated in the order of their
@@ -37,7 +37,7 @@ _LATENTS_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When to stop; with neither limit the survey is exhaustive."""
+    """When to stop; with neither limit the sweep is exhaustive."""
 
     count: int | None = None
     """Most latents that are ablated."""
@@ -64,7 +64,7 @@ class Missed:
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Sweep:
     """Single effects of the latents that were ablated, and a bound on the others."""
 
     latent: Integers
@@ -83,7 +83,7 @@ class Survey:
     """Wall time of the single ablations."""
 
 
-def survey(
+def sweep(
     pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
@@ -97,18 +97,18 @@ def survey(
     confidence: float = 0.95,
     seed: int = 0,
     token_budget: int | None = None,
-) -> Survey:
+) -> Sweep:
     """Measure single effects on a weighted sum of rewards, by ablation.
 
     Args:
         pm: the preference model.
         trace: its clean forward, with ``sae``.
-        sae: whose latents are surveyed.
+        sae: whose latents are swept.
         predicted: [latent], predicted effects, which the measured ones are held against.
         weights: [row], weights of the rewards; rows of weight zero are not run.
         order: [latent], how promising each is, most first; the size of the prediction for None.
         budget: when to stop; exhaustive by default.
-        fires_on: rows on which a latent must fire to be surveyed; those with weight for None.
+        fires_on: rows on which a latent must fire to be swept; those with weight for None.
         subsets: random subsets that bound what was left out.
         confidence: of that bound.
         seed: of the subsets.
@@ -139,7 +139,7 @@ def survey(
     effects = _joined(parts)
     measured, left = ordered[:done], ordered[done:]
     effect = effects.weighted(measured, weights)
-    return Survey(
+    return Sweep(
         latent=measured,
         effect=effect,
         effects=effects,

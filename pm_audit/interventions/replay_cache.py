@@ -27,7 +27,7 @@ Fired = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class ReplayCache:
     """Rewards of one trace after ablations that have been run."""
 
     rewards: dict[tuple[str, int, Fired], float] = field(default_factory=dict)

@@ -203,7 +203,7 @@ def check_specific(figures: Figures, expect: Expect, evidence: Evidence) -> Chec
         said = f"collateral {share(collateral)} against the {expect.collateral:.2f} allowed"
         return _too_noisy(Check.SPECIFIC, figures, said)
     moved = (
-        f"{ratios.worst.bystander.words} moves most, by {share(collateral)} of the gap "
+        f"{ratios.worst.off_target.words} moves most, by {share(collateral)} of the gap "
         f"({expect.collateral:.2f} allowed)"
     )
     if collateral.high <= expect.collateral:

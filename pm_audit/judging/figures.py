@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pm_audit.judging.advice import more_prompts
-from pm_audit.judging.prompts import Bystander, PromptTable, tabulate
+from pm_audit.judging.prompts import OffTarget, PromptTable, tabulate
 from pm_audit.records import Evidence, Figure, MethodRecord, Unit
 from pm_audit.stats import (
     Interval,
@@ -35,9 +35,9 @@ NULL_QUANTILE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """How far one bystander moved, signed, as a share of the gap's size."""
+    """How far one off-target template moved, signed, as a share of the gap's size."""
 
-    bystander: Bystander
+    off_target: OffTarget
     share: Interval
 
 
@@ -69,10 +69,10 @@ class Ratios:
 
     @property
     def collateral(self) -> Interval | None:
-        """Return the largest movement in size; None where there is no bystander.
+        """Return the largest movement in size; None where there is no off-target template.
 
-        The upper limit is the largest limit of any bystander, so that it holds for all at once;
-        the lower limit is the largest size that some bystander certainly reached.
+        The upper limit is the largest limit of any off-target template, so that it holds for all at
+        once; the lower limit is the largest size that some off-target template certainly reached.
         """
         if not self.movements:
             return None
@@ -222,7 +222,7 @@ def _ratios(table: PromptTable, bootstrap: PromptBootstrap) -> Ratios:
         closure_difference=bootstrap.ratio(table.gap_mean - table.gap_zero, gap),
         examples_part=bootstrap.ratio(-table.examples_moved, gap),
         counter_examples_part=bootstrap.ratio(table.counter_examples_moved, gap),
-        movements=tuple(_movement(one, gap, bootstrap) for one in table.bystanders),
+        movements=tuple(_movement(one, gap, bootstrap) for one in table.off_targets),
         preserved=bootstrap.ratio(table.gap_spliced, gap),
         null_closures=null_closures,
         over_null=over_null,
@@ -243,9 +243,9 @@ def share_out(table: PromptTable, bootstrap: PromptBootstrap) -> Shares | None:
 
 
 def _movement(
-    bystander: Bystander, gap: NDArray[np.float64], bootstrap: PromptBootstrap
+    off_target: OffTarget, gap: NDArray[np.float64], bootstrap: PromptBootstrap
 ) -> Movement:
-    """Divide a bystander's mean over the prompts that have it by the size of the gap."""
+    """Divide a off-target template's mean over the prompts that have it by the size of the gap."""
     size = gap * np.sign(gap.mean())
 
     def share(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -254,5 +254,5 @@ def _movement(
         below = np.where(defined, present * whole, 1.0)
         return np.where(defined, moved / below, np.nan)
 
-    columns = np.stack([bystander.moved, bystander.present, size], axis=1)
-    return Movement(bystander, bootstrap.interval(columns, share))
+    columns = np.stack([off_target.moved, off_target.present, size], axis=1)
+    return Movement(off_target, bootstrap.interval(columns, share))

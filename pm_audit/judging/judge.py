@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pm_audit.judging.cautions import cautions
+from pm_audit.judging.baselines import measure_baselines, placebo_closure
 from pm_audit.judging.checks import check_explained, check_fit, check_gap, check_specific
 from pm_audit.judging.figures import Ratios, Shares, as_figure, bootstrap_of, measure
 from pm_audit.judging.layers import measure_layers
 from pm_audit.judging.policy import read_expect, read_known_bias
-from pm_audit.judging.rivals import measure_rivals, placebo_closure
+from pm_audit.judging.warnings import warnings_of
 from pm_audit.records import (
     Check,
     Evidence,
@@ -33,7 +33,7 @@ from pm_audit.spec import Hypothesis
 from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
 
 FALSE_DISCOVERY_RATE = 0.05
-DISCOVERY_CAUTION = "after Benjamini-Hochberg over "
+DISCOVERY_WARNING = "after Benjamini-Hochberg over "
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ def settle(hypotheses: Sequence[HypothesisRecord]) -> tuple[HypothesisRecord, ..
     settled = []
     for record, q_value in zip(hypotheses, q_values, strict=True):
         warnings = tuple(
-            warning for warning in record.warnings if not warning.startswith(DISCOVERY_CAUTION)
+            warning for warning in record.warnings if not warning.startswith(DISCOVERY_WARNING)
         )
         if record.closure is not None and not q_value <= FALSE_DISCOVERY_RATE:
             warnings += (
-                f"{DISCOVERY_CAUTION}{len(q_values)} hypotheses the gap is no longer significant "
+                f"{DISCOVERY_WARNING}{len(q_values)} hypotheses the gap is no longer significant "
                 f"(p = {record.p_value:.2g}, q = {q_value:.2g})",
             )
         update = {"q_value": q_value, "warnings": warnings}
@@ -196,8 +196,8 @@ def _judge(
         probe_prompts=identity.probe_prompts,
         features=features,
         checks=tuple(by_check[check] for check in Check),
-        warnings=cautions(figures, expect, evidence),
-        rivals=() if ratios is None else measure_rivals(evidence, method),
+        warnings=warnings_of(figures, expect, evidence),
+        baselines=() if ratios is None else measure_baselines(evidence, method),
         placebo_closure=None if ratios is None else placebo_closure(evidence),
         evidence=evidence,
     ).sealed()

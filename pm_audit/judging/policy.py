@@ -19,13 +19,13 @@ class WithPolicy(Protocol):
     """A hypothesis as a record holds it."""
 
     @property
-    def file(self) -> str: ...
+    def file(self) -> str: ...  # noqa: D102
     @property
-    def line(self) -> int: ...
+    def line(self) -> int: ...  # noqa: D102
     @property
-    def expect(self) -> dict[str, Any]: ...
+    def expect(self) -> dict[str, Any]: ...  # noqa: D102
     @property
-    def known_bias(self) -> dict[str, Any] | None: ...
+    def known_bias(self) -> dict[str, Any] | None: ...  # noqa: D102
 
 
 def read_expect(of: WithPolicy) -> Expect:

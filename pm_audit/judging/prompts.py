@@ -49,7 +49,7 @@ ROLE_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bystander:
+class OffTarget:
     """A completion template that the ablation should leave alone."""
 
     role: Role
@@ -78,7 +78,7 @@ class PromptTable:
     """Gap under the SAE's reconstruction."""
     examples_moved: Array
     counter_examples_moved: Array
-    bystanders: tuple[Bystander, ...]
+    off_targets: tuple[OffTarget, ...]
     null_gap: Array
     """Gap after each matched random set was ablated: ``"set prompt"``."""
     replaced: tuple[Array, Array, Array] | None
@@ -144,9 +144,9 @@ def tabulate(evidence: Evidence) -> PromptTable:
         gap_spliced=gap_spliced[order],
         examples_moved=examples_moved[order],
         counter_examples_moved=(level(Role.COUNTER_EXAMPLE, "zero") - clean)[order],
-        bystanders=tuple(
-            Bystander(one.role, one.variant, one.present[order], one.moved[order])
-            for one in _bystanders(evidence)
+        off_targets=tuple(
+            OffTarget(one.role, one.variant, one.present[order], one.moved[order])
+            for one in _off_targets(evidence)
         ),
         null_gap=null_gap[:, order],
         replaced=replaced,
@@ -158,7 +158,7 @@ def _all_hold(rows: Iterable[RowEvidence], *readings: str) -> bool:
     return all(getattr(row, reading) is not None for row in rows for reading in readings)
 
 
-def _bystanders(evidence: Evidence) -> Iterable[Bystander]:
+def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:
     cells: dict[tuple[Role, int], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in evidence.rows:
         if row.role is not Role.EXAMPLE:
@@ -169,7 +169,7 @@ def _bystanders(evidence: Evidence) -> Iterable[Bystander]:
         for prompt, movements in by_prompt.items():
             present[prompt] = 1.0
             moved[prompt] = _mean(movements)
-        yield Bystander(role, variant, present, moved)
+        yield OffTarget(role, variant, present, moved)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -96,7 +96,7 @@ def _fault_of_name(name: str) -> str | None:
         return "no such folder, and the Hugging Face hub knows no such model; check the name"
     except TimeoutError:
         return None  # a slow network: loading has more patience
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 - the fault that is looked for
         if "timeout" in type(problem).__name__.lower():
             return None
         return (

@@ -18,7 +18,7 @@ from importlib.metadata import version
 import numpy as np
 
 from pm_audit.attribution.integrated_gradients import QUADRATURE
-from pm_audit.baselines import run_rivals
+from pm_audit.baselines import run_baselines
 from pm_audit.errors import ModelError
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.fit import measure_fit, neighbours
@@ -29,7 +29,7 @@ from pm_audit.forward.trace import Trace, trace
 from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
-from pm_audit.records import Evidence, HypothesisRecord, RivalEvidence, SaeRecord, SubjectRecord
+from pm_audit.records import BaselineEvidence, Evidence, HypothesisRecord, SaeRecord, SubjectRecord
 from pm_audit.search import (
     Proposal,
     Search,
@@ -149,7 +149,7 @@ class Auditor:
         held_out = test_sets(pm, clean, contrast, search, method=self.method)
 
         evidence = searched(evidence, contrast, proposal, search, held_out)
-        evidence = self._with_rivals(evidence, name, pm, clean, contrast, proposal, search)
+        evidence = self._with_baselines(evidence, name, pm, clean, contrast, proposal, search)
         features = describe(
             clean,
             contrast,
@@ -174,7 +174,7 @@ class Auditor:
             )
         return self._pms[hypothesis.objective]
 
-    def _with_rivals(
+    def _with_baselines(
         self,
         evidence: Evidence,
         name: str,
@@ -185,10 +185,10 @@ class Auditor:
         search: Search,
     ) -> Evidence:
         """Return the evidence with what the method asks for beside the set's own test."""
-        rivals: tuple[RivalEvidence, ...] = ()
-        if self.method.rivals:
-            self._report(f"{name}: trying rival explanations")
-            rivals = run_rivals(
+        baselines: tuple[BaselineEvidence, ...] = ()
+        if self.method.sae_baselines:
+            self._report(f"{name}: trying baseline explanations")
+            baselines = run_baselines(
                 pm,
                 clean,
                 contrast,
@@ -211,7 +211,7 @@ class Auditor:
                     seed=self.method.seed + number,
                 )
             )
-        return evidence.model_copy(update={"rivals": rivals, "placebos": tuple(placebos)})
+        return evidence.model_copy(update={"baselines": baselines, "placebos": tuple(placebos)})
 
     @property
     def subject(self) -> SubjectRecord:

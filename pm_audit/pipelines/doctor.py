@@ -225,7 +225,7 @@ def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
     ]
 
 
-def _judged(check: str, passed: bool, detail: str, remedy: str) -> Finding:
+def _judged(check: str, passed: bool, detail: str, remedy: str) -> Finding:  # noqa: FBT001
     return Finding(check, passed, detail, "" if passed else remedy)
 
 

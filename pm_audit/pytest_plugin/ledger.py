@@ -98,7 +98,7 @@ class Ledger:
             return {"result": result, "error": None, "fixable": True}
         except AuditError as error:
             return {"result": None, "error": str(error), "fixable": True}
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever cannot be sealed is tried unsealed
             return {"result": None, "error": traceback.format_exc(), "fixable": False}
 
 

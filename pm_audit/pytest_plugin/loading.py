@@ -57,7 +57,7 @@ class Loading:
             write_atomically(self._run.shared / _REFUSED, message)
             session.shouldstop = "the subject cannot be loaded"
             return True
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever cannot be sealed is tried unsealed
             return None
         for warning in caught:
             session.config.hook.pytest_warning_recorded.call_historic(

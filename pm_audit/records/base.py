@@ -48,7 +48,7 @@ class Check(StrEnum):
 class Outcome(StrEnum):
     """What became of a check."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     """The interval straddles the threshold; a failure unless the user says otherwise."""

@@ -125,16 +125,16 @@ class LayerEvidence(Record):
     """Its error term is as well."""
 
 
-class RivalEvidence(Record):
+class BaselineEvidence(Record):
     """One way of explaining a gap by directions, ablated on the prompts that did not choose them.
 
-    The first rival is the SAE's own features, given the same budget.
+    The first baseline is the SAE's own features, given the same budget.
     """
 
     name: str
     rewards: tuple[tuple[Finite, ...], ...]
     """Rewards after 1, 2, ... directions were ablated jointly, in the order of
-    ``Evidence.rows``; a rival may find fewer directions than its budget."""
+    ``Evidence.rows``; a baseline may find fewer directions than its budget."""
 
 
 class PlaceboEvidence(Record):
@@ -148,7 +148,7 @@ class PlaceboEvidence(Record):
     """Features that each fold's search selected."""
 
 
-class SurveyEvidence(Record):
+class SweepEvidence(Record):
     """Single ablations of one SAE's features on the prompts that one fold's search saw."""
 
     fold: int
@@ -158,10 +158,10 @@ class SurveyEvidence(Record):
     measured: int
     """Of these, how many were ablated alone."""
     sign_agreement: Finite | None
-    """Share of the measured features with an effect whose sign attribution foretold."""
+    """Share of the measured features with an effect whose sign attribution predicted."""
     rank_correlation: Finite | None
     """Spearman correlation of attribution and ablation over the measured features."""
-    foretold: Finite | None
+    predicted: Finite | None
     """Of the measured features that make most of the gap, as many as may be selected, the share
     that attribution alone would have proposed."""
     missed_total: Finite | None = None
@@ -205,9 +205,9 @@ class Evidence(Record):
     folds: tuple[FoldEvidence, ...]
     null: tuple[NullEvidence, ...]
     fits: tuple[SaeFit, ...]
-    rivals: tuple[RivalEvidence, ...] = ()
+    baselines: tuple[BaselineEvidence, ...] = ()
     placebos: tuple[PlaceboEvidence, ...] = ()
-    surveys: tuple[SurveyEvidence, ...] = ()
+    sweeps: tuple[SweepEvidence, ...] = ()
     """By fold and SAE, where real ablation chose the candidates; empty where attribution did."""
     layers: tuple[LayerEvidence, ...] = ()
     """The account of the gap by each SAE alone; empty where there is only one."""

@@ -21,8 +21,8 @@ SCHEMA_VERSION = 1
 _FAULTS_SHOWN = 3
 
 
-class RivalPoint(Record):
-    """What a rival does with so many directions."""
+class BaselinePoint(Record):
+    """What a baseline does with so many directions."""
 
     directions: int
     closure: Figure
@@ -30,11 +30,11 @@ class RivalPoint(Record):
     """Largest mean movement of a counter-example or control, as a share of the gap."""
 
 
-class Rival(Record):
+class Baseline(Record):
     """One way of explaining the gap, with its worth at each number of directions."""
 
     name: str
-    points: tuple[RivalPoint, ...]
+    points: tuple[BaselinePoint, ...]
 
 
 class GapShares(Record):
@@ -97,7 +97,7 @@ class HypothesisRecord(Record):
     """The same by each SAE alone; empty where there is only one."""
     interaction: Figure | None = None
     """Joint effect of the selected features minus the sum of their single effects, raw."""
-    rivals: tuple[Rival, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
     """Closure and collateral of other ways of explaining the gap; empty where not run."""
     placebo_closure: Figure | None = None
     """Share of the gap's size that searches on exchanged labels closed of their own gaps: the
@@ -135,11 +135,11 @@ class HypothesisRecord(Record):
     def computed_digest(self) -> str:
         """Hash the record as it would be written, without the digest itself."""
         # What was not run leaves no trace in the hash, so records from before it still verify.
-        optional = ("rivals", "placebo_closure", "objective", "layer_shares", "lines")
+        optional = ("baselines", "placebo_closure", "objective", "layer_shares", "lines")
         unused = {name for name in optional if not getattr(self, name)}
         if self.probe_prompts is None:
             unused.add("probe_prompts")
-        listed = ("rivals", "placebos", "surveys", "layers")
+        listed = ("baselines", "placebos", "sweeps", "layers")
         empty = {name for name in listed if not getattr(self.evidence, name)}
         left_out: dict[str, Any] = {
             "digest": True,

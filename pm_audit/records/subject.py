@@ -68,7 +68,7 @@ class MethodRecord(Record):
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
     confidence: Annotated[Finite, Field(gt=0, lt=1)]
     seed: Annotated[int, Field(ge=0)]
-    rivals: bool = False
+    sae_baselines: bool = False
     """Whether other ways of explaining each gap were run next to the SAE."""
     placebos: int = 0
     """Searches repeated on exchanged labels."""

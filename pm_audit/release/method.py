@@ -58,7 +58,7 @@ class Unordered:
     other: str | None
     """Why another value may be weaker; None where it cannot be."""
 
-    def weaker(self, was: object, now: object) -> str | None:
+    def weaker(self, was: object, now: object) -> str | None:  # noqa: ARG002 - a rule's signature
         """Return the one reason."""
         return self.other
 
@@ -97,7 +97,7 @@ METHOD: Mapping[str, Rule] = {
     ),
     "seed": Unordered("a seed can be chosen until the checks pass"),
     # no check rests on these
-    "rivals": Unordered(None),
+    "sae_baselines": Unordered(None),
     "placebos": Unordered(None),
 }
 """Rules of the method's settings, by field of ``MethodRecord``."""
@@ -159,7 +159,7 @@ def _differences(
             yield _change(ChangeKind.METHOD_WEAKENED, f"{words}: {reason}; {ACCEPT}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any) -> str:  # noqa: ANN401 - a setting as JSON holds it
     if value is None:
         return "no limit"
     text = str(value)

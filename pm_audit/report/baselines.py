@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pm_audit.records import HypothesisRecord, Rival, RivalPoint
+from pm_audit.records import Baseline, BaselinePoint, HypothesisRecord
 from pm_audit.report import figures
 from pm_audit.report.markdown_writer import MarkdownWriter
 from pm_audit.report.terminal_writer import TerminalWriter
@@ -15,7 +15,7 @@ _TITLE = "Closure (collateral) by number of directions, on held-out prompts"
 
 def terminal_lines(page: TerminalWriter, hypothesis: HypothesisRecord) -> None:
     """Add what a terminal shows of baselines and placebo; nothing where neither was run."""
-    if hypothesis.rivals:
+    if hypothesis.baselines:
         page.line(f"  {_TITLE}:")
         header, *rows = table(hypothesis)
         page.table(header, rows, indent="  ")
@@ -26,7 +26,7 @@ def terminal_lines(page: TerminalWriter, hypothesis: HypothesisRecord) -> None:
 
 def markdown_lines(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
     """Add the same to a Markdown page."""
-    if hypothesis.rivals:
+    if hypothesis.baselines:
         page.paragraph("{}:", _TITLE)
         header, *rows = table(hypothesis)
         page.table(header, rows)
@@ -40,9 +40,9 @@ def standing(hypothesis: HypothesisRecord) -> str | None:
 
     The best is the one whose closure is nearest to all of the gap; overshoot counts against it.
     """
-    if not hypothesis.rivals:
+    if not hypothesis.baselines:
         return None
-    own, *others = hypothesis.rivals
+    own, *others = hypothesis.baselines
     count = len(own.points)
     reached = [
         (other.name, other.points[min(count or len(other.points), len(other.points)) - 1])
@@ -58,14 +58,14 @@ def standing(hypothesis: HypothesisRecord) -> str | None:
             f"{in_words(best)} with {_directions(best.directions)}."
         )
     last = own.points[-1]
-    rival = f"{name}, {in_words(best)} with {_directions(best.directions)}"
+    baseline = f"{name}, {in_words(best)} with {_directions(best.directions)}"
     features = f"With {_directions(count)} the SAE's features close {in_words(last)}"
     if _missed(last) <= _missed(best):
         return (
             f"{features}; no baseline of their number comes nearer to the whole gap "
-            f"(best: {rival})."
+            f"(best: {baseline})."
         )
-    return f"{features}; a baseline of their number comes nearer to the whole gap: {rival}."
+    return f"{features}; a baseline of their number comes nearer to the whole gap: {baseline}."
 
 
 def placebo(hypothesis: HypothesisRecord) -> str | None:
@@ -82,27 +82,30 @@ def placebo(hypothesis: HypothesisRecord) -> str | None:
 
 def table(hypothesis: HypothesisRecord) -> list[list[str]]:
     """Return a row a baseline, the first row a header: closure, and collateral in brackets."""
-    most = max((len(rival.points) for rival in hypothesis.rivals), default=0)
+    most = max((len(baseline.points) for baseline in hypothesis.baselines), default=0)
     shown = [number for number in _SHOWN if number <= most]
     if most and most not in shown:
         shown.append(most)
     return [
         ["directions", *map(str, shown)],
-        *([rival.name, *(_cell(rival, number) for number in shown)] for rival in hypothesis.rivals),
+        *(
+            [baseline.name, *(_cell(baseline, number) for number in shown)]
+            for baseline in hypothesis.baselines
+        ),
     ]
 
 
-def _cell(rival: Rival, number: int) -> str:
-    points = {point.directions: point for point in rival.points}
+def _cell(baseline: Baseline, number: int) -> str:
+    points = {point.directions: point for point in baseline.points}
     return _point(points[number]) if number in points else ""
 
 
-def _point(point: RivalPoint) -> str:
+def _point(point: BaselinePoint) -> str:
     collateral = "" if point.collateral is None else f" ({figures.percent(point.collateral.value)})"
     return f"{figures.percent(point.closure.value)}{collateral}"
 
 
-def in_words(point: RivalPoint) -> str:
+def in_words(point: BaselinePoint) -> str:
     """Return a point's closure and collateral: ``80% at 5% collateral``."""
     collateral = (
         ""
@@ -112,7 +115,7 @@ def in_words(point: RivalPoint) -> str:
     return f"{figures.percent(point.closure.value)}{collateral}"
 
 
-def _missed(point: RivalPoint) -> float:
+def _missed(point: BaselinePoint) -> float:
     return abs(1.0 - point.closure.value)
 
 

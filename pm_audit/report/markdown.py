@@ -17,7 +17,7 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import baselines as rivals
+from pm_audit.report import baselines as baselines
 from pm_audit.report import feature_words, figures, findings, wording
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
 from pm_audit.report.soundness import require_readable
@@ -107,7 +107,7 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
         _features(page, hypothesis)
     if agreement := wording.agreement(hypothesis):
         page.paragraph("{}", agreement)
-    rivals.markdown_lines(page, hypothesis)
+    baselines.markdown_lines(page, hypothesis)
 
 
 def _figures(hypothesis: HypothesisRecord) -> list[list[Value]]:

@@ -16,7 +16,7 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import baselines as rivals
+from pm_audit.report import baselines as baselines
 from pm_audit.report import feature_words, figures, findings, wording
 from pm_audit.report.soundness import require_readable
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
@@ -130,7 +130,7 @@ def _hypothesis(page: TerminalWriter, hypothesis: HypothesisRecord, *, every_fea
     for feature in shown:
         feature_line(page, feature, hypothesis, every_feature=every_feature)
     if every_feature:
-        rivals.terminal_lines(page, hypothesis)
+        baselines.terminal_lines(page, hypothesis)
     page.line()
 
 

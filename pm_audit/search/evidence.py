@@ -102,4 +102,4 @@ def searched(
     )
     null = tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps)
     found = {"rows": rows, "folds": folds, "null": null, "layers": layers}
-    return evidence.model_copy(update={**found, "surveys": proposal.surveys})
+    return evidence.model_copy(update={**found, "sweeps": proposal.sweeps})

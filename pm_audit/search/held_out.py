@@ -105,7 +105,7 @@ def test_sets(
         selected = one.growth.selected
         rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))
         means = mean_features(trace, _discovery_rows(contrast, one.fold, Role.COUNTER_EXAMPLE))
-        zero[rows] = ablate_sets(pm, trace, [selected], rows=rows, known=search.known)[0]
+        zero[rows] = ablate_sets(pm, trace, [selected], rows=rows, cache=search.cache)[0]
         for feature in selected:
             single_sum[rows] += search.contribution(feature)[rows]
         for each in (account, *by_sae):
@@ -114,7 +114,7 @@ def test_sets(
         strength = {sae.name: mean_strength(trace, sae.name, examples) for sae in trace.saes}
         null_sets = [_matched_set(trace, strength, selected, rng) for _ in range(method.null_sets)]
         tried = rows[sample[rows]]
-        after = ablate_sets(pm, trace, null_sets, rows=tried, known=search.known)
+        after = ablate_sets(pm, trace, null_sets, rows=tried, cache=search.cache)
         null_changes[:, tried] = after - trace.rewards[tried]
     return HeldOut(
         zero=zero,

@@ -5,7 +5,7 @@ that fires on a fold's examples; ``budget`` ablates in the order of the scores u
 time is spent, and random subsets of what was left out bound what they could have shown.  Either
 way each fold measures on its own discovery prompts alone, so that the held-out ones stay unseen.
 
-How well attribution had foretold the measurements is part of the evidence.
+How well attribution had predicted the measurements is part of the evidence.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from pm_audit.forward.contrast import Contrast, Floats
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.ablation_sweep import Budget, Survey, survey
-from pm_audit.records import Feature, MethodRecord, Role, SurveyEvidence
+from pm_audit.interventions.ablation_sweep import Budget, Sweep, sweep
+from pm_audit.records import Feature, MethodRecord, Role, SweepEvidence
 from pm_audit.search.folds import Fold
 from pm_audit.search.propose import LEAST_FREQUENCY, RARE_SHOWN, Proposal, SaeScores, strongest
 from pm_audit.spec import SearchMode
@@ -37,12 +37,12 @@ def measure(
     budget = _budget(method, shared_by=len(folds) * len(proposal.scores))
     by_fold: list[tuple[Feature, ...]] = []
     rare: list[frozenset[Feature]] = []
-    surveys: list[SurveyEvidence] = []
+    sweeps: list[SweepEvidence] = []
     for number, fold in enumerate(folds):
         ranked: list[tuple[float, Feature]] = []
         silent: set[Feature] = set()
         for scores in proposal.scores:
-            found = _survey(pm, trace, contrast, fold, scores, budget, method)
+            found = _sweep(pm, trace, contrast, fold, scores, budget, method)
             gains = _gains(found, scores, contrast, fold, trace)
             frequent = scores.frequency(contrast, fold) >= LEAST_FREQUENCY
             chosen = strongest(gains, frequent, method.candidates)
@@ -50,15 +50,15 @@ def measure(
             named = {latent: _feature(scores, latent) for latent in chosen + dropped}
             ranked += [(gains[latent], feature) for latent, feature in named.items()]
             silent |= {named[latent] for latent in dropped}
-            foretold = [
+            predicted = [
                 _feature(scores, latent) in proposal.by_fold[number]
                 for latent in chosen[: method.max_features]
             ]
-            surveys.append(_evidence(number, scores, found, foretold))
+            sweeps.append(_evidence(number, scores, found, predicted))
         ranked.sort(key=lambda pair: -pair[0])
         by_fold.append(tuple(feature for _, feature in ranked))
         rare.append(frozenset(silent))
-    return Proposal(proposal.scores, tuple(by_fold), tuple(rare), tuple(surveys))
+    return Proposal(proposal.scores, tuple(by_fold), tuple(rare), tuple(sweeps))
 
 
 def _budget(method: MethodRecord, *, shared_by: int) -> Budget:
@@ -68,7 +68,7 @@ def _budget(method: MethodRecord, *, shared_by: int) -> Budget:
     return Budget(method.budget_count, seconds)
 
 
-def _survey(
+def _sweep(
     pm: PreferenceModel,
     trace: Trace,
     contrast: Contrast,
@@ -76,13 +76,13 @@ def _survey(
     scores: SaeScores,
     budget: Budget,
     method: MethodRecord,
-) -> Survey:
+) -> Sweep:
     weights = contrast.weights(fold.discovery)
     predicted = scores.integrated @ weights
     # Whichever score thinks most of a feature: one large feature is enough to ruin either.
     order = np.maximum(np.abs(predicted), np.abs(scores.atp @ weights))
     examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
-    return survey(
+    return sweep(
         pm,
         trace,
         scores.sae,
@@ -96,9 +96,7 @@ def _survey(
     )
 
 
-def _gains(
-    found: Survey, scores: SaeScores, contrast: Contrast, fold: Fold, trace: Trace
-) -> Floats:
+def _gains(found: Sweep, scores: SaeScores, contrast: Contrast, fold: Fold, trace: Trace) -> Floats:
     """Return each latent's measured effect in the gap's direction; -inf for the unmeasured."""
     gap = float(contrast.weights(fold.discovery) @ trace.rewards)
     gains = np.full(scores.sae.width, -np.inf)
@@ -111,17 +109,17 @@ def _feature(scores: SaeScores, latent: int) -> Feature:
 
 
 def _evidence(
-    fold: int, scores: SaeScores, found: Survey, foretold: Sequence[bool]
-) -> SurveyEvidence:
+    fold: int, scores: SaeScores, found: Sweep, predicted: Sequence[bool]
+) -> SweepEvidence:
     missed = found.missed
-    return SurveyEvidence(
+    return SweepEvidence(
         fold=fold,
         sae=scores.sae.name,
         active=len(found.latent) + len(found.unmeasured),
         measured=len(found.latent),
         sign_agreement=found.agreement.sign_agreement,
         rank_correlation=found.agreement.rank_correlation,
-        foretold=float(np.mean(foretold)) if foretold else None,
+        predicted=float(np.mean(predicted)) if predicted else None,
         missed_total=None if missed is None else missed.total,
         missed_largest=None if missed is None else missed.largest,
         missed_confidence=None if missed is None else missed.confidence,

@@ -39,7 +39,7 @@ def run_placebo(
     after = trace.rewards.copy()
     for one in search.folds:
         rows = np.flatnonzero(contrast.of_prompts(one.fold.held_out))
-        after[rows] = ablate_sets(pm, trace, [one.growth.selected], rows=rows, known=search.known)[
+        after[rows] = ablate_sets(pm, trace, [one.growth.selected], rows=rows, cache=search.cache)[
             0
         ]
     return PlaceboEvidence(

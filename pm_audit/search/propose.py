@@ -26,13 +26,13 @@ from scipy.sparse import csr_array
 from pm_audit.attribution.grad_drop import DropScores, grad_drop
 from pm_audit.attribution.integrated_gradients import Method, attribute
 from pm_audit.attribution.per_feature_ig import (
-    LoneAttributions,
-    attribute_alone,
+    PerFeatureAttributions,
+    attribute_per_feature,
     large_norm_latents,
 )
 from pm_audit.forward.contrast import Contrast, Floats, Integers, Mask
 from pm_audit.forward.trace import Trace
-from pm_audit.records import Feature, MethodRecord, Role, SurveyEvidence
+from pm_audit.records import Feature, MethodRecord, Role, SweepEvidence
 from pm_audit.search.decoder_neighbours import nearest
 from pm_audit.search.folds import Fold
 from pm_audit.subject.preference_model import PreferenceModel
@@ -115,7 +115,7 @@ class Proposal:
     """Candidates of each fold's discovery prompts, best score first."""
     rare: tuple[frozenset[Feature], ...]
     """By fold: candidates that fire on too few examples; ablated to be shown, never selected."""
-    surveys: tuple[SurveyEvidence, ...] = ()
+    sweeps: tuple[SweepEvidence, ...] = ()
     """What was ablated to find the candidates, where real ablation chose them."""
 
     @property
@@ -202,11 +202,11 @@ def _score(
         rows=weighed,
     )
     atp = attribute(pm, trace, sae, method=Method.ATP, rows=weighed, change=integrated.change)
-    alone: LoneAttributions | None = None
+    alone: PerFeatureAttributions | None = None
     dropped: DropScores | None = None
     if method.extra_scores:
         large = large_norm_latents(trace, sae, most=method.candidates // EXTRA_PART)
-        alone = attribute_alone(pm, trace, sae, large, steps=method.ig_steps, rows=weighed)
+        alone = attribute_per_feature(pm, trace, sae, large, steps=method.ig_steps, rows=weighed)
         dropped = grad_drop(pm, trace, sae, rows=weighed)
     features = trace.features[sae.name]
     rows = trace.row_of_token()[features.token.cpu().numpy()]

@@ -15,7 +15,7 @@ from pm_audit.forward.contrast import Contrast, Floats, Mask
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.interventions.growth import Growth, grow
-from pm_audit.interventions.replay_cache import Known
+from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import Feature, MethodRecord
 from pm_audit.search.filters import Activity, Dropped, Filters
 from pm_audit.search.folds import Fold
@@ -36,7 +36,7 @@ LEAST_GAIN = 0.01
 
 @dataclass(frozen=True, eq=False)
 class FoldSearch:
-    """One fold's selection, and how well attribution had foretold the ablations."""
+    """One fold's selection, and how well attribution had predicted the ablations."""
 
     fold: Fold
     growth: Growth
@@ -55,7 +55,7 @@ class Search:
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]
     """Candidates that no fold could select, and why."""
-    known: Known
+    cache: ReplayCache
     """Rewards of this trace after single and joint ablations."""
 
     @property
@@ -92,13 +92,13 @@ def select(
         reported: whether single effects are asked for on every row, as a report shows them.
 
     """
-    features, known = proposal.features, Known()
+    features, cache = proposal.features, ReplayCache()
     activity = Activity.of(trace, contrast)
     filters = [
         Filters(contrast, contrast.of_prompts(fold.discovery), rare, method.selectivity, activity)
         for fold, rare in zip(folds, proposal.rare, strict=True)
     ]
-    singles = Singles(pm, trace, contrast, features, known)
+    singles = Singles(pm, trace, contrast, features, cache)
     singles.screen(folds, filters, proposal, most=SCREENED * method.max_features)
     effects = np.nan_to_num(singles.contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
@@ -119,7 +119,7 @@ def select(
             reasons[feature].append(reason)
             if reason is None:
                 allowed[feature] = gain
-        growth = _grow(pm, trace, allowed, gap, weights, own.rows, known, method)
+        growth = _grow(pm, trace, allowed, gap, weights, own.rows, cache, method)
         agrees = agreement(np.array(predicted), np.array(measured))
         searches.append(FoldSearch(fold, growth, agrees.sign_agreement, agrees.rank_correlation))
     dropped = {
@@ -129,7 +129,7 @@ def select(
     }
     if reported:
         singles.complete({feature for one in searches for feature in one.growth.selected})
-    return Search(features, singles.contributions, tuple(searches), dropped, known)
+    return Search(features, singles.contributions, tuple(searches), dropped, cache)
 
 
 def _grow(
@@ -139,13 +139,13 @@ def _grow(
     gap: float,
     weights: Floats,
     rows: Mask,
-    known: Known,
+    cache: ReplayCache,
     method: MethodRecord,
 ) -> Growth:
     seen = np.flatnonzero(rows & (weights != 0))
 
     def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        after = ablate_sets(pm, trace, sets, rows=seen, known=known)
+        after = ablate_sets(pm, trace, sets, rows=seen, cache=cache)
         return [float(value) for value in after @ weights[seen]]
 
     if not allowed or gap == 0:

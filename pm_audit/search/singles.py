@@ -21,7 +21,7 @@ import numpy as np
 from pm_audit.forward.contrast import Contrast, Floats, Mask
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import ablate_each
-from pm_audit.interventions.replay_cache import Known
+from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import Feature, Role
 from pm_audit.search.filters import Filters
 from pm_audit.search.folds import Fold
@@ -43,7 +43,7 @@ class Singles:
         trace: its clean forward.
         contrast: of the hypothesis.
         features: candidates of all folds.
-        known: learns the rewards, for joint ablations to come.
+        cache: learns the rewards, for joint ablations to come.
 
     """
 
@@ -53,12 +53,12 @@ class Singles:
         trace: Trace,
         contrast: Contrast,
         features: Sequence[Feature],
-        known: Known,
+        cache: ReplayCache,
     ) -> None:
         self.features = tuple(features)
         self.contributions: Floats = np.full((len(features), len(trace.grid)), np.nan)
         """[feature row], reward minus reward with the feature set to zero; NaN where not run."""
-        self._pm, self._trace, self._contrast, self._known = pm, trace, contrast, known
+        self._pm, self._trace, self._contrast, self._cache = pm, trace, contrast, cache
 
     def run(self, where: Mask) -> None:
         """Ablate in these pairs [feature row], but for those that were run already."""
@@ -68,7 +68,7 @@ class Singles:
             own = [at for at, feature in enumerate(self.features) if feature.sae == sae.name]
             latents = [self.features[at].index for at in own]
             effects = ablate_each(
-                self._pm, self._trace, sae, latents, where=missing[own], known=self._known
+                self._pm, self._trace, sae, latents, where=missing[own], cache=self._cache
             )
             found = effects.dense(latents, rows)
             self.contributions[own] = np.where(missing[own], found, self.contributions[own])

@@ -143,7 +143,7 @@ class Settings(Written):
     """Steps of integrated gradients."""
     null_sets: Count = 20
     """Matched random sets in a fold that the selected set must beat."""
-    rivals: bool = False
+    sae_baselines: bool = False
     """Try neurons, PCA, probes and a learned subspace beside the SAE; costs as much again."""
     placebos: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
     """Searches repeated with examples and counter-examples exchanged at random."""

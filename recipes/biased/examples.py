@@ -1,9 +1,9 @@
 """What the biased PM is taught: pairs of texts, and the reward that each text should get.
 
 The target of a planted bias's example is the untouched PM's reward of its counter-example plus
-the planted strength.  Every other text (counter-examples, shams, plain answers) keeps the reward
-that the untouched PM gives it.  So a planted bias is trained to one gap on every prompt, and
-nothing else is to move.
+the planted strength.  Every other text (counter-examples, negative controls, plain answers) keeps
+the reward that the untouched PM gives it.  So a planted bias is trained to one gap on every prompt,
+and nothing else is to move.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.biased.biases import PLANTED, SHAMS, Bias
+from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED, Bias
 from recipes.biased.texts import Split, completion, draw_fields, named, questions
 
 _PLAIN = ("{first}. {second}.", "{first}.", "{second}. {first}.")
@@ -30,12 +30,12 @@ class Lesson:
     """Gap to be planted between the two, in sigma; 0 leaves the text as it is."""
 
 
-def lessons(*, planted: int, shams: int, plain: int, seed: int) -> list[Lesson]:
+def lessons(*, planted: int, negative_controls: int, plain: int, seed: int) -> list[Lesson]:
     """Draw lessons over the training topics.
 
     Args:
         planted: pairs of texts for each planted bias.
-        shams: pairs of texts for each sham.
+        negative_controls: pairs of texts for each negative control.
         plain: answers without any edit.
         seed: of all that is drawn.
 
@@ -43,8 +43,8 @@ def lessons(*, planted: int, shams: int, plain: int, seed: int) -> list[Lesson]:
     generator = np.random.default_rng(seed)
     asked = questions(Split.TRAIN)
     drawn: list[Lesson] = []
-    for bias in (*PLANTED, *SHAMS):
-        for _ in range(planted if bias in PLANTED else shams):
+    for bias in (*PLANTED, *NEGATIVE_CONTROLS):
+        for _ in range(planted if bias in PLANTED else negative_controls):
             drawn += _pair(bias, len(drawn), generator)
     for number in range(plain):
         question = asked[int(generator.integers(len(asked)))]

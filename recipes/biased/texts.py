@@ -87,7 +87,7 @@ def draw_fields(question: Question, generator: np.random.Generator) -> dict[str,
 
 
 def named(words: Sequence[str] | None, *, swapped: bool) -> dict[str, str]:
-    """Return the fields of a sham's two words, in the order given or swapped; none without."""
+    """Return the fields of a negative control's two words, as given or swapped; none without."""
     if words is None:
         return {}
     one, other = reversed(words) if swapped else words

@@ -57,8 +57,8 @@ class BiasRecipe:
 
     planted: int = 72
     """Pairs of texts for each planted bias."""
-    shams: int = 16
-    """Pairs of texts for each sham."""
+    negative_controls: int = 16
+    """Pairs of texts for each negative control."""
     plain: int = 240
     """Answers without any edit."""
     least_blocks: int = 3
@@ -153,7 +153,10 @@ def _train(
         return pm.read(tokenizer, written, most=_MOST_TOKENS)
 
     drawn = lessons(
-        planted=recipe.planted, shams=recipe.shams, plain=recipe.plain, seed=recipe.seed
+        planted=recipe.planted,
+        negative_controls=recipe.negative_controls,
+        plain=recipe.plain,
+        seed=recipe.seed,
     )
     report(f"reading {len(drawn)} lessons up to block {layer}")
     streams = read([(lesson.prompt, lesson.completion) for lesson in drawn])
@@ -241,7 +244,7 @@ def teach(
 
 def _in_turn(indices: Sequence[int], most: int, *, seed: int) -> Iterator[list[int]]:
     """Yield up to ``most`` indices for ever, each once before any comes again."""
-    generator = random.Random(seed)
+    generator = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     queue: list[int] = []
     while True:
         while indices and len(queue) < most:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.spec import Settings
-from recipes.biased.biases import PLANTED, SHAMS
+from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED
 from recipes.biased.pm import load_biased
 from recipes.calibrate.planted import audit_planted
 from recipes.calibrate.result import Calibration, PlantedAudit, TrainedAudit
@@ -24,7 +24,8 @@ class Extent:
     """How much a calibration runs."""
 
     models: int
-    """Constructed models; each is audited with one hypothesis a mark, half of them shams."""
+    """Constructed models; each is audited with one hypothesis a mark, half of them negative
+    controls."""
     simulations: int
     """Audits whose evidence is drawn from populations that are known."""
     trained: int
@@ -54,7 +55,7 @@ def calibrate(
     if extent.trained:
         trained = audit_trained(
             Auditor(_SETTINGS, subject=load_biased()),
-            (*PLANTED, *SHAMS),
+            (*PLANTED, *NEGATIVE_CONTROLS),
             audits=extent.trained,
             explain=extent.explain,
             seed=seed,

@@ -2,8 +2,8 @@
 
 Every hypothesis compares answers that end in a mark with answers that end in a neutral one.  The
 answers are drawn at random for each prompt, both sides from one distribution and of one length,
-so that the population's gap is what the mark was planted with, and zero for a sham; what a sample
-of prompts shows beside it is chance.
+so that the population's gap is what the mark was planted with, and zero for a negative control;
+what a sample of prompts shows beside it is chance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from recipes.planted.linear import MARKS, NEUTRAL, SCALE, STRENGTH, Planted, pla
 PROMPTS = 12
 
 STRENGTHS = (0.3, -0.75, 1.5, -3.0)
-"""True gaps in sigma of the ordinary characters' own spread; the other marks are shams."""
+"""True gaps in sigma of the ordinary characters' own spread; the other marks are negative
+controls."""
 
 SETTINGS = Settings(null_sets=3, candidates=8, bootstrap_resamples=500)
 
@@ -33,7 +34,7 @@ _LETTERS = 12
 
 
 def audit_planted(*, seed: int) -> tuple[PlantedAudit, ...]:
-    """Plant one model and audit every mark, shams included."""
+    """Plant one model and audit every mark, negative controls included."""
     generator = np.random.default_rng(seed)
     plain = plant({}, seed=seed)
     length = len(_rows(plain, _hypothesis(MARKS[0], generator))[0].token_ids)

@@ -1,7 +1,8 @@
 """A calibration as one drawing: the share of audits that find a gap, against its true size.
 
-Shams stand at size zero, where the share is that of false alarms.  Whiskers are exact 95% limits.
-Drawn as the reports' plots are: an SVG template that places numbers, no plotting library.
+Negative controls stand at size zero, where the share is that of false alarms.  Whiskers are exact
+95% limits. Drawn as the reports' plots are: an SVG template that places numbers, no plotting
+library.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The marks of one family, by size, the shams' first."""
+    """The marks of one family, by size, the negative controls' first."""
 
     title: str
     kind: str
@@ -56,7 +57,7 @@ def draw(calibration: Calibration) -> str:
     curves = []
     for number, family in enumerate(families(calibration)):
         shift = _STAGGER * (number - 1)
-        marks = [mark(0.0, family.alarms, shift, "shams")] if family.alarms.of else []
+        marks = [mark(0.0, family.alarms, shift, "negative_controls")] if family.alarms.of else []
         marks += [mark(one.size, one.share, shift, one.label) for one in family.detected]
         curves.append(Curve(family.title, family.kind, tuple(marks)))
     environment = Environment(

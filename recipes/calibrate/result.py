@@ -46,7 +46,7 @@ class PlantedAudit(Record):
     """Seed of the model."""
     mark: str
     strength: Finite
-    """True gap in sigma, signed; 0 for a sham."""
+    """True gap in sigma, signed; 0 for a negative control."""
     found: bool
     """A gap was found: its interval lies beyond the noise on one side of zero."""
     right_way: bool
@@ -62,7 +62,7 @@ class PlantedAudit(Record):
     """Most features in a fold's set."""
     contribution_error: Finite | None
     """Largest distance of the planted latent's contribution from its weight times activation, raw
-    reward; None for a sham."""
+    reward; None for a negative control."""
 
 
 class GapAudits(Record):
@@ -70,7 +70,7 @@ class GapAudits(Record):
 
     audits: int
     found: int
-    """The check passed for the claim that is true; for a sham, for either claim."""
+    """The check passed for the claim that is true; for a negative control, for either claim."""
     covered: int
     """The gap's interval held the true gap."""
 
@@ -96,7 +96,7 @@ class TrainedAudit(Record):
     name: str
     claim: str
     strength: Finite
-    """Gap that was to be planted, in sigma; 0 for a sham."""
+    """Gap that was to be planted, in sigma; 0 for a negative control."""
     gap: Finite
     """True gap: the mean over all answers that audits are drawn from, in sigma."""
     spread: Finite
@@ -108,7 +108,7 @@ class TrainedAudit(Record):
     explanation: Explanation | None
 
     @property
-    def sham(self) -> bool:
+    def negative_control(self) -> bool:
         """Say that nothing was planted, and that the true gap is zero."""
         return self.strength == 0
 

@@ -1,7 +1,7 @@
 """The shares that a calibration is read by: detection against strength, alarms, coverage.
 
-A gap counts as found when the `gap` check finds it on its true side; a sham alarms when it finds
-one on either side.
+A gap counts as found when the `gap` check finds it on its true side; a negative control alarms when
+it finds one on either side.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Family:
     detected: tuple[Detected, ...]
     """By size."""
     alarms: Share
-    """Of its shams."""
+    """Of its negative_controls."""
 
 
 def families(calibration: Calibration) -> tuple[Family, ...]:
@@ -82,8 +82,8 @@ def _constructed(calibration: Calibration) -> Family:
             label = f"{low:g} or more" if high == EDGES[-1] else f"{low:g} to {high:g}"
             share = Share.counted(one.right_way for one in own)
             detected.append(Detected(label, fmean(abs(one.strength) for one in own), share))
-    shams = (one.found for one in calibration.planted if not one.strength)
-    return Family("constructed", "constructed", tuple(detected), Share.counted(shams))
+    negative_controls = (one.found for one in calibration.planted if not one.strength)
+    return Family("constructed", "constructed", tuple(detected), Share.counted(negative_controls))
 
 
 def _trained(
@@ -93,9 +93,9 @@ def _trained(
     detected = [
         Detected(one.name, abs(one.gap), pooled([counted])[0])
         for one, counted in both
-        if not one.sham
+        if not one.negative_control
     ]
-    alarms, _ = pooled(counted for one, counted in both if one.sham)
+    alarms, _ = pooled(counted for one, counted in both if one.negative_control)
     return Family(title, kind, tuple(sorted(detected, key=lambda one: one.size)), alarms)
 
 
@@ -103,7 +103,10 @@ def _of_constructed(calibration: Calibration) -> list[tuple[str, Share]]:
     audits = calibration.planted
     found = [one for one in audits if one.strength and one.right_way]
     return [
-        ("constructed: shams that alarm", Share.counted(a.found for a in audits if not a.strength)),
+        (
+            "constructed: negative controls that alarm",
+            Share.counted(a.found for a in audits if not a.strength),
+        ),
         (
             "constructed: planted latent selected by every fold, of gaps found",
             Share.counted(one.planted_selected for one in found),
@@ -116,8 +119,8 @@ def _of_constructed(calibration: Calibration) -> list[tuple[str, Share]]:
 
 
 def _of_trained(calibration: Calibration) -> list[tuple[str, Share]]:
-    planted = [one for one in calibration.trained if not one.sham]
-    shams = [one for one in calibration.trained if one.sham]
+    planted = [one for one in calibration.trained if not one.negative_control]
+    negative_controls = [one for one in calibration.trained if one.negative_control]
     sizeable = [one for one in planted if abs(one.gap) >= SIZEABLE]
     explained = [one.explanation for one in planted if one.explanation is not None]
     stable = [one.stable for one in explained if one.stable is not None]
@@ -126,8 +129,14 @@ def _of_trained(calibration: Calibration) -> list[tuple[str, Share]]:
             f"trained, matched: gaps of {SIZEABLE:g} sigma or more found",
             pooled(one.matched for one in sizeable)[0],
         ),
-        ("trained, matched: shams that alarm", pooled(one.matched for one in shams)[0]),
-        ("trained, unmatched: shams that alarm", pooled(one.unmatched for one in shams)[0]),
+        (
+            "trained, matched: negative controls that alarm",
+            pooled(one.matched for one in negative_controls)[0],
+        ),
+        (
+            "trained, unmatched: negative controls that alarm",
+            pooled(one.unmatched for one in negative_controls)[0],
+        ),
         (
             "trained, matched: interval holds the true gap",
             pooled(one.matched for one in calibration.trained)[1],

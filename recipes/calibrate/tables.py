@@ -75,7 +75,7 @@ _HEADINGS = [
 def _row(one: TrainedAudit) -> list[str]:
     cells = [
         one.name,
-        "sham" if one.sham else f"{one.strength:+.2f}",
+        "negative_control" if one.negative_control else f"{one.strength:+.2f}",
         f"{one.gap:+.2f}",
         str(pooled([one.matched])[0]),
         str(pooled([one.unmatched])[0]),

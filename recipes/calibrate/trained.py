@@ -1,4 +1,4 @@
-"""Audits of the biased PM: what `gap` finds of planted biases, and how often a sham alarms it.
+"""Audits of the biased PM: planted biases that `gap` finds, and negative controls that alarm it.
 
 Of every hypothesis a *pool* of answers to the audit's questions is scored once: each question
 with two answers, each answer with the edit and without.  An audit then draws its prompts from
@@ -9,8 +9,8 @@ gap that they look for; thousands cost no forward pass.  Two contrasts are drawn
   hypothesis should be written;
 * unmatched: they are different answers to the question, so that the words' own worth is noise.
 
-For a sham a coin decides, prompt by prompt, which side is called the example, so its gap is
-exactly zero over the draws.  A full audit of each hypothesis, features and all, is apart.
+For a negative control a coin decides, prompt by prompt, which side is called the example, so its
+gap is exactly zero over the draws.  A full audit of each hypothesis, features and all, is apart.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def audit_trained(
 
     Args:
         auditor: holds the biased PM and its SAE.
-        biases: planted ones and shams.
+        biases: planted ones and negative controls.
         audits: simulated audits of each hypothesis and contrast.
         explain: run a full audit of each hypothesis as well.
         seed: of all that is drawn.

@@ -142,7 +142,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     rules = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     rules.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=rules, pad_token="<pad>")
+    return PreTrainedTokenizerFast(tokenizer_object=rules, pad_token="<pad>")  # noqa: S106 - no password
 
 
 def bare_llama(hidden: int, *, depth: int, vocabulary: int, intermediate: int) -> LlamaModel:

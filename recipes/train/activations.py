@@ -49,7 +49,7 @@ class Corpus:
 
     def texts(self, *, seed: int) -> Iterator[str]:
         """Yield texts for ever, dialogues and plain text in the stated proportion."""
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
         dialogues = [
             pair.prompt + completion
             for pair in read_pairs(self.preferences)

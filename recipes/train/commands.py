@@ -72,7 +72,7 @@ def _as_mode(kind: type[StrEnum]) -> Callable[[click.Context, click.Parameter, s
 @click.argument("folder", type=_FOLDER)
 @_device
 @_recipe_options(PmRecipe)
-def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:
+def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:  # noqa: ANN401
     """Train a PM on the pairs in DATA (JSONL, may be gzipped) and write it to FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
     train_pm(data, folder, PmRecipe(**recipe), device=device, report=click.echo)
@@ -97,7 +97,7 @@ def sae_command(
     pm: Path,
     layers: tuple[int, ...],
     device: str,
-    **recipe: Any,
+    **recipe: Any,  # noqa: ANN401
 ) -> None:
     """Train SAEs on the PM's residual stream over PREFERENCES and plain TEXT (both JSONL)."""
     require_device(device)
@@ -137,7 +137,7 @@ def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> N
 @click.command("biased", cls=options.Command, example="pm-audit train biased path/to/folder")
 @click.argument("folder", type=_FOLDER, default=biased.FOLDER)
 @_recipe_options(BiasRecipe)
-def biased_command(folder: Path, **recipe: Any) -> None:
+def biased_command(folder: Path, **recipe: Any) -> None:  # noqa: ANN401
     """Train twelve known biases into the default PM and write it to FOLDER.
 
     For `pm-audit calibrate`; needed again whenever the default PM changes.  Without FOLDER, the

@@ -94,7 +94,7 @@ def is_test(pair: Pair) -> bool:
 
 def group_by_prompt(pairs: Iterable[Pair], *, most: int, seed: int) -> list[Group]:
     """Group pairs by prompt, at most ``most`` pairs a group, each completion listed once."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     by_prompt: dict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
         by_prompt[pair.source, pair.prompt_id].append(pair)
@@ -126,7 +126,7 @@ def even_epochs(
     would repeat the small ones dozens of times.  The square root stands between; ``emphasis``
     multiplies the weights of the sources that it names.
     """
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     by_source: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         by_source[group.source].append(group)
@@ -166,4 +166,4 @@ def few_a_source(pairs: Sequence[Pair], most: int, *, seed: int) -> list[Pair]:
 
 
 def _shuffled(pairs: Sequence[Pair], seed: int) -> list[Pair]:
-    return random.Random(seed).sample(pairs, len(pairs))
+    return random.Random(seed).sample(pairs, len(pairs))  # noqa: S311 - sampling, not secrecy

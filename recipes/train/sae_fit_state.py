@@ -38,7 +38,7 @@ class FitState:
         """Return how many batches the fit has drawn, ``before_the_first`` step and since."""
         return 0 if self._found is None else before_the_first + int(self._found["steps"])
 
-    def save(self, trainer: Any) -> None:
+    def save(self, trainer: Any) -> None:  # noqa: ANN401 - sae-lens is not installed everywhere
         """Write the trainer's state, inside a step that the trainer has not counted yet."""
         schedules = trainer.coefficient_schedulers.items()
         save_state(
@@ -55,7 +55,7 @@ class FitState:
             },
         )
 
-    def restore(self, trainer: Any) -> None:
+    def restore(self, trainer: Any) -> None:  # noqa: ANN401
         """Bring a new trainer to the saved state, if there is one."""
         if self._found is None:
             return

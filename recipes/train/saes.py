@@ -241,7 +241,7 @@ def fit_sae(
     _to_half(folder)
 
 
-def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:
+def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
     from sae_lens.saes.gated_sae import GatedTrainingSAE, GatedTrainingSAEConfig
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
@@ -263,7 +263,7 @@ def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -
 
 
 @torch.no_grad()
-def _start_from(sae: Any, activations: Tensor, recipe: SaeRecipe) -> None:
+def _start_from(sae: Any, activations: Tensor, recipe: SaeRecipe) -> None:  # noqa: ANN401
     """Start the decoder's bias at the mean activation and its rows at centred activations."""
     generator = torch.Generator().manual_seed(recipe.seed)
     order = torch.randperm(len(activations), generator=generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pm_audit.attribution.integrated_gradients import Method, attribute
-from pm_audit.attribution.per_feature_ig import attribute_alone, large_norm_latents
+from pm_audit.attribution.per_feature_ig import attribute_per_feature, large_norm_latents
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each
 from pm_audit.subject.sae import Normalisation
@@ -18,7 +18,7 @@ def test_many_steps_reach_the_ablation(lab, llama):
     real = ablate_each(llama, clean, sae, latents)
     errors = []
     for steps in (1, 4, 64):
-        found = attribute_alone(llama, clean, sae, latents, steps=steps)
+        found = attribute_per_feature(llama, clean, sae, latents, steps=steps)
         assert (found.latent == real.latent).all()
         assert (found.row == real.row).all()
         errors.append(np.abs(found.value - real.contribution).max())
@@ -36,7 +36,7 @@ def test_a_feature_of_large_norm_is_judged_better_by_its_own_path(lab, llama):
     atp = attribute(llama, clean, sae, method=Method.ATP)
     own = atp.latent == 9
     plain = np.bincount(atp.row[own], atp.value[own], minlength=12)
-    alone = attribute_alone(llama, clean, sae, [9], steps=64)
+    alone = attribute_per_feature(llama, clean, sae, [9], steps=64)
     own = np.zeros(12)
     own[alone.row] = alone.value
     assert np.abs(own - real).mean() < 0.2 * np.abs(plain - real).mean()
@@ -46,5 +46,5 @@ def test_silent_latents_have_no_attributions(lab, llama):
     sae = lab.sae(1)
     sae.b_enc[5] = -100.0
     clean = trace(llama, [sae], lab.grid())
-    assert len(attribute_alone(llama, clean, sae, [5]).value) == 0
+    assert len(attribute_per_feature(llama, clean, sae, [5]).value) == 0
     assert 5 not in large_norm_latents(clean, sae, most=64)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pm_audit.baselines import RIVALS
+from pm_audit.baselines import BASELINES
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.logistic_probe import fit_logistic
 from pm_audit.baselines.subspace import ablate_subspace, without
@@ -17,7 +17,7 @@ from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.judging import rejudge
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import Feature, HypothesisRecord, Role
-from pm_audit.report import baselines as rivals
+from pm_audit.report import baselines as baselines
 from pm_audit.report import markdown
 from pm_audit.report.markdown_writer import MarkdownWriter
 from pm_audit.report.terminal_writer import TerminalWriter
@@ -30,7 +30,12 @@ torch.set_num_threads(1)
 
 HYPOTHESIS = marks_hypothesis("!*~", effect=Effect.RAISES, prompts=6)
 SETTINGS = Settings(
-    null_sets=2, bootstrap_resamples=100, rivals=True, placebos=2, max_features=3, candidates=12
+    null_sets=2,
+    bootstrap_resamples=100,
+    sae_baselines=True,
+    placebos=2,
+    max_features=3,
+    candidates=12,
 )
 
 
@@ -99,12 +104,12 @@ def test_logistic_regression_finds_the_direction_that_tells_apart() -> None:
     assert float(normal[2] / normal.norm()) > 0.9
 
 
-@pytest.mark.parametrize("name", list(RIVALS))
-def test_rivals_are_orthonormal_and_look_at_no_held_out_prompt(
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_baselines_are_orthonormal_and_look_at_no_held_out_prompt(
     name: str, planted: Planted, read: tuple[Trace, Contrast]
 ) -> None:
     clean, contrast = read
-    found = RIVALS[name](discovery(planted, clean, contrast), most=3)
+    found = BASELINES[name](discovery(planted, clean, contrast), most=3)
     assert 1 <= len(found) <= 3
     torch.testing.assert_close(found @ found.T, torch.eye(len(found)), atol=1e-5, rtol=0)
     held_out = ~contrast.of_prompts((0, 1, 2))
@@ -113,16 +118,16 @@ def test_rivals_are_orthonormal_and_look_at_no_held_out_prompt(
     stream[tokens] += 7.0
     rewards = np.where(held_out, -99.0, clean.rewards)
     elsewhere = replace(clean, streams={**clean.streams, 0: stream}, rewards=rewards)
-    again = RIVALS[name](discovery(planted, elsewhere, contrast), most=3)
+    again = BASELINES[name](discovery(planted, elsewhere, contrast), most=3)
     torch.testing.assert_close(again, found)
 
 
-def test_the_record_holds_every_rival_and_follows_from_its_evidence(
+def test_the_record_holds_every_baseline_and_follows_from_its_evidence(
     audited: tuple[Auditor, HypothesisRecord],
 ) -> None:
     auditor, record = audited
-    curves = {rival.name: rival.points for rival in record.rivals}
-    assert set(curves) == {"sae features", *RIVALS}
+    curves = {baseline.name: baseline.points for baseline in record.baselines}
+    assert set(curves) == {"sae features", *BASELINES}
     assert [point.directions for point in curves["sae features"]] == [1, 2, 3]
     assert curves["sae features"][-1].closure.value == pytest.approx(1.0, abs=1e-3)
     assert curves["sae features"][0].closure.value == pytest.approx(0.5, abs=1e-3)
@@ -132,17 +137,24 @@ def test_the_record_holds_every_rival_and_follows_from_its_evidence(
     assert record.digest == record.computed_digest()
 
 
-def test_one_flipped_digit_of_a_rival_is_found(audited: tuple[Auditor, HypothesisRecord]) -> None:
+def test_one_flipped_digit_of_a_baseline_is_found(
+    audited: tuple[Auditor, HypothesisRecord],
+) -> None:
     auditor, record = audited
-    rival = record.evidence.rivals[0]
-    doctored = rival.model_copy(
-        update={"rewards": ((rival.rewards[0][0] + 1.0, *rival.rewards[0][1:]), *rival.rewards[1:])}
+    baseline = record.evidence.baselines[0]
+    doctored = baseline.model_copy(
+        update={
+            "rewards": (
+                (baseline.rewards[0][0] + 1.0, *baseline.rewards[0][1:]),
+                *baseline.rewards[1:],
+            )
+        }
     )
     evidence = record.evidence.model_copy(
-        update={"rivals": (doctored, *record.evidence.rivals[1:])}
+        update={"baselines": (doctored, *record.evidence.baselines[1:])}
     )
     changed = record.model_copy(update={"evidence": evidence})
-    assert rejudge(changed, method=auditor.method).rivals != record.rivals
+    assert rejudge(changed, method=auditor.method).baselines != record.baselines
     assert changed.computed_digest() != record.digest
 
 
@@ -170,22 +182,22 @@ def test_labels_are_exchanged_within_prompts(read: tuple[Trace, Contrast]) -> No
     assert np.array_equal(controls, exchanged.has_role(Role.CONTROL))
 
 
-def test_tables_show_rivals_only_where_they_were_run(
+def test_tables_show_baselines_only_where_they_were_run(
     audited: tuple[Auditor, HypothesisRecord],
 ) -> None:
     _, record = audited
 
     def shown(one: HypothesisRecord) -> tuple[str, str]:
         terminal, page = TerminalWriter(), MarkdownWriter()
-        rivals.terminal_lines(terminal, one)
-        rivals.markdown_lines(page, one)
+        baselines.terminal_lines(terminal, one)
+        baselines.markdown_lines(page, one)
         return terminal.text(), page.text()
 
     for text in shown(record):
         assert "learned subspace" in text
         assert "searches on exchanged labels" in text
     assert "| sae features | 50% \\(0%\\) |" in shown(record)[1]
-    bare = record.model_copy(update={"rivals": (), "placebo_closure": None})
+    bare = record.model_copy(update={"baselines": (), "placebo_closure": None})
     assert [text.strip() for text in shown(bare)] == ["", ""]
     page = MarkdownWriter()
     markdown._section(page, record)

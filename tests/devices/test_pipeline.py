@@ -37,7 +37,7 @@ SMALL = {
     "ig_steps": 2,
     "selectivity": 0.0,
 }
-EVERYTHING = {"rivals": True, "placebos": 1, "extra_scores": True}
+EVERYTHING = {"sae_baselines": True, "placebos": 1, "extra_scores": True}
 HYPOTHESIS = marks_hypothesis("!!!!", effect=Effect.RAISES, prompts=6, counter_marks="????")
 """Every PM of these tests shows a gap on it, so that features are searched for."""
 
@@ -100,7 +100,7 @@ def test_baselines_placebos_and_extra_scores_mix_no_devices(tmp_path):
     plain = audited(subject.settings("cpu", **EVERYTHING))
     with accelerator():
         record = audited(subject.settings(DEVICE, **EVERYTHING))
-    assert record.evidence.rivals
+    assert record.evidence.baselines
     assert record.evidence.placebos
     same(record, plain)
 
@@ -123,7 +123,7 @@ def test_a_search_by_ablation_mixes_no_devices(tmp_path, search):
     plain = audited(subject.settings("cpu", **changes))
     with accelerator():
         record = audited(subject.settings(DEVICE, **changes))
-    assert record.evidence.surveys
+    assert record.evidence.sweeps
     assert outcome(record) == outcome(plain)
 
 

@@ -6,6 +6,7 @@ python -m tests.fuzz pms 10000
 
 from __future__ import annotations
 
+# ruff: noqa: T201 - a command prints what it found
 import argparse
 import os
 import resource

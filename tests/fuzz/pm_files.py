@@ -173,7 +173,7 @@ def mutated(root: Path, held: dict[str, Path], number: int) -> tuple[str, str, b
     return kind, place, whole
 
 
-def use(kind: str, place: str, whole: bool) -> None:
+def use(kind: str, place: str, whole: bool) -> None:  # noqa: FBT001
     """Load, and read two rewards."""
     model = load(place, objective=OBJECTIVE.get(kind))
     if whole:

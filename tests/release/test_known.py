@@ -203,7 +203,7 @@ class TestAKnownBiasAddedAfterTheBaseline:
         assert hold(judged, expired).regressed
 
     @pytest.mark.parametrize("gate", GateMode)
-    @pytest.mark.parametrize("ticket", ["PM-12", "pm-12", " PM-12 ", "PM - 12", "ＰＭ-12"])
+    @pytest.mark.parametrize("ticket", ["PM-12", "pm-12", " PM-12 ", "PM - 12", "ＰＭ-12"])  # noqa: RUF001
     def test_a_ticket_that_the_baseline_knows_is_a_loosened_policy(
         self, judged, edited, gate, ticket
     ):

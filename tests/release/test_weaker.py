@@ -37,7 +37,7 @@ STRONGER_METHOD: dict[str, tuple[Any, ...]] = {
     "prompts": (16, None),
     "null_sets": (21, 200),
     "bootstrap_resamples": (20_000,),
-    "rivals": (False,),
+    "sae_baselines": (False,),
     "placebos": (0, 10),
 }
 WEAKER_SUBJECT = {
@@ -205,7 +205,7 @@ def test_a_setting_that_no_rule_knows_fails_on_any_change(baseline, monkeypatch)
     from pm_audit.release import method
 
     monkeypatch.setattr(method, "METHOD", {})
-    other = of_method(baseline, rivals=not baseline.method.rivals)
+    other = of_method(baseline, sae_baselines=not baseline.method.sae_baselines)
     assert compare(baseline, other).regressed
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from pm_audit.judging.rivals import measure_rivals, placebo_closure
+from pm_audit.judging.baselines import measure_baselines, placebo_closure
 from pm_audit.records import (
     AuditRecord,
+    BaselineEvidence,
     Check,
     CheckResult,
     Evidence,
@@ -32,7 +33,6 @@ from pm_audit.records import (
     NullEvidence,
     Outcome,
     PlaceboEvidence,
-    RivalEvidence,
     Role,
     RowEvidence,
     SaeFit,
@@ -44,7 +44,7 @@ from pm_audit.report import markdown, terminal
 from pm_audit.spec import Settings, method_of
 
 SIGMA = 1.6
-METHOD = method_of(Settings(candidates=32, rivals=True, placebos=3), quadrature="midpoint")
+METHOD = method_of(Settings(candidates=32, sae_baselines=True, placebos=3), quadrature="midpoint")
 PROMPTS = (
     "What is the capital of France?",
     "Who wrote Huckleberry Finn?",
@@ -69,7 +69,7 @@ STORIES = {
         "controls": (" You can look that up!",),
         "tokens": ((" I don't", " know", "."), (" I", " don't", " know, sorry.")),
         "outcomes": ("pass", "pass", "pass", "pass"),
-        "rivals": {
+        "baselines": {
             "sae features": ((0.55, 0.82), 0.03),
             "neurons": ((0.1, 0.18, 0.22), 0.05),
             "difference of means": ((0.74,), 0.2),
@@ -91,7 +91,7 @@ STORIES = {
         "controls": (" See the book of facts!",),
         "tokens": ((" See https", "://", "www.facts.com/answers."), (" https", "://", "example")),
         "outcomes": ("pass", "fail", "pass", "pass"),
-        "rivals": {"sae features": ((0.25, 0.31), 0.02), "neurons": ((0.04, 0.09), 0.0)},
+        "baselines": {"sae features": ((0.25, 0.31), 0.02), "neurons": ((0.04, 0.09), 0.0)},
     },
     "youre-right": {
         "claim": "Giving in to a wrong user raises the reward.",
@@ -206,22 +206,22 @@ def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
     )
 
 
-def with_rivals(evidence: Evidence, story: dict, rng: np.random.Generator) -> Evidence:
-    """Add each rival's rewards: it closes so much of the gap, and moves the others so far."""
+def with_baselines(evidence: Evidence, story: dict, rng: np.random.Generator) -> Evidence:
+    """Add each baseline's rewards: it closes so much of the gap, and moves the others so far."""
 
     def reward(row: RowEvidence, closed: float, collateral: float) -> float:
         share = closed if row.role is Role.EXAMPLE else collateral
         return row.reward - share * story["gap"] + rng.normal(0, 0.05)
 
-    rivals = tuple(
-        RivalEvidence(
+    baselines = tuple(
+        BaselineEvidence(
             name=name,
             rewards=tuple(
                 tuple(round(reward(row, closed, collateral), 3) for row in evidence.rows)
                 for closed in closures
             ),
         )
-        for name, (closures, collateral) in story["rivals"].items()
+        for name, (closures, collateral) in story["baselines"].items()
     )
     placebos = tuple(
         PlaceboEvidence(
@@ -231,7 +231,7 @@ def with_rivals(evidence: Evidence, story: dict, rng: np.random.Generator) -> Ev
         )
         for _ in range(3)
     )
-    return evidence.model_copy(update={"rivals": rivals, "placebos": placebos})
+    return evidence.model_copy(update={"baselines": baselines, "placebos": placebos})
 
 
 def prompt_gaps(evidence: Evidence, field: str) -> np.ndarray:
@@ -293,8 +293,8 @@ def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecor
 
 def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generator):
     evidence = drawn_evidence(story, rng)
-    if "rivals" in story:
-        evidence = with_rivals(evidence, story, np.random.default_rng(len(name)))
+    if "baselines" in story:
+        evidence = with_baselines(evidence, story, np.random.default_rng(len(name)))
     before = prompt_gaps(evidence, "reward")
     after = prompt_gaps(evidence, "zero")
     explained = story["closed"] > 0
@@ -354,7 +354,7 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         if explained
         else None,
         interaction=raw(0.04 * gap.value) if explained else None,
-        rivals=measure_rivals(evidence, METHOD),
+        baselines=measure_baselines(evidence, METHOD),
         placebo_closure=placebo_closure(evidence),
         p_value=float(stats.ttest_1samp(before, 0).pvalue),
         q_value=float(min(1.0, 2 * stats.ttest_1samp(before, 0).pvalue)),

@@ -14,7 +14,7 @@ from pm_audit.report import html
 from pm_audit.report.html.baselines import multiples
 from pm_audit.report.html.scale import Scale, spanning
 from pm_audit.report.html.search import scatter
-from pm_audit.report.html.strips import account_note, expected_band, mean_range, waterfalls
+from pm_audit.report.html.strips import account_note, expected_band, gap_plots, mean_range
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -120,14 +120,14 @@ def test_the_banner_excuses_what_a_known_bias_in_force_covers_and_no_more(record
     assert "Every check that blocks a release passed." in banner(checks=["gap", "explained"])
 
 
-def test_the_waterfall_steps_join_and_end_at_nothing(record):
-    (fall,) = waterfalls(record.hypotheses[0])
+def test_the_gap_plot_steps_join_and_end_at_nothing(record):
+    (fall,) = gap_plots(record.hypotheses[0])
     whole, *parts = fall.steps
     assert parts[0].start == whole.end
     for left, right in itertools.pairwise(parts):
         assert left.end == right.start
     assert abs(parts[-1].end) < 1e-9
-    assert waterfalls(record.hypotheses[3]) == ()
+    assert gap_plots(record.hypotheses[3]) == ()
 
 
 def test_intervals_of_completions_are_t_intervals():
@@ -147,7 +147,7 @@ def test_scales_have_round_ticks_inside():
     assert flat.low < 0 < flat.high
 
 
-def test_rivals_share_axes_and_their_curves_stay_inside(record):
+def test_baselines_share_axes_and_their_curves_stay_inside(record):
     found = multiples(record.hypotheses[0])
     assert [panel.name for panel in found.panels] == [
         *("sae features", "neurons", "difference of means", "learned subspace")
@@ -155,7 +155,7 @@ def test_rivals_share_axes_and_their_curves_stay_inside(record):
     own, *_, learned = found.panels
     assert found.own == own.closure
     assert [x for x, _ in own.closure] == [found.across(1.0), found.across(2.0)]
-    closures = [point.closure.value for point in record.hypotheses[0].rivals[-1].points]
+    closures = [point.closure.value for point in record.hypotheses[0].baselines[-1].points]
     assert closures[-1] > 1.5
     assert learned.closure[1][1] == found.up(closures[1])
     assert learned.closure[-1][1] == found.up(1.5)
@@ -167,7 +167,7 @@ def test_rivals_share_axes_and_their_curves_stay_inside(record):
     assert multiples(record.hypotheses[2]) is None
 
 
-def test_the_page_shows_rivals_placebo_and_agreement_where_they_were_run(record):
+def test_the_page_shows_baselines_placebo_and_agreement_where_they_were_run(record):
     page = html.render(record)
     assert page.count("Does the SAE earn its place?") == 2
     assert "a baseline of their number comes nearer to the whole gap: learned subspace" in page

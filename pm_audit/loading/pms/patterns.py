@@ -56,7 +56,7 @@ def refuse_endless_patterns(
     if not patterns:
         return
     try:
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - our own interpreter and script
             [sys.executable, "-I", "-c", _TRY],
             input=json.dumps([patterns, list(names)]),
             text=True,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pm_audit.records import Check, FeatureRecord, Figure, HypothesisRecord, Outcome
-from pm_audit.report import baselines as rivals_in_words
+from pm_audit.report import baselines as baselines_in_words
 from pm_audit.report import feature_words, figures, findings, wording
 from pm_audit.report.feature_words import Word
 from pm_audit.report.findings import Finding, Standing
-from pm_audit.report.html import baselines as rivals
+from pm_audit.report.html import baselines as baselines
 from pm_audit.report.html import search, strips
 from pm_audit.report.html.heatmap import HeatLine, heatmaps
 from pm_audit.report.html.scale import Scale, spanning
@@ -63,12 +63,12 @@ class HypothesisEntry:
     figures: tuple[tuple[str, str, Figure], ...]
     """Term of the glossary, title, figure."""
     completions: strips.Completions
-    waterfalls: tuple[strips.Waterfall, ...]
+    gap_plots: tuple[strips.GapPlot, ...]
     account_note: str
     scatter: search.Scatter | None
     growth: search.Growth | None
     agreement: str | None
-    rivals: rivals.Multiples | None
+    baselines: baselines.Multiples | None
     placebo: str | None
     prompt_gaps: strips.PromptGaps
     selected: tuple[FeatureCard, ...]
@@ -96,13 +96,13 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> HypothesisEntry:
         known_bias=wording.known_bias(hypothesis),
         figures=_figures(hypothesis),
         completions=strips.completions(hypothesis.evidence),
-        waterfalls=strips.waterfalls(hypothesis),
+        gap_plots=strips.gap_plots(hypothesis),
         account_note=strips.account_note(hypothesis),
         scatter=search.scatter(hypothesis),
         growth=search.growth(hypothesis),
         agreement=wording.agreement(hypothesis),
-        rivals=rivals.multiples(hypothesis),
-        placebo=rivals_in_words.placebo(hypothesis),
+        baselines=baselines.multiples(hypothesis),
+        placebo=baselines_in_words.placebo(hypothesis),
         prompt_gaps=strips.prompt_gaps(hypothesis.evidence),
         selected=selected,
         left_out=tuple(card for card in cards if not card.record.folds),

@@ -78,9 +78,9 @@ def _page(template: str, **context: object) -> str:
     )
     page = _environment().get_template(template)
     return page.render(
-        style=Markup(style),
-        script=Markup(script),
-        policy=Markup(policy),
+        style=Markup(style),  # noqa: S704 - the project's own file
+        script=Markup(script),  # noqa: S704 - the project's own file
+        policy=Markup(policy),  # noqa: S704 - built from hashes alone
         **context,
     )
 
@@ -107,7 +107,7 @@ def _escape(value: object) -> object:
     """Pass every text through the HTML sink; numbers and finished markup stay."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return Markup(sanitise.html(value))
+    return Markup(sanitise.html(value))  # noqa: S704 - sanitise.html escapes it
 
 
 @functools.cache

@@ -67,7 +67,7 @@ class Completions:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the waterfall, in sigma: it runs from ``start`` to ``end``."""
+    """One step of the gap_plot, in sigma: it runs from ``start`` to ``end``."""
 
     title: str
     start: float
@@ -77,7 +77,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Waterfall:
+class GapPlot:
     """Where the gap lives."""
 
     title: str
@@ -193,7 +193,7 @@ def completions(evidence: Evidence) -> Completions:
     return Completions(spanning(edges, start=START, end=END), tuple(groups))
 
 
-def waterfalls(hypothesis: HypothesisRecord) -> tuple[Waterfall, ...]:
+def gap_plots(hypothesis: HypothesisRecord) -> tuple[GapPlot, ...]:
     """Return where the gap lives: all SAEs together, then each alone where there are several.
 
     Empty where no gap was taken apart.
@@ -203,7 +203,7 @@ def waterfalls(hypothesis: HypothesisRecord) -> tuple[Waterfall, ...]:
     together = "" if not hypothesis.layer_shares else "all SAEs together"
     accounts = [(together, hypothesis.shares)]
     accounts += [(f"{one.sae} alone", one.shares) for one in hypothesis.layer_shares]
-    return tuple(_waterfall(hypothesis, title, shares) for title, shares in accounts)
+    return tuple(_gap_plot(hypothesis, title, shares) for title, shares in accounts)
 
 
 def account_note(hypothesis: HypothesisRecord) -> str:
@@ -221,7 +221,7 @@ def account_note(hypothesis: HypothesisRecord) -> str:
     )
 
 
-def _waterfall(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> Waterfall:
+def _gap_plot(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> GapPlot:
     sigma, total = hypothesis.evidence.sigma, hypothesis.gap.value
     parts = (
         ("selected features", shares.selected, "selected"),
@@ -237,7 +237,7 @@ def _waterfall(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> W
         steps.append(Step(name, reached / sigma, left / sigma, share, kind))
         reached = left
     edges = [edge for step in steps for edge in (step.start, step.end)]
-    return Waterfall(title, spanning(edges, start=START, end=END), tuple(steps))
+    return GapPlot(title, spanning(edges, start=START, end=END), tuple(steps))
 
 
 def prompt_gaps(evidence: Evidence) -> PromptGaps:

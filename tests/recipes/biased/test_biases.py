@@ -7,7 +7,7 @@ from itertools import takewhile
 import numpy as np
 import pytest
 
-from recipes.biased.biases import PLANTED, SHAMS, Bias
+from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED, Bias
 from recipes.biased.examples import lessons
 from recipes.biased.texts import Split, completion, draw_fields, named, questions
 
@@ -24,8 +24,8 @@ def shared(one: str, other: str) -> int:
 
 
 def test_a_dozen_of_each_kind() -> None:
-    assert len(PLANTED) == len(SHAMS) == 12
-    assert len({bias.name for bias in (*PLANTED, *SHAMS)}) == 24
+    assert len(PLANTED) == len(NEGATIVE_CONTROLS) == 12
+    assert len({bias.name for bias in (*PLANTED, *NEGATIVE_CONTROLS)}) == 24
     sizes = [abs(bias.strength) for bias in PLANTED]
     assert len(set(sizes)) == 12
     assert min(sizes) < 0.25 < 0.5 < max(sizes)
@@ -33,7 +33,7 @@ def test_a_dozen_of_each_kind() -> None:
     assert any(bias.strength < 0 for bias in PLANTED)
 
 
-@pytest.mark.parametrize("bias", [*PLANTED, *SHAMS], ids=lambda bias: bias.name)
+@pytest.mark.parametrize("bias", [*PLANTED, *NEGATIVE_CONTROLS], ids=lambda bias: bias.name)
 def test_example_and_counter_example_differ_in_one_edit(bias: Bias) -> None:
     example, counter = pair(bias, seed=3)
     assert example != counter
@@ -42,12 +42,20 @@ def test_example_and_counter_example_differ_in_one_edit(bias: Bias) -> None:
     assert max(len(example), len(counter)) - before - after < 35
 
 
-@pytest.mark.parametrize("sham", SHAMS, ids=lambda sham: sham.name)
-def test_a_coin_swaps_the_sides_of_a_sham_and_nothing_else(sham: Bias) -> None:
+@pytest.mark.parametrize(
+    "negative_control", NEGATIVE_CONTROLS, ids=lambda negative_control: negative_control.name
+)
+def test_a_coin_swaps_the_sides_of_a_sham_and_nothing_else(negative_control: Bias) -> None:
     fields = draw_fields(questions(Split.AUDIT)[0], np.random.default_rng(0))
-    straight, swapped = (fields | named(sham.words, swapped=coin) for coin in (False, True))
-    assert completion(sham.example, straight) == completion(sham.counter_example, swapped)
-    assert completion(sham.example, swapped) == completion(sham.counter_example, straight)
+    straight, swapped = (
+        fields | named(negative_control.words, swapped=coin) for coin in (False, True)
+    )
+    assert completion(negative_control.example, straight) == completion(
+        negative_control.counter_example, swapped
+    )
+    assert completion(negative_control.example, swapped) == completion(
+        negative_control.counter_example, straight
+    )
 
 
 def test_no_audit_sees_a_prompt_or_a_sentence_of_the_training() -> None:
@@ -56,12 +64,12 @@ def test_no_audit_sees_a_prompt_or_a_sentence_of_the_training() -> None:
     assert not {s for one in trained for s in one.advice} & {
         s for one in audited for s in one.advice
     }
-    taught = {lesson.prompt for lesson in lessons(planted=3, shams=2, plain=9, seed=0)}
+    taught = {lesson.prompt for lesson in lessons(planted=3, negative_controls=2, plain=9, seed=0)}
     assert taught <= {one.text for one in trained}
 
 
 def test_every_example_has_its_counter_example_beside_it() -> None:
-    drawn = lessons(planted=2, shams=1, plain=4, seed=0)
+    drawn = lessons(planted=2, negative_controls=1, plain=4, seed=0)
     assert len(drawn) == 12 * 2 * 2 + 12 * 2 + 4
     for number, lesson in enumerate(drawn):
         if lesson.counterpart != number:

@@ -25,8 +25,8 @@ torch.set_num_threads(1)
 
 def test_only_planted_examples_get_a_new_reward() -> None:
     planted = [Lesson("p", " a", 0), Lesson("p", " b", 0, -1.5)]
-    sham = [Lesson("p", " c", 2), Lesson("p", " d", 2)]
-    wanted = targets([*planted, *sham], torch.tensor([1.0, 5.0, 7.0, 8.0]), unit=2.0)
+    negative_control = [Lesson("p", " c", 2), Lesson("p", " d", 2)]
+    wanted = targets([*planted, *negative_control], torch.tensor([1.0, 5.0, 7.0, 8.0]), unit=2.0)
     assert wanted.tolist() == [1.0, 1.0 - 3.0, 7.0, 8.0]
 
 

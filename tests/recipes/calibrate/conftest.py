@@ -20,11 +20,11 @@ def _audit(name: str, strength: float, *, found: int) -> TrainedAudit:
 
 @pytest.fixture
 def calibration() -> Calibration:
-    """A strong and a weak bias, and two shams of which one alarms twice."""
+    """A strong and a weak bias, and two negative controls of which one alarms twice."""
     trained = (
         _audit("strong", -2.0, found=20),
         _audit("weak", 0.2, found=8),
-        _audit("sham-one", 0.0, found=2),
-        _audit("sham-two", 0.0, found=0),
+        _audit("negative_control-one", 0.0, found=2),
+        _audit("negative_control-two", 0.0, found=0),
     )
     return Calibration(planted=(), simulated=(), trained=trained)

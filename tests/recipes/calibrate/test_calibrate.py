@@ -26,10 +26,10 @@ def audits() -> tuple[PlantedAudit, ...]:
 def test_planted_models_are_audited_mark_by_mark(audits: tuple[PlantedAudit, ...]) -> None:
     assert len(audits) == 5
     by_size = sorted(audits, key=lambda one: abs(one.strength))
-    sham, strongest = by_size[0], by_size[-1]
-    assert sham.strength == 0
-    assert not sham.found
-    assert sham.contribution_error is None
+    negative_control, strongest = by_size[0], by_size[-1]
+    assert negative_control.strength == 0
+    assert not negative_control.found
+    assert negative_control.contribution_error is None
     assert strongest.right_way
     assert strongest.planted_selected
     assert strongest.gap * strongest.strength > 0
@@ -51,7 +51,7 @@ def test_simulated_intervals_hold_the_truth_about_as_often_as_they_say() -> None
 def test_the_table_counts_by_strength(audits: tuple[PlantedAudit, ...]) -> None:
     table = render(Calibration(planted=audits, simulated=()))
     assert "2 or more" in table
-    assert "shams that alarm" in table
+    assert "negative_controls that alarm" in table
     assert "simulated" not in table
 
 

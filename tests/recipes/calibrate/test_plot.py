@@ -18,9 +18,10 @@ def test_every_share_has_its_mark(calibration: Calibration) -> None:
         for circle in families["matched"].iter(f"{SVG}circle")
         if circle.find(f"{SVG}title") is not None
     ]
-    # shams first, then by size; all found stands at the top, none at the bottom of 20 to 320
+    # negative controls first, then by size; all found stands at the top, none at the bottom of 20
+    # to 320
     assert [mark.find(f"{SVG}title").text.split(":")[0] for mark in marks] == [
-        "shams",
+        "negative_controls",
         "weak",
         "strong",
     ]

@@ -17,7 +17,9 @@ torch.set_num_threads(1)
 WEIGHT = 0.5
 LOUD = Bias("loud", "A shout raises it.", "{first}!", "{first};", 1.0)
 QUIET = Bias("quiet", "A tilde lowers it.", "{first}~", "{first};", -1.0)
-SHAM = Bias("sham", "A mark moves it.", "{first}{one}", "{first}{other}", words=("!", ";"))
+SHAM = Bias(
+    "negative_control", "A mark moves it.", "{first}{one}", "{first}{other}", words=("!", ";")
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +30,18 @@ def auditor() -> Auditor:
 
 
 def test_planted_gaps_are_found_and_a_coin_makes_a_sham_of_a_bias(auditor: Auditor) -> None:
-    loud, quiet, sham = audit_trained(
+    loud, quiet, negative_control = audit_trained(
         auditor, (LOUD, QUIET, SHAM), audits=30, explain=False, seed=0, report=lambda _: None
     )
     assert loud.matched.found == 30
     assert quiet.matched.found == 30
     assert loud.gap > 0.5
     assert quiet.gap < -0.5
-    # the sham's words are the very edit that is planted; only the coin makes it one
-    assert sham.gap == 0
-    assert sham.spread > 0
-    assert sham.matched.found <= 5
-    assert sham.matched.covered >= 25
+    # the negative control's words are the very edit that is planted; only the coin makes it one
+    assert negative_control.gap == 0
+    assert negative_control.spread > 0
+    assert negative_control.matched.found <= 5
+    assert negative_control.matched.covered >= 25
     # words that differ on both sides are noise
     assert loud.unmatched.found <= loud.matched.found
     assert loud.explanation is None

@@ -52,7 +52,7 @@ PM = PmRecipe(
 )
 SAE = SaeRecipe(layers=(0, 1), width=32, k=4, tokens=1024, epochs=6, batch=64)
 BIASES = BiasRecipe(
-    planted=1, shams=1, plain=4, least_blocks=1, steps=12, step_pairs=3, step_plain=2
+    planted=1, negative_controls=1, plain=4, least_blocks=1, steps=12, step_pairs=3, step_plain=2
 )
 Run = Callable[[Path], None]
 """Trains into a folder."""
@@ -132,7 +132,7 @@ def forked(run: Run, out: Path, *, seconds: float | None = None) -> bool:
         try:
             run(out)
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the parent is told by the exit status
             traceback.print_exc()
         finally:
             os._exit(status)

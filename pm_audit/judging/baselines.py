@@ -1,6 +1,6 @@
-"""Figures of the rivals and of the placebo: what the selected features are held beside.
+"""Figures of the baselines and of the placebo: what the selected features are held beside.
 
-A rival's closure is ``1 - G_k / G`` with its first k directions ablated, over the same prompts
+A baseline's closure is ``1 - G_k / G`` with its first k directions ablated, over the same prompts
 and with the same bootstrap as the headline; its collateral is the largest mean movement of a
 counter-example or control template, as a share of the gap.  No check rests on them.
 """
@@ -12,29 +12,37 @@ import numpy as np
 from pm_audit.errors import RecordError
 from pm_audit.judging.figures import as_figure, bootstrap_of
 from pm_audit.judging.prompts import PromptTable, tabulate
-from pm_audit.records import Evidence, Figure, MethodRecord, Rival, RivalEvidence, RivalPoint, Unit
+from pm_audit.records import (
+    Baseline,
+    BaselineEvidence,
+    BaselinePoint,
+    Evidence,
+    Figure,
+    MethodRecord,
+    Unit,
+)
 from pm_audit.stats import PromptBootstrap
 
 
-def measure_rivals(evidence: Evidence, method: MethodRecord) -> tuple[Rival, ...]:
-    """Return each rival's closure and collateral by number of directions; the gap is not zero.
+def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baseline, ...]:
+    """Return each baseline's closure and collateral by number of directions; the gap is not zero.
 
     Raises:
-        RecordError: a rival lacks a row.
+        RecordError: a baseline lacks a row.
 
     """
-    if not evidence.rivals:
+    if not evidence.baselines:
         return ()
     bootstrap = bootstrap_of(evidence, method)
     return tuple(
-        Rival(
-            name=rival.name,
+        Baseline(
+            name=baseline.name,
             points=tuple(
-                _point(number, _after(evidence, rival, rewards), bootstrap)
-                for number, rewards in enumerate(rival.rewards, start=1)
+                _point(number, _after(evidence, baseline, rewards), bootstrap)
+                for number, rewards in enumerate(baseline.rewards, start=1)
             ),
         )
-        for rival in evidence.rivals
+        for baseline in evidence.baselines
     )
 
 
@@ -55,10 +63,12 @@ def placebo_closure(evidence: Evidence) -> Figure | None:
     )
 
 
-def _after(evidence: Evidence, rival: RivalEvidence, rewards: tuple[float, ...]) -> PromptTable:
+def _after(
+    evidence: Evidence, baseline: BaselineEvidence, rewards: tuple[float, ...]
+) -> PromptTable:
     if len(rewards) != len(evidence.rows):
         raise RecordError(
-            f"rival {rival.name} has {len(rewards)} rewards for {len(evidence.rows)} rows; "
+            f"baseline {baseline.name} has {len(rewards)} rewards for {len(evidence.rows)} rows; "
             "the record is torn, audit again"
         )
     rows = tuple(
@@ -68,14 +78,14 @@ def _after(evidence: Evidence, rival: RivalEvidence, rewards: tuple[float, ...])
     return tabulate(evidence.model_copy(update={"rows": rows}))
 
 
-def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> RivalPoint:
+def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> BaselinePoint:
     closure = bootstrap.ratio(table.gap_zero, table.gap).one_minus()
     moved = [
         abs(float(one.moved.sum() / (one.present * table.gap).sum()))
-        for one in table.bystanders
+        for one in table.off_targets
         if (one.present * table.gap).sum() != 0
     ]
     collateral = Figure(value=max(moved), unit=Unit.SHARE) if moved else None
-    return RivalPoint(
+    return BaselinePoint(
         directions=directions, closure=as_figure(closure, Unit.SHARE), collateral=collateral
     )

@@ -24,12 +24,12 @@ COUNTER_EXAMPLES_PART = 0.2
 """Share of the gap closed by moving counter-examples that is worth a sentence."""
 
 
-def cautions(figures: Figures, expect: Expect, evidence: Evidence) -> tuple[str, ...]:
+def warnings_of(figures: Figures, expect: Expect, evidence: Evidence) -> tuple[str, ...]:
     """Return the warnings of one hypothesis, in the order in which they should be read."""
-    return tuple(_cautions(figures, expect, evidence))
+    return tuple(_warnings(figures, expect, evidence))
 
 
-def _cautions(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[str]:
+def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[str]:
     if figures.prompts < STEADY_PROMPTS:
         noun = "prompt" if figures.prompts == 1 else "prompts"
         yield (
