@@ -16,4 +16,4 @@ class Baseline:
 
     name: str
     find: Callable[[Discovery, int], Tensor]
-    """(discovery, most) -> orthonormal directions [direction hidden], best first, no more than most."""
+    """(discovery, most) -> orthonormal directions [direction hidden], best first."""
