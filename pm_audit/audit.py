@@ -13,7 +13,6 @@ import hashlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
@@ -50,6 +49,7 @@ from pm_audit.records import (
     RivalEvidence,
     SaeRecord,
     SubjectRecord,
+    versions_of,
 )
 from pm_audit.saes.sae import Sae
 from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, SearchMode, Settings, expand, method_of
@@ -255,7 +255,7 @@ class Auditor:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "processor": platform.processor() or platform.machine(),
-            **{package: version(package) for package in packages},
+            **versions_of(*packages),
         }
 
     def _trace(

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from pm_audit import __version__
 from pm_audit.cli import options
 from pm_audit.cli.calibrate import calibrate
 from pm_audit.cli.explain import explain
@@ -59,7 +60,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pm-audit")
+@click.version_option(__version__)
 def main() -> None:
     """Audit preference models: hypotheses in, causes and residuals out.
 
