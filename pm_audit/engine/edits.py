@@ -18,7 +18,7 @@ from torch import Tensor
 from pm_audit.engine.contrast import Mask
 from pm_audit.engine.features import Floats, SparseFeatures
 from pm_audit.engine.grid import Integers
-from pm_audit.engine.packing import Batch, Jobs
+from pm_audit.engine.packing import Batch, Jobs, moved
 from pm_audit.engine.splice import Edit
 from pm_audit.engine.trace import Trace
 from pm_audit.errors import SaeError
@@ -196,15 +196,13 @@ class _RemoveKnown:
         ends = np.cumsum(batch.lengths)
         row_end = self.row_offsets[batch.row + 1]
         at = self.token[entry] + np.repeat(ends - row_end, count)
-        device = stream.device
+        latents, tokens = moved([self.latent[entry], at], stream.device)
+        (strengths,) = moved([self.strength[entry]], stream.device)
         changed = stream.to(self.sae.W_dec.dtype, copy=True)
         for part in range(0, len(entry), _ENTRIES_AT_ONCE):
-            chosen = entry[part : part + _ENTRIES_AT_ONCE]
-            latent = torch.from_numpy(self.latent[chosen]).to(device)
-            strength = torch.from_numpy(self.strength[chosen]).to(device)
-            token = torch.from_numpy(at[part : part + _ENTRIES_AT_ONCE]).to(device)
-            rows = self.sae.W_dec.index_select(0, latent)
-            changed.index_add_(0, token, rows.mul_(strength[:, None]), alpha=-1)
+            own = slice(part, part + _ENTRIES_AT_ONCE)
+            rows = self.sae.W_dec.index_select(0, latents[own])
+            changed.index_add_(0, tokens[own], rows.mul_(strengths[own, None]), alpha=-1)
         return changed.to(stream.dtype)
 
 

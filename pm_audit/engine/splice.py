@@ -105,12 +105,13 @@ def run_suffix(
         assert inputs is not None
         clean = trace.keys_values[block]
         if block == final and read_early:
-            attend = attend_in(batch.groups, clean, last_only=True)
+            attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=True)
             at_readout = decoder.inputs(*readout)
             after = decoder.run_at(block, stream, inputs, batch.last, at_readout, attend)
             stream = stream[batch.last]
         else:
-            after = decoder.run(block, stream, inputs, attend_in(batch.groups, clean))
+            attend = attend_in(batch.groups, clean, joined=batch.joined)
+            after = decoder.run(block, stream, inputs, attend)
         stream = stream + (after - stream).detach() if block == dropped else after
         if block in edits:
             stream = edits[block](batch, stream)

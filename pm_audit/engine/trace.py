@@ -28,7 +28,7 @@ from pm_audit.engine.readout import (
 )
 from pm_audit.errors import NumericalError, SaeError
 from pm_audit.models.decoder import BlockInputs
-from pm_audit.models.packed_attention import AttentionKind, attend_groups
+from pm_audit.models.packed_attention import AttentionKind, attend_in
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.products import wide_products
 from pm_audit.saes.sae import Sae
@@ -205,9 +205,8 @@ class _Forward:
 
             def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
                 clean = self._keep(layer, tokens, key, value)
-                return attend_groups(
-                    batch.groups, query, key, value, kind, clean=clean, last_only=last_only
-                )
+                attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=last_only)
+                return attend(query, key, value, kind)
 
             if not last_only:
                 after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
