@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pm_audit.errors import ModelError
+from pm_audit.models.fused_norms import fused, fusible_norms
 from pm_audit.models.packed_attention import Attend, AttentionKind
 
 _ROUTE = "pm_audit_packed"
@@ -108,7 +109,7 @@ class Decoder:
         """Run block ``layer`` on the stream [token hidden] and return the stream after it."""
         args, kwargs = inputs.calls[layer]
         block = self.blocks[layer]
-        with self._routed(_once(attend, block)):
+        with self._routed(_once(attend, block)), fused(self._norms[layer]):
             output = block(stream[None], *args, **kwargs)
         after: Tensor = output[0] if isinstance(output, tuple) else output
         # Blocks may live on several devices; between blocks the stream stays where it was.
@@ -217,6 +218,11 @@ class Decoder:
                 ALL_ATTENTION_FUNCTIONS._global_mapping.pop(_ROUTE, None)
             else:
                 ALL_ATTENTION_FUNCTIONS.register(_ROUTE, earlier_route)
+
+    @cached_property
+    def _norms(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """Each block's norms that PyTorch computes at once."""
+        return tuple(fusible_norms(block) for block in self.blocks)
 
     @cached_property
     def _attention_modules(self) -> list[Any]:
