@@ -31,6 +31,7 @@ from pm_audit.models.decoder import BlockInputs
 from pm_audit.models.packed_attention import AttentionKind, attend_in
 from pm_audit.models.preference_model import PreferenceModel
 from pm_audit.models.products import wide_products
+from pm_audit.models.rows import put_rows
 from pm_audit.saes.sae import Sae
 
 
@@ -209,7 +210,7 @@ class _Forward:
                 return attend(query, key, value, kind)
 
             if not last_only:
-                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
+                put_rows(after, tokens, decoder.run(layer, stream[tokens], inputs, attend))
             elif is_prefix:
                 self._keep(layer, tokens, *decoder.keys_values(layer, stream[tokens], inputs))
             else:
@@ -238,8 +239,8 @@ class _Forward:
                 value.new_zeros(total, *value.shape[1:]),
             )
         keys, values = self.keys_values[layer]
-        keys[tokens.to(key.device)] = key
-        values[tokens.to(key.device)] = value
+        put_rows(keys, tokens.to(key.device), key)
+        put_rows(values, tokens.to(value.device), value)
         return keys, values
 
 

@@ -15,6 +15,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from pm_audit.models.rows import put_rows
+
 _WIDEST_HEAD = 256
 _CAUSAL, _RETURN_MASK = True, False
 
@@ -87,7 +89,7 @@ def _continue(clean: Tensor, joined: Joined, own: Tensor) -> Tensor:
     """Return keys or values [key kv_head dim] of contexts and new tokens."""
     assert joined.keys is not None
     earlier = clean.index_select(0, joined.keys.to(clean.device))
-    return earlier.index_copy_(0, joined.own.to(clean.device), own)
+    return put_rows(earlier, joined.own.to(clean.device), own)
 
 
 @cache
