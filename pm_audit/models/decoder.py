@@ -15,7 +15,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -24,8 +23,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pm_audit.errors import ModelError
-from pm_audit.models.fused_norms import fused, fusible_norms
-from pm_audit.models.half_rotations import halved, rotating_modules
+from pm_audit.models.fewer_kernels import fewer_kernels
 from pm_audit.models.packed_attention import Attend, AttentionKind
 
 _ROUTE = "pm_audit_packed"
@@ -111,7 +109,7 @@ class Decoder:
         """Run block ``layer`` on the stream [token hidden] and return the stream after it."""
         args, kwargs = inputs.calls[layer]
         block = self.blocks[layer]
-        with self._routed(_once(attend, block)), self._fused(layer):
+        with self._routed(_once(attend, block)), fewer_kernels(block):
             output = block(stream[None], *args, **kwargs)
         after: Tensor = output[0] if isinstance(output, tuple) else output
         # Blocks may live on several devices; between blocks the stream stays where it was.
@@ -220,18 +218,6 @@ class Decoder:
                 ALL_ATTENTION_FUNCTIONS._global_mapping.pop(_ROUTE, None)
             else:
                 ALL_ATTENTION_FUNCTIONS.register(_ROUTE, earlier_route)
-
-    @contextlib.contextmanager
-    def _fused(self, layer: int) -> Iterator[None]:
-        """Let a block on a GPU do in few kernels what transformers does in many."""
-        norms, rotations = self._fusible[layer]
-        with fused(norms), halved(rotations):
-            yield
-
-    @cached_property
-    def _fusible(self) -> tuple[tuple[tuple[nn.Module, ...], tuple[ModuleType, ...]], ...]:
-        """Each block's norms, and the modules whose function rotates its heads."""
-        return tuple((fusible_norms(block), rotating_modules(block)) for block in self.blocks)
 
     @cached_property
     def _attention_modules(self) -> list[Any]:

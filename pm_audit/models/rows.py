@@ -9,8 +9,7 @@ from torch import Tensor
 def put_rows(target: Tensor, at: Tensor, rows: Tensor) -> Tensor:
     """Write ``rows`` [row ...] into ``target`` at ``at`` [row], and return it.
 
-    A GPU copies element by element, 16 bits at a time as fast as 64; where nothing takes gradients
-    four of them go as one.
+    A GPU copies element by element; where nothing takes gradients, four of 16 bits go as one.
     """
     wide = target.device.type == "cuda" and not rows.requires_grad
     if wide and all(_in_wholes(tensor) for tensor in (target, rows)):
