@@ -1,7 +1,8 @@
 """Root-mean-square norms in one kernel on a GPU.
 
 transformers writes the norm (1910.07467) as elementwise steps in fp32, each of which reads and
-writes the whole stream; in a bf16 body of 7B they were a ninth of a replay, a seventh with its gradient.
+writes the whole stream: in a bf16 body of 7B a ninth of a replay, and a seventh of one with its
+gradient.
 PyTorch has the norm as one kernel (from 2.9; before, it takes the same steps).  The result is
 rounded once where the steps round twice.
 

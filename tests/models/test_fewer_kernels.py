@@ -6,7 +6,6 @@ import gc
 
 import numpy as np
 import pytest
-import torch
 
 from pm_audit.engine.attribution import attribute
 from pm_audit.engine.trace import trace
