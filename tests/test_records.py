@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import math
 import os
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pm_audit import records
+from pm_audit import __version__, records
 from pm_audit.errors import NumericalError, RecordError
+from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit, atomic
 from pm_audit.spec import Settings, method_of
+from recipes.train.unfinished import versions
 
 
 @pytest.fixture
@@ -44,6 +47,22 @@ def test_a_record_comes_back_as_it_was_written(record, tmp_path):
     record.write(path)
     assert AuditRecord.read(path) == record
     assert [file.name for file in path.parent.iterdir()] == ["record.json"]
+
+
+def test_packages_that_were_never_installed_cost_no_verdict(monkeypatch):
+    """The code may run from a folder on the path, where no package has metadata."""
+    installed = Auditor.environment.fget(None)
+    assert installed["numpy"] == importlib.metadata.version("numpy")
+
+    def nothing_installed(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata.Distribution, "from_name", nothing_installed)
+    bare = Auditor.environment.fget(None)
+    assert bare.keys() == installed.keys()
+    assert bare["numpy"] == "unknown"
+    assert bare["pm-audit"] == installed["pm-audit"] == __version__
+    assert versions()["pm-audit"] == __version__
 
 
 def test_writing_leaves_the_old_file_or_the_new_one(record, tmp_path, monkeypatch):

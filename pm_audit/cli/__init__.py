@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import pm_audit
+from pm_audit import __version__
 from pm_audit.cli import options
 from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
@@ -83,7 +84,7 @@ def _has_recipes() -> bool:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pm-audit")
+@click.version_option(__version__)
 def main() -> None:
     """Audit preference models: hypotheses in, causes and residuals out.
 

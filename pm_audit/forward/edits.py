@@ -19,7 +19,7 @@ from pm_audit.errors import SaeError
 from pm_audit.forward.contrast import Mask
 from pm_audit.forward.features import Floats, SparseFeatures
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.packing import Batch, Jobs
+from pm_audit.forward.packing import Batch, Jobs, moved
 from pm_audit.forward.splice import Edit
 from pm_audit.forward.targets import ConstantTargets, FeatureTargets, Targets
 from pm_audit.forward.trace import Trace
@@ -192,15 +192,13 @@ class _RemoveKnown:
         ends = np.cumsum(batch.lengths)
         row_end = self.row_offsets[batch.row + 1]
         at = self.token[entry] + np.repeat(ends - row_end, count)
-        device = stream.device
+        latents, tokens = moved([self.latent[entry], at], stream.device)
+        (strengths,) = moved([self.strength[entry]], stream.device)
         changed = stream.to(self.sae.W_dec.dtype, copy=True)
         for part in range(0, len(entry), _ENTRIES_AT_ONCE):
-            chosen = entry[part : part + _ENTRIES_AT_ONCE]
-            latent = torch.from_numpy(self.latent[chosen]).to(device)
-            strength = torch.from_numpy(self.strength[chosen]).to(device)
-            token = torch.from_numpy(at[part : part + _ENTRIES_AT_ONCE]).to(device)
-            rows = self.sae.W_dec.index_select(0, latent)
-            changed.index_add_(0, token, rows.mul_(strength[:, None]), alpha=-1)
+            own = slice(part, part + _ENTRIES_AT_ONCE)
+            rows = self.sae.W_dec.index_select(0, latents[own])
+            changed.index_add_(0, tokens[own], rows.mul_(strengths[own, None]), alpha=-1)
         return changed.to(stream.dtype)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pm_audit.forward.trace import Trace
 from pm_audit.records import SaeFit
-from pm_audit.subject.products import wide_products
+from pm_audit.subject.kernels.products import wide_products
 from pm_audit.subject.sae import Sae
 
 MASSIVE = 10.0

@@ -23,7 +23,7 @@ from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch, Jobs
 from pm_audit.forward.readout import read_replayed
 from pm_audit.forward.trace import Trace, finite_rewards
-from pm_audit.subject.packed_attention import attend_in
+from pm_audit.subject.kernels.packed_attention import attend_in
 from pm_audit.subject.preference_model import Readout
 from pm_audit.subject.sae import Sae
 
@@ -92,12 +92,13 @@ def run_suffix(
         assert inputs is not None
         clean = trace.keys_values[block]
         if block == final and read_early:
-            attend = attend_in(batch.groups, clean, last_only=True)
+            attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=True)
             at_readout = decoder.inputs(*readout)
             after = decoder.run_at(block, stream, inputs, batch.last, at_readout, attend)
             stream = stream[batch.last]
         else:
-            after = decoder.run(block, stream, inputs, attend_in(batch.groups, clean))
+            attend = attend_in(batch.groups, clean, joined=batch.joined)
+            after = decoder.run(block, stream, inputs, attend)
         stream = stream + (after - stream).detach() if block == dropped else after
         if block in edits:
             stream = edits[block](batch, stream)

@@ -28,9 +28,10 @@ from pm_audit.forward.readout import (
 )
 from pm_audit.subject.compatibility import require_saes_of
 from pm_audit.subject.decoder import BlockInputs
-from pm_audit.subject.packed_attention import AttentionKind, attend_groups
+from pm_audit.subject.kernels.packed_attention import AttentionKind, attend_in
+from pm_audit.subject.kernels.products import wide_products
+from pm_audit.subject.kernels.rows import put_rows
 from pm_audit.subject.preference_model import PreferenceModel
-from pm_audit.subject.products import wide_products
 from pm_audit.subject.sae import Sae
 
 
@@ -216,12 +217,11 @@ class _Forward:
 
             def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
                 clean = self._keep(layer, tokens, key, value)
-                return attend_groups(
-                    batch.groups, query, key, value, kind, clean=clean, last_only=last_only
-                )
+                attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=last_only)
+                return attend(query, key, value, kind)
 
             if not last_only:
-                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
+                put_rows(after, tokens, decoder.run(layer, stream[tokens], inputs, attend))
             elif is_prefix:
                 self._keep(layer, tokens, *decoder.keys_values(layer, stream[tokens], inputs))
             else:
@@ -250,8 +250,8 @@ class _Forward:
                 value.new_zeros(total, *value.shape[1:]),
             )
         keys, values = self.keys_values[layer]
-        keys[tokens.to(key.device)] = key
-        values[tokens.to(key.device)] = value
+        put_rows(keys, tokens.to(key.device), key)
+        put_rows(values, tokens.to(value.device), value)
         return keys, values
 
 

@@ -13,7 +13,6 @@ import hashlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
@@ -30,7 +29,14 @@ from pm_audit.forward.trace import Trace, trace
 from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
-from pm_audit.records import BaselineEvidence, Evidence, HypothesisRecord, SaeRecord, SubjectRecord
+from pm_audit.records import (
+    BaselineEvidence,
+    Evidence,
+    HypothesisRecord,
+    SaeRecord,
+    SubjectRecord,
+    versions_of,
+)
 from pm_audit.search import (
     Proposal,
     Search,
@@ -243,7 +249,7 @@ class Auditor:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "processor": platform.processor() or platform.machine(),
-            **{package: version(package) for package in packages},
+            **versions_of(*packages),
         }
 
     def _trace(

@@ -47,6 +47,7 @@ from pm_audit.records.run import (
     Unplanned,
 )
 from pm_audit.records.subject import MethodRecord, SaeRecord, SubjectRecord
+from pm_audit.records.versions import versions_of
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -84,5 +85,6 @@ __all__ = [
     "Unit",
     "Unplanned",
     "require_writable",
+    "versions_of",
     "write_atomically",
 ]

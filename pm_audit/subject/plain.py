@@ -13,9 +13,9 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from pm_audit.subject.attention_kernels import kernels_without_plans
 from pm_audit.subject.encoder import Encoder
-from pm_audit.subject.half_products import widened_halves
+from pm_audit.subject.kernels.attention_kernels import kernels_without_plans
+from pm_audit.subject.kernels.half_products import widened_halves
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 
 

@@ -18,8 +18,8 @@ from transformers import PreTrainedModel
 
 from pm_audit.subject.decoder import Decoder
 from pm_audit.subject.gate import Gate, GatedHead
+from pm_audit.subject.kernels.vector_math import settle_vector_math
 from pm_audit.subject.library import Library
-from pm_audit.subject.vector_math import settle_vector_math
 
 
 class Readout(StrEnum):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
-from pm_audit.subject.packed_attention import SegmentGroup, attend_in
+from pm_audit.subject.kernels.packed_attention import SegmentGroup, attend_in
 
 _ROWS, _LENGTH = 2, 8
 _TOLERANCE = {torch.float32: 1e-2, torch.float64: 1e-2}

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pm_audit.errors import AuditError, ModelError
-from pm_audit.records import write_atomically
+from pm_audit.records import versions_of, write_atomically
 
 KEY, _LOCK, _MADE = "key.json", "lock", "made"
 _ABSENT = "nothing"
@@ -36,7 +35,7 @@ def work_folder(out: Path) -> Path:
 
 def versions() -> dict[str, str]:
     """Return what else a training run's numbers hang on."""
-    return {name: version(name) for name in ("pm-audit", "torch", "transformers")}
+    return versions_of("pm-audit", "torch", "transformers")
 
 
 @contextlib.contextmanager

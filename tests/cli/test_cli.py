@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from pm_audit import __version__
 from pm_audit.cli import main
 from pm_audit.judging import settle
 from pm_audit.records import AuditRecord
@@ -26,6 +28,11 @@ def test_show_prints_the_summary(invoke, stored_record_path):
     assert result.exit_code == 0
     assert "5 hypotheses: 12 pass, 2 fail" in result.output
     assert "left out" in invoke("show", "-v", stored_record_path).output
+
+
+def test_the_version_needs_no_installed_package(invoke, monkeypatch):
+    monkeypatch.setattr(importlib.metadata.Distribution, "from_name", None)
+    assert invoke("--version").output.split()[-1] == __version__
 
 
 def test_a_missing_or_torn_record_is_one_message(invoke, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pm_audit.forward.packing import Batch, Jobs, in_batches
-from pm_audit.subject.attention_kernels import kernels_without_plans
+from pm_audit.subject.kernels.attention_kernels import kernels_without_plans
 from tests.engine_lab import build_grid
 
 

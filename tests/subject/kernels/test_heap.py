@@ -13,7 +13,7 @@ import sys
 
 import torch
 
-from pm_audit.subject.heap import keep_freed_memory
+from pm_audit.subject.kernels.heap import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pm_audit.subject.kernels.joined_attention import Joined, attend_joined, serves
+
 
 @dataclass(frozen=True, slots=True)
 class AttentionKind:
@@ -92,6 +94,7 @@ def attend_groups(
     kind: AttentionKind,
     *,
     clean: tuple[Tensor, Tensor] | None,
+    joined: Joined | None = None,
     last_only: bool = False,
 ) -> Tensor:
     """Attend within each segment and to its context.
@@ -103,12 +106,24 @@ def attend_groups(
         value: [token kv_head dim]
         kind: scaling, window and soft cap of this block.
         clean: keys and values [clean_token kv_head dim] that contexts index.
+        joined: the same segments for one call, where the device may have it.
         last_only: whether only each segment's last token asks.
 
     Returns:
         [token head dim], or [segment head dim] with ``last_only``.
 
     """
+    if joined is not None and serves(query, kind.softcap):
+        return attend_joined(
+            joined,
+            query,
+            key,
+            value,
+            scaling=kind.scaling,
+            window=kind.window,
+            clean=clean,
+            last_only=last_only,
+        )
     parts = []
     asked = 0
     for group in groups:
@@ -130,12 +145,15 @@ def attend_in(
     groups: Sequence[SegmentGroup],
     clean: tuple[Tensor, Tensor] | None,
     *,
+    joined: Joined | None = None,
     last_only: bool = False,
 ) -> Attend:
     """Return ``attend_groups`` with its segments and contexts filled in."""
 
     def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
-        return attend_groups(groups, query, key, value, kind, clean=clean, last_only=last_only)
+        return attend_groups(
+            groups, query, key, value, kind, clean=clean, joined=joined, last_only=last_only
+        )
 
     return attend
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pm_audit.subject.vector_math import settle_vector_math
+from pm_audit.subject.kernels.vector_math import settle_vector_math
 from tests.engine_lab import build_pm
 
 FIRST_FORWARDS = """

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pm_audit.subject import products
-from pm_audit.subject.products import wide_products
+from pm_audit.subject.kernels import products
+from pm_audit.subject.kernels.products import wide_products
 
 DECIDE = products._wider
 """The decision itself, which every other test takes out of the processor's hands."""

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pm_audit.subject import half_products
-from pm_audit.subject.half_products import widened_halves
+from pm_audit.subject.kernels import half_products
+from pm_audit.subject.kernels.half_products import widened_halves
 
 DECIDE = half_products._native
 ROWS = 40
