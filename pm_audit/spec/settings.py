@@ -14,8 +14,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from pm_audit.errors import InvalidSpec, Place, Problem
-from pm_audit.spec.validation import describe
+from pm_audit.errors import InvalidSpec, Place
+from pm_audit.spec.validation import faults_of
 from pm_audit.spec.written import Text, Written
 
 
@@ -194,7 +194,7 @@ class Settings(Written):
         try:
             return cls.model_validate(chosen)
         except ValidationError as error:
+            place = {name: Place(source) for name, source in origin.items()}
             raise InvalidSpec(
-                Problem(Place(origin[str(detail["loc"][0])]), describe(cls, detail))
-                for detail in error.errors(include_url=False)
+                faults_of(cls, error, lambda detail: place[str(detail["loc"][0])])
             ) from None
