@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-import pm_audit
 from pm_audit.cli import options
 from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
@@ -79,7 +78,7 @@ class _Commands(click.Group):
 
 def _has_recipes() -> bool:
     """Whether pm_audit runs from a checkout, which holds the recipes."""
-    return (Path(pm_audit.__file__).parents[1] / "recipes" / "commands.py").is_file()
+    return (Path(__file__).parents[2] / "recipes" / "commands.py").is_file()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,22 @@ def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
 
     """
     pms, saes = load_subjects(settings)
+    return only(pms), saes
+
+
+def only(pms: Sequence[PreferenceModel]) -> PreferenceModel:
+    """Return the only PM of a subject.
+
+    Raises:
+        ModelError: there is one for each of several objectives.
+
+    """
     if len(pms) > 1:
         names = ", ".join(str(pm.objective) for pm in pms)
         raise ModelError(
-            f"{settings.pm}: one reward is taken apart at a time; set objective to one of {names}"
+            f"{pms[0].name}: one reward is read at a time; set objective to one of {names}"
         )
-    return pms[0], saes
+    return pms[0]
 
 
 def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tuple[Sae, ...]]:
@@ -48,7 +59,13 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
         DownloadError: the default PM's base cannot be fetched.
 
     """
-    pms = load_pms(
+    pms = pms_of(settings)
+    return pms, saes_of(settings, pm_name=pms[0].name)
+
+
+def pms_of(settings: Settings) -> tuple[PreferenceModel, ...]:
+    """Load one PM for each objective that the settings ask for, on one body."""
+    return load_pms(
         settings.pm,
         text_format=settings.text_format,
         objective=settings.objective,
@@ -58,6 +75,10 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
         text_start=settings.text_start,
         text_date=settings.text_date,
     )
+
+
+def saes_of(settings: Settings, *, pm_name: str) -> tuple[Sae, ...]:
+    """Load the SAEs that the settings name, or the uppermost of the PM's own."""
     folder = recipe_folder(settings.pm)
     paths = _sae_paths(settings.saes, folder)
     if not paths:
@@ -66,7 +87,7 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
             "[tool.pm_audit]"
         )
     saes = (load_sae(path, device=settings.device) for path in paths)
-    return pms, tuple(_named_by_owner(sae, pms[0].name, folder) for sae in saes)
+    return tuple(_named_by_owner(sae, pm_name, folder) for sae in saes)
 
 
 def load_pms(
