@@ -42,6 +42,18 @@ def require_named_subject(settings: Settings) -> None:
         raise InvalidSpec(found)
 
 
+def require_named_pm(settings: Settings) -> None:
+    """Refuse what ``require_named_subject`` refuses, but for the SAEs.
+
+    Raises:
+        InvalidSpec: every such fault in one error.
+
+    """
+    found = [*_pm(settings), *_text(settings), *_device(settings)]
+    if found:
+        raise InvalidSpec(found)
+
+
 def _problem(setting: str, message: str) -> Problem:
     return Problem(Place(f"setting {setting}"), message)
 
