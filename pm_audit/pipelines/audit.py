@@ -22,6 +22,7 @@ from pm_audit.attribution.integrated_gradients import QUADRATURE
 from pm_audit.baselines import run_baselines
 from pm_audit.errors import ModelError
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.fit import measure_fit, neighbours
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.scale import Scale, measure_scale
@@ -157,30 +158,30 @@ class Auditor:
 
         self._report(f"{name}: reading {len(cases)} completions")
         clean = self._trace(pm, cases, texts)
-        fits = tuple(measure_fit(clean, sae, pm.depth, most=FIT_TOKENS) for sae in self.saes)
-        spliced = splice_reconstruction(pm, clean, self.saes[0])
-        noise = max(scale.noise, replay_noise(pm, clean, min(sae.layer for sae in self.saes)))
-        evidence = unsearched(cases, clean, contrast, spliced, fits, replace(scale, noise=noise))
+        experiment = Experiment(clean, contrast)
+        fits = tuple(measure_fit(clean, sae, most=FIT_TOKENS) for sae in self.saes)
+        spliced = splice_reconstruction(clean, self.saes[0])
+        noise = max(scale.noise, replay_noise(clean, min(sae.layer for sae in self.saes)))
+        evidence = unsearched(cases, experiment, spliced, fits, replace(scale, noise=noise))
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")
             return record
 
         self._report(f"{name}: attributing the gap to features")
-        proposal = propose(pm, clean, contrast, folds, method=self.method)
+        proposal = propose(experiment, folds, method=self.method)
         if self.method.search != SearchMode.ATTRIBUTION:
             self._report(f"{name}: ablating the features that fire on the examples")
-            proposal = measure(pm, clean, contrast, folds, proposal, method=self.method)
+            proposal = measure(experiment, folds, proposal, method=self.method)
         self._report(f"{name}: ablating {len(proposal.features)} candidates")
-        search = select(pm, clean, contrast, folds, proposal, method=self.method)
+        search = select(experiment, folds, proposal, method=self.method)
         self._report(f"{name}: testing the selected sets on held-out prompts")
-        held_out = test_sets(pm, clean, contrast, search, method=self.method)
+        held_out = test_sets(experiment, search, method=self.method)
 
-        evidence = searched(evidence, contrast, proposal, search, held_out)
-        evidence = self._with_baselines(evidence, name, pm, clean, contrast, proposal, search)
+        evidence = searched(evidence, experiment, proposal, search, held_out)
+        evidence = self._with_baselines(evidence, name, experiment, proposal, search)
         features = describe(
-            clean,
-            contrast,
+            experiment,
             proposal,
             search,
             texts,
@@ -206,9 +207,7 @@ class Auditor:
         self,
         evidence: Evidence,
         name: str,
-        pm: PreferenceModel,
-        clean: Trace,
-        contrast: Contrast,
+        experiment: Experiment,
         proposal: Proposal,
         search: Search,
     ) -> Evidence:
@@ -217,9 +216,7 @@ class Auditor:
         if self.method.sae_baselines:
             self._report(f"{name}: trying baseline explanations")
             baselines = run_baselines(
-                pm,
-                clean,
-                contrast,
+                experiment,
                 [(one.fold.discovery, one.fold.held_out) for one in search.folds],
                 [one.growth.selected for one in search.folds],
                 most=self.method.max_features,
@@ -230,9 +227,7 @@ class Auditor:
             self._report(f"{name}: placebo {number + 1} of {self.method.placebos}")
             placebos.append(
                 run_placebo(
-                    pm,
-                    clean,
-                    contrast,
+                    experiment,
                     [one.fold for one in search.folds],
                     proposal,
                     method=self.method,

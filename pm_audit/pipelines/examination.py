@@ -82,7 +82,7 @@ def _examine_sae(
         for pm in pms:
             clean = trace(pm, (sae,), texts)
             about = sae.name if len(pms) == 1 else f"{sae.name} {pm.objective}"
-            found += [(about, finding) for finding in _spliced(pm, clean, sae)]
+            found += [(about, finding) for finding in _spliced(clean, sae)]
     except AuditError as problem:
         found = [(Path(place).name, Finding.of_error(problem))]
     yield from found
@@ -98,7 +98,7 @@ def _reference(pm: PreferenceModel) -> Grid:
 
 def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
     clean = trace(pm, (sae,), texts, also=neighbours(sae, pm.depth))
-    fit = measure_fit(clean, sae, pm.depth)
+    fit = measure_fit(clean, sae)
     at_neighbours = ", ".join(f"{fvu:.2f}" for fvu in fit.neighbour_fvu)
     described = f"{sae.architecture}, {sae.width} latents, after block {sae.layer}"
     return [
@@ -149,9 +149,9 @@ def _norm_ratio(clean: Trace, sae: Sae) -> Finding:
     )
 
 
-def _spliced(pm: PreferenceModel, clean: Trace, sae: Sae) -> list[Finding]:
+def _spliced(clean: Trace, sae: Sae) -> list[Finding]:
     prompts = [row.prompt for row in clean.grid.rows]
-    after = splice_reconstruction(pm, clean, sae)
+    after = splice_reconstruction(clean, sae)
     raw = float(np.corrcoef(clean.rewards, after)[0, 1])
     within = float(np.corrcoef(_within(clean.rewards, prompts), _within(after, prompts))[0, 1])
     remedy = (
