@@ -52,12 +52,10 @@ class AuditRun:
         config: pytest.Config,
         given: dict[str, dict[str, Any]],
         *,
-        options: tuple[str, ...],
         last_word: LastWord | None,
     ) -> None:
         self.config = config
         self.given = given
-        self.options = options
         worker = getattr(config, "workerinput", None)
         self.is_worker = worker is not None
         self._last_word = None if self.is_worker else last_word
@@ -250,7 +248,7 @@ class AuditRun:
         alone = len(self.hypotheses_of(item.path)) == 1
         file = relative(item.path, self.config.rootpath)
         node = "" if alone else item.name
-        return command_line.command(self.given["cli"], self.options, file=file, node=node)
+        return command_line.command(self.given["cli"], file=file, node=node)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
