@@ -52,12 +52,10 @@ class AuditRun:
         config: pytest.Config,
         given: dict[str, dict[str, Any]],
         *,
-        options: tuple[str, ...],
         last_word: LastWord | None,
     ) -> None:
         self.config = config
         self._given = given
-        self._options = options
         worker = getattr(config, "workerinput", None)
         self.is_worker = worker is not None
         self._last_word = None if self.is_worker else last_word
@@ -259,7 +257,6 @@ class AuditRun:
         alone = len(self.hypotheses_of(path)) == 1
         return command_line.command(
             self._given["cli"],
-            self._options,
             file=relative(path, self.config.rootpath),
             node="" if alone else name,
         )

@@ -30,8 +30,7 @@ BAD = {
     "device": (["--pm-audit-device=gpu"], "'gpu' is unknown; name cpu, cuda or cuda:N"),
     "absent device": (["--pm-audit-device=cuda:99"], "setting device: 'cuda:99'"),
     "objective": (["--pm-audit-objective=tone"], "'tone' was named, default has only one"),
-    "setting": (["--pm-audit-set", "colour=red"], "unknown key 'colour'"),
-    "kind of setting": (["--pm-audit-set", "seed=x"], "`seed` must be a number"),
+    "kind of setting": (["--pm-audit-seed=x"], "`seed` must be a number"),
     "dtype": (["--pm-audit-dtype=int8"], "`dtype` must be 'float32', 'bfloat16' or"),
     "file": (["hypotheses/nowhere.yaml"], "hypotheses/nowhere.yaml: no such file"),
     "YAML": (["broken"], "broken/one.yaml:2"),
@@ -88,7 +87,7 @@ def test_it_takes_no_time(real, kind, workers):
 
 def test_several_faults_of_a_subject_are_one_message(real):
     arguments = [*BAD["file as a PM"][0], *BAD["text format"][0], *BAD["device"][0]]
-    arguments += ["--pm-audit-set", "text_start=cls"]
+    arguments += ["--pm-audit-text-start=cls"]
     result = real.runpytest_inprocess("--pm-audit", *arguments)
     refused(result, "tox.ini: one file")
     result.stderr.fnmatch_lines(

@@ -177,7 +177,7 @@ def test_the_mode_is_a_setting(accepted, pytester, source, run):
 def test_an_update_names_what_it_drops_and_what_became_worse(accepted, pytester, found, run):
     (pytester.path / "hypotheses" / "length.yaml").unlink()
     found("i-dont-know", expected_to_be(explained="fail"))
-    result = run(*UPDATE, "--pm-audit-set", "seed=1")
+    result = run(*UPDATE, "--pm-audit-seed=1")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
