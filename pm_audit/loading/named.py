@@ -55,7 +55,7 @@ def _pm(settings: Settings) -> Iterator[Problem]:
                 f"{settings.objective!r} was named, {settings.pm} has only one; leave it out",
             )
         return
-    if entry_points(group="pm_audit.loading.pms"):
+    if entry_points(group="pm_audit.pms"):
         return  # a family of another package may find its PMs anywhere
     name = settings.pm
     if not exists(name) and "@" in name:

@@ -1,6 +1,6 @@
 """The families of preference models that load, open to other packages.
 
-A package adds a family by an entry point of the group ``pm_audit.loading.pms`` that names a
+A package adds a family by an entry point of the group ``pm_audit.pms`` that names a
 ``PmFamily``; it is asked before the built-in ones.
 """
 
@@ -32,7 +32,7 @@ from pm_audit.spec import ALL_OBJECTIVES
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.subject.replayed import refuse_unlike
 
-GROUP = "pm_audit.loading.pms"
+GROUP = "pm_audit.pms"
 BUILT_IN: tuple[PmFamily, ...] = (
     adapter.FAMILY,
     sarm.FAMILY,

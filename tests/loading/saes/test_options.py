@@ -232,7 +232,7 @@ def test_options_of_loading_the_model_are_known_or_refused(
     lens(tmp_path, sae_lens, model_from_pretrained_kwargs=harmless)
     assert load(tmp_path).centred is False
     change(tmp_path, metadata={"model_from_pretrained_kwargs": {"shift_stream": 2}})
-    with pytest.raises(SaeError, match=r"model_from_pretrained_kwargs of cfg.json sets shift_stre"):
+    with pytest.raises(SaeError, match=r"_kwargs of metadata of cfg.json sets shift_stream"):
         load(tmp_path)
     change(tmp_path, metadata={"model_from_pretrained_kwargs": {"center_writing_weights": "yes"}})
     with pytest.raises(SaeError, match=r"center_writing_weights is 'yes', expected true or false"):
