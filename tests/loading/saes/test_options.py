@@ -127,13 +127,13 @@ def test_misshapen_weights_are_refused(
 @pytest.mark.parametrize("hook", [3, 1.5, True, ["blocks.1"], {"a": 1}, None, "", "a" * 5000])
 def test_hooks_that_are_no_names_are_refused(each: dict[str, Path], hook: Any) -> None:
     change(each["sae_lens"], metadata={"hook_name": hook})
-    with pytest.raises(SaeError, match=r"hook_name is|do not say which layer|no place that is"):
+    with pytest.raises(SaeError, match=r"hook_name is|do not say which layer|is unknown"):
         load(each["sae_lens"])
     change(each["legacy"], hook_name=hook)
-    with pytest.raises(SaeError, match=r"hook_name is|do not say which layer|no place that is"):
+    with pytest.raises(SaeError, match=r"hook_name is|do not say which layer|is unknown"):
         load(each["legacy"])
     change(each["dictionary_learning"], trainer={"submodule_name": hook, "layer": "x"})
-    with pytest.raises(SaeError, match=r"submodule_name is|layer is|no place that is"):
+    with pytest.raises(SaeError, match=r"submodule_name is|layer is|is unknown"):
         load(each["dictionary_learning"])
 
 

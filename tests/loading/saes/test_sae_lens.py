@@ -168,7 +168,7 @@ def test_the_record_knows_what_was_read(sae_lens: Any, tmp_path: Path) -> None:
         ({"d_in": None}, "lacks d_in, expected a whole number above 0"),
         ({"metadata": {"hook_name": "blocks.1.hook_mlp_out"}}, "inner part of a block"),
         ({"metadata": {"hook_name": "blocks.0.hook_resid_pre"}}, "reads the embeddings"),
-        ({"metadata": {"hook_name": "nowhere"}}, "no place that is known"),
+        ({"metadata": {"hook_name": "nowhere"}}, "is unknown"),
         ({"metadata": {}}, "do not say which layer"),
         (
             {"metadata": {"hook_name": HOOK, "hook_name_out": "blocks.2.hook_resid_post"}},
