@@ -17,11 +17,14 @@ SECONDS = 5
 BAD = {
     "PM that is nowhere": (["--pm-audit-pm=nowhere"], "nowhere: no such folder; check the path"),
     "PM of no hub": (["--pm-audit-pm=nobody/nothing"], "nobody/nothing: no such folder, and the"),
-    "folder of no PM": (["--pm-audit-pm=probes"], "probes: no model's folder, it holds no config"),
-    "file as a PM": (["--pm-audit-pm=tox.ini"], "tox.ini: one file, and no GGUF file"),
+    "folder of no PM": (
+        ["--pm-audit-pm=probes"],
+        "probes: not a model's folder, it holds no config",
+    ),
+    "file as a PM": (["--pm-audit-pm=tox.ini"], "tox.ini: one file, and not a GGUF file"),
     "PM without weights": (["--pm-audit-pm=bare"], "bare: holds no weights"),
     "torn config": (["--pm-audit-pm=torn"], "config.json: cannot be read as JSON"),
-    "text format": (["--pm-audit-text-format=xml"], "'xml' is unknown; choose of hh, raw"),
+    "text format": (["--pm-audit-text-format=xml"], "'xml' is unknown; choose one of hh, raw"),
     "SAE that is nowhere": (["--pm-audit-sae=nowhere"], "nowhere: no such file or folder, and"),
     "SAE of no release": (["--pm-audit-sae=x=none/layer_5@3"], "none/layer_5@3: no such file or"),
     "PM of too long a name": ([f"--pm-audit-pm={'x' * 5000}"], "xxx: no such folder"),
