@@ -26,6 +26,7 @@ from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.reference import reference_texts
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import Trace, rewards, trace
+from pm_audit.judging import FVU_CEILING
 from pm_audit.loading.default import pm as default
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.loading.subject import load_pms, recipe_folder
@@ -36,7 +37,6 @@ from pm_audit.subject.preflight import TEXTS, Finding, preflight, same_rewards
 from pm_audit.subject.sae import Sae
 from pm_audit.text.text_format import TextFormat
 
-FVU_CEILING = 0.35
 COSINE_FLOOR = 0.8
 CORRELATION_FLOOR = 0.9
 NORM_RATIO = (0.7, 1.1)

@@ -10,8 +10,8 @@ from pm_audit.forward.trace import Trace
 from pm_audit.records import (
     Evidence,
     FoldEvidence,
-    LayerEvidence,
     NullEvidence,
+    ReplacementEvidence,
     RowEvidence,
     SaeFit,
 )
@@ -62,20 +62,14 @@ def searched(
     held_out: HeldOut,
 ) -> Evidence:
     """Return the evidence with what the search found and what came of it on held-out prompts."""
-    account = held_out.account
     rows = tuple(
         RowEvidence(
-            prompt=row.prompt,
-            role=row.role,
-            variant=row.variant,
-            text=row.text,
-            reward=row.reward,
-            zero=held_out.zero[at],
-            mean=account.selected[at],
-            spliced=row.spliced,
-            features_replaced=account.features[at],
-            stream_replaced=account.streams[at],
-            single_sum=held_out.single_sum[at],
+            **dict(row)
+            | {
+                "zero": held_out.zero[at],
+                "mean": held_out.account.selected[at],
+                "single_sum": held_out.single_sum[at],
+            }
         )
         for at, row in enumerate(evidence.rows)
     )
@@ -90,16 +84,18 @@ def searched(
         )
         for one in search.folds
     )
-    layers = tuple(
-        LayerEvidence(
-            sae=account.saes[0].name,
-            layer=account.saes[0].layer,
-            mean=tuple(account.selected),
-            features_replaced=tuple(account.features),
-            stream_replaced=tuple(account.streams),
+    together = (None, None, held_out.account)
+    alone = ((one.saes[0].name, one.saes[0].layer, one) for one in held_out.by_sae)
+    replaced = tuple(
+        ReplacementEvidence(
+            sae=sae,
+            layer=layer,
+            selected=tuple(account.selected),
+            features=tuple(account.features),
+            stream=tuple(account.streams),
         )
-        for account in held_out.by_sae
+        for sae, layer, account in (together, *alone)
     )
     null = tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps)
-    found = {"rows": rows, "folds": folds, "null": null, "layers": layers}
+    found = {"rows": rows, "folds": folds, "null": null, "replaced": replaced}
     return evidence.model_copy(update={**found, "sweeps": proposal.sweeps})
