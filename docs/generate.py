@@ -42,7 +42,7 @@ def command_line(group: click.Group = main, path: str = "pm-audit") -> str:
 
 def figures() -> str:
     parts = []
-    for entry in glossary.ENTRIES:
+    for entry in glossary.entries():
         formula = f"\n\n```text\n{entry.formula}\n```" if entry.formula else ""
         parts.append(f"### {entry.name}\n\n{entry.short.capitalize()}.{formula}\n\n{entry.reading}")
     return "\n\n".join(parts)

@@ -68,8 +68,6 @@ def audit(
             finite.
 
     """
-    from pm_audit.report.files import write_record
-
     place, chosen, read = _project(hypotheses, root, _given(pm, sae, settings))
     subject = _loaded(pm, sae, chosen)
     objectives = (
@@ -85,7 +83,7 @@ def audit(
         progress=_to_stderr if progress is True else progress or None,
     )
     if settings.get("record") is not None:
-        write_record(record, place / chosen.record)
+        record.write(place / chosen.record)
     return record
 
 

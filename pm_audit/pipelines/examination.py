@@ -19,6 +19,7 @@ from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.reference import reference_texts
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import Trace, rewards, trace
+from pm_audit.judging import FVU_CEILING
 from pm_audit.loading.recipe_folder import default_saes, recipe_folder
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.loading.subject import pms_of
@@ -30,7 +31,6 @@ from pm_audit.subject.preflight import TEXTS, preflight, same_rewards
 from pm_audit.subject.sae import Sae
 from pm_audit.text.text_format import TextFormat
 
-FVU_CEILING = 0.35
 COSINE_FLOOR = 0.8
 CORRELATION_FLOOR = 0.9
 NORM_RATIO = (0.7, 1.1)

@@ -71,7 +71,7 @@ def manifest(hypotheses: Iterable[Hypothesis]) -> tuple[ManifestEntry, ...]:
             file=hypothesis.file,
             line=hypothesis.line,
             sha256=hypothesis.sha256,
-            checks=tuple(Check),
+            checks=Check.known(),
         )
         for hypothesis in hypotheses
     )

@@ -16,11 +16,12 @@ import pytest
 from _pytest._code.code import TerminalRepr
 
 from pm_audit.errors import AuditError, AuditFailure
+from pm_audit.judging import rule_of
 from pm_audit.pytest_plugin.exit_status import Policy, Stance, stance
 from pm_audit.pytest_plugin.ledger import Entry
 from pm_audit.records import Check, CheckResult, HypothesisRecord
 from pm_audit.report import junit, sanitise, terminal
-from pm_audit.spec import CHECK_KEYS, Hypothesis, today
+from pm_audit.spec import Hypothesis, today
 
 
 class Run(Protocol):
@@ -59,7 +60,7 @@ class HypothesisFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """Yield an item for each check of each hypothesis, in the order of the file."""
         for hypothesis in self.run.hypotheses_of(self.path):
-            for check in Check:
+            for check in Check.known():
                 item = CheckItem.from_parent(self, name=f"{_node_id(hypothesis)}/{check.value}")
                 item.prepare(self.run, hypothesis, check)
                 yield item
@@ -177,7 +178,7 @@ class CheckItem(LikeFunction):
     @property
     def line(self) -> int:
         """Return the line that this check judges: its threshold, or the hypothesis."""
-        return int(self.hypothesis.line_of(CHECK_KEYS[self.check]))
+        return int(self.hypothesis.line_of(rule_of(self.check).line_key))
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """Return the YAML file and the check's line, which pytest counts from 0."""

@@ -16,7 +16,6 @@ from pm_audit.errors import AuditError, RecordError
 from pm_audit.records import AuditRecord, Check, HypothesisRecord, require_writable
 from pm_audit.report import changes
 from pm_audit.report.changes import ChangeKind, Comparison
-from pm_audit.report.files import write_record
 from pm_audit.spec import GateMode, Hypothesis
 
 
@@ -102,7 +101,7 @@ class Gate:
         if not record.complete:
             return [f"baseline not written: only a complete run becomes one; {path} is as it was"]
         replaced = self._replaced(path, record)
-        write_record(record, path)
+        record.write(path)
         return [f"baseline written: {path}", *replaced]
 
     def _replaced(self, path: Path, record: AuditRecord) -> list[str]:

@@ -121,7 +121,7 @@ class RunOutcome:
     def _write(self, plan: Plan, record: AuditRecord) -> None:
         place, kept = plan.destination.place(record, plan.hypotheses)
         written = plan.root / place
-        files.write_record(record, written)
+        record.write(written)
         self._lines.append(f"record: {written}{f' ({kept})' if kept else ''}")
         self.page = page(written)
         files.write(record, self.page)

@@ -22,17 +22,6 @@ from pm_audit.spec.written import Name, Share, Text, Written
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-CHECK_KEYS = {
-    Check.GAP: "expect.gap",
-    Check.EXPLAINED: "expect.closure",
-    Check.SPECIFIC: "expect.collateral",
-    Check.FIT: "name",
-}
-"""The key of the hypothesis that each check is about."""
-
-KEPT_KEYS = ("expect", *CHECK_KEYS.values(), "expect.margin", "severity", "known_bias")
-"""Keys whose lines a record keeps, for annotations."""
-
 LONGEST_BIAS = timedelta(days=366)
 """How long a failure can be accepted before somebody has to look at it again."""
 
@@ -85,6 +74,16 @@ class Expect(Written):
 def today() -> date:
     """Return the day in UTC, so that a bias expires everywhere at once."""
     return datetime.now(tz=UTC).date()
+
+
+KEPT_KEYS = (
+    "name",
+    "expect",
+    *(f"expect.{key}" for key in Expect.model_fields),
+    "severity",
+    "known_bias",
+)
+"""Keys whose lines a record keeps, for annotations."""
 
 
 class KnownBias(Written):
