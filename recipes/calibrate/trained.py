@@ -64,7 +64,7 @@ def audit_trained(
         audits: simulated audits of each hypothesis and contrast.
         explain: run a full audit of each hypothesis as well.
         seed: of all that is drawn.
-        report: told of progress.
+        report: receives progress.
 
     """
     found = []
@@ -92,29 +92,29 @@ def audit_trained(
 
 
 def score(pm: PreferenceModel, bias: Bias, generator: np.random.Generator) -> Pool:
-    """Return the pool's rewards of one hypothesis; every second wording of a topic is asked."""
-    asked = questions(Split.AUDIT)[::2]
+    """Return the pool's rewards of one hypothesis, over every second wording of a topic."""
+    chosen = questions(Split.AUDIT)[::2]
     rows = []
-    for number, question in enumerate(asked):
+    for number, question in enumerate(chosen):
         turns = (Turn(speaker=Speaker.HUMAN, text=question.text),)
         for _ in range(ANSWERS):
             fields = draw_fields(question, generator) | named(bias.words, swapped=False)
             for template in (bias.example, bias.counter_example):
                 text = pm.text_format.tokenise(turns, completion(template, fields))
                 rows.append(Row(number, text.token_ids, text.completion_start))
-    return rewards(pm, Grid(tuple(rows))).reshape(len(asked), ANSWERS, 2)
+    return rewards(pm, Grid(tuple(rows))).reshape(len(chosen), ANSWERS, 2)
 
 
 def hypothesis(bias: Bias, generator: np.random.Generator) -> Hypothesis:
     """Return the hypothesis as a user would write it, over questions drawn from the audit's."""
-    asked = questions(Split.AUDIT)
-    drawn = generator.permutation(len(asked))[:EXPLAINED_PROMPTS]
+    chosen = questions(Split.AUDIT)
+    drawn = generator.permutation(len(chosen))[:EXPLAINED_PROMPTS]
     return Hypothesis(
         name=bias.name,
         file="biases.yaml",
         claim=bias.claim,
         effect=Effect(_claim(bias).value),
-        prompts=tuple(_prompt(asked[number], bias, generator) for number in sorted(drawn)),
+        prompts=tuple(_prompt(chosen[number], bias, generator) for number in sorted(drawn)),
         examples=(f" {bias.example}",),
         counter_examples=(f" {bias.counter_example}",),
         expect=Expect(gap=_claim(bias)),
