@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+import pm_audit
 from pm_audit.cli import main
 from pm_audit.report import glossary
 from recipes.calibrate import tables
@@ -52,7 +53,17 @@ def calibration() -> str:
     return tables.markdown(Calibration.model_validate_json(CALIBRATION.read_bytes()))
 
 
+def python() -> str:
+    """Return a heading and the documentation of each name of the Python API."""
+    parts = []
+    for name in pm_audit.__all__:
+        module = getattr(pm_audit, name).__module__
+        parts.append(f"## {name}\n\n::: {module}.{name}\n    options:\n      heading_level: 3")
+    return "\n\n".join(parts)
+
+
 GENERATED = {
+    "python": python,
     "command_line": command_line,
     "figures": figures,
     "notebook": execute.page,
