@@ -7,16 +7,22 @@ command line, or given as loaded objects.  Torch is imported when a subject is l
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pm_audit.errors import InvalidSpec, Place, Problem
-from pm_audit.loading.named import require_named_subject
-from pm_audit.pipelines import project
+from pm_audit.pipelines.given import (
+    OF_A_PM,
+    each,
+    known_only,
+    loaded_subject,
+    read_project,
+    settings_of,
+)
+from pm_audit.pipelines.project import for_objectives, objectives_of
 from pm_audit.records import AuditRecord
 from pm_audit.spec import Hypothesis, Settings
-from pm_audit.spec import load_hypotheses as read_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,19 +30,12 @@ if TYPE_CHECKING:
 
     from pm_audit.pipelines.doctor import DoctorReport
     from pm_audit.pipelines.explain import Explanation
+    from pm_audit.pipelines.given import Hypotheses, OneSae, Pm, Saes
     from pm_audit.pipelines.rewards import Prompt
     from pm_audit.release import Tolerance
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
-
-    Pm = str | Path | PreferenceModel
-    OneSae = str | Path | Sae
-    Saes = OneSae | Sequence[OneSae]
-    Hypotheses = str | Path | Hypothesis | Iterable[str | Path | Hypothesis]
-
-_OF_A_PM = ("text_format", "text_end", "text_start", "text_date", "objective", "dtype", "device")
-_OF_PYTEST = ("baseline", "gate")
 
 
 def audit(
@@ -68,16 +67,16 @@ def audit(
             finite.
 
     """
-    place, chosen, read = _project(hypotheses, root, _given(pm, sae, settings))
-    subject = _loaded(pm, sae, chosen)
-    objectives = (
-        project.objectives_of(chosen) if subject is None else [one.objective for one in subject[0]]
-    )
-    judged = project.for_objectives(read, objectives)
+    place, chosen, read = read_project(hypotheses, root, settings_of(pm, sae, settings))
+    for hypothesis in read:
+        for warning in hypothesis.warnings:
+            warnings.warn(warning, stacklevel=2)
+    subject = loaded_subject(pm, sae, chosen)
+    objectives = [one.objective for one in subject[0]] if subject else objectives_of(chosen)
     from pm_audit.pipelines.audit import audit as run
 
     record = run(
-        judged,
+        for_objectives(read, objectives),
         chosen,
         subject=subject,
         progress=_to_stderr if progress is True else progress or None,
@@ -99,7 +98,7 @@ def load_hypotheses(
         InvalidSpec: anything wrong in any file; holds every fault.
 
     """
-    return _project(hypotheses, root, settings)[2]
+    return read_project(hypotheses, root, settings)[2]
 
 
 def load_pm(
@@ -118,7 +117,7 @@ def load_pm(
         ModelError: the PM cannot be loaded, or has several objectives and none was named.
 
     """
-    chosen = Settings.merged(cli=_only(_OF_A_PM, settings) | {"pm": str(pm)})
+    chosen = Settings.merged(cli=known_only(OF_A_PM, settings) | {"pm": str(pm)})
     from pm_audit.loading.subject import only, pms_of
 
     return only(pms_of(chosen))
@@ -187,8 +186,8 @@ def explain(
         AuditError: the subject cannot be loaded, or the texts do not fit it.
 
     """
-    chosen = Settings.merged(cli=_given(pm, sae, _only(_OF_A_PM, settings)))
-    loaded = _loaded(pm, sae, chosen)
+    chosen = Settings.merged(cli=settings_of(pm, sae, known_only(OF_A_PM, settings)))
+    loaded = loaded_subject(pm, sae, chosen)
     from pm_audit.loading.subject import load_subjects, only
     from pm_audit.pipelines.explain import take_apart
     from pm_audit.pipelines.rewards import dialogue
@@ -213,7 +212,7 @@ def doctor(
     """
     from pm_audit.pipelines.doctor import doctor as examine
 
-    return examine(pm, [str(one) for one in _each(sae)], **_only(_OF_A_PM, settings))
+    return examine(pm, [str(one) for one in each(sae)], **known_only(OF_A_PM, settings))
 
 
 def read_record(path: str | Path) -> AuditRecord:
@@ -257,92 +256,5 @@ def compare(
     return run(before, after, gate=mode, tolerance=tolerance)
 
 
-def _given(pm: Pm | None, sae: Saes | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with the names of PM and SAEs; loaded objects have no such name."""
-    named = [str(one) for one in _each(sae) if isinstance(one, str | Path)]
-    if sae is not None and "saes" in settings:
-        raise _refused("saes", "is given as sae too; leave one of them out")
-    if pm is not None and not isinstance(pm, str | Path):
-        of_a_pm = [name for name in _OF_A_PM if settings.get(name) is not None]
-        if of_a_pm:
-            raise _refused(
-                of_a_pm[0],
-                "is a setting of loading, and this PM is loaded already; give it to load_pm",
-            )
-        return settings | {"saes": named or None}
-    return {"saes": named or None} | settings | {"pm": None if pm is None else str(pm)}
-
-
-def _only(known: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings, all of which must be known here."""
-    Settings.merged(cli=settings)  # an unknown name is refused with the names that are near
-    other = [name for name in settings if name not in known]
-    if other:
-        raise _refused(other[0], f"has no effect here; give any of {', '.join(known)}")
-    return settings
-
-
-def _project(
-    hypotheses: Hypotheses | None, root: str | Path | None, given: dict[str, Any]
-) -> tuple[Path, Settings, tuple[Hypothesis, ...]]:
-    """Return the project's root, the settings, and the hypotheses with their prompts."""
-    named = [hypotheses] if isinstance(hypotheses, str | Path | Hypothesis) else hypotheses
-    every = list(named or ())
-    paths = [Path(one) for one in every if not isinstance(one, Hypothesis)]
-    place = project.find_root(paths) if root is None else Path(root).absolute()
-    for name in _OF_PYTEST:
-        if given.get(name) is not None:
-            raise _refused(name, "holds a run of pytest against a release; use pm_audit.compare")
-    chosen = project.read_settings(place, given)
-    folder = place / chosen.hypotheses
-    sources: list[Path | Hypothesis] = []
-    if named is None:
-        sources += project.hypothesis_paths((), folder=folder, cwd=Path.cwd())
-    for one in every:
-        if isinstance(one, Hypothesis):
-            sources.append(one)
-        else:
-            sources += project.hypothesis_paths([str(one)], folder=folder, cwd=Path.cwd())
-    return place, chosen, read_all(sources, place, probes=chosen.probes)
-
-
-def _loaded(
-    pm: Pm | None, sae: Saes | None, settings: Settings
-) -> tuple[Sequence[PreferenceModel], Sequence[Sae]] | None:
-    """Return the subject if a part of it is given as an object; None if all of it is named."""
-    objects = [one for one in _each(sae) if not isinstance(one, str | Path)]
-    pm_object = None if pm is None or isinstance(pm, str | Path) else pm
-    if pm_object is None and not objects:
-        require_named_subject(settings)
-        return None
-    from pm_audit.loading.subject import pms_of, saes_of
-
-    pms = pms_of(settings) if pm_object is None else (pm_object,)
-    first = pms[0]
-    own = (
-        settings
-        if pm_object is None
-        else settings.model_copy(update={"pm": first.name, "device": str(first.device)})
-    )
-    if not objects:
-        return pms, saes_of(own, pm_name=first.name)
-    return pms, [
-        saes_of(own.model_copy(update={"saes": (str(one),)}), pm_name=first.name)[0]
-        if isinstance(one, str | Path)
-        else one
-        for one in _each(sae)
-    ]
-
-
-def _each(sae: Saes | None) -> Sequence[OneSae]:
-    if sae is None:
-        return ()
-    return sae if isinstance(sae, list | tuple) else (sae,)
-
-
 def _to_stderr(text: str) -> None:
     sys.stderr.write(f"{text}\n")
-
-
-def _refused(setting: str, message: str) -> InvalidSpec:
-    return InvalidSpec([Problem(Place(f"setting {setting}"), message)])

@@ -179,7 +179,7 @@ def test_the_command_of_the_readme_gives_what_pytest_gives_on_the_default_pm(mon
         ({"candidate": 3}, "did you mean `candidates`"),
         ({"seed": "x"}, "`seed` must be a number"),
         ({"baseline": "base.json"}, "use pm_audit.compare"),
-        ({"text_format": "hh"}, "this PM is loaded already; give it to load_pm"),
+        ({"text_format": "hh"}, "this PM is loaded; give it to load_pm"),
         ({"saes": ["b"]}, "is given as sae too"),
     ],
 )
@@ -194,6 +194,8 @@ def test_broken_hypotheses_are_one_error(project):
         pm_audit.load_hypotheses()
     with pytest.raises(InvalidSpec, match=r"no-such\.yaml: no such file"):
         pm_audit.load_hypotheses("no-such.yaml")
+    with pytest.raises(InvalidSpec, match="is an empty list"):
+        pm_audit.load_hypotheses([])
     with pytest.raises(InvalidSpec, match="is taken by"):
         pm_audit.load_hypotheses(["hypotheses/exclamation.yaml", exclamation()])
 
