@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pm_audit.spec.nodes import Value
+Value = str | int | float | bool | None
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})

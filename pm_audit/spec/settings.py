@@ -26,9 +26,10 @@ def _no_boolean(value: object) -> object:
 
 
 # The command line and ini options give numbers as text, so text that reads as a number is one.
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
-Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
-Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+_Number = BeforeValidator(_no_boolean)
+Count = Annotated[int, _Number, Field(ge=1)]
+Seconds = Annotated[float, _Number, Field(gt=0, allow_inf_nan=False)]
+Proportion = Annotated[float, _Number, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
 def _no_blank(value: object) -> object:
@@ -38,17 +39,13 @@ def _no_blank(value: object) -> object:
 
 
 def _only_day(value: object) -> object:
+    # text that is a number would be taken for seconds since 1970
+    if type(value) is datetime.date:
+        return value
     try:
-        # text that is a number would be taken for seconds since 1970
-        return datetime.date.fromisoformat(value) if isinstance(value, str) else _day(value)
-    except ValueError:
+        return datetime.date.fromisoformat(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
         raise ValueError("a day is meant here, such as 2024-07-26") from None
-
-
-def _day(value: object) -> datetime.date:
-    if type(value) is not datetime.date:
-        raise ValueError
-    return value
 
 
 Day = Annotated[datetime.date, BeforeValidator(_only_day)]
@@ -138,7 +135,7 @@ class Settings(Written):
     """Let GradDrop, and integrated gradients of single large features, propose candidates too."""
     max_features: Count = 10
     """Largest set of features that may explain a gap."""
-    selectivity: Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=1)] = 0.8
+    selectivity: Annotated[float, _Number, Field(ge=0, le=1)] = 0.8
     """Share of its absolute contribution that a feature must have on examples to be selected."""
     ig_steps: Count = 4
     """Steps of integrated gradients."""
@@ -146,13 +143,13 @@ class Settings(Written):
     """Matched random sets in a fold that the selected set must beat."""
     sae_baselines: bool = False
     """Try neurons, PCA, linear probes and a learned subspace too; costs as much again."""
-    placebos: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    placebos: Annotated[int, _Number, Field(ge=0)] = 0
     """Searches repeated with examples and counter-examples exchanged at random."""
     bootstrap_resamples: Annotated[Count, Field(ge=100, le=1_000_000)] = 2_000
     """Resamples of prompts behind every interval."""
     confidence: Proportion = 0.95
     """Coverage of every interval."""
-    seed: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, _Number, Field(ge=0, lt=2**63)] = 0
     """Seed of everything that is drawn."""
 
     hypotheses: Location = Path("hypotheses")
