@@ -1,4 +1,4 @@
-"""`pm-audit index`: where the latents of an SAE fire in a corpus."""
+"""`pm-audit index`: the latents of an SAE in a corpus: frequency and strongest texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading hypotheses and probes from a project: every fault of every file in one error."""
+"""Load hypotheses and probes of a project: every fault of every file in one error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STAND_INS = {
     "examples": (" a",),
     "counter_examples": (" b",),
 }
-"""What is read in place of a key that is missing or wrong, while the others are examined."""
+"""What stands in for a key that is missing or wrong while the others are examined."""
 
 Result = TypeVar("Result")
 
@@ -80,7 +80,7 @@ def load_hypothesis(path: Path | str, root: Path, *, probes: Path = PROBES) -> H
     """
     first, *others = load_hypotheses([path], root, probes=probes)
     if others:
-        message = "a second hypothesis starts here; one was asked for"
+        message = "a second hypothesis starts here; keep one in this file"
         raise InvalidSpec([Problem(Place(others[0].file, others[0].line), message)])
     return first
 
@@ -106,7 +106,7 @@ class _Reading:
         self._probes: dict[str, Probe | None] = {}
 
     def attempt(self, action: Callable[[], Result]) -> Result | None:
-        """Run ``action``; keep its problems and return None where it has some."""
+        """Run ``action``; keep its problems and return None if it has some."""
         try:
             return action()
         except InvalidSpec as error:

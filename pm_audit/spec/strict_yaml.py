@@ -28,7 +28,7 @@ from pm_audit.spec.scalars import Value, resolve
 MAX_DEPTH = 32
 MAX_NODES = 20_000
 MAX_PROBLEMS = 100
-"""Faults reported for one file; a file with more is not worth listing further."""
+"""Most faults reported for one file."""
 
 # Line breaks of YAML 1.1 that YAML 1.2 counts as text would be folded into spaces in silence,
 # so they are refused along with what YAML calls not printable.
@@ -47,7 +47,7 @@ class _EventSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The one document of a file, and what reads otherwise than its writer may think."""
+    """The one document of a file, and what may not be read as its author means it."""
 
     top: Node
     warnings: tuple[Problem, ...] = ()
@@ -64,7 +64,7 @@ def parse(text: str, file: str) -> Document:
     if forbidden:
         line, column = _line_column(text, forbidden.start())
         message = (
-            f"character U+{ord(forbidden[0]):04X} may not stand in a YAML file as it is; "
+            f"character U+{ord(forbidden[0]):04X} is not allowed in a YAML file; "
             "write it as an escape in double quotes"
         )
         raise InvalidSpec([Problem(Place(file, line, column), message)])
@@ -73,7 +73,7 @@ def parse(text: str, file: str) -> Document:
 
 @dataclass
 class _Reader:
-    """State of one reading: the stream of events, what was counted, what was found wrong."""
+    """State of one reading: the stream of events, counts and faults."""
 
     file: str
     events: _EventSource
@@ -151,7 +151,7 @@ class _Reader:
             elif first is not None:
                 self._fault(
                     key_place,
-                    f"key {_quoted(key)} stands here again, first on line {first.starts.line}; "
+                    f"key {_quoted(key)} is here a second time, first on line {first.starts.line}; "
                     "keep one",
                 )
             else:
@@ -174,7 +174,9 @@ class _Reader:
                 )
                 self.warnings.append(Problem(place, message))
         if _SURROGATE.search(event.value):
-            self._fault(place, "half of a surrogate pair is no character; write it as \\UXXXXXXXX")
+            self._fault(
+                place, "half of a surrogate pair is not a character; write it as \\UXXXXXXXX"
+            )
             return ""
         if event.style:
             return event.value
@@ -207,7 +209,7 @@ class _Reader:
 
 
 def _event_source(text: str) -> _EventSource:
-    """Return libyaml's parser where PyYAML has it, twenty times as fast, else PyYAML's own."""
+    """Return libyaml's parser, twenty times faster, if PyYAML has it, else PyYAML's own."""
     return yaml.CLoader(text) if yaml.__with_libyaml__ else yaml.Loader(text)
 
 

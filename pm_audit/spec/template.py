@@ -49,7 +49,7 @@ class Template:
             else:
                 brace, near = piece[0], text[piece.start() : piece.start() + 20]
                 raise ValueError(
-                    f"{near!a} is no placeholder: write {{field}} to fill a field in, "
+                    f"{near!a} is not a placeholder: write {{field}} to fill a field in, "
                     f"or {brace * 2} for the brace itself"
                 )
             end = piece.end()

@@ -48,7 +48,7 @@ def without_faults(
     Args:
         model: what the node is.
         node: as it is written.
-        stand_ins: values for keys that the model requires, taken where the node has none that fits.
+        stand_ins: values for required keys that the node has no valid value for.
 
     """
     written = node.value
@@ -122,10 +122,9 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def _echoes(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
-    """Say whether this follows from another fault that is reported.
+    """Whether this follows from another fault that is reported.
 
-    A list is called empty where all of its items are wrong; a key is called missing where it is
-    there with a typing error.
+    A list with no valid item counts as empty, and a misspelled key as missing.
     """
     if detail["type"] != "missing":
         return detail["type"] == "too_short" and bool(detail["input"])
