@@ -4,7 +4,6 @@ from pm_audit.spec.cases import Case, expand
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 from pm_audit.spec.hypothesis import (
     CHECK_KEYS,
-    PYTHON,
     Effect,
     Expect,
     ExpectedGap,
@@ -29,7 +28,6 @@ from pm_audit.spec.settings import (
 __all__ = [
     "ALL_OBJECTIVES",
     "CHECK_KEYS",
-    "PYTHON",
     "Case",
     "Dialogue",
     "Dtype",
