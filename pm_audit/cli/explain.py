@@ -17,20 +17,8 @@ from pm_audit.cli import options
 @click.argument("texts", nargs=-1, metavar="PROMPT COMPLETION_A COMPLETION_B")
 @options.subject
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
-@click.option(
-    "--top",
-    default=10,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Features to list, those whose contribution changed most first.",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Write every feature's contributions as JSON too.",
-)
+@options.number("--top", 10, "Features to list, those whose contribution changed most first.")
+@options.output("--json", "json_path", text="Write every feature's contributions as JSON too.")
 def explain(
     texts: tuple[str, ...],
     *,

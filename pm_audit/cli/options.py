@@ -7,6 +7,7 @@ They are the settings of the subject under the names that pytest gives them, les
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
@@ -39,6 +40,20 @@ def as_pytest_has_them(given: Mapping[str, str | tuple[str, ...] | None]) -> lis
         for value in (values if isinstance(values, tuple) else (values,))
         if value is not None
     ]
+
+
+def number(
+    flag: str, default: int, text: str, *, least: int = 1
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for a whole number of at least ``least``."""
+    kind = click.IntRange(min=least)
+    return click.option(flag, default=default, show_default=True, type=kind, help=text)
+
+
+def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for a file that is written if it is given."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option(*names, type=kind, default=None, help=text)
 
 
 class Command(click.Command):
