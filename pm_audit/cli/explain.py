@@ -29,9 +29,9 @@ def explain(
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 
-    Every feature that is active on either completion is ablated.  What the edit from A to B gains
-    by each, the overlap of features, the SAE's error term and the remainder sum to the reward of
-    B minus that of A.
+    Every feature that is active on either completion is ablated.  The reward of B minus that of A
+    is the sum of what the edit from A to B gains by each feature, the overlap of features, the
+    SAE's error term and the remainder.
     """
     if len(texts) != 3:
         known = "; for what a figure means: pm-audit glossary NAME" if len(texts) <= 1 else ""
