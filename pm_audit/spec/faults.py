@@ -44,7 +44,7 @@ def prompt_faults(prompts: tuple[Prompt, ...], shared: tuple[WrittenTurn, ...]) 
     for number, prompt in enumerate(prompts):
         here = f"prompts.{number}"
         if prompt.id in seen:
-            yield f"{here}.id", f"prompt `{prompt.id}` stands here again; ids are unique"
+            yield f"{here}.id", f"prompt `{prompt.id}` is here a second time; ids are unique"
         seen.add(prompt.id)
         if QUESTION in prompt.fields and prompt.wordings:
             yield (
@@ -99,8 +99,8 @@ def misfit(template: Template, prompts: tuple[Prompt, ...]) -> str | None:
 def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
     """Yield what counts one text twice once fields are filled in.
 
-    A completion that equals another is no contrast; a prompt that equals another is no second
-    unit of inference, and would narrow every interval.
+    Completions that are equal make no contrast; prompts that are equal are one unit of inference,
+    and counting them twice would narrow every interval.
     """
     first: dict[tuple[Dialogue, tuple[str, ...]], Case] = {}
     reported: set[tuple[str, str]] = set()
@@ -121,8 +121,8 @@ def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
         if earlier is not cases[0]:
             yield (
                 "probe" if hypothesis.probe else f"prompts.{number}",
-                f"prompt `{cases[0].prompt_id}` reads as prompt `{earlier.prompt_id}` does, to the "
-                "letter, and would count again; keep one",
+                f"prompt `{cases[0].prompt_id}` has the text of prompt `{earlier.prompt_id}` and "
+                "would count a second time; keep one",
             )
 
 
