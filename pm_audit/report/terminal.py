@@ -20,7 +20,7 @@ from pm_audit.report import baselines, feature_words, figures, findings, wording
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 from pm_audit.report.viewed import require_readable
 
-_LONGEST_NAME, _SHORTEST_NAME = 26, 10
+_LONGEST_NAME, _SHORTEST_NAME = 26, 6
 _GAP_DECIMALS = 3
 _CHECK_LETTERS = 4
 _FEATURES_SHOWN = 3
@@ -74,12 +74,12 @@ def _table(page: TerminalWriter, record: AuditRecord) -> None:
     groups: dict[str | None, list[HypothesisRecord]] = {}
     for hypothesis in record.hypotheses:
         groups.setdefault(hypothesis.objective, []).append(hypothesis)
-    header = (*_HEADER, *(check[:_CHECK_LETTERS] for check in record.checks))
+    header = [*_HEADER, *(check[:_CHECK_LETTERS] for check in record.checks)]
     rows = [_row(one, record.checks) for group in groups.values() for one in _largest_first(group)]
     widths = [max(len(row[at]) for row in (header, *rows)) for at in range(1, len(header))]
     room = WIDTH - sum(widths) - 2 * len(widths)
     name = min(max(room, _SHORTEST_NAME), _LONGEST_NAME)
-    rows = [[shortened(row[0], name), *row[1:]] for row in rows]
+    header, *rows = ([shortened(row[0], name), *row[1:]] for row in (header, *rows))
     if len(groups) == 1 and None in groups:
         page.table(header, rows, ruled=True)
         return
