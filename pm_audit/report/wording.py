@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from pm_audit.records import AuditRecord, Check, FeatureRecord, Firing, HypothesisRecord, Outcome
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    FeatureRecord,
+    Figure,
+    Firing,
+    HypothesisRecord,
+    Outcome,
+)
 from pm_audit.report import figures
 from pm_audit.report.feature_words import name_of_token
 
@@ -61,6 +69,31 @@ def excerpt(firing: Firing, *, around: int = 24) -> tuple[str, str, str]:
     before = firing.before if len(firing.before) <= around else f"…{firing.before[-around:]}"
     after = firing.after if len(firing.after) <= around else f"{firing.after[:around]}…"
     return before, firing.token or name_of_token(firing), after
+
+
+def shown_figures(hypothesis: HypothesisRecord) -> list[tuple[str, str, Figure]]:
+    """Return the figures that every page lists: term of the glossary, title, figure."""
+    sigma = hypothesis.evidence.sigma
+    interaction = hypothesis.interaction
+    shown = (
+        ("gap", "gap", hypothesis.gap_sigma),
+        ("gap", "gap, raw", hypothesis.gap),
+        ("residual", "residual", hypothesis.residual_sigma),
+        ("residual", "residual as a share of the gap", hypothesis.residual_share),
+        ("closure", "closure, zero ablation", hypothesis.closure),
+        ("closure", "closure, mean ablation", hypothesis.closure_mean),
+        ("null", "closure of random sets (median, 95th percentile)", hypothesis.null_closure),
+        ("placebo", "closure of placebo searches (median, range)", hypothesis.placebo_closure),
+        ("collateral", "collateral", hypothesis.collateral),
+        ("interaction", "interaction", interaction and figures.in_sigma(interaction, sigma)),
+        ("residual", "examples moved", figures.in_sigma(hypothesis.examples_moved, sigma)),
+        (
+            "collateral",
+            "counter-examples moved",
+            figures.in_sigma(hypothesis.counter_examples_moved, sigma),
+        ),
+    )
+    return [(term, title, figure) for term, title, figure in shown if figure is not None]
 
 
 def agreement(hypothesis: HypothesisRecord) -> str | None:
@@ -123,3 +156,24 @@ def judged_of_manifest(record: AuditRecord) -> tuple[int, int]:
     }
     wanted = {(entry.name, check) for entry in record.manifest for check in entry.checks}
     return len(judged & wanted), len(wanted)
+
+
+def provenance(record: AuditRecord) -> list[tuple[str, str]]:
+    """Return what was audited, how and where: title and value."""
+    subject, method = record.subject, record.method
+    rows = [
+        ("written", record.created),
+        ("PM", subject.pm),
+        ("PM sha256", subject.pm_sha256),
+        ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
+        ("tokenizer sha256", subject.tokenizer_sha256),
+        ("text format", subject.text),
+        ("objective", subject.objective or "the only one"),
+    ]
+    for sae in subject.saes:
+        words = f"{sae.source}; {sae.architecture}, after layer {sae.layer}, {sae.width} latents"
+        rows += [(f"SAE {sae.name}", words), (f"SAE {sae.name} sha256", sae.sha256)]
+    rows += [(f"method: {name}", str(value)) for name, value in method.model_dump().items()]
+    rows += sorted(record.environment.items())
+    rows.append(("manifest", hypotheses(len(record.manifest))))
+    return rows

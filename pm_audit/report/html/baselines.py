@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pm_audit.records import Baseline, HypothesisRecord
-from pm_audit.report import baselines as baselines
+from pm_audit.report import baselines
 from pm_audit.report.html.scale import Scale
 
 _LOWEST, _HIGHEST = -0.5, 1.5

@@ -55,7 +55,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         checks=record.checks,
         entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
         forest=scale,
-        provenance=_provenance(record),
+        provenance=wording.provenance(record),
         fits=_fits(record),
         glossary=glossary.entries(),
         rules=rules(),
@@ -146,26 +146,6 @@ def _banner(record: AuditRecord) -> Banner:
         return Banner("pass", "Every check that blocks a release passed.", text + known)
     count = len(blocking) - excused
     return Banner("fail", f"{count} check{'s' if count > 1 else ''} would block a release.", text)
-
-
-def _provenance(record: AuditRecord) -> list[tuple[str, str]]:
-    subject, method = record.subject, record.method
-    rows = [
-        ("written", record.created),
-        ("PM", subject.pm),
-        ("PM sha256", subject.pm_sha256),
-        ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
-        ("tokenizer sha256", subject.tokenizer_sha256),
-        ("text format", subject.text),
-        ("objective", subject.objective or "the only one"),
-    ]
-    for sae in subject.saes:
-        words = f"{sae.source}; {sae.architecture}, after layer {sae.layer}, {sae.width} latents"
-        rows += [(f"SAE {sae.name}", words), (f"SAE {sae.name} sha256", sae.sha256)]
-    rows += [(f"method: {name}", str(value)) for name, value in method.model_dump().items()]
-    rows += sorted(record.environment.items())
-    rows.append(("manifest", wording.hypotheses(len(record.manifest))))
-    return rows
 
 
 def _fits(record: AuditRecord) -> list[SaeFit]:
