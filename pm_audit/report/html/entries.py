@@ -14,10 +14,9 @@ from pm_audit.report import (
     wording,
 )
 from pm_audit.report.findings import Standing
-from pm_audit.report.html import search, strips
-from pm_audit.report.html.baselines import multiples
+from pm_audit.report.html import plots
 from pm_audit.report.html.heatmap import heatmaps
-from pm_audit.report.html.scale import Scale, spanning
+from pm_audit.report.html.scale import Scale, strip_scale
 from pm_audit.report.sanitise import node_id
 
 ATTENTION = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
@@ -42,27 +41,27 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> dict[str, Any]:
         "finding": found,
         "kind": _KINDS[found.standing],
         "prompts": findings.prompts(hypothesis),
-        "band": strips.expected_band(hypothesis, forest),
-        "interval": strips.interval(hypothesis.gap_sigma, forest),
+        "band": plots.expected_band(hypothesis, forest),
+        "interval": plots.interval(hypothesis.gap_sigma, forest),
         "outcomes": outcomes,
         "attention": not ATTENTION.isdisjoint(outcomes.values()),
         "known_bias": wording.known_bias(hypothesis),
         "figures": wording.shown_figures(hypothesis),
-        "completions": strips.completions(hypothesis.evidence),
-        "gap_plots": strips.gap_plots(hypothesis),
+        "completions": plots.completions(hypothesis.evidence),
+        "gap_plots": plots.gap_plots(hypothesis),
         "gap_note": decomposition.note(hypothesis),
-        "scatter": search.scatter(hypothesis),
-        "growth": search.growth(hypothesis),
+        "scatter": plots.scatter(hypothesis),
+        "growth": plots.growth(hypothesis),
         "agreement": wording.agreement(hypothesis),
-        "baselines": multiples(hypothesis),
+        "baselines": plots.baselines(hypothesis),
+        "table": baselines.table(hypothesis),
+        "standing": baselines.standing(hypothesis),
         "placebo": baselines.placebo(hypothesis),
-        "prompt_gaps": strips.prompt_gaps(hypothesis.evidence),
+        "prompt_gaps": plots.prompt_gaps(hypothesis.evidence),
         "selected": selected,
         "left_out": [card for card in cards if not card["record"].folds],
         # the axis of the selected features' contributions
-        "contributions": spanning(
-            [card["contribution"].value for card in selected], start=strips.START, end=strips.END
-        ),
+        "contributions": strip_scale(card["contribution"].value for card in selected),
     }
 
 

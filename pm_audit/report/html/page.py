@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from pm_audit.judging import rules
 from pm_audit.records import AuditRecord, SaeFit
-from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
-from pm_audit.report.html import entries, strips
+from pm_audit.report import baselines, changes, figures, findings, glossary, sanitise, wording
+from pm_audit.report.html import entries, plots
 from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -44,7 +44,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
 
     """
     require_readable(record)
-    scale = strips.forest(record)
+    scale = plots.forest(record)
     return _page(
         "report.html.j2",
         record=record,
@@ -101,6 +101,7 @@ def environment() -> Environment:
     )
     for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
         found.filters[name] = getattr(figures, name)
+    found.filters["in_words"] = baselines.in_words
     return found
 
 
