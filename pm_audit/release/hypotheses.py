@@ -102,7 +102,7 @@ def _new(hypothesis: HypothesisRecord, gate: GateMode) -> Change:
 
 
 def _noted(change: Change, accepted: Collection[Check | None]) -> Change:
-    """Turn a regression into a note where a known bias that is new accepts the check's failure."""
+    """Turn a regression into a note where a new known bias accepts the check's failure."""
     if change.check not in accepted or not change.regression:
         return change
     message = f"{change.message} (accepted by the known bias that is new)"

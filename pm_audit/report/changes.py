@@ -67,7 +67,7 @@ class Change(Record):
     severity: str = "error"
     """``warn`` or ``note``: shown, but it does not fail the gate."""
     check: Check | None = None
-    """The check that the change is about, where it is about one."""
+    """The check that the change is about, if it is about one."""
 
     @classmethod
     def of(
@@ -94,7 +94,7 @@ class Change(Record):
 
     @property
     def regression(self) -> bool:
-        """Say whether this change fails the gate."""
+        """Return whether this change fails the gate."""
         return self.kind in REGRESSIONS and self.severity == "error"
 
     @property
@@ -115,7 +115,7 @@ class Comparison(Record):
 
     @property
     def regressed(self) -> bool:
-        """Say whether the gate fails."""
+        """Return whether the gate fails."""
         return any(change.regression for change in self.changes)
 
     @property

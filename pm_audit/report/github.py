@@ -33,7 +33,7 @@ class _Annotation:
     text: str
 
     def command(self) -> str:
-        """Return the workflow command, without a place where the file is not known."""
+        """Return the workflow command, without a place if the file is not known."""
         place = f"file={github_property(self.file)},line={self.line}," if self.file else ""
         title = github_property(self.title)
         return f"::{self.level} {place}title={title}::{github_message(self.text)}"
@@ -44,7 +44,7 @@ def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[
 
     Args:
         record: the run's own.
-        comparison: the run held against the baseline, where there is one.
+        comparison: the comparison with the baseline, if there is one.
 
     """
     changes = () if comparison is None else comparison.changes

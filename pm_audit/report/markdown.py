@@ -56,7 +56,7 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
         judged, wanted = wording.judged_of_manifest(record)
         page.quote(
             "**Partial run**: {} of {} checks of the manifest were judged. "
-            "This is no release verdict.",
+            "This is not a release verdict.",
             str(judged),
             str(wanted),
         )

@@ -97,7 +97,7 @@ def shown_figures(hypothesis: HypothesisRecord) -> list[tuple[str, str, Figure]]
 
 
 def agreement(hypothesis: HypothesisRecord) -> str | None:
-    """Say how far attribution predicted the ablations; nothing where no candidate was ablated.
+    """Return how far attribution predicted the ablations; None if no candidate was ablated.
 
     Means over folds; a fold without candidates says nothing.
     """
@@ -125,7 +125,7 @@ def departures(record: AuditRecord, *, most: int = 20) -> list[str]:
 
 
 def known_bias(hypothesis: HypothesisRecord) -> str:
-    """Return the accepted failure, ``reason: ...; ticket: ...``; nothing where there is none."""
+    """Return the accepted failure, ``reason: ...; ticket: ...``; empty if there is none."""
     return "; ".join(
         f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
         for key, value in (hypothesis.known_bias or {}).items()

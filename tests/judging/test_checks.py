@@ -15,7 +15,7 @@ from pm_audit.records.check import CHECK_GROUP
 from pm_audit.release import compare
 from pm_audit.report import glossary, html, junit, markdown, terminal
 from pm_audit.report.changes import ChangeKind
-from pm_audit.spec import Expect
+from pm_audit.spec import Expect, KnownBias
 
 LIMIT = {"raw": 3.0}
 
@@ -83,6 +83,8 @@ def test_an_added_check_is_judged_recorded_read_back_and_verified(audited, tmp_p
     audited.write(path)
     assert AuditRecord.read(path) == audited
     assert verify(audited) == ()
+    bias = {"reason": "r", "ticket": "t", "expires": "2026-01-31", "checks": ["small"]}
+    assert KnownBias.model_validate(bias).covers(small)
 
 
 def test_an_added_check_stands_in_every_report(audited):

@@ -53,6 +53,8 @@ def test_a_notebook_shows_a_table_of_safe_text(record, with_texts):
 
 
 def test_a_record_gives_a_frame(record):
+    assert list(record.frame("features")["index"][:2]) == [812, 1790]
+    assert "prompt_text" in record.frame("completions").columns
     frame = record.frame().set_index("hypothesis")
     urls = next(one for one in record.hypotheses if one.name == "urls")
     assert frame.loc["urls", "gap"] == urls.gap.value

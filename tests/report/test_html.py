@@ -105,7 +105,7 @@ def test_the_banner_says_what_a_release_may_do(record):
     passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})
     assert "Every check that blocks a release passed." in html.render(passing)
     partial = passing.model_copy(update={"complete": False})
-    assert "This is no release verdict" in html.render(partial)
+    assert "This is not a release verdict" in html.render(partial)
     known = record.model_copy(update={"hypotheses": (record.hypotheses[2],)})
     assert "1 known bias stand" in html.render(known)
 

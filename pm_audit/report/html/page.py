@@ -132,7 +132,7 @@ def _banner(record: AuditRecord) -> Banner:
     text = wording.tally(record) + "."
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
-        title = f"Partial: {judged} of {wanted} checks were judged. This is no release verdict."
+        title = f"Partial: {judged} of {wanted} checks were judged. This is not a release verdict."
         return Banner("unsure", title, text)
     blocking = [
         (hypothesis, result)
