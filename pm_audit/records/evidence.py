@@ -43,7 +43,7 @@ class FeatureRecord(Feature):
     attribution: Finite | None
     """Mean over examples of the attribution (IG) that proposed it; None if none did."""
     selectivity: Finite
-    """Share of its absolute contribution that falls on examples, 0 to 1."""
+    """Mean size of its contribution on examples, over that plus the mean on other completions."""
     frequency: Finite
     """Share of examples on which it fires, 0 to 1."""
     folds: tuple[int, ...]

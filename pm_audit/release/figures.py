@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import stdtrit
 
-from pm_audit.records import Check, Evidence, Figure, HypothesisRecord
-from pm_audit.release.known import NOT_PASSED
+from pm_audit.records import NOT_PASSED, Check, Evidence, Figure, HypothesisRecord
 from pm_audit.release.texts import paired_prompts
 from pm_audit.release.tolerance import Tolerance
 from pm_audit.report.changes import Change, ChangeKind

@@ -2,17 +2,15 @@
 
 Under ``gate: regressions`` a run is compared with the baseline.  A check that the baseline had not
 passed either is known from there if it is not worse, covers the same texts, and no known bias on
-it has expired.  A check that could not be judged in the baseline excuses no refuted claim.
+it has expired.  A check that could not be judged in the baseline does not excuse a refuted claim.
 """
 
 from __future__ import annotations
 
 from pm_audit.judging import read_known_bias
-from pm_audit.records import Check, HypothesisRecord, Outcome
+from pm_audit.records import NOT_PASSED, Check, HypothesisRecord, Outcome
 from pm_audit.release.texts import dropped_texts
 from pm_audit.spec import today
-
-NOT_PASSED = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
 
 _EXCUSES = {
     Outcome.FAIL: {Outcome.FAIL, Outcome.INCONCLUSIVE},

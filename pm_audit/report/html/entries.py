@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pm_audit.records import FeatureRecord, HypothesisRecord, Outcome
+from pm_audit.records import NOT_PASSED, FeatureRecord, HypothesisRecord
 from pm_audit.report import (
     baselines,
     decomposition,
@@ -19,7 +19,6 @@ from pm_audit.report.html.heatmap import heatmaps
 from pm_audit.report.html.scale import Scale, strip_scale
 from pm_audit.report.sanitise import node_id
 
-ATTENTION = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
 _KINDS = {
     Standing.AS_EXPECTED: "pass",
     Standing.CONTRARY: "fail",
@@ -44,7 +43,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> dict[str, Any]:
         "band": plots.expected_band(hypothesis, forest),
         "interval": plots.interval(hypothesis.gap_sigma, forest),
         "outcomes": outcomes,
-        "attention": not ATTENTION.isdisjoint(outcomes.values()),
+        "attention": not NOT_PASSED.isdisjoint(outcomes.values()),
         "known_bias": wording.known_bias(hypothesis),
         "figures": wording.shown_figures(hypothesis),
         "completions": plots.completions(hypothesis.evidence),

@@ -10,28 +10,18 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pm_audit.judging import rules
-from pm_audit.records import AuditRecord, SaeFit
+from pm_audit.records import NOT_PASSED, AuditRecord, SaeFit
 from pm_audit.report import baselines, changes, figures, findings, glossary, sanitise, wording
 from pm_audit.report.html import entries, plots
 from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True, slots=True)
-class Banner:
-    """What the checks amount to."""
-
-    kind: str
-    title: str
-    text: str
 
 
 def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
@@ -128,25 +118,28 @@ def _facts(record: AuditRecord) -> list[str]:
     return [*findings.sigmas(record), *([", ".join(tried)] if tried else []), *saes]
 
 
-def _banner(record: AuditRecord) -> Banner:
+def _banner(record: AuditRecord) -> dict[str, str]:
+    """Return what the checks amount to."""
     text = wording.tally(record) + "."
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
         title = f"Partial: {judged} of {wanted} checks were judged. This is not a release verdict."
-        return Banner("unsure", title, text)
+        return {"kind": "unsure", "title": title, "text": text}
     blocking = [
         (hypothesis, result)
         for hypothesis in record.hypotheses
         for result in hypothesis.checks
-        if result.outcome in entries.ATTENTION and hypothesis.severity != "warn"
+        if result.outcome in NOT_PASSED and hypothesis.severity != "warn"
     ]
     accepted = {one.name: findings.accepted(one) for one in record.hypotheses}
     excused = sum(result.check in accepted[hypothesis.name] for hypothesis, result in blocking)
     if len(blocking) == excused:
         known = f" {excused} known bias{'es' if excused > 1 else ''} stand." if excused else ""
-        return Banner("pass", "Every check that blocks a release passed.", text + known)
+        title = "Every check that blocks a release passed."
+        return {"kind": "pass", "title": title, "text": text + known}
     count = len(blocking) - excused
-    return Banner("fail", f"{count} check{'s' if count > 1 else ''} would block a release.", text)
+    title = f"{count} check{'s' if count > 1 else ''} would block a release."
+    return {"kind": "fail", "title": title, "text": text}
 
 
 def _fits(record: AuditRecord) -> list[SaeFit]:
