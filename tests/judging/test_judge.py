@@ -256,7 +256,7 @@ def test_a_gap_where_none_was_expected_says_what_the_features_close(
     assert outcomes(record)["gap"] == "fail"
     assert outcomes(record)["explained"] == outcomes(record)["specific"] == "skipped"
     assert record.closure is not None
-    assert "a gap was found all the same" in reason(record, Check.EXPLAINED)
+    assert "a gap was found nevertheless" in reason(record, Check.EXPLAINED)
     assert "close 0.8" in reason(record, Check.EXPLAINED)
     none = judge(make_hypothesis(gap="none"), make_evidence([0.0] * 16), (), method=method)
     assert reason(none, Check.EXPLAINED).endswith("so nothing is to be explained")
