@@ -10,9 +10,7 @@ from typing import Any
 import click
 
 from pm_audit.cli import main
-from pm_audit.pytest_plugin import plugin
 from pm_audit.report import glossary
-from pm_audit.spec import Settings
 from recipes.calibrate import tables
 from recipes.calibrate.result import Calibration
 
@@ -42,25 +40,9 @@ def command_line(group: click.Group = main, path: str = "pm-audit") -> str:
     return "\n\n".join(parts)
 
 
-def settings() -> str:
-    lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{_plain(field.default)}`"
-        lines.append(f"| `{name}` | {default} | {_one_line(field.description or '')} |")
-    return "\n".join(lines)
-
-
-def options() -> str:
-    lines = ["| option | ini option | meaning |", "| --- | --- | --- |"]
-    for name, text in plugin.SETTINGS:
-        flag = f"--pm-audit-{name.replace('_', '-')}"
-        lines.append(f"| `{flag} VALUE` | `pm_audit_{name}` | {_one_line(text)} |")
-    return "\n".join(lines)
-
-
 def figures() -> str:
     parts = []
-    for entry in glossary.ENTRIES:
+    for entry in glossary.entries():
         formula = f"\n\n```text\n{entry.formula}\n```" if entry.formula else ""
         parts.append(f"### {entry.name}\n\n{entry.short.capitalize()}.{formula}\n\n{entry.reading}")
     return "\n\n".join(parts)
@@ -70,18 +52,8 @@ def calibration() -> str:
     return tables.markdown(Calibration.model_validate_json(CALIBRATION.read_bytes()))
 
 
-def _plain(value: object) -> str:
-    return str(getattr(value, "value", value))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 GENERATED = {
     "command_line": command_line,
-    "settings": settings,
-    "options": options,
     "figures": figures,
     "notebook": execute.page,
     "calibration": calibration,

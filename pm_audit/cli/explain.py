@@ -15,11 +15,8 @@ from pm_audit.cli import options
     example='pm-audit explain "What is one plus one?" " Two." " Two!" --top 5',
 )
 @click.argument("texts", nargs=-1, metavar="PROMPT COMPLETION_A COMPLETION_B")
-@options.pm
-@options.saes
+@options.subject
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
-@options.text
-@options.objective
 @click.option(
     "--top",
     default=10,
@@ -37,13 +34,10 @@ from pm_audit.cli import options
 def explain(
     texts: tuple[str, ...],
     *,
-    pm: str,
-    saes: tuple[str, ...],
     sae_name: str | None,
-    objective: str | None,
     top: int,
     json_path: Path | None,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **subject: Any,  # noqa: ANN401 - the options of a subject
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 
@@ -60,13 +54,8 @@ def explain(
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 
-    given = {
-        "pm": pm,
-        "saes": saes or None,
-        **text,
-        "objective": objective,
-    }
-    explanation = explain_edit(*texts, Settings.merged(cli=given), sae=sae_name)
+    settings = Settings.merged(cli=subject)
+    explanation = explain_edit(*texts, settings, sae=sae_name)
     click.echo(explanation.render(most=top))
     if json_path is not None:
         write_atomically(json_path, explanation.model_dump_json(indent=1) + "\n")

@@ -15,15 +15,15 @@ def glossary(name: str | None) -> None:
 
     Without NAME, list all of them.
     """
-    from pm_audit.report import glossary as entries
+    from pm_audit.report import glossary as terms
 
     if name is None:
-        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in entries.ENTRIES))
+        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in terms.entries()))
         return
-    entry = entries.find(name)
+    entry = terms.find(name)
     if entry is None:
         raise RecordError(
             f"nothing is called {name!r}; known: "
-            + ", ".join(entry.name for entry in entries.ENTRIES)
+            + ", ".join(entry.name for entry in terms.entries())
         )
-    click.echo(entries.text(entry))
+    click.echo(terms.text(entry))

@@ -35,9 +35,10 @@ class Contrast:
         """Number of prompts."""
         return int(self.prompt.max()) + 1
 
-    def has_role(self, *roles: Role) -> Mask:
-        """Return which rows have one of these roles, [row]."""
-        return np.array([role in roles for role in self.role], dtype=bool)
+    def has_role(self, *roles: Role, prompts: Iterable[int] | None = None) -> Mask:
+        """Return which rows of these prompts (all for None) have one of these roles, [row]."""
+        rows = np.array([role in roles for role in self.role], dtype=bool)
+        return rows if prompts is None else rows & self.of_prompts(prompts)
 
     def of_prompts(self, prompts: Iterable[int]) -> Mask:
         """Return which rows belong to these prompts, [row]."""

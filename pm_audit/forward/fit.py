@@ -16,7 +16,7 @@ from pm_audit.subject.products import wide_products
 from pm_audit.subject.sae import Sae
 
 MASSIVE = 10.0
-"""A position is massive when its norm exceeds this many times the median norm."""
+"""A position is massive when its norm exceeds the median norm by this factor."""
 
 
 def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
@@ -26,13 +26,12 @@ def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 @wide_products()
-def measure_fit(trace: Trace, sae: Sae, depth: int, *, most: int | None = None) -> SaeFit:
+def measure_fit(trace: Trace, sae: Sae, *, most: int | None = None) -> SaeFit:
     """Measure one SAE on a trace that kept its neighbours' streams.
 
     Args:
         trace: with the SAE and the streams of its ``neighbours``.
         sae: to measure.
-        depth: blocks of the PM.
         most: tokens at most, taken evenly over all completion tokens; None for all of them.
 
     """
@@ -49,7 +48,8 @@ def measure_fit(trace: Trace, sae: Sae, depth: int, *, most: int | None = None) 
         layer=sae.layer,
         fvu=fraction_unexplained(kept, reconstruction),
         neighbour_fvu=tuple(
-            _fvu_elsewhere(sae, trace.streams[layer][taken]) for layer in neighbours(sae, depth)
+            _fvu_elsewhere(sae, trace.streams[layer][taken])
+            for layer in neighbours(sae, trace.pm.depth)
         ),
         cosine=float(torch.cosine_similarity(kept, reconstruction, dim=-1).mean()),
         l0=float(active.sum(dim=-1).double().mean()),

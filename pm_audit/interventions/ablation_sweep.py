@@ -28,7 +28,6 @@ from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import Effects, ablate_each, ablate_sets
 from pm_audit.records import Feature
 from pm_audit.stats.agreement import Agreement, agreement
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 
 _LATENTS_AT_ONCE = 64
@@ -78,13 +77,12 @@ class Sweep:
     agreement: Agreement
     """Of the predictions with the measured effects."""
     missed: Missed | None
-    """None where nothing was left out."""
+    """None if nothing was left out."""
     seconds: float
     """Wall time of the single ablations."""
 
 
 def sweep(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     predicted: Floats,
@@ -96,13 +94,11 @@ def sweep(
     subsets: int = 24,
     confidence: float = 0.95,
     seed: int = 0,
-    token_budget: int | None = None,
 ) -> Sweep:
     """Measure single effects on a weighted sum of rewards, by ablation.
 
     Args:
-        pm: the preference model.
-        trace: its clean forward, with ``sae``.
+        trace: the clean forward, with ``sae``.
         sae: whose latents are swept.
         predicted: [latent], predicted effects, which the measured ones are held against.
         weights: [row], weights of the rewards; rows of weight zero are not run.
@@ -112,7 +108,6 @@ def sweep(
         subsets: random subsets that bound what was left out.
         confidence: of that bound.
         seed: of the subsets.
-        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: the SAE is not part of the trace.
@@ -133,7 +128,7 @@ def sweep(
             break
         step = affordable - done if budget.seconds is None else _LATENTS_AT_ONCE
         some = ordered[done : min(done + step, affordable)]
-        parts.append(ablate_each(pm, trace, sae, some, rows=rows, token_budget=token_budget))
+        parts.append(ablate_each(trace, sae, some, rows=rows))
         done += len(some)
     seconds = time.monotonic() - began
     effects = _joined(parts)
@@ -146,7 +141,7 @@ def sweep(
         unmeasured=left,
         agreement=agreement(predicted[measured], effect),
         missed=(
-            _bound(pm, trace, sae, left, weights, rows, subsets, confidence, seed, token_budget)
+            _bound(trace, sae, left, weights, subsets=subsets, confidence=confidence, seed=seed)
             if len(left) and subsets > 1
             else None
         ),
@@ -157,30 +152,28 @@ def sweep(
 def active_latents(trace: Trace, sae: Sae, rows: Sequence[int] | Integers | None) -> Integers:
     """Return the latents that fire on a completion token of any of the rows, sorted."""
     features = trace.features[trace.sae(sae.name).name]
-    row = trace.row_of_token()[features.token.cpu().numpy()]
-    latent: Integers = np.unique(features.latent.cpu().numpy()[np.isin(row, trace.rows(rows))])
-    return latent
+    row = trace.row_of_token()[features.token_here]
+    return np.unique(features.latent_here[np.isin(row, trace.rows(rows))])
 
 
 def _bound(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     left: Integers,
     weights: Floats,
-    rows: Integers,
+    *,
     subsets: int,
     confidence: float,
     seed: int,
-    token_budget: int | None,
 ) -> Missed:
     """Bound what ``left`` could have shown."""
+    rows = np.flatnonzero(weights)
     member = np.random.default_rng(seed).random((subsets, len(left))) < 0.5
     sets = [
         [Feature(sae=sae.name, layer=sae.layer, index=int(index)) for index in left[chosen]]
         for chosen in member
     ]
-    after = ablate_sets(pm, trace, sets, rows=rows, token_budget=token_budget)
+    after = ablate_sets(trace, sets, rows=rows)
     effect = (trace.rewards[rows] - after) @ weights[rows]
     freedom = subsets - 1
     inflation = np.sqrt(freedom / chi2.ppf(1 - confidence, freedom))

@@ -1,11 +1,11 @@
-"""Replays that need no second run: what a row's reward hangs on under zero replacement.
+"""Replays that need no second run: what a row's reward depends on under ablation to zero.
 
-Of a set that is ablated, only the features that fire in a row can change that row's reward.  Two
-sets that agree on these are one intervention there: a grown set and the same set with a feature
-that is silent in the row, a set of one and a single ablation, two random sets with one member in
-common.  Each such (row, features that fire) is run once and remembered.
+Of an ablated set, only the features that fire in a row can change that row's reward.  Two sets that
+agree on these are one intervention there: a grown set and the same set with a feature that is
+inactive in the row, a set of one and a single ablation, two random sets with one member in common.
+Each such (row, features that fire) is run once and remembered.
 
-This holds for sets within one SAE: above an ablation another SAE's features may begin to fire.
+This holds for sets within one SAE: above an ablation another SAE's features may become active.
 """
 
 from __future__ import annotations

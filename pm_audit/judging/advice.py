@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def more_prompts(tried: int, *, of: int | None, at_most: int | None) -> str:
-    """Say how more prompts come to be tried: the setting ``prompts`` may stand in the way.
+    """Return what makes more prompts be tried; the setting ``prompts`` may stand in the way.
 
     Args:
         tried: prompts of the audit.
-        of: prompts that the hypothesis has; None where a record does not say.
-        at_most: the setting ``prompts``; None where all are tried.
+        of: prompts that the hypothesis has; None if a record does not say.
+        at_most: the setting ``prompts``; None if all are tried.
 
     """
     if of is not None and of > tried:

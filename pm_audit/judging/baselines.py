@@ -1,4 +1,4 @@
-"""Figures of the baselines and of the placebo: what the selected features are held beside.
+"""Figures of the baselines and of the placebo: what the selected features are compared with.
 
 A baseline's closure is ``1 - G_k / G`` with its first k directions ablated, over the same prompts
 and with the same bootstrap as the headline; its collateral is the largest mean movement of a
@@ -25,7 +25,7 @@ from pm_audit.stats import PromptBootstrap
 
 
 def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baseline, ...]:
-    """Return each baseline's closure and collateral by number of directions; the gap is not zero.
+    """Return closure and collateral by number of directions; the gap is not zero.
 
     Raises:
         RecordError: a baseline lacks a row.
@@ -75,7 +75,7 @@ def _after(
         row.model_copy(update={"zero": reward})
         for row, reward in zip(evidence.rows, rewards, strict=True)
     )
-    return tabulate(evidence.model_copy(update={"rows": rows}))
+    return tabulate(evidence.model_copy(update={"rows": rows, "replaced": ()}))
 
 
 def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> BaselinePoint:

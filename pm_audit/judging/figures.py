@@ -8,6 +8,7 @@ floor on one side of zero; only then is a ratio to it formed.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from pm_audit.judging.advice import more_prompts
 from pm_audit.judging.prompts import OffTarget, PromptTable, tabulate
-from pm_audit.records import Evidence, Figure, MethodRecord, Unit
+from pm_audit.records import Evidence, Figure, GapDecomposition, MethodRecord, Unit
 from pm_audit.stats import (
     Interval,
     PromptBootstrap,
@@ -90,26 +91,12 @@ class Ratios:
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """Where the gap lives, in raw reward, by successive replacement on the examples.
-
-    First the selected features, then all others, then the error term take their
-    counter-example means; what then still separates the sides is the rest.
-    """
-
-    selected: Interval
-    other_features: Interval
-    error_term: Interval
-    rest: Interval
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """All that the checks compare; rewards raw unless a name says sigma."""
 
     prompts: int
     more_prompts: str
-    """How more prompts come to be tried."""
+    """What makes more prompts be tried."""
     sigma: float
     floor: float
     """Largest gap that batching and padding alone could make, raw."""
@@ -125,7 +112,7 @@ class Figures:
     equivalence_p: float
     """p-value of the claim that the gap lies inside the margin."""
     ratios: Ratios | None
-    shares: Shares | None
+    decompositions: tuple[GapDecomposition, ...]
     interaction: Interval | None
     """Joint effect on the examples minus the sum of single effects, raw."""
 
@@ -205,7 +192,7 @@ def measure(
         minimum_detectable_gap=detectable,
         equivalence_p=equivalence_p_value(table.gap, margin * evidence.sigma),
         ratios=_ratios(table, bootstrap) if found else None,
-        shares=share_out(table, bootstrap) if found else None,
+        decompositions=tuple(_decompositions(evidence, table, bootstrap)) if found else (),
         interaction=None if table.interaction is None else bootstrap.mean(table.interaction),
     )
 
@@ -229,23 +216,25 @@ def _ratios(table: PromptTable, bootstrap: PromptBootstrap) -> Ratios:
     )
 
 
-def share_out(table: PromptTable, bootstrap: PromptBootstrap) -> Shares | None:
-    """Return where the gap lives, or None where no replacement was run."""
-    if table.replaced is None:
-        return None
-    without_selected, without_features, without_stream = table.replaced
-    return Shares(
-        selected=bootstrap.mean(table.gap - without_selected),
-        other_features=bootstrap.mean(without_selected - without_features),
-        error_term=bootstrap.mean(without_features - without_stream),
-        rest=bootstrap.mean(without_stream),
-    )
+def _decompositions(
+    evidence: Evidence, table: PromptTable, bootstrap: PromptBootstrap
+) -> Iterator[GapDecomposition]:
+    """Yield where the gap lives, for all SAEs together and for each alone."""
+    for of, (selected, features, stream) in zip(evidence.replaced, table.replaced, strict=True):
+        parts = {
+            "selected": table.gap - selected,
+            "other_features": selected - features,
+            "error_term": features - stream,
+            "rest": stream,
+        }
+        shown = {name: as_figure(bootstrap.mean(part), Unit.REWARD) for name, part in parts.items()}
+        yield GapDecomposition(sae=of.sae, layer=of.layer, **shown)
 
 
 def _movement(
     off_target: OffTarget, gap: NDArray[np.float64], bootstrap: PromptBootstrap
 ) -> Movement:
-    """Divide a off-target template's mean over the prompts that have it by the size of the gap."""
+    """Divide an off-target template's mean over the prompts that have it by the size of the gap."""
     size = gap * np.sign(gap.mean())
 
     def share(means: NDArray[np.float64]) -> NDArray[np.float64]:

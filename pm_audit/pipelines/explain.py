@@ -134,14 +134,14 @@ def take_apart(
     clean = trace(pm, (sae,), grid)
     strength = _strength(clean, sae)
     latents = np.flatnonzero(strength.any(axis=1))
-    contributions = ablate_each(pm, clean, sae, latents).dense(latents, [0, 1])
+    contributions = ablate_each(clean, sae, latents).dense(latents, [0, 1])
     changes = contributions[:, 1] - contributions[:, 0]
     everything = tuple(
         Feature(sae=sae.name, layer=sae.layer, index=int(latent)) for latent in latents
     )
-    joint = clean.rewards - ablate_sets(pm, clean, [everything])[0]
+    joint = clean.rewards - ablate_sets(clean, [everything])[0]
     by_features = float(joint[1] - joint[0])
-    by_error = clean.rewards - splice_reconstruction(pm, clean, sae)
+    by_error = clean.rewards - splice_reconstruction(clean, sae)
     error_term = float(by_error[1] - by_error[0])
     difference = float(clean.rewards[1] - clean.rewards[0])
     order = np.argsort(-np.abs(changes), kind="stable")

@@ -10,7 +10,6 @@ raises the reward.  Rewards are in the PM's raw units unless a unit says otherwi
 
 from pm_audit.records.atomic import require_writable, write_atomically
 from pm_audit.records.base import (
-    Check,
     CheckResult,
     Feature,
     Figure,
@@ -20,16 +19,17 @@ from pm_audit.records.base import (
     Role,
     Unit,
 )
+from pm_audit.records.check import Check
 from pm_audit.records.evidence import (
     BaselineEvidence,
     Evidence,
     FeatureRecord,
     Firing,
     FoldEvidence,
-    LayerEvidence,
     Neighbour,
     NullEvidence,
     PlaceboEvidence,
+    ReplacementEvidence,
     RowEvidence,
     SaeFit,
     SweepEvidence,
@@ -40,9 +40,8 @@ from pm_audit.records.run import (
     Baseline,
     BaselinePoint,
     Departure,
-    GapShares,
+    GapDecomposition,
     HypothesisRecord,
-    LayerShares,
     ManifestEntry,
     Unplanned,
 )
@@ -64,10 +63,8 @@ __all__ = [
     "Finite",
     "Firing",
     "FoldEvidence",
-    "GapShares",
+    "GapDecomposition",
     "HypothesisRecord",
-    "LayerEvidence",
-    "LayerShares",
     "ManifestEntry",
     "MethodRecord",
     "Neighbour",
@@ -75,6 +72,7 @@ __all__ = [
     "Outcome",
     "PlaceboEvidence",
     "Record",
+    "ReplacementEvidence",
     "Role",
     "RowEvidence",
     "SaeFit",

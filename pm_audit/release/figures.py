@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from pm_audit.records import Check, Evidence, Figure, HypothesisRecord
 from pm_audit.release.known import NOT_PASSED
-from pm_audit.release.texts import paired_prompts, prompt_gaps
+from pm_audit.release.texts import paired_prompts
 from pm_audit.release.tolerance import Tolerance
 from pm_audit.report.changes import Change, ChangeKind
 
@@ -79,7 +79,7 @@ def _paired_gaps(old: Evidence, new: Evidence) -> np.ndarray | None:
     if pairs is None:
         return None
     before, after = (list(places) for places in zip(*pairs, strict=True))
-    was, now = prompt_gaps(old)[before], prompt_gaps(new)[after]
+    was, now = np.array(old.gaps())[before], np.array(new.gaps())[after]
     return now / new.sigma - was / old.sigma
 
 

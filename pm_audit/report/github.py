@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pm_audit.judging import rule_of
 from pm_audit.records import AuditRecord, CheckResult, HypothesisRecord, Outcome
 from pm_audit.report import figures, findings
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
-from pm_audit.spec import CHECK_KEYS
 
 SHOWN = 10
 """Errors, and warnings, of one step that GitHub shows."""
@@ -90,7 +90,7 @@ def _of_check(hypothesis: HypothesisRecord, result: CheckResult, *, mild: bool) 
     return _Annotation(
         level="warning" if mild or hypothesis.severity == "warn" else "error",
         file=hypothesis.file,
-        line=hypothesis.line_of(CHECK_KEYS[result.check]),
+        line=hypothesis.line_of(rule_of(result.check).line_key),
         title=f"{hypothesis.name}/{result.check}: {result.outcome}",
         text=f"{result.reason}\ngap {figures.with_bounds(hypothesis.gap_sigma)}",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pm_audit.judging import rules
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -18,7 +20,7 @@ class Entry:
     """How to read it, and what it does not say."""
 
 
-ENTRIES = (
+_FIGURES = (
     Entry(
         "reward",
         "the PM's number for a prompt and a completion",
@@ -42,21 +44,22 @@ ENTRIES = (
     Entry(
         "residual",
         "the gap that remains when the selected features are ablated",
-        "G_S = G with features S ablated at the completion's positions;  share = G_S / G",
+        "G_S = G with features S ablated at the completion's positions, which include the tokens "
+        "that the format writes after it;  share = G_S / G",
         "Near zero: the features explain the gap. A negative share means overshoot: the ablation "
-        "turned the gap round. If no gap is found, nothing is searched for and it is the gap.",
+        "reverses the gap. If no gap is found, nothing is searched for and it is the gap.",
     ),
     Entry(
         "closure",
         "the share of the gap that the selected features explain",
         "kappa = 1 - G_S / G",
-        "Measured on prompts that took no part in the selection, and held against random sets of "
-        "the same size. Reported for zero and for mean replacement: the account of where the gap "
-        "lives uses the mean, so its share of the selected features can differ by a little.",
+        "Measured on prompts that took no part in the selection, and compared with random sets of "
+        "the same size. Reported for zero and for mean replacement: the decomposition of the gap "
+        "uses the mean, so its part of the selected features can differ by a little.",
     ),
     Entry(
         "collateral",
-        "how far ablation moved what should have stayed put",
+        "how far ablation moves what it should leave alone",
         "largest mean |change| of counter-examples or of controls, over |G|",
         "A gap that is closed by moving the counter-examples is not explained.",
     ),
@@ -70,9 +73,11 @@ ENTRIES = (
     Entry(
         "contribution",
         "what one feature adds to the reward of the examples",
-        "r - r with this feature ablated, mean over examples, in sigma;  share = that / G",
+        "r - r with this feature ablated, mean over the examples of all prompts, in sigma;  "
+        "share = that / G",
         "Positive: the feature raises the reward. A real ablation, unlike the attribution. "
-        "Contributions of single features need not add up to the closure of the set.",
+        "Contributions of single features need not add up to the closure "
+        "of the set.",
     ),
     Entry(
         "attribution",
@@ -95,14 +100,13 @@ ENTRIES = (
         "What follows low selectivity says what kind of feature it is and decides nothing.",
     ),
     Entry(
-        "shares",
+        "decomposition",
         "where the gap lives",
-        "selected features, then all others, then the error terms go to their counter-example "
-        "means, one after the other; each share is what that takes from G",
+        "selected features, then all others, then the error terms are set to their "
+        "counter-example means, one after the other; each part is what that takes from G",
         "They sum to the gap. The rest is what no completion token carries: prompt and length. "
-        "With several SAEs: for all together, and for each alone. The error term's share is what "
-        "goes when it is replaced after the features; what the reconstruction loses while they "
-        "stay is another question, which `fit` asks.",
+        "With several SAEs: for all together, and for each alone. The error term is replaced after "
+        "the features; `fit` judges what the reconstruction loses while they stay.",
     ),
     Entry(
         "interaction",
@@ -120,7 +124,7 @@ ENTRIES = (
         "placebo",
         "the closure of searches on exchanged labels",
         "the whole search, with examples and counter-examples exchanged at random",
-        "Near zero, or the search itself makes explanations. Off unless placebos are asked for.",
+        "Far from zero, the search itself makes explanations. Off unless `placebos` is set.",
     ),
     Entry(
         "fvu",
@@ -168,9 +172,17 @@ ENTRIES = (
 )
 
 
+def entries() -> tuple[Entry, ...]:
+    """Return every term: figures and outcomes, then the checks of this installation."""
+    checks = (
+        Entry(f"check-{check}", rule.title, "", rule.passes) for check, rule in rules().items()
+    )
+    return (*_FIGURES, *checks)
+
+
 def find(name: str) -> Entry | None:
     """Return the entry of a term, whatever its case."""
-    return next((entry for entry in ENTRIES if entry.name == name.strip().lower()), None)
+    return next((entry for entry in entries() if entry.name == name.strip().lower()), None)
 
 
 def text(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""Records as tables: a pandas frame in one call, Parquet and formula-safe CSV.
+"""Records as tables: a pandas frame in one call.
 
 One row a hypothesis, a feature or a completion.  Columns of a figure end in ``_low`` and
 ``_high`` for its interval; rewards are raw unless the name says ``sigma`` or the figure is a
@@ -7,14 +7,11 @@ share.
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pm_audit.errors import RecordError
-from pm_audit.records import AuditRecord, FeatureRecord, Figure, HypothesisRecord, write_atomically
-from pm_audit.report import feature_words, figures, findings, sanitise
-from pm_audit.report.soundness import require_readable
+from pm_audit.records import AuditRecord, FeatureRecord, Figure, HypothesisRecord
+from pm_audit.report import decomposition, feature_words, figures, findings
+from pm_audit.report.viewed import require_readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +60,7 @@ def features_frame(record: AuditRecord) -> pd.DataFrame:
                 "frequency": feature.frequency,
                 "selected_in_folds": len(feature.folds),
                 "dropped_by": feature.dropped_by,
-                "fires_on": feature.firings[0].token if feature.firings else None,
+                "fires_on": _token(feature),
             }
             for hypothesis in record.hypotheses
             for feature in hypothesis.features
@@ -89,39 +86,6 @@ def rewards_frame(record: AuditRecord) -> pd.DataFrame:
     )
 
 
-def csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV whose text cells no spreadsheet reads as a formula."""
-    safe = table.copy()
-    for column in safe.columns:
-        safe[column] = [
-            sanitise.csv(cell) if isinstance(cell, str) else cell for cell in safe[column]
-        ]
-    safe.columns = [sanitise.csv(str(column)) for column in safe.columns]
-    return str(safe.to_csv(index=False, lineterminator="\n"))
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as formula-safe CSV, all of it or nothing."""
-    write_atomically(path, csv(table))
-
-
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet, texts exactly as they are.
-
-    Raises:
-        RecordError: pandas has no Parquet engine.
-
-    """
-    buffer = io.BytesIO()
-    try:
-        table.to_parquet(buffer, index=False)
-    except ImportError:
-        raise RecordError(
-            f"{path}: Parquet needs an engine that pandas can use; `pip install pyarrow`"
-        ) from None
-    write_atomically(path, buffer.getvalue())
-
-
 def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[str, Any]:
     row: dict[str, Any] = {
         "hypothesis": hypothesis.name,
@@ -136,12 +100,23 @@ def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[s
     }
     for name in _FIGURES:
         row.update(_figure_cells(name, getattr(hypothesis, name)))
+    for name in decomposition.PARTS:
+        together = hypothesis.decompositions[0] if hypothesis.decompositions else None
+        row.update(_figure_cells(f"gap_in_{name}", getattr(together, name, None)))
     row.update({f"check_{result.check}": result.outcome.value for result in hypothesis.checks})
     row["q_value"] = hypothesis.q_value
     row["prompts"] = len(hypothesis.evidence.prompts)
     row["prompts_of_probe"] = hypothesis.probe_prompts
     row["features_selected"] = sum(bool(feature.folds) for feature in hypothesis.features)
     return row
+
+
+def _token(feature: FeatureRecord) -> str | None:
+    """Return the token on which a feature fires most, by its name if it stands for no character."""
+    if not feature.firings:
+        return None
+    strongest = feature.firings[0]
+    return strongest.token or feature_words.name_of_token(strongest)
 
 
 def _in_sigma(feature: FeatureRecord, hypothesis: HypothesisRecord) -> Figure:

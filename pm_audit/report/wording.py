@@ -81,6 +81,16 @@ def agreement(hypothesis: HypothesisRecord) -> str | None:
     )
 
 
+def departures(record: AuditRecord, *, most: int = 20) -> list[str]:
+    """Return a line for each check that was not run or not reported as planned, at most some."""
+    lines = [
+        f"{one.name}/{one.check}: {one.departure}" + (f": {one.reason}" if one.reason else "")
+        for one in record.not_as_planned
+    ]
+    left = len(lines) - most
+    return [*lines[:most], f"{left} more, see the record"] if left > 0 else lines
+
+
 def known_bias(hypothesis: HypothesisRecord) -> str:
     """Return the accepted failure, ``reason: ...; ticket: ...``; nothing where there is none."""
     return "; ".join(

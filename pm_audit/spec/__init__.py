@@ -3,7 +3,6 @@
 from pm_audit.spec.cases import Case, expand
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 from pm_audit.spec.hypothesis import (
-    CHECK_KEYS,
     Effect,
     Expect,
     ExpectedGap,
@@ -21,7 +20,6 @@ from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, GateMode, SearchMode, 
 
 __all__ = [
     "ALL_OBJECTIVES",
-    "CHECK_KEYS",
     "Case",
     "Dialogue",
     "Dtype",

@@ -12,24 +12,15 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pm_audit.errors import InvalidSpec, Place
 from pm_audit.records import Check
 from pm_audit.spec.probe import Prompt, Turns
+from pm_audit.spec.validation import faults_of
 from pm_audit.spec.written import Name, Share, Text, Written
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-CHECK_KEYS = {
-    Check.GAP: "expect.gap",
-    Check.EXPLAINED: "expect.closure",
-    Check.SPECIFIC: "expect.collateral",
-    Check.FIT: "name",
-}
-"""The key of the hypothesis that each check is about."""
-
-KEPT_KEYS = ("expect", *CHECK_KEYS.values(), "expect.margin", "severity", "known_bias")
-"""Keys whose lines a record keeps, for annotations."""
 
 LONGEST_BIAS = timedelta(days=366)
 """How long a failure can be accepted before somebody has to look at it again."""
@@ -83,6 +74,16 @@ class Expect(Written):
 def today() -> date:
     """Return the day in UTC, so that a bias expires everywhere at once."""
     return datetime.now(tz=UTC).date()
+
+
+KEPT_KEYS = (
+    "name",
+    "expect",
+    *(f"expect.{key}" for key in Expect.model_fields),
+    "severity",
+    "known_bias",
+)
+"""Keys whose lines a record keeps, for annotations."""
 
 
 class KnownBias(Written):
@@ -182,13 +183,18 @@ class WrittenHypothesis(Written):
         return data | {"expect": {"gap": data["effect"] if known else ExpectedGap.NONE} | expect}
 
 
-class Hypothesis(WrittenHypothesis):
-    """A hypothesis as read: its prompts at hand, and where everything stands in its file.
+PYTHON = "<python>"
+"""The file of a hypothesis that was made in Python."""
 
-    ``prompts`` holds the prompts of the probe, each with the turns that apply to it.
+
+class Hypothesis(WrittenHypothesis):
+    """A hypothesis that can be audited: read from a file, or made in Python.
+
+    ``prompts`` holds the prompts of the probe, each with the turns that apply to it.  In Python, a
+    text stands for a prompt with one wording; its id is ``prompt-0``, ``prompt-1``, and so on.
     """
 
-    file: str
+    file: str = PYTHON
     """The file, relative to the project root."""
     line: int = 1
     """Line on which the hypothesis starts."""
@@ -198,6 +204,29 @@ class Hypothesis(WrittenHypothesis):
     """What may not be as the author means it, each with its place."""
     objective: str | None = None
     """Which reward of a PM with several it is judged for; None where none was asked for."""
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - each field takes what it can read
+        """Read the fields.
+
+        Raises:
+            InvalidSpec: a field is missing, unknown or of another kind; holds every fault.
+
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            name = f"{given.get('file', PYTHON)}:{given.get('name', 'unnamed')}"
+            raise InvalidSpec(faults_of(type(self), error, lambda _: Place(name))) from None
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _texts_are_prompts(cls, prompts: object) -> object:
+        if not isinstance(prompts, list | tuple):
+            return prompts
+        return tuple(
+            {"id": f"prompt-{number}", "wordings": (prompt,)} if isinstance(prompt, str) else prompt
+            for number, prompt in enumerate(prompts)
+        )
 
     @property
     def full_name(self) -> str:

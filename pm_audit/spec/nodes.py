@@ -59,6 +59,25 @@ def plain(node: Node) -> object:
             return {entry.key: plain(entry.node) for entry in entries}
 
 
+def from_python(value: object, name: str) -> Node:
+    """Return a node of what was made in Python; each place is its name, ``x.examples[0]``."""
+    place = Place(name)
+    match value:
+        case dict():
+            return Mapping(tuple(_entry(key, item, name) for key, item in value.items()), place)
+        case list() | tuple():
+            items = (from_python(item, f"{name}[{number}]") for number, item in enumerate(value))
+            return Sequence(tuple(items), place)
+        case str() | int() | float():
+            return Scalar(value, place)
+    return Scalar(None, place)
+
+
+def _entry(key: str, value: object, name: str) -> Entry:
+    node = from_python(value, f"{name}.{key}")
+    return Entry(key, node.place, node)
+
+
 def locate(node: Node, path: Path, *, key_meant: bool = False) -> Place:
     """Return the place of the deepest node on ``path`` that exists.
 

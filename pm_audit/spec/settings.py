@@ -14,8 +14,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from pm_audit.errors import InvalidSpec, Place, Problem
-from pm_audit.spec.validation import describe
+from pm_audit.errors import InvalidSpec, Place
+from pm_audit.spec.validation import faults_of
 from pm_audit.spec.written import Text, Written
 
 
@@ -76,7 +76,7 @@ class Dtype(StrEnum):
 
 
 class SearchMode(StrEnum):
-    """Where the candidates come from that a set is grown of."""
+    """Where the candidates come from."""
 
     ATTRIBUTION = "attribution"
     """Attribution proposes them; only these are ablated alone."""
@@ -97,10 +97,10 @@ class GateMode(StrEnum):
 
 
 class Settings(Written):
-    """Everything that a run can be told, with its defaults."""
+    """Everything that a run can be given, with its defaults."""
 
     pm: Text = "default"
-    """The preference model: a folder, a Hub name, or `default`."""
+    """The preference model: a folder, a Hub name, ADAPTER@BASE or `default`."""
     saes: tuple[Text, ...] = ()
     """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
     text_format: Text | None = None
@@ -110,14 +110,15 @@ class Settings(Written):
     `openrlhf`; or a special token that is appended. By default as the PM names or the format is."""
     text_start: Text | None = None
     """How a text begins: `bos`, once with what the tokenizer begins every text with (the default),
-    or `as-written`, without it where a chat template writes none (TRL's `RewardTrainer`)."""
+    or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`)."""
     text_date: Day | None = None
     """Day that a chat template gets for today, never the clock's: by default 2024-07-26."""
     objective: Objective | None = None
     """Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`."""
     dtype: Dtype = Dtype.FLOAT32
+    """Number format of the PM's body: `float32`, `bfloat16` or `float16`."""
     device: Text = "cpu"
-    """`cpu`, `cuda` or `cuda:N`."""
+    """Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`."""
 
     prompts: Count = 16
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
@@ -144,23 +145,24 @@ class Settings(Written):
     null_sets: Count = 20
     """Matched random sets in a fold that the selected set must beat."""
     sae_baselines: bool = False
-    """Try neurons, PCA, probes and a learned subspace beside the SAE; costs as much again."""
+    """Try neurons, PCA, linear probes and a learned subspace too; costs as much again."""
     placebos: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
     """Searches repeated with examples and counter-examples exchanged at random."""
     bootstrap_resamples: Annotated[Count, Field(ge=100, le=1_000_000)] = 2_000
+    """Resamples of prompts behind every interval."""
     confidence: Proportion = 0.95
     """Coverage of every interval."""
     seed: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, lt=2**63)] = 0
     """Seed of everything that is drawn."""
 
     hypotheses: Location = Path("hypotheses")
-    """Folder of hypotheses, from the project root."""
+    """Folder of hypotheses, from the project root; audited if no path is named."""
     probes: Location = Path("probes")
     """Folder of probes, from the project root."""
     record: Location = Path("reports/record.json")
     """Where the record is written."""
     baseline: Location | None = None
-    """Record of the last release."""
+    """Record of the last release; a regression against it fails the run."""
     gate: GateMode = GateMode.ABSOLUTE
     """What fails the run: `absolute`, every expectation that is not met; `regressions`, only what
     is worse than the baseline."""
@@ -194,7 +196,7 @@ class Settings(Written):
         try:
             return cls.model_validate(chosen)
         except ValidationError as error:
+            place = {name: Place(source) for name, source in origin.items()}
             raise InvalidSpec(
-                Problem(Place(origin[str(detail["loc"][0])]), describe(cls, detail))
-                for detail in error.errors(include_url=False)
+                faults_of(cls, error, lambda detail: place[str(detail["loc"][0])])
             ) from None

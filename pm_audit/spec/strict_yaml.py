@@ -1,11 +1,16 @@
 """YAML as data only: core scalars of YAML 1.2, and nothing that computes, refers or explodes.
 
-The file is read event by event and measured while it streams in, before anything is built: a
-hundred thousand opening brackets stop at the limit of depth, and anchors, aliases, merge keys,
-tags and repeated keys are refused where they stand.  A parser of events has no tags to construct
-objects from and no references to expand, which is what YAML bombs are made of.
+The file is read event by event and measured before anything is built: a hundred thousand opening
+brackets stop at the limit of depth, and anchors, aliases, merge keys, tags and repeated keys are
+refused with their place.  A parser of events has no tags to construct objects from and no
+references to expand, which is what YAML bombs are made of.  Faults that leave the rest readable are
+all collected; a syntax error or a limit ends the reading.
 
-Faults that leave the rest readable are all collected; a syntax error or a limit ends the reading.
+ruamel.yaml 0.19 was measured against the tests and is not used.  Its loader keeps the places of
+keys, but accepts anchors, aliases, merges, tags, keys that are numbers and `%YAML 1.1`; reads
+`2027-01-31` as a date, `1_000` as 1000 and `0b11` as 3; stops at the first repeated key; has no
+limit of depth or size (100,000 brackets end in a RecursionError); and takes 12 times the time.  All
+of this could be refused only from its events, and those are the same as PyYAML's.
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pm_audit.errors import InvalidSpec, Problem
+from pm_audit.errors import InvalidSpec, Place, Problem
 from pm_audit.spec.nodes import Node, Path, locate, plain
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -26,14 +27,17 @@ def validate(model: type[Model], node: Node) -> Model:
     try:
         return model.model_validate(plain(node))
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True)
-        raise InvalidSpec(
-            Problem(
-                locate(node, detail["loc"], key_meant=_key_meant(detail)), describe(model, detail)
-            )
-            for detail in details
-            if not _echoes(detail, details)
-        ) from None
+        raise InvalidSpec(faults_of(model, error, partial(_place, node))) from None
+
+
+def faults_of(
+    model: type[BaseModel], error: ValidationError, place: Callable[[ErrorDetails], Place]
+) -> Iterator[Problem]:
+    """Yield each fault of ``error`` at the place that ``place`` gives it."""
+    details = error.errors(include_url=False, include_context=True)
+    for detail in details:
+        if not _echoes(detail, details):
+            yield Problem(place(detail), describe(model, detail))
 
 
 def without_faults(
@@ -130,8 +134,9 @@ def _echoes(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
     return bool(difflib.get_close_matches(str(key), unknown))
 
 
-def _key_meant(detail: ErrorDetails) -> bool:
-    return detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+def _place(node: Node, detail: ErrorDetails) -> Place:
+    key_meant = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+    return locate(node, detail["loc"], key_meant=key_meant)
 
 
 def _unknown_key(model: type[BaseModel], path: Path) -> str:

@@ -51,7 +51,7 @@ def ending(name: str, tokenizer: Any) -> Callable[[Rendered], Rendered]:
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     if name not in special:
         raise ModelError(
-            f"text_end {name!r} is no special token of this tokenizer; choose of "
+            f"text_end {name!r} is no special token of this tokenizer; choose one of "
             f"{', '.join(ENDINGS)}, or of {', '.join(sorted(special)[:20])}"
         )
     return lambda rendered: rendered.followed_by(name)

@@ -46,6 +46,31 @@ class TokenisedRow:
     """[token], 0 for the prompt and 1 for the completion, where the tokenizer marks pairs."""
 
 
+@dataclass(frozen=True)
+class TextSettings:
+    """What the user sets about texts, under the settings' own names; None takes the PM's own."""
+
+    text_format: str | None = None
+    """One of ``NAMES``."""
+    text_end: str | None = None
+    """One of ``ENDINGS``, or a special token that is appended."""
+    text_start: str | None = None
+    """One of ``STARTS``; None for the first of them."""
+    text_date: date | None = None
+    """Day that a chat template gets for today; None for 2024-07-26."""
+
+    def bound(self, tokenizer: Any, name: str, **fields: Any) -> TextFormat:
+        """Return the format for a tokenizer; ``name`` is that of the PM, if none is set."""
+        return TextFormat(
+            self.text_format or name,
+            tokenizer,
+            end=self.text_end or AS_WRITTEN,
+            start=self.text_start or BOS,
+            day=self.text_date,
+            **fields,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class TextFormat:
     """One way of writing dialogues out, for one tokenizer.
@@ -74,14 +99,18 @@ class TextFormat:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
-            raise ModelError(f"text format {self.name!r} is unknown; choose of {', '.join(NAMES)}")
+            raise ModelError(
+                f"text format {self.name!r} is unknown; choose one of {', '.join(NAMES)}"
+            )
         if not getattr(self.tokenizer, "is_fast", False):
             raise ModelError(
                 f"{type(self.tokenizer).__name__} gives no character offsets; save the tokenizer "
                 "as tokenizer.json (a fast tokenizer)"
             )
         if self.start not in STARTS:
-            raise ModelError(f"text_start {self.start!r} is unknown; choose of {', '.join(STARTS)}")
+            raise ModelError(
+                f"text_start {self.start!r} is unknown; choose one of {', '.join(STARTS)}"
+            )
         if self.name == CHAT and not self.tokenizer.chat_template:
             plain = ", ".join(name for name in NAMES if name != CHAT)
             raise ModelError(

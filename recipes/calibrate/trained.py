@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import rewards
-from pm_audit.judging.checks import check_gap
+from pm_audit.judging import Question as Judged
+from pm_audit.judging.checks import gap
 from pm_audit.judging.figures import measure
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import Evidence, HypothesisRecord, Outcome, Role, RowEvidence
@@ -182,7 +183,9 @@ def _judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, 
     claims = (ExpectedGap.RAISES, ExpectedGap.LOWERS)
     expected = [Expect(gap=claim) for claim in claims]
     figures = measure(evidence, auditor.method, margin=expected[0].margin)
-    passed = {one.gap for one in expected if check_gap(figures, one).outcome is Outcome.PASS}
+    passed = {
+        one.gap for one in expected if gap.judge(Judged(figures, one, evidence))[0] is Outcome.PASS
+    }
     return figures.gap, passed
 
 

@@ -120,10 +120,10 @@ def measure_sae(
     spliced: list[float] = []
     for grid in grids(pm, texts):
         one = trace(pm, (sae,), grid, also=neighbours(sae, pm.depth))
-        fits.append(measure_fit(one, sae, pm.depth))
+        fits.append(measure_fit(one, sae))
         fired[one.features[sae.name].latent.cpu()] = True
         clean += one.rewards.tolist()
-        spliced += splice_reconstruction(pm, one, sae).tolist()
+        spliced += splice_reconstruction(one, sae).tolist()
         report(f"{sae.name}: measured on {len(clean)} of {len(texts)} texts")
     weights = [fit.tokens for fit in fits]
     return SaeCard(

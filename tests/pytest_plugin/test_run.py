@@ -277,10 +277,7 @@ def test_settings_come_from_every_source(project, pytester):
     assert (pytester.path / "out" / "a.json").exists()
     assert run(pytester, "--pm-audit-record", "out/b.json").ret == 0
     assert (pytester.path / "out" / "b.json").exists()
-    result = run(pytester, "--pm-audit-set", "candidates=none")
-    assert result.ret == 4
-    result = run(pytester, "--pm-audit-set", "candidates")
-    assert result.ret == 4
+    assert run(pytester, "--pm-audit-candidates=none").ret == 4
 
 
 def test_the_record_is_ascii_json(project, pytester):

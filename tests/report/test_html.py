@@ -10,11 +10,11 @@ import time
 from html.parser import HTMLParser
 
 from pm_audit.records import Figure, Unit
-from pm_audit.report import html
+from pm_audit.report import decomposition, html
 from pm_audit.report.html.baselines import multiples
 from pm_audit.report.html.scale import Scale, spanning
 from pm_audit.report.html.search import scatter
-from pm_audit.report.html.strips import account_note, expected_band, gap_plots, mean_range
+from pm_audit.report.html.strips import expected_band, gap_plots, mean_range
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -228,11 +228,11 @@ def test_no_number_of_the_page_is_a_signed_or_an_empty_zero(record):
 
 def test_two_figures_that_differ_say_why(record):
     first = record.hypotheses[0]
-    assert account_note(first) == ""
-    other = first.shares.model_copy(
+    assert decomposition.note(first) == ""
+    other = first.decompositions[0].model_copy(
         update={"selected": Figure(value=0.9 * first.gap.value, unit=Unit.REWARD)}
     )
-    note = account_note(first.model_copy(update={"shares": other}))
+    note = decomposition.note(first.model_copy(update={"decompositions": (other,)}))
     assert note.startswith("The selected features carry 90% here and the closure is 82%")
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pm_audit.errors import RecordError
-from pm_audit.report import tables
+from pm_audit.report import csv, tables
 from pm_audit.report.files import write
 
 
@@ -31,7 +31,7 @@ def test_features_and_rewards_hold_every_row(record):
 
 def test_csv_guards_texts_and_leaves_numbers_alone(with_texts):
     frame = tables.rewards_frame(with_texts(["=1+1", "-2", "@x", "\x1b[1m", "plain"]))
-    text = tables.csv(frame)
+    text = csv.text(frame)
     assert "'=1+1" in text
     assert "\x1b" not in text
     assert ",-" in text

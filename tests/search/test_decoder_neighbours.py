@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csr_array
 
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.records import Role
 from pm_audit.search.decoder_neighbours import nearest
 from pm_audit.search.folds import split
@@ -53,9 +54,9 @@ def candidates(*, cosine: float) -> set[int]:
         change=np.ones(8),
     )
     folds = split(4, 2, seed=0)
-    trace = SimpleNamespace(rewards=example)
+    experiment = Experiment(SimpleNamespace(rewards=example), contrast)
     method = SimpleNamespace(candidates=4, selectivity=0.8)
-    proposal = rank((scores,), trace, contrast, folds, method=method)
+    proposal = rank((scores,), experiment, folds, method=method)
     assert all(proposal.rare)
     return {
         feature.index

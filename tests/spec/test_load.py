@@ -313,10 +313,10 @@ def test_completions_that_look_alike_are_warned_of(project: Project) -> None:
     assert "examples.0 and examples.1 differ in Unicode composition (NFC and NFD) alone" in warning
 
 
-def test_a_threshold_that_is_never_asked_is_warned_of(project: Project) -> None:
+def test_a_threshold_without_effect_is_warned_of(project: Project) -> None:
     root = project(a=f"{HYPOTHESIS}expect: {{gap: none, closure: 0.9}}\n")
     (warning,) = load_hypothesis("hypotheses/a.yaml", root).warnings
-    assert warning.startswith("hypotheses/a.yaml:7:30: `expect.closure` is not asked")
+    assert warning.startswith("hypotheses/a.yaml:7:30: `expect.closure` has no effect")
 
 
 def test_a_probe_is_read_by_its_name(project: Project, faults: Faults) -> None:

@@ -1,7 +1,7 @@
-"""What is no scalar reward of one completion, each refused with its own reason.
+"""Checkpoints without a scalar reward of one completion, each refused with its own reason.
 
-Some are told before any family is asked, because they look like one; a language model without a
-reward head is told last.
+``FIRST`` is checked before the families, because these checkpoints look like one; ``LAST`` after
+them.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ LAST = (
     Refusal(
         "classes of their own with a head named score",
         "config.json names a class that transformers does not have, and what its code does with "
-        "score.weight is not known; where the reward is read as transformers reads it (the last "
+        "score.weight is not known; if the reward is read as transformers reads it (the last "
         "token that is not padding), name transformers' own class in `architectures`, such as "
         "LlamaForSequenceClassification",
         _is_of_unknown_class,
@@ -107,12 +107,7 @@ LAST = (
 
 
 def refuse(checkpoint: Checkpoint, refusals: tuple[Refusal, ...]) -> None:
-    """Raise where a checkpoint is of a refused kind.
-
-    Raises:
-        ModelError: with the kind and the reason.
-
-    """
+    """Raise ModelError if a checkpoint is of a refused kind."""
     for refusal in refusals:
         if refusal.recognises(checkpoint):
             raise ModelError(f"{checkpoint.name}: {refusal.name} are refused: {refusal.reason}")

@@ -6,24 +6,21 @@ import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pm_audit.pytest_plugin import intake
 from pm_audit.pytest_plugin.progress import steps
 from pm_audit.pytest_plugin.progress.status_line import StatusLine, terminal_descriptor
-
-if TYPE_CHECKING:
-    from pm_audit.pytest_plugin.run import AuditRun
+from pm_audit.pytest_plugin.shared_folder import Notes
 
 
 class Watch:
     """The plug-in object that shows the status line, in the process that has the terminal."""
 
-    def __init__(self, run: AuditRun) -> None:
-        self._run = run
+    def __init__(self, notes: Notes, *, total: Callable[[], int]) -> None:
+        self._notes = notes
+        self._total = total
         self._descriptor = terminal_descriptor()
         self._line: StatusLine | None = None
 
@@ -57,9 +54,8 @@ class Watch:
         return self._line.shown()
 
     def _text(self) -> str | None:
-        selected = intake.read_selected(self._run.shared)
-        total = len({name for name, _ in selected} or self._run.hypotheses)
-        return steps.sentence(steps.read(self._run.shared), total, now=time.time())
+        total = len({name for name, _ in self._notes.read_selected()}) or self._total()
+        return steps.sentence(steps.read(self._notes.folder), total, now=time.time())
 
     def _hidden(self) -> Generator[None, object, object]:
         with nullcontext() if self._line is None else self._line.hidden():

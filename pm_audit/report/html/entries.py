@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pm_audit.records import Check, FeatureRecord, Figure, HypothesisRecord, Outcome
 from pm_audit.report import baselines as baselines_in_words
-from pm_audit.report import feature_words, figures, findings, wording
+from pm_audit.report import decomposition, feature_words, figures, findings, wording
 from pm_audit.report.feature_words import Word
 from pm_audit.report.findings import Finding, Standing
 from pm_audit.report.html import baselines as baselines
@@ -64,7 +64,7 @@ class HypothesisEntry:
     """Term of the glossary, title, figure."""
     completions: strips.Completions
     gap_plots: tuple[strips.GapPlot, ...]
-    account_note: str
+    gap_note: str
     scatter: search.Scatter | None
     growth: search.Growth | None
     agreement: str | None
@@ -97,7 +97,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> HypothesisEntry:
         figures=_figures(hypothesis),
         completions=strips.completions(hypothesis.evidence),
         gap_plots=strips.gap_plots(hypothesis),
-        account_note=strips.account_note(hypothesis),
+        gap_note=decomposition.note(hypothesis),
         scatter=search.scatter(hypothesis),
         growth=search.growth(hypothesis),
         agreement=wording.agreement(hypothesis),

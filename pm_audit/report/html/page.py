@@ -16,10 +16,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pm_audit.records import AuditRecord, Check, SaeFit
+from pm_audit.judging import rules
+from pm_audit.records import AuditRecord, SaeFit
 from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
 from pm_audit.report.html import entries, strips
-from pm_audit.report.soundness import require_readable
+from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,7 +34,7 @@ class Banner:
     text: str
 
 
-def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
+def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
     """Return the record as a self-contained HTML page.
 
     ``notices`` come first: what a reader must know about the record as a whole.
@@ -51,12 +52,14 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
         lead=findings.lead(record),
         facts=_facts(record),
         banner=_banner(record),
-        checks=tuple(Check),
+        checks=record.checks,
         entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
         forest=scale,
         provenance=_provenance(record),
         fits=_fits(record),
-        glossary=glossary.ENTRIES,
+        glossary=glossary.entries(),
+        rules=rules(),
+        departures=wording.departures(record),
     )
 
 
@@ -76,7 +79,7 @@ def _page(template: str, **context: object) -> str:
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     )
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     return page.render(
         style=Markup(style),  # noqa: S704 - the project's own file
         script=Markup(script),  # noqa: S704 - the project's own file
@@ -86,8 +89,9 @@ def _page(template: str, **context: object) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return the templates' environment, whose every text passes the HTML sink."""
+    found = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         finalize=_escape,
@@ -95,12 +99,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = figures.number
-    environment.filters["value"] = figures.value
-    environment.filters["bounds"] = figures.bounds
-    environment.filters["signed"] = figures.signed
-    environment.filters["percent"] = figures.percent
-    return environment
+    for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
+        found.filters[name] = getattr(figures, name)
+    return found
 
 
 def _escape(value: object) -> object:

@@ -13,27 +13,22 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
+from pm_audit.judging.prompts import ROLE_WORDS
 from pm_audit.records import (
     AuditRecord,
     Evidence,
     Figure,
-    GapShares,
+    GapDecomposition,
     HypothesisRecord,
     Role,
     RowEvidence,
 )
-from pm_audit.report import figures, findings
+from pm_audit.report import decomposition, figures, findings
 from pm_audit.report.difference import Part, shortened
 from pm_audit.report.html.scale import Scale, spanning
 
 START, END = 3.0, 97.0
 """Percent of a strip's width between which values are drawn."""
-
-ROLE_WORDS = {
-    Role.EXAMPLE: "example",
-    Role.COUNTER_EXAMPLE: "counter-example",
-    Role.CONTROL: "control",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,7 @@ class Completions:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the gap_plot, in sigma: it runs from ``start`` to ``end``."""
+    """One part of the gap, in sigma: the bar runs from ``start`` to ``end``."""
 
     title: str
     start: float
@@ -81,7 +76,7 @@ class GapPlot:
     """Where the gap lives."""
 
     title: str
-    """Whose account it is; empty where there is only one."""
+    """Whose decomposition it is; empty if there is only one."""
     scale: Scale
     steps: tuple[Step, ...]
 
@@ -144,14 +139,7 @@ def completions(evidence: Evidence) -> Completions:
     reward has no meaning of its own.  Intervals are t intervals over prompts; they describe, and
     no verdict rests on them.
     """
-    references = {
-        prompt: fmean(
-            row.reward
-            for row in evidence.rows
-            if row.prompt == prompt and row.role is Role.COUNTER_EXAMPLE
-        )
-        for prompt in {row.prompt for row in evidence.rows}
-    }
+    references = evidence.means(Role.COUNTER_EXAMPLE, [row.reward for row in evidence.rows])
     templates: dict[tuple[Role, int], list[RowEvidence]] = {}
     for row in evidence.rows:
         templates.setdefault((row.role, row.variant), []).append(row)
@@ -194,44 +182,17 @@ def completions(evidence: Evidence) -> Completions:
 
 
 def gap_plots(hypothesis: HypothesisRecord) -> tuple[GapPlot, ...]:
-    """Return where the gap lives: all SAEs together, then each alone where there are several.
-
-    Empty where no gap was taken apart.
-    """
-    if hypothesis.shares is None:
-        return ()
-    together = "" if not hypothesis.layer_shares else "all SAEs together"
-    accounts = [(together, hypothesis.shares)]
-    accounts += [(f"{one.sae} alone", one.shares) for one in hypothesis.layer_shares]
-    return tuple(_gap_plot(hypothesis, title, shares) for title, shares in accounts)
-
-
-def account_note(hypothesis: HypothesisRecord) -> str:
-    """Say why the selected features' share differs from the closure; nothing if it does not."""
-    shares, closure = hypothesis.shares, hypothesis.closure
-    if shares is None or closure is None:
-        return ""
-    share = figures.share_of(shares.selected.value, hypothesis.gap.value)
-    if share == figures.number(closure):
-        return ""
-    return (
-        f"The selected features carry {share} here and the closure is {figures.number(closure)}: "
-        "this account sets them to the counter-examples' means, one part of the completion after "
-        "the other, and the closure sets them to zero."
+    """Return where the gap lives, a plot a decomposition."""
+    return tuple(
+        _gap_plot(hypothesis, title, one) for title, one in decomposition.titled(hypothesis)
     )
 
 
-def _gap_plot(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> GapPlot:
+def _gap_plot(hypothesis: HypothesisRecord, title: str, of: GapDecomposition) -> GapPlot:
     sigma, total = hypothesis.evidence.sigma, hypothesis.gap.value
-    parts = (
-        ("selected features", shares.selected, "selected"),
-        ("other features of the SAE", shares.other_features, "other"),
-        ("the SAE's error term", shares.error_term, "error"),
-        ("the rest: prompt, length", shares.rest, "rest"),
-    )
     steps = [Step("the gap", 0.0, total / sigma, "100%", "gap")]
     reached = total
-    for name, part, kind in parts:
+    for kind, name, part in decomposition.parts(of):
         left = reached - part.value
         share = figures.share_of(part.value, total)
         steps.append(Step(name, reached / sigma, left / sigma, share, kind))
@@ -242,18 +203,11 @@ def _gap_plot(hypothesis: HypothesisRecord, title: str, shares: GapShares) -> Ga
 
 def prompt_gaps(evidence: Evidence) -> PromptGaps:
     """Return each prompt's gap before and after, largest first."""
-
-    def gap(prompt: int, read: Callable[[RowEvidence], float]) -> float:
-        means = [
-            fmean(read(row) for row in evidence.rows if row.prompt == prompt and row.role is role)
-            for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE)
-        ]
-        return (means[0] - means[1]) / evidence.sigma
-
-    gaps = tuple(
-        PromptGap(text, gap(number, lambda row: row.reward), gap(number, lambda row: row.zero))
-        for number, text in enumerate(evidence.prompts)
-    )
+    before, after = evidence.gaps(), evidence.gaps([row.zero for row in evidence.rows])
+    gaps = [
+        PromptGap(text, one / evidence.sigma, other / evidence.sigma)
+        for text, one, other in zip(evidence.prompts, before, after, strict=True)
+    ]
     edges = [edge for shown in gaps for edge in (shown.before, shown.after)]
     scale = spanning(edges, start=START, end=END)
     return PromptGaps(scale, tuple(sorted(gaps, key=lambda shown: -abs(shown.before))))

@@ -93,7 +93,7 @@ def test_the_hash_is_of_the_networks_too(ldl: Callable[..., tuple[Path, torch.Te
 
 def test_what_cannot_be_scored_is_refused(ldl: Callable[..., tuple[Path, torch.Tensor]]) -> None:
     folder, _ = ldl()
-    with pytest.raises(ModelError, match="names none of its objectives"):
+    with pytest.raises(ModelError, match="this PM has only one, without a name"):
         load(folder, objective="helpfulness")
     path = folder / "gating_layer.pt"
     held = torch.load(path, weights_only=True)
