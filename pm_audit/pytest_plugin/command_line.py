@@ -39,7 +39,7 @@ def command(given: Mapping[str, object], *, file: str, node: str) -> str:
 
 
 def moved_root(config: pytest.Config) -> str:
-    """Say what moved pytest's root: it looks for one before it knows our options."""
+    """Return what moved pytest's root, which it finds before it knows these options."""
     folder = config.invocation_params.dir
     words = [str(word) for word in config.invocation_params.args]
     moving = [

@@ -14,7 +14,7 @@ from pm_audit.spec import Hypothesis, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The settings and hypotheses of a run, and the policy that its record is held against."""
+    """The settings and hypotheses of a run, and the policy that its record must meet."""
 
     root: Path
     settings: Settings
@@ -37,7 +37,7 @@ class Plan:
 
     @cached_property
     def gate(self) -> Gate:
-        """What the record is held against."""
+        """The baseline that the record is compared with."""
         return Gate(
             root=self.root,
             baseline=self.settings.baseline,

@@ -30,7 +30,7 @@ class Watch:
         with self._shown(session, self._text):
             return (yield)
 
-    # inside of the terminal's own wrapper, which prints the summary
+    # inside the terminal's own wrapper, which prints the summary
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Show the line while workers stop and the record and its page are written."""
@@ -57,24 +57,13 @@ class Watch:
         total = len({name for name, _ in self._notes.read_selected()}) or self._total()
         return steps.sentence(steps.read(self._notes.folder), total, now=time.time())
 
-    def _hidden(self) -> Generator[None, object, object]:
-        with nullcontext() if self._line is None else self._line.hidden():
-            return (yield)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, object, object]:
         """Make room for what pytest writes."""
-        return (yield from self._hidden())
+        with nullcontext() if self._line is None else self._line.hidden():
+            return (yield)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logreport(self) -> Generator[None, object, object]:
-        """Make room for what pytest writes."""
-        return (yield from self._hidden())
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
-        """Make room for what pytest writes."""
-        return (yield from self._hidden())
+    pytest_runtest_logreport = pytest_runtest_logfinish = pytest_runtest_logstart
 
     def pytest_unconfigure(self) -> None:
         """Give the terminal's descriptor back."""
