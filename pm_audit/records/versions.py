@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-import pm_audit
+from pm_audit.version import __version__
 
 UNKNOWN = "unknown"
 """Of a package that is imported from a folder and was never installed."""
@@ -18,7 +18,7 @@ def versions_of(*packages: str) -> dict[str, str]:
 def _version(package: str) -> str:
     if package == "pm-audit":
         # the code that runs, which a folder on the path may have put before an installed one
-        return pm_audit.__version__
+        return __version__
     try:
         return version(package)
     except PackageNotFoundError:

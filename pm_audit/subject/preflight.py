@@ -6,13 +6,14 @@ missing never comes this far: loading refuses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pm_audit.errors import ModelError
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+from pm_audit.subject.finding import Finding
 from pm_audit.subject.library import library_rewards, library_rows
 from pm_audit.subject.plain import Padding, plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel, Readout
@@ -40,18 +41,6 @@ TEXTS: tuple[tuple[Dialogue, str], ...] = tuple(
 
 _REPEATS = 7
 """Times that a text is written once more: one that is drawn of two is found in 127 of 128 cases."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One question of the preflight, answered."""
-
-    check: str
-    passed: bool
-    detail: str
-    """What was measured."""
-    remedy: str = ""
-    """What to do, where it failed."""
 
 
 def preflight(model: PreferenceModel) -> tuple[Finding, ...]:

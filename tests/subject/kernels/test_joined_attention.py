@@ -62,7 +62,7 @@ def results(pm):
     """Return rewards, attributions and single ablations, all replayed from tiny batches."""
     sae = build_sae(1)
     clean = trace(pm, [sae], build_grid(), token_budget=30)
-    attributed = attribute(clean, sae, token_budget=30)
+    attributed = attribute(clean, sae)
     effects = ablate_each(clean, sae, np.arange(64), token_budget=30)
     return clean.rewards, attributed.value, attributed.change, effects.contribution
 
