@@ -201,7 +201,7 @@ def test_init_writes_a_project_that_loads_and_overwrites_nothing(invoke, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["folder", "bytes", "parent"])
-def test_init_beside_what_it_cannot_read(invoke, tmp_path, kind):
+def test_init_next_to_what_it_cannot_read(invoke, tmp_path, kind):
     if kind == "folder":
         (tmp_path / "pyproject.toml").mkdir()
     elif kind == "bytes":
