@@ -1,8 +1,8 @@
 """BCa limits: bias-corrected and accelerated percentiles of a bootstrap distribution.
 
 Efron (1987), "Better bootstrap confidence intervals".  For a nominal normal score ``z`` the limit
-is the percentile ``Phi(bias + (bias + z) / (1 - skew (bias + z)))``: ``bias`` is the normal score of
-the estimate's own rank among the resamples and ``skew`` the acceleration, from the jackknife.
+is the percentile ``Phi(bias + (bias + z) / (1 - skew (bias + z)))``.  ``bias`` is the normal score
+of the estimate's own rank among the resamples, and ``skew`` the acceleration, by the jackknife.
 
 ``scipy.stats.bootstrap(method="BCa")`` computes the same (a test holds that) and is not used: it
 cannot expand the level, gives NaN as soon as one resample is undefined, and draws resamples for
