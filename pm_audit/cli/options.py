@@ -27,7 +27,7 @@ def subject(command: Callable[..., object]) -> Callable[..., object]:
             name,
             multiple=setting.kind == "list",
             metavar=setting.option.rpartition("-")[2].upper(),
-            help=setting.help + (" Repeatable." if setting.kind == "list" else ""),
+            help=setting.help,
         )(command)
     return command
 

@@ -1,6 +1,6 @@
-"""What keeps a hypothesis or a probe from being tried, beyond the kinds of its fields.
+"""What keeps a hypothesis or a probe from being audited although each field is valid.
 
-Each fault is a key (``"examples.0"``) and a message; who reads the file knows the key's line.
+Each fault is a key (``"examples.0"``) and a message; the loader knows the key's line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Fault = tuple[str, str]
 
 
 def turn_faults(turns: tuple[WrittenTurn, ...], key: str = "turns") -> Iterator[Fault]:
-    """Yield why turns make no prompt, at most one fault."""
+    """Yield why turns cannot be a prompt, at most one fault."""
     for number, turn in enumerate(turns):
         if turn.speaker is Speaker.SYSTEM and number > 0:
             yield f"{key}.{number}", "the system speaks first or not at all"
@@ -97,7 +97,7 @@ def misfit(template: Template, prompts: tuple[Prompt, ...]) -> str | None:
 
 
 def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
-    """Yield what counts one text twice once fields are filled in.
+    """Yield texts that are equal after fields are filled in.
 
     Completions that are equal make no contrast; prompts that are equal are one unit of inference,
     and counting them twice would narrow every interval.
@@ -138,7 +138,7 @@ def bias_faults(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
 
 
 def advice(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
-    """Yield what can be audited and may not be as the author means it."""
+    """Yield what can be audited and may not be as the author means it: warnings."""
     completions = completions_of(hypothesis)
     if len({text[:1].isspace() for _, text in completions}) == 2:
         yield (

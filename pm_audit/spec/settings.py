@@ -1,7 +1,7 @@
 """Settings of a run: what is audited, how, and which files are read and written.
 
-Each setting comes from the first source that gives it: the command line, ``[tool.pm_audit]`` of
-pyproject.toml, the ini options of pytest, and last the defaults below.
+Each setting comes from the first source that gives it: the command line or Python, the table
+``[tool.pm_audit]`` of pyproject.toml, the ini options of pytest, and last the defaults below.
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ class Settings(Written):
         cls,
         *,
         cli: Mapping[str, Any] | None = None,
+        python: Mapping[str, Any] | None = None,
         project: Mapping[str, Any] | None = None,
         ini: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -165,6 +166,7 @@ class Settings(Written):
 
         Args:
             cli: what the command line gave.
+            python: keyword arguments of a function of ``pm_audit``.
             project: the table ``[tool.pm_audit]`` of pyproject.toml.
             ini: the ini options of pytest, without their prefix ``pm_audit_``.
 
@@ -172,7 +174,12 @@ class Settings(Written):
             InvalidSpec: an unknown setting, or one of another kind, in any source.
 
         """
-        sources = {"command line": cli, "pyproject.toml": project, "pytest ini options": ini}
+        sources = {
+            "command line": cli,
+            "keyword arguments": python,
+            "pyproject.toml": project,
+            "pytest ini options": ini,
+        }
         chosen: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for source, values in sources.items():

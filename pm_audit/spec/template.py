@@ -1,7 +1,6 @@
 """Templates: ``{field}`` stands for a prompt's field, ``{{`` and ``}}`` for the braces themselves.
 
-A template is read once.  Text that a field puts in is never read again, so braces in it arrive
-letter by letter.
+A template is read once.  The value of a field is not read again, so braces in it stay as they are.
 """
 
 from __future__ import annotations

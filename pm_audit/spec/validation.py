@@ -1,4 +1,4 @@
-"""From nodes to typed models: every fault at once, each with its place and its remedy."""
+"""Turn nodes into typed models: every fault at once, each with its place and its remedy."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _dotted(path: Path) -> str:
-    """Write a path as people do: ``examples[0]``, counting from 0 as the record does."""
+    """Return a path as ``expect.gap`` or ``examples[0]``; positions count from 0."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -184,7 +184,7 @@ _KINDS = {list: "a list", tuple: "a list", dict: "a mapping", type(None): "empty
 
 
 def _named(value: object) -> str:
-    """Name a value by its kind, shortened and without raw control characters."""
+    """Return the kind of a value, or its text: shortened, without raw control characters."""
     match value:
         case bool():
             return f"the boolean {str(value).lower()}"

@@ -22,7 +22,7 @@ FieldName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 """A name that can stand between braces."""
 
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=65_536)]
-"""Text kept to the letter."""
+"""Text, kept verbatim."""
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 """A share, 0 to 1."""

@@ -57,9 +57,11 @@ def test_a_setting_that_cannot_be_is_refused_with_its_source(
 
 
 def test_all_faults_of_all_sources_are_reported(faults: Faults) -> None:
-    found = faults(lambda: Settings.merged(cli={"x": 1}, project={"pm": 1}, ini={"seed": "-1"}))
+    given = {"cli": {"x": 1}, "python": {"y": 1}, "project": {"pm": 1}, "ini": {"seed": "-1"}}
+    found = faults(lambda: Settings.merged(**given))
     assert {fault.split(":")[0] for fault in found} == {
         "command line",
+        "keyword arguments",
         "pyproject.toml",
         "pytest ini options",
     }
