@@ -37,13 +37,14 @@ def require_named_subject(settings: Settings) -> None:
 
 
 def require_named_pm(settings: Settings) -> None:
-    """Refuse what ``require_named_subject`` refuses, but for the SAEs.
+    """Refuse a PM that is nowhere, text settings or a device, and leave files to loading.
 
     Raises:
         InvalidSpec: every such fault in one error.
 
     """
-    found = [*_pm(settings), *_text(settings), *_device(settings)]
+    found = [] if exists(settings.pm.partition("@")[0]) else [*_pm(settings)]
+    found += [*_text(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
 

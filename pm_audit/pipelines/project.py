@@ -14,25 +14,44 @@ from typing import Any
 from pm_audit.errors import InvalidSpec, Place, Problem
 from pm_audit.spec import ALL_OBJECTIVES, Hypothesis, Settings, load_hypotheses
 
-_ROOT_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml")
-"""Files that mark a project's root, for pytest too."""
+_MARKS = {
+    "pytest.toml": "",
+    ".pytest.toml": "",
+    "pytest.ini": "",
+    ".pytest.ini": "",
+    "pyproject.toml": "[tool.pytest",
+    "tox.ini": "[pytest]",
+    "setup.cfg": "[tool:pytest]",
+}
+"""Files that configure pytest, and what they hold if they do."""
 
 
 def find_root(paths: Iterable[Path] = (), *, cwd: Path | None = None) -> Path:
     """Return the project's root as pytest finds it for these paths.
 
-    The root is the closest folder, from what the paths share upwards, that holds a configuration
-    of pytest or a pyproject.toml; without one it is the working directory.
+    The root is the closest folder, from what the paths share upwards, that configures pytest; or
+    else one that holds a pyproject.toml; or else the working directory.
     """
     here = (cwd or Path.cwd()).absolute()
     # relative paths start at the working directory, and links are not followed, as in pytest
     absolute = [Path(os.path.normpath(here / path)) for path in paths]
     start = Path(os.path.commonpath(absolute)) if absolute else here
     start = start if start.is_dir() else start.parent
-    for folder in (start, *start.parents):
-        if any((folder / name).is_file() for name in _ROOT_FILES):
+    folders = (start, *start.parents)
+    for folder in folders:
+        if any(_holds(folder / name, mark) for name, mark in _MARKS.items()):
+            return folder
+    for folder in folders:
+        if (folder / "pyproject.toml").is_file():
             return folder
     return here if start.is_relative_to(here) else start
+
+
+def _holds(path: Path, mark: str) -> bool:
+    try:
+        return mark in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def read_settings(

@@ -102,7 +102,7 @@ def test_the_pm_alone_is_examined(pm: Path) -> None:
 def test_an_engine_that_reads_otherwise_than_transformers_fails(
     pm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = import_module("pm_audit.pipelines.doctor")
+    module = import_module("pm_audit.pipelines.examination")
     real = module.rewards
     monkeypatch.setattr(module, "rewards", lambda *given: real(*given) * 1.01)
     report = doctor(pm, text_format="hh")
