@@ -25,12 +25,7 @@ from pm_audit.stats import PromptBootstrap
 
 
 def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baseline, ...]:
-    """Return closure and collateral by number of directions; the gap is not zero.
-
-    Raises:
-        RecordError: a baseline lacks a row.
-
-    """
+    """Return closure and collateral by number of directions, for a gap that is not zero."""
     if not evidence.baselines:
         return ()
     bootstrap = bootstrap_of(evidence, method)
@@ -49,7 +44,7 @@ def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baselin
 def placebo_closure(evidence: Evidence) -> Figure | None:
     """Return what placebo searches closed of their own gaps, as a share of the gap's size.
 
-    Against the gap, not against the placebo's own gap, which is near zero and no divisor.
+    A placebo's own gap is near zero, so nothing can be divided by it.
     """
     if not evidence.placebos:
         return None

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pm_audit.judging.advice import more_prompts
 from pm_audit.judging.prompts import OffTarget, PromptTable, tabulate
+from pm_audit.judging.wording import more_prompts
 from pm_audit.records import Evidence, Figure, GapDecomposition, MethodRecord, Unit
 from pm_audit.stats import (
     Interval,
@@ -44,7 +44,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Figures that divide by the gap, and so exist only where one was found."""
+    """Figures that divide by the gap, and so exist only if one was found."""
 
     closure: Interval
     closure_mean: Interval
@@ -59,7 +59,7 @@ class Ratios:
     preserved: Interval
     """Gap under the SAE's reconstruction over the gap."""
     null_closures: NDArray[np.float64]
-    """Closure of each matched random set: ``"set"``; empty where none was run."""
+    """Closure of each matched random set: ``"set"``; empty if none was run."""
     over_null: Interval | None
     """Closure minus the mean closure of the matched random sets."""
 
@@ -70,10 +70,10 @@ class Ratios:
 
     @property
     def collateral(self) -> Interval | None:
-        """Return the largest movement in size; None where there is no off-target template.
+        """Return the largest movement in size; None without an off-target template.
 
-        The upper limit is the largest limit of any off-target template, so that it holds for all at
-        once; the lower limit is the largest size that some off-target template certainly reached.
+        The upper limit holds for all templates at once; the lower one is the largest size that
+        some template certainly reached.
         """
         if not self.movements:
             return None
@@ -108,7 +108,7 @@ class Figures:
     """Gap under the SAE's reconstruction minus the gap."""
     p_value: float
     minimum_detectable_gap: float
-    """In sigma; 0 where a single prompt gives no spread."""
+    """In sigma; 0 for a single prompt, which has no spread."""
     equivalence_p: float
     """p-value of the claim that the gap lies inside the margin."""
     ratios: Ratios | None
@@ -137,7 +137,7 @@ class Figures:
 
 
 def as_figure(interval: Interval, unit: Unit) -> Figure:
-    """Turn an interval into a figure of the record; an infinite limit is no limit there."""
+    """Turn an interval into a figure of the record; an infinite limit becomes None."""
     low, high = interval.low, interval.high
     return Figure(
         value=interval.value,
@@ -160,14 +160,10 @@ def bootstrap_of(evidence: Evidence, method: MethodRecord) -> PromptBootstrap:
 def measure(
     evidence: Evidence, method: MethodRecord, *, margin: float, probe_prompts: int | None = None
 ) -> Figures:
-    """Compute every figure of one hypothesis.
+    """Return every figure of one hypothesis.
 
-    Args:
-        evidence: rows of the hypothesis.
-        method: gives resamples, confidence and seed.
-        margin: largest gap in sigma that counts as none.
-        probe_prompts: prompts that the hypothesis has, tried or not.
-
+    ``margin`` is the largest gap in sigma that counts as none; ``probe_prompts`` are the prompts
+    that the hypothesis has, tried or not.
     """
     table = tabulate(evidence)
     bootstrap = bootstrap_of(evidence, method)

@@ -34,7 +34,7 @@ _WRITTEN = (
     *("name", "file", "line", "lines", "claim", "effect", "tags", "severity", "objective"),
     *("expect", "known_bias", "probe_prompts"),
 )
-"""Fields of a record that say which hypothesis it is of; all others are computed."""
+"""Fields of a record that identify its hypothesis; all others are computed."""
 
 
 def judge(
@@ -93,10 +93,7 @@ def settle(hypotheses: Sequence[HypothesisRecord]) -> tuple[HypothesisRecord, ..
 
 
 def figure_of(values: Sequence[float], *, method: MethodRecord, unit: Unit) -> Figure:
-    """Return the mean of one value per prompt with its interval, as every figure here has it.
-
-    For figures that no check compares, such as a feature's contribution.
-    """
+    """Return the mean of one value per prompt with an interval, for figures of no check."""
     bootstrap = PromptBootstrap(
         len(values),
         resamples=method.bootstrap_resamples,

@@ -16,32 +16,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_expect(of: HypothesisRecord) -> Expect:
-    """Return the release policy that a record holds.
-
-    Raises:
-        RecordError: this version cannot read it.
-
-    """
+    """Return the release policy that a record holds, or raise RecordError."""
     return _read(Expect, of, "expect")
 
 
 def read_known_bias(of: HypothesisRecord) -> KnownBias | None:
-    """Return the accepted failure that a record holds, or None.
-
-    Raises:
-        RecordError: this version cannot read it.
-
-    """
+    """Return the accepted failure that a record holds, or None; raise RecordError if torn."""
     return None if of.known_bias is None else _read(KnownBias, of, "known_bias")
 
 
 def accepted_by_bias(hypothesis: HypothesisRecord, *, on: date) -> frozenset[Check]:
-    """Return the checks whose failure a known bias in force accepts: refuted or inconclusive.
-
-    Raises:
-        RecordError: this version cannot read the known bias.
-
-    """
+    """Return the checks whose failure a known bias in force accepts: refuted or inconclusive."""
     bias = read_known_bias(hypothesis)
     if bias is None or bias.expired(on):
         return frozenset()

@@ -30,7 +30,7 @@ LARGEST_REWARD = 3.4028235e38
 """Largest number of float32, in which rewards are read; cubes of it still fit into float64."""
 
 SMALLEST_SIGMA = 1.1754944e-38
-"""Smallest normal number of float32: what is smaller is no spread of rewards."""
+"""Smallest normal number of float32: no spread of rewards is smaller."""
 
 TIE_DECIMALS = 9
 """Decimals of sigma to which two prompts must agree to count as tied."""
@@ -51,9 +51,9 @@ class OffTarget:
     role: Role
     variant: int
     present: Array
-    """1 where the prompt has this template, else 0: ``"prompt"``."""
+    """1 if the prompt has this template, else 0: ``"prompt"``."""
     moved: Array
-    """Mean movement under ablation, 0 where absent: ``"prompt"``, raw reward."""
+    """Mean movement under ablation, 0 if absent: ``"prompt"``, raw reward."""
 
     @property
     def words(self) -> str:
@@ -89,14 +89,7 @@ class PromptTable:
 
 
 def tabulate(evidence: Evidence) -> PromptTable:
-    """Reduce the rows of one hypothesis to prompts.
-
-    Raises:
-        NumericalError: a number of the evidence is not finite, or sigma is not positive.
-        RecordError: a prompt lacks an example or a counter-example, was held out by no fold
-            or by two, or a random set lacks a prompt.
-
-    """
+    """Return the rows of one hypothesis by prompt; refuses what ``require_sound`` refuses."""
     require_sound(evidence)
     rewards = {name: [getattr(row, name) for row in evidence.rows] for name in READINGS}
     level = {
@@ -161,7 +154,7 @@ def require_sound(evidence: Evidence) -> None:
 
     Raises:
         NumericalError: a number is not finite, or sigma is not positive.
-        RecordError: a row, a fold or a random set is missing.
+        RecordError: a row, a fold or a random set is missing, or a prompt is in two folds.
 
     """
     _check_numbers(evidence)

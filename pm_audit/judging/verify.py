@@ -1,8 +1,8 @@
 """Verify a record: judge it again from its own evidence and compare every figure.
 
-Two independent questions.  Do the figures follow from the evidence?  Each is computed again and
-compared up to the rounding by which two processors may differ.  Was a digit changed after the
-record was written?  Each hypothesis carries a digest of its own text.
+Two things are verified.  Figures must follow from the evidence, up to the rounding by which two
+processors may differ.  Nothing may be changed after the record was written: each hypothesis
+carries a digest of its own text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 
 
 def verify(record: AuditRecord) -> tuple[str, ...]:
-    """Return what does not agree, one sentence each; nothing for a sound record.
+    """Return what does not agree, a sentence each; empty for a sound record.
 
     Raises:
         NumericalError: a number of the evidence is not finite.
@@ -76,7 +76,7 @@ def _altered(digest: str) -> str:
 def _differences(
     stored: JsonValue, found: JsonValue, path: str = ""
 ) -> Iterator[tuple[str, JsonValue, JsonValue]]:
-    """Yield path and both values wherever two JSON trees part."""
+    """Yield path and both values of each place where two JSON trees differ."""
     if isinstance(stored, dict) and isinstance(found, dict):
         for key in stored.keys() | found.keys():
             inner = f"{path}.{key}" if path else key

@@ -10,6 +10,7 @@ raises the reward.  Rewards are in the PM's raw units unless a unit says otherwi
 
 from pm_audit.records.atomic import require_writable, write_atomically
 from pm_audit.records.base import (
+    NOT_PASSED,
     CheckResult,
     Feature,
     Figure,
@@ -48,6 +49,7 @@ from pm_audit.records.run import (
 from pm_audit.records.subject import MethodRecord, SaeRecord, SubjectRecord
 
 __all__ = [
+    "NOT_PASSED",
     "SCHEMA_VERSION",
     "AuditRecord",
     "Baseline",

@@ -50,6 +50,9 @@ class Outcome(StrEnum):
     """Not required: the hypothesis expects no gap, so there is nothing to explain."""
 
 
+NOT_PASSED = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
+
+
 class Unit(StrEnum):
     """Unit of a figure."""
 

@@ -27,7 +27,7 @@ def read_document(path: Path) -> object:
     try:
         kind = path.stat()
         if not stat.S_ISREG(kind.st_mode):
-            raise RecordError(f"{path}: not a regular file; name a record that a run wrote")
+            raise RecordError(f"{path}: is not a regular file; name a record that a run wrote")
         if kind.st_size > MAX_BYTES:
             raise RecordError(
                 f"{path}: larger than {MAX_BYTES:,} bytes, so not a record; name another"

@@ -25,7 +25,7 @@ class Firing(Record):
     others: tuple[tuple[int, int, Finite], ...] = Field(default=(), exclude_if=_nothing)
     """The other tokens on which it fires: first and last-plus-one character, activation."""
     special: str | None = Field(default=None, exclude_if=_nothing)
-    """Name of the token in the tokenizer, where it stands for no character of the text."""
+    """Name of the token in the tokenizer, if it stands for no character of the text."""
 
 
 class Neighbour(Record):
@@ -43,7 +43,7 @@ class FeatureRecord(Feature):
     attribution: Finite | None
     """Mean over examples of the attribution (IG) that proposed it; None if none did."""
     selectivity: Finite
-    """Share of its absolute contribution that falls on examples, 0 to 1."""
+    """Mean size of its contribution on examples, over that plus the mean on other completions."""
     frequency: Finite
     """Share of examples on which it fires, 0 to 1."""
     folds: tuple[int, ...]
@@ -53,9 +53,9 @@ class FeatureRecord(Feature):
     firings: tuple[Firing, ...] = ()
     """The texts of this audit on whose completions it fires most, strongest first."""
     corpus_firings: tuple[Firing, ...] = ()
-    """The same in a corpus, where the SAE has a feature index."""
+    """The same in a corpus, if the SAE has a feature index."""
     corpus_frequency: Finite | None = Field(default=None, exclude_if=_nothing)
-    """Share of the corpus' tokens on which it fires; None where the SAE has no feature index."""
+    """Share of the corpus' tokens on which it fires; None if the SAE has no feature index."""
     neighbours: tuple[Neighbour, ...] = ()
     """Nearest decoder directions, nearest first: where a feature may have split."""
 
@@ -164,7 +164,7 @@ class SweepEvidence(Record):
     """Of the measured features that make most of the gap, as many as may be selected, the share
     that attribution alone would have proposed."""
     missed_total: Finite | None = None
-    """Estimated joint effect on the gap of the features left out, raw; None where none was."""
+    """Estimated joint effect on the gap of the features left out, raw; None if none was."""
     missed_largest: Finite | None = None
     """Upper bound on the largest effect of one of them, raw, if their effects add up."""
     missed_confidence: Finite | None = None
@@ -180,7 +180,7 @@ class SaeFit(Record):
     fvu: Finite
     """Fraction of (per-dimension, centred) variance unexplained, massive positions left out."""
     neighbour_fvu: tuple[Finite, ...]
-    """The same SAE applied one block earlier and one block later, where these exist."""
+    """The same SAE applied one block earlier and one block later, if these exist."""
     cosine: Finite
     l0: Finite
     """Mean number of active features a token."""
@@ -207,7 +207,7 @@ class Evidence(Record):
     baselines: tuple[BaselineEvidence, ...] = ()
     placebos: tuple[PlaceboEvidence, ...] = ()
     sweeps: tuple[SweepEvidence, ...] = ()
-    """By fold and SAE, where real ablation chose the candidates; empty where attribution did."""
+    """By fold and SAE, if real ablation chose the candidates; empty if attribution did."""
     replaced: tuple[ReplacementEvidence, ...] = ()
     """For all SAEs together, then, if there are several, for each alone; empty if not run."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -62,7 +62,7 @@ class HypothesisRecord(Record):
     """One hypothesis, audited: figures, features, checks, and the evidence behind them."""
 
     name: str
-    """Its own name, with ``@objective`` after it where it was judged for one."""
+    """Its own name, with ``@objective`` after it if it was judged for one."""
     file: str
     line: int
     claim: str
@@ -73,7 +73,7 @@ class HypothesisRecord(Record):
     severity: str = "error"
     """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
     objective: str | None = None
-    """Which reward of a PM with several it was judged for; None where the PM has one."""
+    """Which reward of a PM with several it was judged for; None if the PM has one."""
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
     gap: Figure
@@ -84,7 +84,7 @@ class HypothesisRecord(Record):
     residual_sigma: Figure
     residual_share: Figure | None
     closure: Figure | None
-    """One minus residual over gap; None where no gap was found to explain."""
+    """One minus residual over gap; None if no gap was found to explain."""
     closure_mean: Figure | None
     """Closure under mean replacement, reported next to that under zero."""
     collateral: Figure | None
@@ -99,10 +99,10 @@ class HypothesisRecord(Record):
     interaction: Figure | None = None
     """Joint effect of the selected features minus the sum of their single effects, raw."""
     baselines: tuple[Baseline, ...] = ()
-    """Closure and collateral of other ways of explaining the gap; empty where not run."""
+    """Closure and collateral of other ways of explaining the gap; empty if not run."""
     placebo_closure: Figure | None = None
     """Share of the gap's size that searches on exchanged labels closed of their own gaps: the
-    median, and as ``high`` the largest; None where not run."""
+    median, and as ``high`` the largest; None if not run."""
     p_value: Finite
     """Two-sided, of the gap against zero."""
     q_value: Finite
@@ -174,7 +174,7 @@ class Unplanned(Record):
     check: Check
     departure: Departure
     reason: str = ""
-    """What pytest had to say about it."""
+    """What pytest said about it."""
 
 
 class AuditRecord(Record):
@@ -236,11 +236,13 @@ class AuditRecord(Record):
 
         files.write(self, Path(path))
 
-    def frame(self) -> pd.DataFrame:
-        """Return one row a hypothesis: figures with their intervals, outcomes and counts."""
+    def frame(
+        self, rows: Literal["hypotheses", "features", "completions"] = "hypotheses"
+    ) -> pd.DataFrame:
+        """Return a pandas frame: figures and outcomes, features, or rewards of completions."""
         from pm_audit.report import tables
 
-        return tables.frame(self)
+        return tables.FRAMES[rows](self)
 
     def _repr_html_(self) -> str:
         from pm_audit.report.html import notebook

@@ -25,14 +25,14 @@ def less_text(old: Evidence, new: Evidence) -> list[str]:
 
 
 def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None:
-    """Return for each prompt of the baseline the same one here; None where one is missing.
+    """Return for each prompt of the baseline the same one here; None if one is missing.
 
-    A prompt is the same where its own text and every completion of it are.
+    A prompt is the same if its own text and every completion of it are.
     """
     places = {key: place for place, key in enumerate(_prompt_keys(new))}
     keys = _prompt_keys(old)
     if len(places) < len(new.prompts) or len(set(keys)) < len(keys):
-        # twins cannot be told apart, so only identical evidence pairs
+        # twins cannot be distinguished, so only identical evidence pairs
         return [(place, place) for place in range(len(keys))] if keys == _prompt_keys(new) else None
     if not all(key in places for key in keys):
         return None

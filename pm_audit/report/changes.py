@@ -8,7 +8,8 @@ from typing import Self
 from pm_audit.judging import rule_of
 from pm_audit.records import Check, HypothesisRecord, Record
 from pm_audit.report import wording
-from pm_audit.report.sanitise import markdown, markdown_code, terminal
+from pm_audit.report.markdown_writer import Code, MarkdownWriter
+from pm_audit.report.sanitise import terminal
 
 THE_RUN = "the run"
 """Stands for a hypothesis in a change that concerns all of them."""
@@ -67,7 +68,7 @@ class Change(Record):
     severity: str = "error"
     """``warn`` or ``note``: shown, but it does not fail the gate."""
     check: Check | None = None
-    """The check that the change is about, where it is about one."""
+    """The check that the change is about, if it is about one."""
 
     @classmethod
     def of(
@@ -94,7 +95,7 @@ class Change(Record):
 
     @property
     def regression(self) -> bool:
-        """Say whether this change fails the gate."""
+        """Return whether this change fails the gate."""
         return self.kind in REGRESSIONS and self.severity == "error"
 
     @property
@@ -115,7 +116,7 @@ class Comparison(Record):
 
     @property
     def regressed(self) -> bool:
-        """Say whether the gate fails."""
+        """Return whether the gate fails."""
         return any(change.regression for change in self.changes)
 
     @property
@@ -155,21 +156,19 @@ def terminal_lines(comparison: Comparison) -> list[str]:
 
 def markdown_page(comparison: Comparison) -> str:
     """Return the comparison as a Markdown page."""
-    lines = [
-        "# Comparison of two audits",
-        "",
-        f"From {markdown_code(comparison.old)} to {markdown_code(comparison.new)}.",
-        "",
-        f"**{markdown(verdict(comparison))}**",
-    ]
+    page = MarkdownWriter()
+    page.heading(1, "Comparison of two audits")
+    page.paragraph("From {} to {}.", Code(comparison.old), Code(comparison.new))
+    page.paragraph("**{}**", verdict(comparison))
     if comparison.changes:
-        lines += ["", "| | hypothesis | change | what |", "| --- | --- | --- | --- |"]
-        lines += [
-            f"| {'regression' if change.regression else 'note'} | {markdown(change.hypothesis)} "
-            f"| {change.kind} | {markdown(change.message)} |"
-            for change in ordered(comparison)
-        ]
-    return "\n".join(lines) + "\n"
+        page.table(
+            ["", "hypothesis", "change", "what"],
+            [
+                ["regression" if one.regression else "note", one.hypothesis, one.kind, one.message]
+                for one in ordered(comparison)
+            ],
+        )
+    return page.text()
 
 
 def ordered(comparison: Comparison) -> list[Change]:

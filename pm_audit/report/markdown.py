@@ -45,7 +45,9 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
     _overview(page, record)
     for hypothesis in findings.by_size(record):
         _section(page, hypothesis)
-    _provenance(page, record)
+    page.heading(2, "Provenance")
+    rows = wording.provenance(record)
+    page.table(["what", "value"], [[name, Code(value)] for name, value in rows])
     return page.text()
 
 
@@ -54,7 +56,7 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
         judged, wanted = wording.judged_of_manifest(record)
         page.quote(
             "**Partial run**: {} of {} checks of the manifest were judged. "
-            "This is no release verdict.",
+            "This is not a release verdict.",
             str(judged),
             str(wanted),
         )
@@ -113,21 +115,9 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
 
 
 def _figures(hypothesis: HypothesisRecord) -> list[list[Value]]:
-    sigma = hypothesis.evidence.sigma
-    shown = {
-        "gap": hypothesis.gap_sigma,
-        "gap, raw": hypothesis.gap,
-        "residual": hypothesis.residual_sigma,
-        "residual as a share of the gap": hypothesis.residual_share,
-        "closure, zero ablation": hypothesis.closure,
-        "closure, mean ablation": hypothesis.closure_mean,
-        "closure of random sets (median, 95th percentile)": hypothesis.null_closure,
-        "collateral": hypothesis.collateral,
-        "examples moved": figures.in_sigma(hypothesis.examples_moved, sigma),
-        "counter-examples moved": figures.in_sigma(hypothesis.counter_examples_moved, sigma),
-    }
     rows: list[list[Value]] = [
-        [name, Number(figures.with_bounds(figure))] for name, figure in shown.items() if figure
+        [title, Number(figures.with_bounds(figure))]
+        for _, title, figure in wording.shown_figures(hypothesis)
     ]
     for whose, one in decomposition.titled(hypothesis):
         of = f", {whose}" if one.sae else ""
@@ -166,25 +156,6 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
         str(feature),
         Lines(tuple(texts)),
     ]
-
-
-def _provenance(page: MarkdownWriter, record: AuditRecord) -> None:
-    subject = record.subject
-    rows = {
-        "written": record.created,
-        "PM": f"{subject.pm} ({subject.pm_sha256[:12]})",
-        "tokenizer": subject.tokenizer_sha256[:12],
-        "text format": subject.text,
-        "device": f"{subject.device}, {subject.dtype}",
-        **{
-            f"SAE {sae.name}": f"{sae.architecture}, layer {sae.layer}, {sae.width} latents "
-            f"({sae.sha256[:12]})"
-            for sae in subject.saes
-        },
-        **record.environment,
-    }
-    page.heading(2, "Provenance")
-    page.table(["what", "value"], [[name, Code(value)] for name, value in rows.items()])
 
 
 FORMAT = ReportFormat(".md", render)

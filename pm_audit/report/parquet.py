@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pm_audit.errors import RecordError
-from pm_audit.records import AuditRecord
 from pm_audit.report import tables
 from pm_audit.report.format import ReportFormat
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def render(record: AuditRecord, _: Sequence[str] = ()) -> bytes:
-    """Return the table's bytes.
+
+def content(table: pd.DataFrame) -> bytes:
+    """Return any table as Parquet.
 
     Raises:
         RecordError: pandas has no Parquet engine.
@@ -20,12 +22,12 @@ def render(record: AuditRecord, _: Sequence[str] = ()) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        tables.frame(record).to_parquet(buffer, index=False)
+        table.to_parquet(buffer, index=False)
     except ImportError:
         raise RecordError(
-            "a .parquet report needs an engine that pandas can use; `pip install pyarrow`"
+            "Parquet needs an engine that pandas can use; `pip install pyarrow`"
         ) from None
     return buffer.getvalue()
 
 
-FORMAT = ReportFormat(".parquet", render)
+FORMAT = ReportFormat(".parquet", lambda record, _: content(tables.frame(record)))

@@ -7,6 +7,7 @@ share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.records import AuditRecord, FeatureRecord, Figure, HypothesisRecord
@@ -33,57 +34,40 @@ _FIGURES = (
 
 def frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a hypothesis: figures with intervals, outcomes and counts."""
-    import pandas as pd  # a plain run needs no pandas
-
-    require_readable(record)
-    return pd.DataFrame([_hypothesis_row(record, hypothesis) for hypothesis in record.hypotheses])
+    return _frame(record, lambda one: [_hypothesis_row(record, one)])
 
 
 def features_frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a candidate feature of a hypothesis."""
-    import pandas as pd
-
-    require_readable(record)
-    return pd.DataFrame(
-        [
-            {
-                "hypothesis": hypothesis.name,
-                "sae": feature.sae,
-                "layer": feature.layer,
-                "index": feature.index,
-                "fires_on_words": feature_words.label(feature) or None,
-                **_figure_cells("contribution", feature.contribution),
-                **_figure_cells("contribution_sigma", _in_sigma(feature, hypothesis)),
-                "share_of_gap": _share_of_gap(feature, hypothesis),
-                "attribution": feature.attribution,
-                "selectivity": feature.selectivity,
-                "frequency": feature.frequency,
-                "selected_in_folds": len(feature.folds),
-                "dropped_by": feature.dropped_by,
-                "fires_on": _token(feature),
-            }
-            for hypothesis in record.hypotheses
-            for feature in hypothesis.features
-        ]
-    )
+    return _frame(record, lambda one: [_feature_row(one, feature) for feature in one.features])
 
 
 def rewards_frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a prompt and completion: rewards before and after each intervention."""
-    import pandas as pd
-
-    require_readable(record)
-    return pd.DataFrame(
-        [
+    return _frame(
+        record,
+        lambda one: [
             {
-                "hypothesis": hypothesis.name,
-                "prompt_text": hypothesis.evidence.prompts[row.prompt],
+                "hypothesis": one.name,
+                "prompt_text": one.evidence.prompts[row.prompt],
                 **row.model_dump(mode="json"),
             }
-            for hypothesis in record.hypotheses
-            for row in hypothesis.evidence.rows
-        ]
+            for row in one.evidence.rows
+        ],
     )
+
+
+def _frame(
+    record: AuditRecord, rows: Callable[[HypothesisRecord], list[dict[str, Any]]]
+) -> pd.DataFrame:
+    import pandas as pd  # a plain run needs no pandas
+
+    require_readable(record)
+    return pd.DataFrame([row for hypothesis in record.hypotheses for row in rows(hypothesis)])
+
+
+FRAMES = {"hypotheses": frame, "features": features_frame, "completions": rewards_frame}
+"""Tables of a record by what their rows are."""
 
 
 def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[str, Any]:
@@ -119,13 +103,25 @@ def _token(feature: FeatureRecord) -> str | None:
     return strongest.token or feature_words.name_of_token(strongest)
 
 
-def _in_sigma(feature: FeatureRecord, hypothesis: HypothesisRecord) -> Figure:
-    return figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
-
-
-def _share_of_gap(feature: FeatureRecord, hypothesis: HypothesisRecord) -> float | None:
+def _feature_row(hypothesis: HypothesisRecord, feature: FeatureRecord) -> dict[str, Any]:
+    in_sigma = figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
     gap = hypothesis.gap.value
-    return feature.contribution.value / gap if gap else None
+    return {
+        "hypothesis": hypothesis.name,
+        "sae": feature.sae,
+        "layer": feature.layer,
+        "index": feature.index,
+        "fires_on_words": feature_words.label(feature) or None,
+        **_figure_cells("contribution", feature.contribution),
+        **_figure_cells("contribution_sigma", in_sigma),
+        "share_of_gap": feature.contribution.value / gap if gap else None,
+        "attribution": feature.attribution,
+        "selectivity": feature.selectivity,
+        "frequency": feature.frequency,
+        "selected_in_folds": len(feature.folds),
+        "dropped_by": feature.dropped_by,
+        "fires_on": _token(feature),
+    }
 
 
 def _figure_cells(name: str, figure: Figure | None) -> dict[str, float | None]:

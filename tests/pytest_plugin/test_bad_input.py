@@ -38,7 +38,7 @@ BAD = {
     "file": (["hypotheses/nowhere.yaml"], "hypotheses/nowhere.yaml: no such file"),
     "YAML": (["broken"], "broken/one.yaml:2"),
     "baseline": (["--pm-audit-baseline=nowhere.json"], "nowhere.json: no such record"),
-    "record": (["--pm-audit-record=tox.ini/record.json"], "is no folder that can be written to"),
+    "record": (["--pm-audit-record=tox.ini/record.json"], "is not a folder that can be written to"),
 }
 
 

@@ -91,7 +91,7 @@ def test_a_page_that_could_not_be_written_is_refused_before_the_audit(project, p
     (pytester.path / "reports" / page).mkdir(parents=True)
     result = run(pytester)
     assert result.ret == 4
-    result.stderr.fnmatch_lines([f"*{page}: is no regular file*"])
+    result.stderr.fnmatch_lines([f"*{page}: is not a regular file*"])
     assert audits(pytester) == []
 
 

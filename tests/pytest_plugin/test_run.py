@@ -48,7 +48,7 @@ def test_outcomes_become_what_pytest_calls_them(project, pytester):
     result.assert_outcomes(passed=5, failed=5, skipped=2)
     result.stdout.fnmatch_lines(
         [
-            "refuted: closure 0.32 * is below the 0.60 asked; 68% of the gap is unexplained",
+            "refuted: closure 0.32 * is below the 0.60 required; 68% of the gap is unexplained",
             "  at        hypotheses/urls.yaml:12",
             "  gap       * sigma *, * raw",
             "  residual  * sigma *, 68% of the gap",

@@ -10,28 +10,18 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pm_audit.judging import rules
-from pm_audit.records import AuditRecord, SaeFit
-from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
-from pm_audit.report.html import entries, strips
+from pm_audit.records import NOT_PASSED, AuditRecord, SaeFit
+from pm_audit.report import baselines, changes, figures, findings, glossary, sanitise, wording
+from pm_audit.report.html import entries, plots
 from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True, slots=True)
-class Banner:
-    """What the checks amount to."""
-
-    kind: str
-    title: str
-    text: str
 
 
 def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
@@ -44,7 +34,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
 
     """
     require_readable(record)
-    scale = strips.forest(record)
+    scale = plots.forest(record)
     return _page(
         "report.html.j2",
         record=record,
@@ -55,7 +45,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         checks=record.checks,
         entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
         forest=scale,
-        provenance=_provenance(record),
+        provenance=wording.provenance(record),
         fits=_fits(record),
         glossary=glossary.entries(),
         rules=rules(),
@@ -101,6 +91,7 @@ def environment() -> Environment:
     )
     for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
         found.filters[name] = getattr(figures, name)
+    found.filters["in_words"] = baselines.in_words
     return found
 
 
@@ -127,45 +118,28 @@ def _facts(record: AuditRecord) -> list[str]:
     return [*findings.sigmas(record), *([", ".join(tried)] if tried else []), *saes]
 
 
-def _banner(record: AuditRecord) -> Banner:
+def _banner(record: AuditRecord) -> dict[str, str]:
+    """Return what the checks amount to."""
     text = wording.tally(record) + "."
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
-        title = f"Partial: {judged} of {wanted} checks were judged. This is no release verdict."
-        return Banner("unsure", title, text)
+        title = f"Partial: {judged} of {wanted} checks were judged. This is not a release verdict."
+        return {"kind": "unsure", "title": title, "text": text}
     blocking = [
         (hypothesis, result)
         for hypothesis in record.hypotheses
         for result in hypothesis.checks
-        if result.outcome in entries.ATTENTION and hypothesis.severity != "warn"
+        if result.outcome in NOT_PASSED and hypothesis.severity != "warn"
     ]
     accepted = {one.name: findings.accepted(one) for one in record.hypotheses}
     excused = sum(result.check in accepted[hypothesis.name] for hypothesis, result in blocking)
     if len(blocking) == excused:
         known = f" {excused} known bias{'es' if excused > 1 else ''} stand." if excused else ""
-        return Banner("pass", "Every check that blocks a release passed.", text + known)
+        title = "Every check that blocks a release passed."
+        return {"kind": "pass", "title": title, "text": text + known}
     count = len(blocking) - excused
-    return Banner("fail", f"{count} check{'s' if count > 1 else ''} would block a release.", text)
-
-
-def _provenance(record: AuditRecord) -> list[tuple[str, str]]:
-    subject, method = record.subject, record.method
-    rows = [
-        ("written", record.created),
-        ("PM", subject.pm),
-        ("PM sha256", subject.pm_sha256),
-        ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
-        ("tokenizer sha256", subject.tokenizer_sha256),
-        ("text format", subject.text),
-        ("objective", subject.objective or "the only one"),
-    ]
-    for sae in subject.saes:
-        words = f"{sae.source}; {sae.architecture}, after layer {sae.layer}, {sae.width} latents"
-        rows += [(f"SAE {sae.name}", words), (f"SAE {sae.name} sha256", sae.sha256)]
-    rows += [(f"method: {name}", str(value)) for name, value in method.model_dump().items()]
-    rows += sorted(record.environment.items())
-    rows.append(("manifest", wording.hypotheses(len(record.manifest))))
-    return rows
+    title = f"{count} check{'s' if count > 1 else ''} would block a release."
+    return {"kind": "fail", "title": title, "text": text}
 
 
 def _fits(record: AuditRecord) -> list[SaeFit]:
