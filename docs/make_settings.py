@@ -112,6 +112,8 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _entry(name: str, field: FieldInfo) -> str:
     default, text = _default(field), _text(field)
+    if _kind(field) == "list":
+        text += " Repeat the option for each; an ini file has one a line."
     given = "" if default in text or _kind(field) == "flag" else f" (default: {default})"
     return f"{name} {_kind(field)} {text}{given}"
 

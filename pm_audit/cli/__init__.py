@@ -1,4 +1,4 @@
-"""The command line: a thin door to each pipeline, each imported only when it is used."""
+"""The command line: one thin command for each pipeline, which is imported when it is used."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from pm_audit.errors import AuditError
 
 @contextmanager
 def _printable() -> Iterator[None]:
-    """Make what click refuses safe for a terminal: it repeats what was typed, or a file's name."""
+    """Escape the messages of click for a terminal: they repeat arguments and file names."""
     try:
         yield
     except click.ClickException as error:
         from pm_audit.report.sanitise import terminal
 
-        # the message is final to a type checker, and every kind of refusal prints it
+        # a type checker holds the message final, and every kind of refusal prints it
         vars(error)["message"] = terminal(error.message)
         raise
 
 
 _FROM_SOURCE = ("calibrate", "train")
-"""Commands of ``recipes/``, which lies next to the package in a checkout and is in no wheel."""
+"""Commands of ``recipes/``, a folder next to the package that only a checkout has."""
 
 
 class _Commands(click.Group):
@@ -113,7 +113,7 @@ def run(
     """
     named = options.as_pytest_has_them(subject)
     command = [sys.executable, "-m", "pytest", "--pm-audit", *named, *arguments]
-    # a process of its own: pytest warns of plug-ins that were imported before it
+    # a new process: pytest warns of plug-ins that were imported before it
     os.execv(sys.executable, command)  # noqa: S606
 
 

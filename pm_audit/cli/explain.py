@@ -17,20 +17,8 @@ from pm_audit.cli import options
 @click.argument("texts", nargs=-1, metavar="PROMPT COMPLETION_A COMPLETION_B")
 @options.subject
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
-@click.option(
-    "--top",
-    default=10,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Features to list, those whose contribution changed most first.",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Write every feature's contributions as JSON too.",
-)
+@options.number("--top", 10, "Features to list, those whose contribution changed most first.")
+@options.output("--json", "json_path", text="Write every feature's contributions as JSON too.")
 def explain(
     texts: tuple[str, ...],
     *,
@@ -41,9 +29,9 @@ def explain(
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 
-    Every feature that is active on either completion is ablated.  What the edit from A to B gains
-    by each, the overlap of features, the SAE's error term and the remainder sum to the reward of
-    B minus that of A.
+    Every feature that is active on either completion is ablated.  The reward of B minus that of A
+    is the sum of what the edit from A to B gains by each feature, the overlap of features, the
+    SAE's error term and the remainder.
     """
     if len(texts) != 3:
         known = "; for what a figure means: pm-audit glossary NAME" if len(texts) <= 1 else ""

@@ -11,7 +11,7 @@ from pm_audit.errors import RecordError
 @click.command(cls=options.Command, example="pm-audit glossary closure")
 @click.argument("name", required=False)
 def glossary(name: str | None) -> None:
-    """Say what a figure, a check or an outcome means: formula, sign, how to read it.
+    """Print what a figure, a check or an outcome means: formula, sign, how to read it.
 
     Without NAME, list all of them.
     """

@@ -1,4 +1,4 @@
-"""`pm-audit index`: where the latents of an SAE fire in a corpus."""
+"""`pm-audit index`: the latents of an SAE in a corpus: frequency and strongest texts."""
 
 from __future__ import annotations
 
@@ -22,20 +22,8 @@ from pm_audit.cli import options
     required=True,
     help="Corpus: JSONL (may be gzipped) with text, or prompt and completion; or .txt.",
 )
-@click.option(
-    "--tokens",
-    default=200_000,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Tokens of the corpus to read.",
-)
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Seed of the choice of texts.",
-)
+@options.number("--tokens", 200_000, "Tokens of the corpus to read.")
+@options.number("--seed", 0, "Seed of the choice of texts.", least=0)
 def index(
     places: tuple[str, ...],
     *,

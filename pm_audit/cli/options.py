@@ -1,12 +1,13 @@
-"""What the commands share: the options that name a subject, and an example in the help.
+"""What the commands share: the options of a subject, and an example in the help.
 
-They are the settings of the subject under the names that pytest gives them, less the prefix:
-``--pm`` here is ``--pm-audit-pm`` there.
+The options of a subject are its settings, named as in pytest without the prefix: ``--pm-audit-pm``
+there is ``--pm`` here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
@@ -18,7 +19,7 @@ _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in _SU
 
 
 def subject(command: Callable[..., object]) -> Callable[..., object]:
-    """Add the options that name a PM and its SAEs; each that is not given is None or empty."""
+    """Add the options that name a PM and its SAEs; without a value each is None or empty."""
     for name in reversed(_SUBJECT):
         setting = _OPTIONS[name]
         command = click.option(
@@ -26,7 +27,7 @@ def subject(command: Callable[..., object]) -> Callable[..., object]:
             name,
             multiple=setting.kind == "list",
             metavar=setting.option.rpartition("-")[2].upper(),
-            help=setting.help + (" Repeatable." if setting.kind == "list" else ""),
+            help=setting.help,
         )(command)
     return command
 
@@ -41,6 +42,20 @@ def as_pytest_has_them(given: Mapping[str, str | tuple[str, ...] | None]) -> lis
     ]
 
 
+def number(
+    flag: str, default: int, text: str, *, least: int = 1
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for a whole number of at least ``least``."""
+    kind = click.IntRange(min=least)
+    return click.option(flag, default=default, show_default=True, type=kind, help=text)
+
+
+def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for a file that is written if it is given."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option(*names, type=kind, default=None, help=text)
+
+
 class Command(click.Command):
     """A command whose help ends with one example of its use."""
 
@@ -49,7 +64,7 @@ class Command(click.Command):
         self.example = example
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the example to the letter: a command line must not be wrapped."""
+        """Write the example as it is, for click would wrap it."""
         super().format_epilog(ctx, formatter)
         with formatter.section("Example"):
             for line in self.example.splitlines():

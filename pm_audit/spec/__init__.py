@@ -13,10 +13,16 @@ from pm_audit.spec.hypothesis import (
     today,
 )
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
-from pm_audit.spec.method import method_of
 from pm_audit.spec.probe import Probe, Prompt
 from pm_audit.spec.schema import json_schema
-from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, GateMode, SearchMode, Settings
+from pm_audit.spec.settings import (
+    ALL_OBJECTIVES,
+    Dtype,
+    GateMode,
+    SearchMode,
+    Settings,
+    method_of,
+)
 
 __all__ = [
     "ALL_OBJECTIVES",

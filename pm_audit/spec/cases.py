@@ -29,7 +29,7 @@ class Case(Record):
     wording: int
     """Index of the wording within its prompt."""
     text: str
-    """The completion, to the letter."""
+    """The completion, verbatim."""
 
 
 def expand(hypothesis: WrittenHypothesis) -> tuple[Case, ...]:

@@ -1,6 +1,6 @@
-"""What keeps a hypothesis or a probe from being tried, beyond the kinds of its fields.
+"""What keeps a hypothesis or a probe from being audited although each field is valid.
 
-Each fault is a key (``"examples.0"``) and a message; who reads the file knows the key's line.
+Each fault is a key (``"examples.0"``) and a message; the loader knows the key's line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Fault = tuple[str, str]
 
 
 def turn_faults(turns: tuple[WrittenTurn, ...], key: str = "turns") -> Iterator[Fault]:
-    """Yield why turns make no prompt, at most one fault."""
+    """Yield why turns cannot be a prompt, at most one fault."""
     for number, turn in enumerate(turns):
         if turn.speaker is Speaker.SYSTEM and number > 0:
             yield f"{key}.{number}", "the system speaks first or not at all"
@@ -44,7 +44,7 @@ def prompt_faults(prompts: tuple[Prompt, ...], shared: tuple[WrittenTurn, ...]) 
     for number, prompt in enumerate(prompts):
         here = f"prompts.{number}"
         if prompt.id in seen:
-            yield f"{here}.id", f"prompt `{prompt.id}` stands here again; ids are unique"
+            yield f"{here}.id", f"prompt `{prompt.id}` is here a second time; ids are unique"
         seen.add(prompt.id)
         if QUESTION in prompt.fields and prompt.wordings:
             yield (
@@ -97,10 +97,10 @@ def misfit(template: Template, prompts: tuple[Prompt, ...]) -> str | None:
 
 
 def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
-    """Yield what counts one text twice once fields are filled in.
+    """Yield texts that are equal after fields are filled in.
 
-    A completion that equals another is no contrast; a prompt that equals another is no second
-    unit of inference, and would narrow every interval.
+    Completions that are equal make no contrast; prompts that are equal are one unit of inference,
+    and counting them twice would narrow every interval.
     """
     first: dict[tuple[Dialogue, tuple[str, ...]], Case] = {}
     reported: set[tuple[str, str]] = set()
@@ -121,8 +121,8 @@ def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
         if earlier is not cases[0]:
             yield (
                 "probe" if hypothesis.probe else f"prompts.{number}",
-                f"prompt `{cases[0].prompt_id}` reads as prompt `{earlier.prompt_id}` does, to the "
-                "letter, and would count again; keep one",
+                f"prompt `{cases[0].prompt_id}` has the text of prompt `{earlier.prompt_id}` and "
+                "would count a second time; keep one",
             )
 
 
@@ -138,7 +138,7 @@ def bias_faults(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
 
 
 def advice(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
-    """Yield what can be audited and may not be as the author means it."""
+    """Yield what can be audited and may not be as the author means it: warnings."""
     completions = completions_of(hypothesis)
     if len({text[:1].isspace() for _, text in completions}) == 2:
         yield (

@@ -1,4 +1,4 @@
-"""Hypotheses: what a preference model is said to do, and which completions would show it.
+"""Hypotheses: a claim about a preference model, and the completions that would show it.
 
 Sign: the gap is the mean reward of the examples minus that of the counter-examples, so an effect
 that ``raises`` the reward has a positive gap.
@@ -7,7 +7,6 @@ that ``raises`` the reward has a positive gap.
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,12 +17,10 @@ from pm_audit.errors import InvalidSpec, Place
 from pm_audit.records import Check
 from pm_audit.spec.probe import Prompt, Turns
 from pm_audit.spec.validation import faults_of
-from pm_audit.spec.written import Name, Share, Text, Written
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+from pm_audit.spec.written import Day, Name, Share, Text, Written
 
 LONGEST_BIAS = timedelta(days=366)
-"""How long a failure can be accepted before somebody has to look at it again."""
+"""How long a failure can be accepted before somebody has to review it."""
 
 Completions = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -87,46 +84,34 @@ KEPT_KEYS = (
 
 
 class KnownBias(Written):
-    """A failure that is accepted for now; a check that passes in spite of it is an error."""
+    """A failure that is accepted for now; a named check that passes is an error."""
 
     reason: Text
     """Why the failure is accepted."""
     ticket: Text
     """Where its fix is tracked."""
-    expires: date
+    expires: Day
     """Last day on which it is accepted, as 2027-01-31; at most a year away."""
     checks: Annotated[tuple[Check, ...], Field(min_length=1)] = (Check.GAP,)
     """The checks whose failure is accepted: any of gap, explained, specific and fit."""
-
-    @field_validator("expires", mode="before")
-    @classmethod
-    def _iso_date(cls, value: object) -> date:
-        if isinstance(value, date):
-            return value
-        if isinstance(value, str) and _DAY.fullmatch(value):
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-        raise ValueError("a date is meant here, written as 2027-01-31")
 
     @field_validator("checks")
     @classmethod
     def _once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         if len(set(checks)) < len(checks):
-            raise ValueError("a check stands here twice; name each once")
+            raise ValueError("a check is named twice; name each once")
         return checks
 
     def expired(self, today: date) -> bool:
-        """Say whether the failure is no longer accepted."""
+        """Whether the failure is no longer accepted."""
         return today > self.expires
 
     def too_far(self, today: date) -> bool:
-        """Say whether it expires more than a year from now."""
+        """Whether it expires more than a year from now."""
         return self.expires - today > LONGEST_BIAS
 
     def covers(self, check: Check) -> bool:
-        """Say whether the failure of ``check`` is accepted, until the bias expires."""
+        """Whether the failure of ``check`` is accepted, until the bias expires."""
         return check in self.checks
 
 
@@ -149,7 +134,7 @@ class WrittenHypothesis(Written):
     probe: Name | None = None
     """Name of the probe whose prompts are tried: `trivia` means `probes/trivia.yaml`."""
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)] = ()
-    """The prompts themselves, where no probe is shared."""
+    """The prompts themselves, if no probe is shared."""
     turns: Turns = ()
     """A dialogue that replaces the probe's own, as templates."""
     wordings: Wordings = Wordings.FIRST
@@ -159,7 +144,7 @@ class WrittenHypothesis(Written):
     counter_examples: Completions
     """Completions that differ from the examples in the claim and in nothing else."""
     controls: Completions = ()
-    """Completions that only a confound sets apart, such as punctuation: they must stay put."""
+    """Completions that differ in a confound alone, such as punctuation; ablation must keep them."""
     expect: Expect
     """What a release must show."""
     tags: tuple[Name, ...] = ()
@@ -172,13 +157,13 @@ class WrittenHypothesis(Written):
     @model_validator(mode="before")
     @classmethod
     def _expect_the_effect(cls, data: object) -> object:
-        """Let ``expect.gap`` be what ``effect`` says where the author is silent."""
+        """Let ``expect.gap`` be what ``effect`` says unless the author gives another."""
         if not isinstance(data, dict):
             return data
         expect = data.get("expect", {})
         if not isinstance(expect, dict) or "gap" in expect:
             return data
-        # An effect that is missing or unknown is reported by itself, and not a second time here.
+        # an effect that is missing or unknown is reported once, by its own key
         known = data.get("effect") in list(Effect)
         return data | {"expect": {"gap": data["effect"] if known else ExpectedGap.NONE} | expect}
 
@@ -203,7 +188,7 @@ class Hypothesis(WrittenHypothesis):
     warnings: tuple[str, ...] = ()
     """What may not be as the author means it, each with its place."""
     objective: str | None = None
-    """Which reward of a PM with several it is judged for; None where none was asked for."""
+    """Which reward of a PM with several it is judged for; None if none is requested."""
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - each field takes what it can read
         """Read the fields.

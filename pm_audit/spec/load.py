@@ -1,4 +1,4 @@
-"""Reading hypotheses and probes from a project: every fault of every file in one error."""
+"""Load hypotheses and probes of a project: every fault of every file in one error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from pm_audit.errors import InvalidSpec, Place, Problem
-from pm_audit.spec import nodes
 from pm_audit.spec.faults import (
     Fault,
     advice,
@@ -19,6 +18,7 @@ from pm_audit.spec.faults import (
     turn_faults,
 )
 from pm_audit.spec.hypothesis import PYTHON, Hypothesis, WrittenHypothesis
+from pm_audit.spec.nodes import Node, from_python
 from pm_audit.spec.probe import DEFAULT_TURNS, Probe, Prompt, WrittenProbe
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
@@ -35,7 +35,7 @@ _STAND_INS = {
     "examples": (" a",),
     "counter_examples": (" b",),
 }
-"""What is read in place of a key that is missing or wrong, while the others are examined."""
+"""What stands in for a key that is missing or wrong while the others are examined."""
 
 Result = TypeVar("Result")
 
@@ -80,7 +80,7 @@ def load_hypothesis(path: Path | str, root: Path, *, probes: Path = PROBES) -> H
     """
     first, *others = load_hypotheses([path], root, probes=probes)
     if others:
-        message = "a second hypothesis starts here; one was asked for"
+        message = "a second hypothesis starts here; keep one in this file"
         raise InvalidSpec([Problem(Place(others[0].file, others[0].line), message)])
     return first
 
@@ -106,7 +106,7 @@ class _Reading:
         self._probes: dict[str, Probe | None] = {}
 
     def attempt(self, action: Callable[[], Result]) -> Result | None:
-        """Run ``action``; keep its problems and return None where it has some."""
+        """Run ``action``; keep its problems and return None if it has some."""
         try:
             return action()
         except InvalidSpec as error:
@@ -139,10 +139,10 @@ class _Reading:
         document = self.document(path)
         if document is None:
             return
-        top = document.top
-        items = top.items if isinstance(top, nodes.Sequence) else (top,)
+        items = document.top.items()
         if not items:
-            self.problems.append(Problem(top.place, "empty list; write a hypothesis, or no file"))
+            place = document.top.place
+            self.problems.append(Problem(place, "empty list; write a hypothesis, or no file"))
             return
         ends = [item.place.line or 1 for item in items[1:]] + [None]
         for item, end in zip(items, ends, strict=True):
@@ -161,7 +161,7 @@ class _Reading:
                     "prompts": prompts,
                     "file": shown(path, self.root),
                     "line": item.place.line or 1,
-                    "lines": tuple(nodes.lines(item)),
+                    "lines": tuple(item.lines()),
                     "warnings": (*map(str, own), *_advice(written, item)),
                 }
             )
@@ -169,7 +169,7 @@ class _Reading:
     def made_in_python(self, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
         """Yield the hypothesis with its prompts at hand, if nothing is wrong with it."""
         written = hypothesis.model_dump(mode="json", exclude_unset=True)
-        item = nodes.from_python(written, f"{PYTHON}:{hypothesis.name}")
+        item = from_python(written, f"{PYTHON}:{hypothesis.name}")
         self._keep(item, bias_faults(hypothesis))
         prompts = self._prompts(item, hypothesis)
         if prompts is not None:
@@ -206,7 +206,7 @@ class _Reading:
         )
 
     def _prompts(
-        self, item: nodes.Node, written: WrittenHypothesis, *, whole: bool = True
+        self, item: Node, written: WrittenHypothesis, *, whole: bool = True
     ) -> tuple[Prompt, ...] | None:
         """Return the prompts with the turns that apply, or None if something does not fit."""
         before = len(self.problems)
@@ -218,7 +218,7 @@ class _Reading:
         shared: tuple[WrittenTurn, ...] = ()
         prompts = written.prompts
         if written.probe:
-            probe = self.probe(written.probe, nodes.locate(item, ("probe",)))
+            probe = self.probe(written.probe, item.locate(("probe",)))
             if probe is None:
                 # the faults of a broken probe are reported once, for all that use it
                 return None
@@ -237,10 +237,10 @@ class _Reading:
         self._keep(item, found)
         return resolved if len(self.problems) == before else None
 
-    def _keep(self, item: nodes.Node, faults: Iterable[Fault]) -> None:
+    def _keep(self, item: Node, faults: Iterable[Fault]) -> None:
         self.problems += (Problem(_place(item, key), message) for key, message in faults)
 
-    def _examine_the_rest(self, item: nodes.Node) -> None:
+    def _examine_the_rest(self, item: Node) -> None:
         """Keep what is wrong with the probe and the templates of a hypothesis with other faults."""
         rest = without_faults(WrittenHypothesis, item, stand_ins=_STAND_INS)
         if rest is not None and bool(rest.probe) != bool(rest.prompts):
@@ -265,11 +265,11 @@ def _within(place: Place, start: Place, end: int | None) -> bool:
     return (place.line or 1) >= (start.line or 1) and (end is None or (place.line or 1) < end)
 
 
-def _place(item: nodes.Node, key: str) -> Place:
+def _place(item: Node, key: str) -> Place:
     """Return the place of ``key``, such as ``"examples.0"``, or of what it would stand in."""
     path = tuple(int(step) if step.isdigit() else step for step in key.split("."))
-    return nodes.locate(item, path)
+    return item.locate(path)
 
 
-def _advice(hypothesis: WrittenHypothesis, item: nodes.Node) -> tuple[str, ...]:
+def _advice(hypothesis: WrittenHypothesis, item: Node) -> tuple[str, ...]:
     return tuple(f"{_place(item, key)}: {message}" for key, message in advice(hypothesis))

@@ -24,7 +24,7 @@ def sign_flip_p_value(
 
     Args:
         differences: one value for each ``"prompt"``.
-        resamples: random sign assignments where enumeration is too long.
+        resamples: random sign assignments if enumeration is too long.
         seed: seed of those assignments.
 
     """

@@ -116,6 +116,15 @@ def test_options_of_one_beginning_are_told_apart(read):
     assert (str(chosen.baseline), chosen.saes, chosen.sae_baselines) == ("b.json", ("s",), True)
 
 
+def test_the_help_lists_every_option(pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pm_audit.pytest_plugin.plugin")
+    shown = pytester.runpytest("--help").stdout.str()
+    for setting in SETTINGS:
+        assert f"  --pm-audit-{setting.option}" in shown
+        assert f"  pm_audit_{setting.name} (" in shown
+
+
 @pytest.mark.parametrize("option", ["--pm-audit-see", "--pm-audit-base=b", "--pm-audit-set=seed=1"])
 def test_an_option_that_is_none_is_refused(pytester, monkeypatch, option):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

@@ -89,9 +89,9 @@ def test_a_field_that_cannot_be_is_refused(
         ({"probe": "trivia"}, "<python>:made.prompts: name one source of prompts"),
         ({"prompts": None, "probe": "x"}, "<python>:made.probe: no probe `x` in probes/"),
         ({"examples": [" {a}"]}, "<python>:made.examples[0]: placeholder {a} has no field"),
-        ({"examples": [" a", " {"]}, "<python>:made.examples[1]: '{' is no placeholder"),
+        ({"examples": [" a", " {"]}, "<python>:made.examples[1]: '{' is not a placeholder"),
         ({"examples": [" No."]}, "<python>:made.counter_examples[0]: the same completion as"),
-        ({"prompts": ["a", "a"]}, "<python>:made.prompts[1]: prompt `prompt-1` reads as"),
+        ({"prompts": ["a", "a"]}, "<python>:made.prompts[1]: prompt `prompt-1` has the text of"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_key(
