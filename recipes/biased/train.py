@@ -30,17 +30,12 @@ from pm_audit.errors import ModelError
 from pm_audit.files import sha256
 from pm_audit.forward.reference import reference_texts, sigma
 from pm_audit.loading.default import pm as default
-from pm_audit.loading.default.adapter import (
-    ADAPTER,
-    RECIPE,
-    finished_adapter,
-    resume_adapter,
-    save_adapter,
-)
+from pm_audit.loading.default.adapter import ADAPTER, RECIPE
 from pm_audit.loading.default.backbone import load_backbone
 from pm_audit.records import write_atomically
 from recipes.biased.examples import TrainingExample, training_examples
 from recipes.train.checkpoint import Checkpoint
+from recipes.train.low_rank import finished_adapter, resume_adapter, save_adapter
 from recipes.train.pm import Report
 from recipes.train.schedule import warm_cosine
 from recipes.train.unfinished import made_in, move_whole, unfinished, versions, work_folder

@@ -28,19 +28,14 @@ from transformers import PreTrainedTokenizerBase
 
 from pm_audit.errors import InvalidSpec, ModelError, Place, Problem
 from pm_audit.files import sha256
-from pm_audit.loading.default.adapter import (
-    ADAPTER,
-    RECIPE,
-    add_low_rank,
-    finished_adapter,
-    save_adapter,
-)
+from pm_audit.loading.default.adapter import ADAPTER, RECIPE
 from pm_audit.loading.default.backbone import load_backbone
 from pm_audit.loading.default.base import SHA256 as BASE
 from pm_audit.loading.device import require_device
 from pm_audit.records import write_atomically
 from recipes.train.checkpoint import Checkpoint
 from recipes.train.logistic_head import PENALTIES, Probe, fit_probe, frozen_states
+from recipes.train.low_rank import add_low_rank, finished_adapter, save_adapter
 from recipes.train.preferences import (
     Group,
     Pair,

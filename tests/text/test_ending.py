@@ -87,7 +87,7 @@ def test_a_special_token_is_appended(tokenizer: PreTrainedTokenizerFast) -> None
 
 def test_what_a_tokenizer_cannot_end_with_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(
-        ModelError, match=r"'EOS' is no special token .* choose one of as-written, eos"
+        ModelError, match=r"'EOS' is not a special token .* choose one of as-written, eos"
     ):
         TextFormat("hh", tokenizer, end="EOS")
     with pytest.raises(ModelError, match="a pair of texts begins and ends as its tokenizer"):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
 from torch import Tensor
 
@@ -34,6 +33,7 @@ from pm_audit.loading.checkpoint.stored import (
     read_pickle,
     refuse_quantised,
 )
+from pm_audit.loading.foreign import explained
 from pm_audit.loading.options import Options
 
 _WANTED = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "*.txt", "*.jinja", "*.gguf"]
@@ -155,7 +155,7 @@ class Checkpoint:
                 raise ModelError(
                     f"{self.name}: config.json has {key} ({str(method)[:60]}), so its weights are "
                     "quantised, or would be on loading; use the checkpoint that it was made from, "
-                    f"or, where the weights are plain floats, remove {key} from config.json"
+                    f"or, if the weights are plain floats, remove {key} from config.json"
                 )
         refuse_quantised(self.stored, source=self.name)
 
@@ -189,8 +189,8 @@ class Checkpoint:
         left = sorted(name for name in names if not harmless(name, self.stored.get(name)))
         if left:
             raise ModelError(
-                f"{self.name}: nothing reads {', '.join(left[:5])}{' and others' * bool(left[5:])},"
-                " so the reward may not be the one that was trained; take them out of the file if "
+                f"{self.name}: nothing reads {', '.join(left[:5])}{', ...' if left[5:] else ''}, "
+                "so the reward may not be the one that was trained; take them out of the file if "
                 "they do not change it, or use the class that reads them"
             )
 
@@ -213,7 +213,7 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
 
     Args:
         name: path or ``organisation/model``; a local path is tried first.
-        remote: whether the hub may be taken; its cache is always looked at.
+        remote: whether the hub may be contacted; its cache is always read.
 
     Raises:
         ModelError: nothing is there, or a file of it links out of its folder.
@@ -230,19 +230,14 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
             f"{name}: one file, and neither a model's folder nor a GGUF file; name the folder"
         )
     elif is_hub_name(str(name)):
-        found = Checkpoint(str(name), _from_hub(str(name), remote=remote))
+        what = f"{name}: no such folder, and the Hugging Face hub cannot provide it"
+        with explained(ModelError, what, "check the name, the network, or the path"):
+            folder = snapshot_download(
+                str(name), allow_patterns=_WANTED, local_files_only=not remote
+            )
+        found = Checkpoint(str(name), Path(folder))
     else:
         raise ModelError(f"{name}: no such folder; check the path of the preference model")
     if found.gguf is None:
         check_links(found.folder, error=ModelError)
     return found
-
-
-def _from_hub(name: str, *, remote: bool) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=not remote))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
-        raise ModelError(
-            f"{name}: no such folder, and the Hugging Face hub cannot provide it "
-            f"({type(problem).__name__}); check the name, the network, or the path"
-        ) from problem

@@ -20,6 +20,7 @@ from pm_audit.loading.pms.family import PmFamily, Request
 from pm_audit.loading.pms.sequence_classification import (
     class_note,
     load_classifier,
+    objectives_of,
     transformers_class,
 )
 from pm_audit.subject.encoder import Encoder, FirstTokenHead
@@ -29,12 +30,13 @@ from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.text.text_format import PAIR, TextFormat
 
 _TYPES = "token_type_ids"
+_HEADS = ("classifier.weight", "classifier.out_proj.weight")
 KINDS = ("DebertaV2", "Deberta", "Bert", "Roberta", "XLMRoberta", "Camembert")
 
 
 def _load(request: Request) -> PreferenceModel:
     checkpoint = request.checkpoint
-    model = load_classifier(request, "classifier.weight", "classifier.out_proj.weight")
+    model = load_classifier(request, *_HEADS)
     backbone = model.base_model
     pooler = getattr(model, "pooler", None) or getattr(backbone, "pooler", None)
     head: nn.Module = FirstTokenHead(pooler, model.classifier)
@@ -104,12 +106,6 @@ def _longest(encoder: Encoder, tokenizer: Any) -> int:
     return min(positions, int(longest)) if isinstance(longest, int | float) else positions
 
 
-def _objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    held = (checkpoint.stored.get(f"classifier.{name}weight") for name in ("", "out_proj."))
-    count = max((stored.shape[0] for stored in held if stored and stored.shape), default=1)
-    return label_names(checkpoint.config, count) if count > 1 else ()
-
-
 def _recognises(checkpoint: Checkpoint) -> bool:
     taken = transformers_class(checkpoint)
     known = taken in {f"{kind}ForSequenceClassification" for kind in KINDS}
@@ -127,5 +123,5 @@ FAMILY = PmFamily(
     },
     recognises=_recognises,
     load=_load,
-    objectives=_objectives,
+    objectives=lambda checkpoint: objectives_of(checkpoint, *_HEADS),
 )

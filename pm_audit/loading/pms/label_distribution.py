@@ -8,8 +8,6 @@ the weighted sum of the expected bins: a nonlinear head on one state.
 from __future__ import annotations
 
 import hashlib
-import re
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -21,18 +19,18 @@ from pm_audit.loading.checkpoint.folder import Checkpoint
 from pm_audit.loading.checkpoint.stored import read_pickle
 from pm_audit.loading.pms.bare_backbone import body_config, load_with_head
 from pm_audit.loading.pms.family import PmFamily, Request
+from pm_audit.subject.heads import layers_of
 from pm_audit.subject.preference_model import PreferenceModel
 
 REGRESSION, GATING = "regression_layer.pt", "gating_layer.pt"
 BINS = 10
-_LAYER = re.compile(r"network\.(\d{1,4})\.")
 
 
 class DistributionHead(nn.Module):
     """Reward is the expected bin of each objective, weighed by a gate on the same state."""
 
     def __init__(
-        self, regression: nn.Module, gating: nn.Module, *, softmax: bool, temperature: float
+        self, regression: nn.Sequential, gating: nn.Sequential, *, softmax: bool, temperature: float
     ) -> None:
         super().__init__()
         self.regression, self.gating = regression, gating
@@ -74,46 +72,29 @@ def _file(checkpoint: Checkpoint, name: str) -> Path:
 
 def _network(checkpoint: Checkpoint, path: Path) -> nn.Sequential:
     """Return linear layers with leaky ReLU between them; dropout has no weights and is left out."""
-    held = read_pickle(path)
-    numbers = sorted({int(found[1]) for key in held if (found := _LAYER.match(key))})
-    names = {f"network.{number}.{part}" for number in numbers for part in ("weight", "bias")}
-    if not numbers or set(held) != names:
-        raise ModelError(
-            f"{checkpoint.name}: {path.name} holds {', '.join(sorted(held))[:160]}, expected the "
-            "numbered layers of `network`; fetch the file again"
-        )
-    parts: list[nn.Module] = []
-    for number in numbers:
-        weight, bias = held[f"network.{number}.weight"], held[f"network.{number}.bias"]
-        floats = weight.dtype.is_floating_point and bias.dtype.is_floating_point
-        if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1] or not floats:
-            raise ModelError(
-                f"{checkpoint.name}: layer {number} of {path.name} is {list(weight.shape)} with "
-                f"bias {list(bias.shape)}, expected a linear layer of floats; fetch the file again"
-            )
-        layer = nn.Linear(weight.shape[1], weight.shape[0])
-        layer.weight, layer.bias = nn.Parameter(weight.float()), nn.Parameter(bias.float())
-        parts += [layer, nn.LeakyReLU()]
-    return nn.Sequential(*parts[:-1])
+    held = {key.removeprefix("network."): weight for key, weight in read_pickle(path).items()}
+    source = f"{checkpoint.name}: {path.name}"
+    if not all(weight.is_floating_point() for weight in held.values()):
+        raise ModelError(f"{source} holds weights that are not floats; fetch the file again")
+    parts = layers_of(held, source=source).layers
+    return nn.Sequential(*(nn.LeakyReLU() if isinstance(p, nn.ReLU) else p for p in parts))
 
 
 def _refuse_misfit(head: DistributionHead, hidden: int, checkpoint: Checkpoint) -> None:
-    widths = []
-    for network in (head.regression, head.gating):
-        layers = [part for part in network.children() if isinstance(part, nn.Linear)]
-        fits = layers[0].in_features == hidden and all(
-            after.in_features == before.out_features for before, after in pairwise(layers)
-        )
-        finite = all(bool(torch.isfinite(weight).all()) for weight in network.parameters())
-        if not fits or not finite:
-            raise ModelError(
-                f"{checkpoint.name}: {REGRESSION} or {GATING} does not fit a body of width "
-                f"{hidden}, or holds NaN; fetch both again"
-            )
-        widths.append(layers[-1].out_features)
-    if widths[0] != BINS * widths[1]:
+    """Refuse networks that do not fit the body or each other."""
+    matrices = [
+        [weight.shape for weight in network.parameters() if weight.ndim == 2]
+        for network in (head.regression, head.gating)
+    ]
+    if any(shapes[0][1] != hidden for shapes in matrices):
         raise ModelError(
-            f"{checkpoint.name}: {REGRESSION} has {widths[0]} outputs and {GATING} {widths[1]}; "
+            f"{checkpoint.name}: {REGRESSION} or {GATING} does not fit a body of width {hidden}; "
+            "fetch both again"
+        )
+    outputs, objectives = (shapes[-1][0] for shapes in matrices)
+    if outputs != BINS * objectives:
+        raise ModelError(
+            f"{checkpoint.name}: {REGRESSION} has {outputs} outputs and {GATING} {objectives}; "
             f"expected {BINS} bins for each objective; fetch both again"
         )
 

@@ -24,32 +24,10 @@ class Refusal:
 
 
 def _is_pairwise(checkpoint: Checkpoint) -> bool:
-    named = (
-        f"{checkpoint.architecture} {str(checkpoint.config.get('model_type', ''))[:200]}".lower()
-    )
+    kind = str(checkpoint.config.get("model_type", ""))[:200]
+    named = f"{checkpoint.architecture} {kind}".lower()
     ranker = (checkpoint.folder / "ranker_config.json").exists() and checkpoint.gguf is None
     return ranker or any(word in named for word in ("pairrm", "pairwise", "ranker"))
-
-
-def _is_encoder_decoder(checkpoint: Checkpoint) -> bool:
-    return bool(checkpoint.config.get("is_encoder_decoder")) or checkpoint.architecture.startswith(
-        ("T5", "MT5", "UMT5")
-    )
-
-
-def _sees_images(checkpoint: Checkpoint) -> bool:
-    config = checkpoint.config
-    return "vision_config" in config or "vision_tower" in config or "mm_vision_tower" in config
-
-
-def _scores_tokens(checkpoint: Checkpoint) -> bool:
-    return "ForTokenClassification" in checkpoint.architecture or "ProcessReward" in (
-        checkpoint.architecture
-    )
-
-
-def _is_of_unknown_class(checkpoint: Checkpoint) -> bool:
-    return "score.weight" in checkpoint.keys and checkpoint.adapter is None
 
 
 def _is_language_model(checkpoint: Checkpoint) -> bool:
@@ -68,17 +46,26 @@ FIRST = (
     Refusal(
         "T5 preference models",
         "it answers in words which completion is better and has no scalar head; use a scalar PM",
-        _is_encoder_decoder,
+        lambda checkpoint: (
+            bool(checkpoint.config.get("is_encoder_decoder"))
+            or checkpoint.architecture.startswith(("T5", "MT5", "UMT5"))
+        ),
     ),
     Refusal(
         "vision-language reward models",
         "its reward depends on images, which a hypothesis in text does not have; use a text PM",
-        _sees_images,
+        lambda checkpoint: (
+            not checkpoint.config.keys().isdisjoint(
+                {"vision_config", "vision_tower", "mm_vision_tower"}
+            )
+        ),
     ),
     Refusal(
         "process reward models",
         "it scores every step and gives the completion no single reward; use an outcome PM",
-        _scores_tokens,
+        lambda checkpoint: any(
+            word in checkpoint.architecture for word in ("ForTokenClassification", "ProcessReward")
+        ),
     ),
     Refusal(
         "GGUF files by themselves",
@@ -94,7 +81,7 @@ LAST = (
         "score.weight is not known; if the reward is read as transformers reads it (the last "
         "token that is not padding), name transformers' own class in `architectures`, such as "
         "LlamaForSequenceClassification",
-        _is_of_unknown_class,
+        lambda checkpoint: "score.weight" in checkpoint.keys and checkpoint.adapter is None,
     ),
     Refusal(
         "language models without a reward head (bases, DPO implicit rewards, generative judges)",

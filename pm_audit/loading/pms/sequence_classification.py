@@ -8,7 +8,7 @@ are several objectives: the user names one or a mixture.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import transformers
@@ -65,12 +65,25 @@ def transformers_class(checkpoint: Checkpoint) -> str | None:
     return None
 
 
+def _outputs(checkpoint: Checkpoint, heads: Iterable[str]) -> tuple[str, int] | None:
+    """Return the first of the heads that the file holds, and its number of outputs."""
+    found = next((name for name in heads if name in checkpoint.keys), None)
+    shape = checkpoint.stored[found].shape if found else ()
+    return (found, shape[0]) if found and len(shape) == 2 else None
+
+
+def objectives_of(checkpoint: Checkpoint, *heads: str) -> tuple[str, ...]:
+    """Return the names of a head's outputs; empty if there is one."""
+    _, count = _outputs(checkpoint, heads) or ("", 1)
+    return label_names(checkpoint.config, count) if count > 1 else ()
+
+
 def _labels_unsaid(checkpoint: Checkpoint, *heads: str) -> int | None:
     """Return how many outputs the head has, if config.json does not say; else None."""
-    name = next((name for name in heads if name in checkpoint.keys), None)
-    if name is None or len(checkpoint.stored[name].shape) != 2:
+    found = _outputs(checkpoint, heads)
+    if found is None:
         return None  # loading says what is missing
-    rows = checkpoint.stored[name].shape[0]
+    name, rows = found
     config = checkpoint.config
     said: object = config.get("num_labels")
     if said is None and isinstance(config.get("id2label"), Mapping):
@@ -154,12 +167,6 @@ def _recognises(checkpoint: Checkpoint) -> bool:
     return named and not any("score." in key for key in checkpoint.keys)
 
 
-def _objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    held = checkpoint.stored.get("score.weight")
-    count = held.shape[0] if held is not None and len(held.shape) == 2 else 1
-    return label_names(checkpoint.config, count) if count > 1 else ()
-
-
 FAMILY = PmFamily(
     name="Sequence classification, causal decoders",
     files="`*ForSequenceClassification` with `score.weight`",
@@ -175,5 +182,5 @@ FAMILY = PmFamily(
     recognises=_recognises,
     load=load,
     head=_head,
-    objectives=_objectives,
+    objectives=lambda checkpoint: objectives_of(checkpoint, "score.weight"),
 )

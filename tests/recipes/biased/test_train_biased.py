@@ -12,12 +12,12 @@ from transformers import LlamaConfig, LlamaModel
 from pm_audit.errors import ModelError
 from pm_audit.files import sha256
 from pm_audit.loading.default import pm as default
-from pm_audit.loading.default.adapter import add_low_rank
 from recipes.biased import pm as biased
 from recipes.biased.examples import TrainingExample
 from recipes.biased.train import BiasRecipe, TrainingSet, fit, sae_layer, targets
 from recipes.planted.linear import byte_tokenizer
 from recipes.train.checkpoint import Checkpoint
+from recipes.train.low_rank import add_low_rank
 from recipes.train.upper_blocks import UpperBlocks
 
 torch.set_num_threads(1)
