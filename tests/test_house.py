@@ -17,7 +17,7 @@ LONGEST = 320
 FULLEST = 20
 """Modules of a folder, its `__init__` included; a fuller one holds two floors."""
 
-WHOLE = 28_200
+WHOLE = 28_450
 """Lines of the package: a change that needs more removes some first, or raises this knowingly."""
 
 DOORS = (

@@ -123,11 +123,11 @@ def test_a_writer_whose_file_was_taken_for_left_over_makes_another(tmp_path, mon
     path = tmp_path / "record.json"
     lock, taken = atomic._lock, []
 
-    def late(stream):
+    def late(stream, **options):
         if not taken:
             taken.append(stream.name)
             Path(stream.name).unlink()
-        return lock(stream)
+        return lock(stream, **options)
 
     monkeypatch.setattr(atomic, "_lock", late)
     records.write_atomically(path, "whole")

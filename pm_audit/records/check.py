@@ -30,8 +30,7 @@ class Check(StrEnum):
 
     @classmethod
     def _added(cls) -> Iterator[Self]:
-        names = {point.name for point in entry_points(group=CHECK_GROUP)}
-        return (cls._named(name) for name in sorted(names - set(cls)))
+        return (cls._named(name) for name in added_names() if name not in tuple(cls))
 
     @classmethod
     @cache  # one object a name, as enum members are compared by identity
@@ -44,3 +43,9 @@ class Check(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
         return next((check for check in cls._added() if check == value), None)
+
+
+@cache  # reading every installed package's entry points takes milliseconds
+def added_names() -> tuple[str, ...]:
+    """Return the names of the checks that installed packages add."""
+    return tuple(sorted({point.name for point in entry_points(group=CHECK_GROUP)}))

@@ -30,7 +30,7 @@ class Encoded:
     offsets: tuple[Span, ...]
     """[token], characters of the text that it holds; white space that it swallows is left out."""
     parts: tuple[int | None, ...]
-    """[token], 0 or 1 for the text it is of; None where the tokenizer itself added it."""
+    """[token], 0 or 1 for its text; None if the tokenizer itself added it."""
     types: tuple[int, ...]
     """[token], the token type that the tokenizer gives."""
 

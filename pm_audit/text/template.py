@@ -163,7 +163,7 @@ def _unused(*texts: str) -> str:
 
 
 def _difference(real: str, other: str) -> tuple[Span, str]:
-    """Return where two texts differ in the first, and what the other has in its place."""
+    """Return the span of the first text that differs, and what the other has in its place."""
     most = min(len(real), len(other))
     first = next((i for i in range(most) if real[i] != other[i]), most)
     same = 0
@@ -173,7 +173,7 @@ def _difference(real: str, other: str) -> tuple[Span, str]:
 
 
 def _beginning(wrote: str, text: str) -> int:
-    """Return where a completion begins in what the template made of it and of its header."""
+    """Return the beginning of a completion in what the template made of it and its header."""
     whole = next((kept for kept in _kept(text) if kept and wrote.endswith(kept)), None)
     if whole is not None:
         return len(wrote) - len(whole)

@@ -1,7 +1,7 @@
 """How a dialogue and a completion become tokens: written out, ended, and tokenised as one text.
 
     dialogue -> Rendered     text/layouts, text/template   the format's words, people's texts
-      -> ended               text/ending                   EOS where the trainer put it
+      -> ended               text/ending                   EOS as the trainer put it
       -> Encoded             text/encoding                 transformers' own ids of the whole text
       -> TokenisedRow        here                          with the completion's first token
 

@@ -36,7 +36,7 @@ def marks_hypothesis(
     """
     questions = [f"{opener} {place}?" for place in _PLACES for opener in _OPENERS]
     if prompts > len(questions):
-        raise ValueError(f"prompts is {prompts}; there are {len(questions)}")
+        raise ValueError(f"{prompts} prompts requested; there are {len(questions)} planted prompts")
     neutral = NEUTRAL * len(marks)
     return Hypothesis(
         name=name,

@@ -47,8 +47,14 @@ def test_hypotheses_load(title, text, tmp_path):
 
 
 @pytest.mark.parametrize(("title", "text"), blocks("toml"))
-def test_settings_are_known(title, text):
-    table = tomllib.loads(text)["tool"]["pm_audit"]
+def test_settings_and_entry_points_are_known(title, text):
+    tables = tomllib.loads(text)
+    if "project" in tables:
+        groups = tables["project"]["entry-points"]
+        code = "".join(path.read_text("utf-8") for path in (ROOT / "pm_audit").rglob("*.py"))
+        assert [group for group in groups if f'"{group}"' not in code] == []
+        return
+    table = tables["tool"]["pm_audit"]
     assert Settings.merged(project=table).pm == table["pm"]
 
 

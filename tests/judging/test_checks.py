@@ -11,7 +11,7 @@ from pm_audit.errors import RecordError
 from pm_audit.judging import CheckRule, Question, rejudge, rules, settle, verify
 from pm_audit.judging.checks.rule import Ruling
 from pm_audit.records import AuditRecord, Check, Outcome
-from pm_audit.records.check import CHECK_GROUP
+from pm_audit.records.check import CHECK_GROUP, added_names
 from pm_audit.release import compare
 from pm_audit.report import glossary, html, junit, markdown, terminal
 from pm_audit.report.changes import ChangeKind
@@ -36,6 +36,19 @@ TOY = CheckRule(
 )
 
 
+def forget() -> None:
+    """Read the entry points again, which a process reads once."""
+    added_names.cache_clear()
+    rules.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Leave no toy behind; set up before monkeypatch, so torn down after it."""
+    yield
+    forget()
+
+
 def offer(monkeypatch: pytest.MonkeyPatch, found: object, name: str = "small") -> None:
     point = EntryPoint(name, "somewhere:TOY", CHECK_GROUP)
     monkeypatch.setattr(EntryPoint, "load", lambda _: found)
@@ -43,6 +56,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, found: object, name: str = "small") -
         monkeypatch.setattr(
             f"{module}.entry_points", lambda group: [point] if group == CHECK_GROUP else []
         )
+    forget()
 
 
 @pytest.fixture
@@ -119,6 +133,7 @@ def test_a_record_of_a_check_that_is_not_installed_says_so(audited, tmp_path, mo
     path = tmp_path / "record.json"
     audited.write(path)
     monkeypatch.undo()
+    forget()
     with pytest.raises(RecordError, match=r"unknown check 'small' \(known: gap, .*\); install"):
         AuditRecord.read(path)
 

@@ -259,7 +259,7 @@ def test_a_gap_where_none_was_expected_says_what_the_features_close(
     assert "a gap was found nevertheless" in reason(record, Check.EXPLAINED)
     assert "close 0.8" in reason(record, Check.EXPLAINED)
     none = judge(make_hypothesis(gap="none"), make_evidence([0.0] * 16), (), method=method)
-    assert reason(none, Check.EXPLAINED).endswith("so nothing is to be explained")
+    assert reason(none, Check.EXPLAINED).endswith("so there is nothing to explain")
 
 
 def test_the_record_counts_the_prompts_of_the_hypothesis_and_older_ones_need_not(

@@ -9,7 +9,7 @@ import re
 import time
 from html.parser import HTMLParser
 
-from pm_audit.records import Figure, Unit
+from pm_audit.records import Check, Departure, Figure, Unit, Unplanned
 from pm_audit.report import decomposition, html
 from pm_audit.report.html.plots import (
     baselines,
@@ -282,6 +282,17 @@ def test_every_term_on_the_page_explains_itself(record):
     asked = set(re.findall(r'popovertarget="([^"]+)"', page))
     assert {"t-gap", "t-sigma", "t-closure", "t-residual", "t-contribution"} <= asked
     assert asked <= set(re.findall(r'<div class="tip" id="([^"]+)" popover>', page))
+
+
+def test_the_page_lists_checks_that_did_not_go_as_planned(record):
+    unplanned = tuple(
+        Unplanned(name="urls", check=check, departure=Departure.SKIPPED, reason="<b>not today</b>")
+        for check in Check
+    )
+    page = html.render(record.model_copy(update={"not_as_planned": unplanned}))
+    assert "4 checks that were not run or not reported as planned" in page
+    assert "urls/gap: skipped: &#60;b&#62;not today" in page
+    assert "as planned" not in html.render(record)
 
 
 def test_an_interval_that_is_unbounded_on_one_side_says_so(record):

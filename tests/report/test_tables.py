@@ -29,6 +29,15 @@ def test_features_and_rewards_hold_every_row(record):
     assert found == pytest.approx(record.hypotheses[1].gap.value)
 
 
+def test_a_token_without_text_has_its_name(record):
+    first = record.hypotheses[0]
+    ending = first.features[0].firings[0].model_copy(update={"token": "", "special": "<|im_end|>"})
+    feature = first.features[0].model_copy(update={"firings": (ending,)})
+    one = first.model_copy(update={"features": (feature,)})
+    frame = tables.features_frame(record.model_copy(update={"hypotheses": (one,)}))
+    assert list(frame["fires_on"]) == ["<|im_end|>"]
+
+
 def test_csv_guards_texts_and_leaves_numbers_alone(with_texts):
     frame = tables.rewards_frame(with_texts(["=1+1", "-2", "@x", "\x1b[1m", "plain"]))
     text = csv.text(frame)

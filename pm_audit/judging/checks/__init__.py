@@ -7,6 +7,8 @@ Another package adds one by an entry point of the group ``pm_audit.checks`` that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 
 from pm_audit.errors import RecordError
@@ -18,7 +20,8 @@ from pm_audit.records.check import CHECK_GROUP
 __all__ = ["CheckRule", "Question", "judge_all", "rule_of", "rules"]
 
 
-def rules() -> dict[Check, CheckRule]:
+@cache
+def rules() -> Mapping[Check, CheckRule]:
     """Return the rule of every check, in the order of the reports.
 
     Raises:

@@ -139,7 +139,7 @@ def refuse_quantised(held: Mapping[str, Stored], *, source: str) -> None:
     if scales or narrow:
         shown = ", ".join([f"{name} ({held[name].dtype})" for name in (*narrow, *scales)][:4])
         raise ModelError(
-            f"{source}: its weights are quantised or no plain floats: {shown}, so rewards from "
+            f"{source}: its weights are quantised or not plain floats: {shown}, so rewards from "
             "them would be wrong; use the checkpoint that it was made from, or dequantise it and "
             "save it in bfloat16, float16 or float32"
         )

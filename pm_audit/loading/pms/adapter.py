@@ -187,8 +187,8 @@ def _base(request: Request) -> Checkpoint:
     name = request.checkpoint.name
     if not is_hub_name(named) or exists(named):
         raise ModelError(
-            f"{name}: the adapter's base {named[:200]!r} is no name on the Hugging Face hub, and "
-            f"paths in its file are not followed; name the base yourself: {name}@BASE"
+            f"{name}: the adapter's base {named[:200]!r} is not a name on the Hugging Face hub, "
+            f"and paths in its file are not followed; name the base yourself: {name}@BASE"
         )
     if revision not in (None, "", "main"):
         raise ModelError(

@@ -68,7 +68,8 @@ def body_config(checkpoint: Checkpoint) -> Any:
             f"{checkpoint.name}: transformers knows no body of type {kind[:80]!r}, and remote code "
             "stays off; convert the checkpoint to a class of transformers"
         )
-    with explained(ModelError, f"{checkpoint.name}: config.json is none of a {kind} body", _REMEDY):
+    what = f"{checkpoint.name}: config.json does not describe a {kind} body"
+    with explained(ModelError, what, _REMEDY):
         return AutoConfig.for_model(kind, **named)
 
 
@@ -108,7 +109,7 @@ def _prefix(checkpoint: Checkpoint, expected: list[str]) -> str:
     found = [key.removesuffix(first) for key in checkpoint.keys if key.endswith(first)]
     if not found:
         raise ModelError(
-            f"{checkpoint.name}: the file has no {first} under any prefix, so it is no "
-            "complete checkpoint of the body that its config names; merge adapters and save again"
+            f"{checkpoint.name}: the file has no {first} under any prefix, so it is not "
+            "a whole checkpoint of the body that its config names; merge adapters and save again"
         )
     return max(found, key=lambda prefix: sum(prefix + name in checkpoint.keys for name in expected))

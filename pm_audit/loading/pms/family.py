@@ -67,7 +67,7 @@ class Request:
                 f"to one of {', '.join(NAMES)}; the reward is then read at the text's last token"
             )
         return (
-            f"{named} is of no known conventions: text_format {self.text.text_format} as it was "
+            f"{named} has no known conventions: text_format {self.text.text_format} as it was "
             "set, and read at the last token"
         )
 

@@ -93,7 +93,9 @@ def _gate(checkpoint: Checkpoint, tokenizer: Any) -> Gate:
     layers = {name.removeprefix("layers."): weight for name, weight in weights.items()}
     kind = str(body_config(checkpoint).model_type)
     if scale.numel() != 1 or not bool(scale.isfinite().all()):
-        raise ModelError(f"{checkpoint.name}: the gate's {_SCALE} is no number; fetch it again")
+        raise ModelError(
+            f"{checkpoint.name}: the gate's {_SCALE} is not a finite number; fetch it again"
+        )
     return Gate(
         layers_of(layers, source=checkpoint.name),
         temperature=checkpoint.options.number("gating_temperature", 10, positive=True),

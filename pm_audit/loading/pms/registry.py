@@ -84,7 +84,7 @@ def load(
 
 
 def _open(path_or_name: str | Path) -> tuple[Checkpoint, str | None]:
-    """Read ``ADAPTER@BASE``: return the checkpoint, and the base where one is named."""
+    """Return the checkpoint, and the base that ``ADAPTER@BASE`` names, if any."""
     if not exists(path_or_name) and "@" in str(path_or_name):
         path_or_name, _, base = str(path_or_name).partition("@")
         return open_checkpoint(path_or_name), base
@@ -152,7 +152,7 @@ def family_of(checkpoint: Checkpoint) -> PmFamily:
             "nothing says what these weights are; fetch the model's own config.json"
         )
     raise ModelError(
-        f"{checkpoint.name}: {checkpoint.architecture} in config.json is of no known family of "
-        "preference models; known are "
+        f"{checkpoint.name}: {checkpoint.architecture} in config.json belongs to no known family "
+        "of preference models; known are "
         + "; ".join(f"{family.name} ({family.files})" for family in known)
     )

@@ -63,8 +63,8 @@ def _activation(kind: object, options: object, files: SaeFiles) -> Activation:
         state.refuse_unknown({"k", "postact_fn"}, changes="features")
         return TopK(state.whole("k"))
     raise SaeError(
-        f"{files.source}: activation {str(kind)[:40]!r} with {str(options)[:80]!r} is neither of "
-        "ReLU, TopK; use one of these SAEs"
+        f"{files.source}: activation {str(kind)[:40]!r} with {str(options)[:80]!r} does not "
+        "load; use an SAE with ReLU or TopK"
     )
 
 

@@ -44,7 +44,7 @@ class Weights:
         """Return tensors by name: matrices those of encoder and decoder, the others vectors.
 
         Raises:
-            SaeError: some are missing, or one is no matrix or vector of floats.
+            SaeError: some are missing, or one is not a matrix or vector of floats.
 
         """
         if missing := [key for key in keys if key not in self.held]:

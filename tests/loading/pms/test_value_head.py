@@ -208,7 +208,7 @@ def test_a_class_that_is_not_known_borrows_no_conventions(
     model = load(folder, text_format="raw")
     expected = weight @ last_state(body, ROW)
     torch.testing.assert_close(plain_rewards(model, [ROW]), expected, atol=1e-5, rtol=1e-5)
-    assert "OurRewardModel is of no known conventions: text_format raw" in model.notes[0]
+    assert "OurRewardModel has no known conventions: text_format raw" in model.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_quantised_heads_and_bodies_are_refused(
 ) -> None:
     weight = torch.randn(1, 32)
     folder, _ = headed("llama", {family: (weight * 50).to(dtype)})
-    with pytest.raises(ModelError, match=f"quantised or no plain floats: {family}"):
+    with pytest.raises(ModelError, match=f"quantised or not plain floats: {family}"):
         load(folder, text_format="hh", objective=objective)
     name = "model.layers.0.mlp.up_proj.weight"
     folder, _ = headed("llama", {family: weight, name: torch.ones(64, 32).to(dtype)})
