@@ -28,7 +28,7 @@ def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baselin
     """Return closure and collateral by number of directions, for a gap that is not zero."""
     if not evidence.baselines:
         return ()
-    bootstrap = bootstrap_of(evidence, method)
+    bootstrap = bootstrap_of(len(evidence.prompts), method)
     return tuple(
         Baseline(
             name=baseline.name,

@@ -147,10 +147,10 @@ def as_figure(interval: Interval, unit: Unit) -> Figure:
     )
 
 
-def bootstrap_of(evidence: Evidence, method: MethodRecord) -> PromptBootstrap:
-    """Return the resampling of these prompts that every interval of the method rests on."""
+def bootstrap_of(prompts: int, method: MethodRecord) -> PromptBootstrap:
+    """Return the resampling of prompts that every interval of the method rests on."""
     return PromptBootstrap(
-        len(evidence.prompts),
+        prompts,
         resamples=method.bootstrap_resamples,
         confidence=method.confidence,
         seed=method.seed,
@@ -166,7 +166,7 @@ def measure(
     that the hypothesis has, tried or not.
     """
     table = tabulate(evidence)
-    bootstrap = bootstrap_of(evidence, method)
+    bootstrap = bootstrap_of(table.prompts, method)
     gap = bootstrap.mean(table.gap)
     floor = NOISE_SIDES * evidence.noise
     found = table.prompts >= MINIMUM_PROMPTS and gap.outside(-floor, floor)

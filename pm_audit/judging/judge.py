@@ -13,7 +13,7 @@ import numpy as np
 
 from pm_audit.judging.baselines import measure_baselines, placebo_closure
 from pm_audit.judging.checks import Question, judge_all
-from pm_audit.judging.figures import Ratios, as_figure, measure
+from pm_audit.judging.figures import Ratios, as_figure, bootstrap_of, measure
 from pm_audit.judging.policy import read_expect, read_known_bias
 from pm_audit.judging.warnings import warnings_of
 from pm_audit.records import (
@@ -25,7 +25,7 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.spec import Expect, Hypothesis
-from pm_audit.stats import Interval, PromptBootstrap, benjamini_hochberg
+from pm_audit.stats import Interval, benjamini_hochberg
 
 FALSE_DISCOVERY_RATE = 0.05
 DISCOVERY_WARNING = "after Benjamini-Hochberg over "
@@ -94,12 +94,7 @@ def settle(hypotheses: Sequence[HypothesisRecord]) -> tuple[HypothesisRecord, ..
 
 def figure_of(values: Sequence[float], *, method: MethodRecord, unit: Unit) -> Figure:
     """Return the mean of one value per prompt with an interval, for figures of no check."""
-    bootstrap = PromptBootstrap(
-        len(values),
-        resamples=method.bootstrap_resamples,
-        confidence=method.confidence,
-        seed=method.seed,
-    )
+    bootstrap = bootstrap_of(len(values), method)
     return as_figure(bootstrap.mean(np.sort(np.asarray(values, dtype=np.float64))), unit)
 
 

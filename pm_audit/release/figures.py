@@ -67,7 +67,7 @@ def _gap(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) -> Ite
     if change > max(margin, noise) and change >= limits.gap and size >= 0:
         yield Change.of(new, ChangeKind.GAP_GROWN, f"from {words}", check=Check.GAP)
     elif change > max(margin, noise) and change >= limits.gap and sign * was.value < 0:
-        yield Change.of(new, ChangeKind.GAP_GROWN, f"turned round, from {words}", check=Check.GAP)
+        yield Change.of(new, ChangeKind.GAP_GROWN, f"reversed, from {words}", check=Check.GAP)
     elif -change > max(margin, noise) and -change >= limits.gap:
         yield Change.of(new, ChangeKind.GAP_SHRUNK, f"from {words}", check=Check.GAP)
 

@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -144,7 +145,6 @@ def _banner(record: AuditRecord) -> dict[str, str]:
 
 def _fits(record: AuditRecord) -> list[SaeFit]:
     first: dict[str, SaeFit] = {}
-    for hypothesis in record.hypotheses:
-        for fit in hypothesis.evidence.fits:
-            first.setdefault(fit.sae, fit)
+    for fit in chain.from_iterable(one.evidence.fits for one in record.hypotheses):
+        first.setdefault(fit.sae, fit)
     return list(first.values())
