@@ -20,10 +20,8 @@ from pm_audit.loading.recipe_folder import FOLDER as FOLDER
 from pm_audit.loading.recipe_folder import NAME as NAME
 from pm_audit.loading.recipe_folder import default_saes as default_saes
 from pm_audit.loading.recipe_folder import is_recipe_folder as is_recipe_folder
-from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.subject.heads import LinearHead
 from pm_audit.subject.preference_model import PreferenceModel
-from pm_audit.subject.sae import Sae
 from pm_audit.text.text_format import TextSettings
 
 TEXT_FORMAT = "hh"
@@ -94,13 +92,3 @@ def load_pm(
         text_format=TextSettings(**text).bound(tokenizer, TEXT_FORMAT, appended=tuple(suffix)),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
     )
-
-
-def load_saes(
-    folder: Path = FOLDER,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Sae, ...]:
-    """Load the SAEs that were trained on the PM in ``folder``."""
-    return tuple(load_sae(path, device=device, dtype=dtype) for path in default_saes(folder))

@@ -62,7 +62,7 @@ def test_relu_does_not(tmp_path: Path, real_stream: torch.Tensor) -> None:
             {"activation": "TopK", "activation_state_dict": {"k": K, "postact_fn": "Identity"}},
             "activation Identity is refused: its features are signed",
         ),
-        ("ae.pt", {"activation": "Softplus"}, "neither of ReLU, TopK"),
+        ("ae.pt", {"activation": "Softplus"}, "does not load; use an SAE with ReLU or TopK"),
         ("ae.pt", {"latent_bias": None}, "weights latent_bias are missing"),
         ("resid_delta_mlp/ae.pt", {}, "a part of a block"),
     ],
