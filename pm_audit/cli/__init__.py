@@ -20,6 +20,7 @@ from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
 from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.errors import AuditError
+from pm_audit.subject.allocator import own_process
 
 
 @contextmanager
@@ -90,6 +91,7 @@ def main() -> None:
     A PM is named by --pm and its SAEs by --sae on every command; in pytest by --pm-audit-pm and
     --pm-audit-sae.
     """
+    own_process()
 
 
 @main.command(

@@ -19,7 +19,6 @@ from pm_audit.errors import AuditError
 from pm_audit.forward.grid import Integers, Layout
 from pm_audit.subject.attention_kernels import kernels_without_plans
 from pm_audit.subject.half_products import widened_halves
-from pm_audit.subject.heap import keep_freed_memory
 from pm_audit.subject.packed_attention import SegmentGroup
 from pm_audit.subject.products import wide_products
 
@@ -43,7 +42,7 @@ class Jobs:
     row: Integers
     """[job], row of the grid."""
     start: Integers
-    """[job], first position that is computed anew."""
+    """[job], first position that is computed again."""
     stop: Integers
     """[job], position after the last; the row's length unless only a shared prefix is read."""
 
@@ -127,8 +126,6 @@ def in_batches(
     """
     if token_budget is None:
         token_budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
-    if device.type == "cpu":
-        keep_freed_memory()
     pending = np.arange(len(jobs))
     while len(pending):
         done: list[Integers] = []

@@ -242,7 +242,9 @@ class AuditRun:
     ) -> Auditor:
         """Audit with the real thing, unless a plug-in brought another."""
         from pm_audit.pipelines.audit import Auditor  # imports torch
+        from pm_audit.subject.allocator import own_process
 
+        own_process()
         return Auditor(settings, progress=progress)
 
     def command(self, item: CheckItem) -> str:
