@@ -2,8 +2,8 @@
 
 For a set S at completion positions ``x' = x - (decode(f) - decode(f with S replaced))``; the error
 term stays.  A contribution is reward minus reward after ablation, so positive means that the
-feature raises the reward.  What replaces the features is a matter of ``replacements``; ablation to
-zero leaves a row in which nothing of S fires exactly as it is and does not run it.
+feature raises the reward.  ``replacements`` holds what may replace the features.  Ablation to zero
+leaves a row in which nothing of S fires exactly as it is and does not run it.
 
 A set may span SAEs at several layers.  At the lowest its clean features are known; higher up the
 selected latents are encoded again on the stream as the lower ablation left it, with the clean
@@ -81,7 +81,7 @@ def ablate_each(
         rows: rows of the grid; all for None.
         where: [latent row], pairs of these to run, of ablations to zero; all for None.
         targets: what stands in a feature's place; None for zero.
-        cache: learns the rewards of ablations to zero, for joint ablations to come.
+        cache: stores the rewards of ablations to zero, for later joint ablations.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -124,7 +124,7 @@ def ablate_sets(
         sets: features to ablate together; an empty set leaves the rewards as they are.
         rows: rows of the grid; all for None.
         targets: what stands in a feature's place; None for zero.
-        cache: earlier replays of this trace, which are not run again; learns the new ones.
+        cache: earlier replays of this trace, which are not run again; stores the new ones.
 
     Raises:
         SaeError: an SAE is not part of the trace, or a feature is outside its SAE.

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pm_audit.records import Feature
 
 GapAfter = Callable[[Sequence[tuple[Feature, ...]]], Sequence[float]]
-"""Gap that remains after each of several sets is ablated jointly, raw reward."""
+"""Gap that remains after each set is ablated jointly, raw reward."""
 
 AT_ONCE = 2
 """Candidates tried before the next look at who is best: one alone does not fill a batch."""

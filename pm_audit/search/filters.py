@@ -30,7 +30,7 @@ EVERYWHERE = 0.5
 """A feature that fires on this share of all completion tokens stands for no claim about a text."""
 
 COUNTER_EXAMPLES = 0.5
-"""A feature that fires on this share of the counter-examples does not tell the sides apart."""
+"""A feature that fires on this share of the counter-examples does not separate the sides."""
 
 
 class Dropped(StrEnum):

@@ -49,7 +49,7 @@ class Search:
 
     features: tuple[Feature, ...]
     contributions: Floats
-    """[feature row], reward minus reward with this feature alone set to zero; NaN where it was not
+    """[feature row], reward minus reward with this feature alone set to zero; NaN if it was not
     run.  ``features_run`` were run on every row."""
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]

@@ -40,7 +40,7 @@ class Singles:
     Args:
         experiment: clean forward and contrast of the hypothesis.
         features: candidates of all folds.
-        cache: learns the rewards, for joint ablations to come.
+        cache: stores the rewards, for later joint ablations.
 
     """
 

@@ -1,7 +1,6 @@
-"""A bidirectional encoder in the place of a decoder: its rewards can be read, nothing is replayed.
+"""A bidirectional encoder in the place of a decoder: its rewards can be read but not replayed.
 
-Every token sees the completion, the prompt's included, so nothing of a row can be shared or
-replayed from a position on.
+Every token sees the completion, so no part of a row can be shared or replayed from a position on.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Encoder(Decoder):
         return int(embeddings.padding_idx) + 1 if counts_on else 0
 
     def segments(self, token_ids: Tensor, separator: int | None) -> Tensor | None:
-        """Return 0 up to each row's first separator and 1 after it, where texts are marked.
+        """Return 0 up to each row's first separator and 1 after it, if texts are marked.
 
         Args:
             token_ids: [row token]

@@ -1,6 +1,6 @@
 """The preflight: what must hold of a preference model before any audit of it means anything.
 
-Each finding says what was measured and, where it failed, the remedy.  A head whose weights are
+Each finding says what was measured and, if it failed, the remedy.  A head whose weights are
 missing never comes this far: loading refuses it.
 """
 
@@ -39,7 +39,7 @@ TEXTS: tuple[tuple[Dialogue, str], ...] = tuple(
 
 
 _REPEATS = 7
-"""Times that a text is written once more: one that is drawn of two is found in 127 of 128 cases."""
+"""Repetitions of a text: a template that draws one of two is found in 127 of 128 cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Finding:
     detail: str
     """What was measured."""
     remedy: str = ""
-    """What to do, where it failed."""
+    """What to do if it failed."""
 
 
 def preflight(model: PreferenceModel) -> tuple[Finding, ...]:
-    """Ask everything; nothing raises but a text format that cannot write a plain question."""
+    """Return all findings; raises only if the text format cannot write a plain question."""
     rows = [model.text_format.tokenise(*text).token_ids for text in TEXTS]
     rewards = plain_rewards(model, rows)
     return (
@@ -81,7 +81,7 @@ def preflight(model: PreferenceModel) -> tuple[Finding, ...]:
 
 
 def require(findings: tuple[Finding, ...], *, name: str) -> None:
-    """Raise where any finding failed.
+    """Raise if any finding failed.
 
     Raises:
         ModelError: with every failed finding and its remedy.
@@ -96,7 +96,7 @@ def require(findings: tuple[Finding, ...], *, name: str) -> None:
 def _like_transformers(
     model: PreferenceModel, rows: list[tuple[int, ...]], rewards: Tensor
 ) -> tuple[Finding, ...]:
-    """Hold ids and rewards against what transformers alone makes of the same texts."""
+    """Compare ids and rewards with transformers' own for the same texts."""
     form = model.text_format
     if not isinstance(form, TextFormat):
         detail = f"{type(form).__name__} is another package's: not compared"
@@ -135,7 +135,7 @@ def _rounded(rewards: Tensor, theirs: Tensor, dtype: torch.dtype) -> bool:
 
 
 def _conventions(model: PreferenceModel) -> str:
-    """Say which of several usual ways a text is begun, ended and dated."""
+    """Return how a text begins and ends, and its date."""
     form = model.text_format
     said = [form.name, f"text_end {form.end}"]
     if form.start != BOS:
@@ -148,14 +148,14 @@ def _conventions(model: PreferenceModel) -> str:
 
 
 def _opening(form: TextFormat) -> str:
-    """Say who writes what a text begins with."""
+    """Return who writes the first token of a text."""
     row = form.tokenise(*TEXTS[0])
     put = row.offsets[0] == (0, 0)
     return "text_start bos (the template writes none)" if put else "the template writes BOS"
 
 
 def _same_each_time(model: PreferenceModel, row: tuple[int, ...]) -> Finding:
-    """Write one text some times more: a template may draw at random."""
+    """Whether one text is always written alike: a template may draw at random."""
     others = {model.text_format.tokenise(*TEXTS[0]).token_ids for _ in range(_REPEATS)}
     return Finding(
         "same text each time",

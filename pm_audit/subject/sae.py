@@ -43,7 +43,7 @@ class Encoding:
     scale: Tensor
     """[token], factor of the decoder's output; frozen under ablation."""
     offset: Tensor | None
-    """[token hidden], added after scaling; frozen under ablation; None where it is zero."""
+    """[token hidden], added after scaling; frozen under ablation; None if zero."""
 
     def with_features(self, features: Tensor) -> Encoding:
         """Return the encoding of the same tokens with other features [token latent]."""
@@ -55,7 +55,7 @@ class Sae:
     """A sparse autoencoder on the residual stream after one block.
 
     Raises:
-        SaeError: at construction, where shapes do not fit or a weight is not finite.
+        SaeError: at construction, if shapes do not fit or a weight is not finite.
 
     """
 
@@ -78,7 +78,7 @@ class Sae:
     """[hidden]"""
     activation: Activation
     input_bias: Tensor | None = None
-    """[hidden], subtracted before encoding; None where the input is not centred."""
+    """[hidden], subtracted before encoding; None if the input is not centred."""
     normalisation: Normalisation = Normalisation.NONE
     centred: bool = False
     """Whether it reads the stream less its mean over the hidden axis, which decoding adds back:
@@ -90,7 +90,7 @@ class Sae:
     notes: tuple[str, ...] = field(default=())
     """What the loader did to the file's weights, in words, for the record and for `doctor`."""
     index_path: Path | None = None
-    """Where its feature index stands, if it has one; None for an SAE that no file holds."""
+    """Path of its feature index, if it has one; None for an SAE without a file."""
 
     def __post_init__(self) -> None:
         if self.W_dec.ndim != 2:
@@ -145,7 +145,7 @@ class Sae:
         """Encode only the latents ``indices`` [selected] of the stream [token hidden].
 
         Returns features [token selected], equal to ``encode(stream).features[:, indices]``.
-        Where latents compete (topk, groupmax) all of them are encoded.
+        If latents compete (topk, groupmax) all of them are encoded.
         """
         if not self.activation.elementwise:
             return self.encode(stream).features[:, indices]
