@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from typing_extensions import override
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
@@ -53,31 +52,13 @@ class Encoder(Decoder):
         separators = (token_ids == separator).cumsum(dim=1)
         return (separators - (token_ids == separator).long() > 0).long()
 
-    @override
-    def inputs(self, token_ids: Tensor, positions: Tensor) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    @override
-    def run(self, layer: int, stream: Tensor, inputs: object, attend: object) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    @override
-    def keys_values(self, layer: int, stream: Tensor, inputs: object) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    @override
-    def finish(self, stream: Tensor, token_ids: Tensor, positions: Tensor) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise ModelError(
             f"{type(self.backbone).__name__} is bidirectional: its rewards can be read, but no "
             "feature can be ablated at the completion alone; audit a causal decoder"
         )
+
+    inputs = run = keys_values = run_at = finish = _refuse
 
 
 class FirstTokenHead(nn.Module):
