@@ -79,7 +79,7 @@ def ablate_each(
         sae: whose latents are ablated.
         latents: indices, each at most once.
         rows: rows of the grid; all for None.
-        where: [latent row], pairs of these to run, of ablations to zero; all for None.
+        where: [latent row], pairs of these to run; all for None, or with targets.
         targets: what stands in a feature's place; None for zero.
         cache: stores the rewards of ablations to zero, for later joint ablations.
 
@@ -93,7 +93,7 @@ def ablate_each(
     members = [Members(traced, np.arange(len(features)), features)]
     latent, row, contribution = [], [], []
     for numbers in _portions(trace, members, len(features), chosen, targets):
-        skipped = None if where is None else ~where[numbers]
+        skipped = None if where is None or targets is not None else ~where[numbers]
         taken = [_take(members[0], numbers)]
         planned = plan(trace, taken, len(numbers), chosen, targets, skipped=skipped)
         if not len(planned.jobs):
