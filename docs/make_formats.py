@@ -22,7 +22,7 @@ INTRODUCTION = """\
 
 This page is generated from the registries by `python docs/make_formats.py`.  `pm-audit doctor
 --pm PM --sae SAE` tries a PM and its SAEs and says what is wrong with them.  Other packages add
-families and formats by the entry points `pm_audit.loading.pms` and `pm_audit.loading.saes`.
+families and formats by the entry points `pm_audit.pms` and `pm_audit.saes`.
 
 Remote code stays off, pickles are read as tensors alone, and no name inside a checkpoint opens a
 file outside its folder.

@@ -1,4 +1,4 @@
-"""What other installed packages add: objects that their entry points name."""
+"""Objects that other installed packages add by entry points."""
 
 from __future__ import annotations
 
@@ -23,12 +23,7 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 def extensions(group: str, kind: type[Kind], *, error: type[AuditError]) -> tuple[Kind, ...]:
-    """Return every object that entry points of ``group`` name.
-
-    Raises:
-        AuditError: of class ``error``, if an entry point names something of another kind.
-
-    """
+    """Return every object that entry points of ``group`` name; one of another kind is an error."""
     added = []
     for point in entry_points(group=group):
         found = point.load()

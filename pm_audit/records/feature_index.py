@@ -1,4 +1,4 @@
-"""A feature index: where each latent of an SAE fires most in a corpus, in a file beside the SAE.
+"""A feature index: where each latent of an SAE fires most in a corpus, in a file next to the SAE.
 
 Texts are excerpts around the strongest token.  An index is a file of others: it is read only up
 to a size, its places must lie inside its texts, and its texts are as hostile as completions.
@@ -107,6 +107,6 @@ class FeatureIndex(Record):
             ) from None
         if index.sae_sha256 != sae_sha256:
             raise RecordError(
-                f"{path}: it was made for other weights than those beside it; {remedy}"
+                f"{path}: it was made for other weights than those next to it; {remedy}"
             )
         return index

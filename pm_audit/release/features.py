@@ -53,7 +53,7 @@ def _causal(feature: FeatureRecord, of: HypothesisRecord, limits: Tolerance) -> 
 
 
 def _similar(other: FeatureRecord | None, feature: FeatureRecord) -> bool:
-    """Say whether the other record's contribution could be this one's, given both intervals.
+    """Return whether the other record's contribution could be this one's, given both intervals.
 
     Half of the contribution elsewhere already means that the feature was causal there.
     """

@@ -49,7 +49,7 @@ def words(feature: FeatureRecord, *, most: int = 2) -> tuple[Word, ...]:
 
 
 def label(feature: FeatureRecord, *, most: int = 2) -> str:
-    """Return a feature's words in a line, or nothing where no text is known."""
+    """Return a feature's words in a line, empty if no text is known."""
     return ", ".join(str(word) for word in words(feature, most=most))
 
 

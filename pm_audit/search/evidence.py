@@ -10,8 +10,8 @@ from pm_audit.forward.scale import Scale
 from pm_audit.records import (
     Evidence,
     FoldEvidence,
-    LayerEvidence,
     NullEvidence,
+    ReplacementEvidence,
     RowEvidence,
     SaeFit,
 )
@@ -62,20 +62,14 @@ def searched(
     held_out: HeldOut,
 ) -> Evidence:
     """Return the evidence with what the search found and its effect on held-out prompts."""
-    together = held_out.together
     rows = tuple(
         RowEvidence(
-            prompt=row.prompt,
-            role=row.role,
-            variant=row.variant,
-            text=row.text,
-            reward=row.reward,
-            zero=held_out.zero[at],
-            mean=together.selected[at],
-            spliced=row.spliced,
-            features_replaced=together.features[at],
-            stream_replaced=together.streams[at],
-            single_sum=held_out.single_sum[at],
+            **dict(row)
+            | {
+                "zero": held_out.zero[at],
+                "mean": held_out.together.selected[at],
+                "single_sum": held_out.single_sum[at],
+            }
         )
         for at, row in enumerate(evidence.rows)
     )
@@ -90,16 +84,18 @@ def searched(
         )
         for one in search.folds
     )
-    layers = tuple(
-        LayerEvidence(
-            sae=one.saes[0].name,
-            layer=one.saes[0].layer,
-            mean=tuple(one.selected),
-            features_replaced=tuple(one.features),
-            stream_replaced=tuple(one.streams),
+    together = (None, None, held_out.together)
+    alone = ((one.saes[0].name, one.saes[0].layer, one) for one in held_out.by_sae)
+    replaced = tuple(
+        ReplacementEvidence(
+            sae=sae,
+            layer=layer,
+            selected=tuple(one.selected),
+            features=tuple(one.features),
+            stream=tuple(one.streams),
         )
-        for one in held_out.by_sae
+        for sae, layer, one in (together, *alone)
     )
     null = tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps)
-    found = {"rows": rows, "folds": folds, "null": null, "layers": layers}
+    found = {"rows": rows, "folds": folds, "null": null, "replaced": replaced}
     return evidence.model_copy(update={**found, "sweeps": proposal.sweeps})

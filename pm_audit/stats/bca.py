@@ -30,12 +30,12 @@ def bca_limits(
 
     Args:
         value: the estimate.
-        resampled: the statistic on each ``"resample"``; NaN where it is undefined.
+        resampled: the statistic on each ``"resample"``; NaN if it is undefined.
         left_out: the statistic with each ``"prompt"`` left out, not all equal.
         score: half-width of the interval on the normal scale: 1.96 for a plain 95%.
 
     Returns:
-        Limits that are order statistics, rounded outwards; infinite where undefined resamples
+        Limits that are order statistics, rounded outwards; infinite if undefined resamples
         (which count against both limits) reach the percentile.
 
     """

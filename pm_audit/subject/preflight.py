@@ -6,15 +6,14 @@ missing never comes this far: loading refuses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import takewhile
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from pm_audit.errors import ModelError
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+from pm_audit.subject.finding import Finding
 from pm_audit.subject.library import library_rewards, library_rows
 from pm_audit.subject.plain import Padding, plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel, Readout
@@ -41,23 +40,6 @@ TEXTS: tuple[tuple[Dialogue, str], ...] = tuple(
 
 _REPEATS = 7
 """Repetitions of a text: a template that draws one of two is found in 127 of 128 cases."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One question of the preflight, answered."""
-
-    check: str
-    passed: bool
-    detail: str
-    """What was measured."""
-    remedy: str = ""
-    """What to do if it failed."""
-
-    @classmethod
-    def of(cls, check: str, passed: bool, detail: str, remedy: str) -> Self:  # noqa: FBT001
-        """Return a finding that keeps its remedy only if it failed."""
-        return cls(check, passed, detail, "" if passed else remedy)
 
 
 def preflight(model: PreferenceModel) -> tuple[Finding, ...]:

@@ -64,7 +64,7 @@ def measure(folder: Path, preferences: Path, *, pairs: int, texts: int, report: 
         preferences: the preference pairs that the PM was trained on; its held-out prompts count.
         pairs: most pairs of a source.
         texts: texts on which each SAE is measured.
-        report: told of progress.
+        report: receives progress.
 
     """
     held_out = [pair for pair in read_pairs(preferences) if is_test(pair)]

@@ -43,9 +43,9 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
         ({"dtype": "int8"}, "`dtype` must be 'float32', 'bfloat16' or 'float16', not 'int8'"),
         ({"candidate": 3}, "unknown key 'candidate'; did you mean `candidates`?"),
         ({"record": 3}, "`record`"),
-        ({"text_date": "tomorrow"}, "a day is meant here, such as 2024-07-26 (`text_date`)"),
-        ({"text_date": "86400"}, "a day is meant here"),
-        ({"text_date": 86400}, "a day is meant here"),
+        ({"text_date": "tomorrow"}, "a day is written as 2027-01-31 (`text_date`)"),
+        ({"text_date": "86400"}, "a day is written as"),
+        ({"text_date": 86400}, "a day is written as"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_source(

@@ -3,7 +3,7 @@
 import pytest
 
 from pm_audit.judging import judge
-from pm_audit.judging.advice import more_prompts
+from pm_audit.judging.wording import more_prompts
 from pm_audit.records import Outcome
 
 

@@ -1,4 +1,4 @@
-"""Reading a record's file: anything but a regular file of plain JSON is refused at once."""
+"""JSON in and out: only a regular file of plain JSON is read, only ASCII is written."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ def read_document(path: Path) -> object:
     """Return what a JSON file holds.
 
     Raises:
-        RecordError: missing, no regular file (a FIFO would wait for ever), too large, no UTF-8, no
+        RecordError: missing, not a regular file (a FIFO would block), too large, not UTF-8, not
             JSON, a number that is not finite, or text that is not Unicode.
 
     """
     try:
         kind = path.stat()
         if not stat.S_ISREG(kind.st_mode):
-            raise RecordError(f"{path}: is no regular file; name a record that a run has written")
+            raise RecordError(f"{path}: is not a regular file; name a record that a run wrote")
         if kind.st_size > MAX_BYTES:
-            raise RecordError(f"{path}: is larger than {MAX_BYTES:,} bytes; this is no record")
+            raise RecordError(
+                f"{path}: larger than {MAX_BYTES:,} bytes, so not a record; name another"
+            )
         data: object = json.loads(
             path.read_text(encoding="utf-8"),
             parse_constant=_refuse_number,
@@ -43,7 +45,7 @@ def read_document(path: Path) -> object:
     except UnicodeEncodeError:
         raise RecordError(
             f"{path}: cannot be read as a record: it, or its name, holds a lone surrogate, which "
-            "is no text; write it again by auditing"
+            "is not text; write it again by auditing"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: cannot be read as a record: {error}") from error
@@ -61,4 +63,21 @@ def _integer(text: str) -> int:
 
 
 def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:_DIGITS]} is no number that a record can hold")
+    raise ValueError(f"{text[:_DIGITS]} is not a number that a record can hold")
+
+
+def json_document(data: object, *, indent: int | None = 1) -> str:
+    """Return ASCII JSON that a terminal or a job log can print as it is.
+
+    Reading it back gives the same data: characters are escaped, never changed.
+
+    Raises:
+        ValueError: a number is not finite.
+
+    """
+    separators = (",", ":") if indent is None else None
+    document = json.dumps(
+        data, ensure_ascii=True, indent=indent, allow_nan=False, separators=separators
+    )
+    # DEL is ASCII and "##[" can only stand inside a string, where the escape is equivalent
+    return document.replace("\x7f", "\\u007f").replace("##[", "##\\u005b")
