@@ -46,14 +46,10 @@ def attribute_per_feature(
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
 ) -> PerFeatureAttributions:
-    """Attribute each latent along the path of its own removal.
+    """Return the attribution of each latent along the path of its own removal.
 
-    Args:
-        trace: the clean forward, with ``sae``.
-        sae: whose latents are attributed.
-        latents: few of them, each at most once; see ``large_norm_latents``.
-        steps: midpoints of the path.
-        rows: rows of the grid; all for None.
+    ``latents`` are few, each at most once (see ``large_norm_latents``); ``steps`` are midpoints of
+    the path; ``rows`` are all rows for None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.

@@ -92,16 +92,9 @@ def read_clean(pm: PreferenceModel, grid: Grid, tokens: FlatTokens) -> tuple[Ten
 def read_replayed(
     pm: PreferenceModel, reading: Reading, batch: Batch, hidden: Tensor, at: Tensor
 ) -> Tensor:
-    """Return rewards [readout] of a batch.
+    """Return rewards [readout] of a batch at its tokens ``at`` [readout].
 
-    Args:
-        pm: the preference model.
-        reading: of the clean forward.
-        batch: what was replayed.
-        hidden: normalised states [readout hidden] at ``at``; of every token [token hidden] for a
-            mean.
-        at: [readout], indices of tokens of the batch.
-
+    ``hidden`` are their normalised states [readout hidden]; those of every token for a mean.
     """
     if reading.before is not None:
         outputs = pm.reward(hidden)

@@ -79,13 +79,7 @@ def select(
 ) -> Search:
     """Ablate candidates alone, filter, and grow one set for each fold.
 
-    Args:
-        experiment: clean forward and contrast of the hypothesis.
-        folds: prompts to discover on, and prompts held out.
-        proposal: each fold's candidates.
-        method: sizes and thresholds.
-        reported: whether single effects are run on every row, as a report shows them.
-
+    Single effects that a report shows are run on every row if they are ``reported``.
     """
     features, cache, contrast = proposal.features, ReplayCache(), experiment.contrast
     activity = Activity.of(experiment)

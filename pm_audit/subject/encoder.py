@@ -40,12 +40,9 @@ class Encoder(Decoder):
         return int(embeddings.padding_idx) + 1 if counts_on else 0
 
     def segments(self, token_ids: Tensor, separator: int | None) -> Tensor | None:
-        """Return 0 up to each row's first separator and 1 after it, if texts are marked.
+        """Return 0 up to a row's first separator and 1 after it [row token], if texts are marked.
 
-        Args:
-            token_ids: [row token]
-            separator: the tokenizer's id of the token between the texts of a pair.
-
+        ``separator`` is the id of the token between the texts of a pair.
         """
         if not self.segmented or separator is None:
             return None
