@@ -157,11 +157,8 @@ def mixture(
 ) -> Tensor:
     """Return the weight of each objective [objective].
 
-    Args:
-        objective: a name, its index, or a mixture ``name=0.7,name=0.3``.
-        names: names of the head's outputs, in order.
-        source: the checkpoint, for the message.
-        besides: other valid objectives, which cannot be part of a mixture.
+    ``objective`` is one of the ``names`` of the head's outputs or a mixture ``name=0.7,name=0.3``;
+    those ``besides`` them are valid too, but cannot be part of a mixture.
 
     Raises:
         ModelError: none of several objectives was named, or the name is unknown.

@@ -11,7 +11,6 @@ are ablated: it belongs to the stream that was read, not to the features.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -162,18 +161,10 @@ class Sae:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Self:
         """Return the same SAE with its weights on another device or in another dtype."""
-
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device=device, dtype=dtype)
-
-        return self._map(moved, self.activation.to(device, dtype))
-
-    def _map(
-        self, change: Callable[[Tensor | None], Tensor | None], activation: Activation
-    ) -> Self:
         names = ("W_enc", "b_enc", "W_dec", "b_dec", "input_bias", "W_skip")
-        changed = {name: change(getattr(self, name)) for name in names}
-        return replace(self, activation=activation, **changed)  # type: ignore[arg-type]
+        present = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        moved = {name: one.to(device=device, dtype=dtype) for name, one in present.items()}
+        return replace(self, activation=self.activation.to(device, dtype), **moved)
 
     def _centre(self, stream: Tensor) -> Tensor:
         return stream if self.input_bias is None else stream - self.input_bias
