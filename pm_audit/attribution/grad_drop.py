@@ -40,13 +40,9 @@ class DropScores:
 def grad_drop(
     trace: Trace, sae: Sae, *, rows: Sequence[int] | Integers | None = None
 ) -> DropScores:
-    """Score every active feature by attributions with one block's gradient dropped at a time.
+    """Return scores of every active feature in ``rows``, all for None.
 
-    Args:
-        trace: the clean forward, with ``sae``.
-        sae: whose features are scored; after the last block nothing can be dropped, and the
-            score is the size of plain AtP.
-        rows: rows of the grid; all for None.
+    After the last block nothing can be dropped, and the score is the size of plain AtP.
 
     Raises:
         SaeError: the SAE is not part of the trace.

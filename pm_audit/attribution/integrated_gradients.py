@@ -135,13 +135,8 @@ def mean_gradient(
 ) -> Tensor:
     """Return dr/dx [completion token, hidden], averaged over points of the path.
 
-    Args:
-        trace: the clean forward.
-        sae: whose features and error the path removes.
-        jobs: one a row, from the completion's start.
-        shares: how much of features and error is removed at each point, 0 to 1.
-        dropped: block whose contribution takes no gradient; see ``grad_drop``.
-
+    ``jobs`` start where completions do; ``shares`` say how much of the SAE's features and error is
+    removed at each point, 0 to 1; block ``dropped`` takes no gradient (see ``grad_drop``).
     """
     features = trace.features[sae.name]
     stream = trace.streams[sae.layer]

@@ -4,7 +4,7 @@ Joint paths are not the intervention that verifies a single feature; a feature o
 saturates normalisation for itself alone.  Here the path of latent i in a row is
 ``x(a) = x - a s f_i d_i`` at the tokens where it fires, so the value approximates that very
 ablation (midpoint rule, positive: the feature raises the reward).  It costs several forwards and
-backwards where the ablation costs one forward, and is worth it only for few features: to see
+backwards instead of the ablation's one forward, and is worth it only for few features: to see
 whether a disagreement between attribution and ablation comes from the path or from the gradient.
 """
 
@@ -46,14 +46,10 @@ def attribute_per_feature(
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
 ) -> PerFeatureAttributions:
-    """Attribute each latent along the path of its own removal.
+    """Return the attribution of each latent along the path of its own removal.
 
-    Args:
-        trace: the clean forward, with ``sae``.
-        sae: whose latents are attributed.
-        latents: few of them, each at most once; see ``large_norm_latents``.
-        steps: midpoints of the path.
-        rows: rows of the grid; all for None.
+    ``latents`` are few, each at most once (see ``large_norm_latents``); ``steps`` are midpoints of
+    the path; ``rows`` are all rows for None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.

@@ -32,15 +32,10 @@ def run_baselines(
     most: int,
     seed: int,
 ) -> tuple[BaselineEvidence, ...]:
-    """Run every baseline at the block of the trace's first SAE.
+    """Return what every baseline does at the block of the trace's first SAE.
 
-    Args:
-        experiment: clean forward and contrast of the hypothesis.
-        folds: each prompt held out once.
-        selected: features that each fold selected, in the order in which they joined.
-        most: directions that each baseline may use.
-        seed: of starting points and of drawn prompts.
-
+    ``selected`` are the features of each fold in the order in which they joined; ``most`` is the
+    number of directions that each baseline may use; ``seed`` is of starting points and draws.
     """
     trace, entered = experiment.trace, baselines()
     curves: dict[str, list[list[Floats]]] = {name: [] for name in (OWN, *entered)}

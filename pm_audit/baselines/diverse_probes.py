@@ -1,6 +1,6 @@
 """Several linear probes that are made to differ: a concept may be read in several places.
 
-All of them are trained together to tell examples from counter-examples, with a penalty on the
+All of them are trained together to separate examples from counter-examples, with a penalty on the
 squared cosines between them, so that they come to read near-orthogonal directions.
 """
 

@@ -1,6 +1,6 @@
 """Linear probes by logistic regression, one after the other: iterative nullspace projection.
 
-A ridge-penalised logistic regression tells examples from counter-examples by their mean streams;
+A ridge-penalised logistic regression separates examples from counter-examples by mean streams;
 its normal is a direction; the direction is projected out and the next probe is fitted on what is
 left (Ravfogel et al. 2020, arXiv 2004.07667).
 """

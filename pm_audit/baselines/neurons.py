@@ -22,7 +22,7 @@ from pm_audit.interventions.growth import grow
 from pm_audit.records import Feature, Role
 
 TRIALS = 4
-"""Coordinates tried jointly at each step, as many as of features."""
+"""Coordinates tried jointly at each step."""
 
 LEAST_GAIN = 0.01
 """Share of the gap that a further coordinate must close."""

@@ -26,15 +26,9 @@ def ablate_subspace(
     centre: Tensor | None = None,
     rows: Integers | None = None,
 ) -> Floats:
-    """Return rewards [row] with the span of ``directions`` set to its reference.
+    """Return rewards [row] with the span of orthonormal ``directions`` at its reference.
 
-    Args:
-        trace: the clean forward, with the stream after ``layer``.
-        layer: block after which the stream is changed.
-        directions: [direction hidden], orthonormal.
-        centre: [hidden], what the subspace is set to; zero for None.
-        rows: rows of the grid; all for None.
-
+    The stream after ``layer`` is changed; ``centre`` [hidden] is the reference, zero for None.
     """
     if not len(directions):
         return trace.rewards[trace.rows(rows)]

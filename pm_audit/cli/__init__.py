@@ -19,6 +19,7 @@ from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
 from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.errors import AuditError
+from pm_audit.subject.allocator import own_process
 from pm_audit.version import __version__
 
 
@@ -90,6 +91,7 @@ def main() -> None:
     Every command names a PM by --pm and its SAEs by --sae; pytest has --pm-audit-pm and
     --pm-audit-sae.
     """
+    own_process()
 
 
 @main.command(

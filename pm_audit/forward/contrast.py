@@ -45,7 +45,7 @@ class Contrast:
         return np.isin(self.prompt, np.array(list(prompts), dtype=np.int64))
 
     def one_of_each(self) -> Mask:
-        """Return one row of each prompt and role, [row]: a sample of phrasings, taken in turn."""
+        """Return one row of each prompt and role, [row]: the phrasings are taken in turn."""
         chosen = np.zeros(len(self.prompt), dtype=bool)
         for role in sorted(set(self.role)):
             has_role = self.has_role(role)

@@ -221,7 +221,7 @@ def _members_in(
 
 @dataclass(frozen=True, eq=False)
 class _RemoveEncoded:
-    """Encodes the sets' latents on the stream as it now is, and subtracts them."""
+    """Encodes the sets' latents on the current stream, and subtracts them."""
 
     trace: Trace
     members: Members

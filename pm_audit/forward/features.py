@@ -21,7 +21,7 @@ _DENSE_ENTRIES = 4_194_304
 """Token x latent entries that are encoded at once before they are made sparse."""
 
 _CUDA_FACTOR = 32
-"""How many times more on a GPU, where every chunk costs a wait for the count of active ones."""
+"""Factor on a GPU: every chunk costs a wait for the count of active features."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,13 +27,9 @@ def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
 @torch.inference_mode()
 @wide_products()
 def measure_fit(trace: Trace, sae: Sae, *, most: int | None = None) -> SaeFit:
-    """Measure one SAE on a trace that kept its neighbours' streams.
+    """Return one SAE's fit on a trace that kept the streams of its ``neighbours``.
 
-    Args:
-        trace: with the SAE and the streams of its ``neighbours``.
-        sae: to measure.
-        most: tokens at most, taken evenly over all completion tokens; None for all of them.
-
+    At most ``most`` tokens are taken, evenly over all completion tokens; all of them for None.
     """
     total = len(trace.streams[sae.layer])
     taken = slice(None, None, max(1, -(-total // (most or total or 1))))

@@ -21,7 +21,6 @@ from pm_audit.errors import AuditError
 from pm_audit.forward.grid import Integers, Layout
 from pm_audit.subject.kernels.attention_kernels import kernels_without_plans
 from pm_audit.subject.kernels.half_products import widened_halves
-from pm_audit.subject.kernels.heap import keep_freed_memory
 from pm_audit.subject.kernels.joined_attention import Joined, has_kernel
 from pm_audit.subject.kernels.packed_attention import SegmentGroup
 from pm_audit.subject.kernels.products import wide_products
@@ -46,7 +45,7 @@ class Jobs:
     row: Integers
     """[job], row of the grid."""
     start: Integers
-    """[job], first position that is computed anew."""
+    """[job], first position that is computed again."""
     stop: Integers
     """[job], position after the last; the row's length unless only a shared prefix is read."""
 
@@ -132,8 +131,6 @@ def in_batches(
     """
     if token_budget is None:
         token_budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
-    if device.type == "cpu":
-        keep_freed_memory()
     pending = np.arange(len(jobs))
     while len(pending):
         done: list[Integers] = []

@@ -139,7 +139,7 @@ def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None)
 
 
 def finite_rewards(rewards: Floats) -> Floats:
-    """Return the rewards, all of them finite.
+    """Return the rewards if all are finite.
 
     Raises:
         NumericalError: one is not.

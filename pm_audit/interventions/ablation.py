@@ -2,8 +2,8 @@
 
 For a set S at completion positions ``x' = x - (decode(f) - decode(f with S replaced))``; the error
 term stays.  A contribution is reward minus reward after ablation, so positive means that the
-feature raises the reward.  What replaces the features is a matter of ``replacements``; ablation to
-zero leaves a row in which nothing of S fires exactly as it is and does not run it.
+feature raises the reward.  ``replacements`` holds what may replace the features.  Ablation to zero
+leaves a row in which nothing of S fires exactly as it is and does not run it.
 
 A set may span SAEs at several layers.  At the lowest its clean features are known; higher up the
 selected latents are encoded again on the stream as the lower ablation left it, with the clean
@@ -79,9 +79,9 @@ def ablate_each(
         sae: whose latents are ablated.
         latents: indices, each at most once.
         rows: rows of the grid; all for None.
-        where: [latent row], pairs of these to run, of ablations to zero; all for None.
+        where: [latent row], pairs of these to run; all for None, or with targets.
         targets: what stands in a feature's place; None for zero.
-        cache: learns the rewards of ablations to zero, for joint ablations to come.
+        cache: stores the rewards of ablations to zero, for later joint ablations.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -93,7 +93,7 @@ def ablate_each(
     members = [Members(traced, np.arange(len(features)), features)]
     latent, row, contribution = [], [], []
     for numbers in _portions(trace, members, len(features), chosen, targets):
-        skipped = None if where is None else ~where[numbers]
+        skipped = None if where is None or targets is not None else ~where[numbers]
         taken = [_take(members[0], numbers)]
         planned = plan(trace, taken, len(numbers), chosen, targets, skipped=skipped)
         if not len(planned.jobs):
@@ -124,7 +124,7 @@ def ablate_sets(
         sets: features to ablate together; an empty set leaves the rewards as they are.
         rows: rows of the grid; all for None.
         targets: what stands in a feature's place; None for zero.
-        cache: earlier replays of this trace, which are not run again; learns the new ones.
+        cache: earlier replays of this trace, which are not run again; stores the new ones.
 
     Raises:
         SaeError: an SAE is not part of the trace, or a feature is outside its SAE.

@@ -25,7 +25,7 @@ from scipy.stats import chi2
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.ablation import Effects, ablate_each, ablate_sets
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
 from pm_audit.records import Feature
 from pm_audit.stats.agreement import Agreement, agreement
 from pm_audit.subject.sae import Sae
@@ -43,18 +43,11 @@ class Budget:
     seconds: float | None = None
     """Wall time after which no further latents are begun; results then depend on the machine."""
 
-    @property
-    def exhaustive(self) -> bool:
-        """Whether every latent is ablated."""
-        return self.count is None and self.seconds is None
-
 
 @dataclass(frozen=True, slots=True)
 class Missed:
     """What random subsets say of the latents that were not ablated alone."""
 
-    latents: int
-    subsets: int
     total: float
     """Estimated sum of the unmeasured effects: twice the mean effect of a subset."""
     largest: float
@@ -70,16 +63,12 @@ class Sweep:
     """[measured], in the order of their predicted effects, largest first."""
     effect: Floats
     """[measured], weighted sum over rows of the contribution."""
-    effects: Effects
-    """The same by row, unweighted."""
     unmeasured: Integers
     """[latent], active latents beyond the budget."""
     agreement: Agreement
     """Of the predictions with the measured effects."""
     missed: Missed | None
     """None if nothing was left out."""
-    seconds: float
-    """Wall time of the single ablations."""
 
 
 def sweep(
@@ -120,33 +109,20 @@ def sweep(
     ordered = active[np.argsort(-promise[active], kind="stable")]
     affordable = len(ordered) if budget.count is None else min(budget.count, len(ordered))
     began = time.monotonic()
-    parts: list[Effects] = []
+    parts: list[Floats] = [np.zeros(0)]
     done = 0
     while done < affordable:
-        spent = time.monotonic() - began
-        if budget.seconds is not None and spent >= budget.seconds:
+        if budget.seconds is not None and time.monotonic() - began >= budget.seconds:
             break
         step = affordable - done if budget.seconds is None else _LATENTS_AT_ONCE
         some = ordered[done : min(done + step, affordable)]
-        parts.append(ablate_each(trace, sae, some, rows=rows))
+        parts.append(ablate_each(trace, sae, some, rows=rows).weighted(some, weights))
         done += len(some)
-    seconds = time.monotonic() - began
-    effects = _joined(parts)
-    measured, left = ordered[:done], ordered[done:]
-    effect = effects.weighted(measured, weights)
-    return Sweep(
-        latent=measured,
-        effect=effect,
-        effects=effects,
-        unmeasured=left,
-        agreement=agreement(predicted[measured], effect),
-        missed=(
-            _bound(trace, sae, left, weights, subsets=subsets, confidence=confidence, seed=seed)
-            if len(left) and subsets > 1
-            else None
-        ),
-        seconds=seconds,
-    )
+    measured, left, effect = ordered[:done], ordered[done:], np.concatenate(parts)
+    missed = None
+    if len(left) and subsets > 1:
+        missed = _bound(trace, sae, left, weights, subsets, confidence=confidence, seed=seed)
+    return Sweep(measured, effect, left, agreement(predicted[measured], effect), missed)
 
 
 def active_latents(trace: Trace, sae: Sae, rows: Sequence[int] | Integers | None) -> Integers:
@@ -161,8 +137,8 @@ def _bound(
     sae: Sae,
     left: Integers,
     weights: Floats,
-    *,
     subsets: int,
+    *,
     confidence: float,
     seed: int,
 ) -> Missed:
@@ -178,19 +154,7 @@ def _bound(
     freedom = subsets - 1
     inflation = np.sqrt(freedom / chi2.ppf(1 - confidence, freedom))
     return Missed(
-        latents=len(left),
-        subsets=subsets,
         total=float(2 * effect.mean()),
         largest=float(2 * effect.std(ddof=1) * inflation),
         confidence=confidence,
-    )
-
-
-def _joined(parts: Sequence[Effects]) -> Effects:
-    if not parts:
-        return Effects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    return Effects(
-        np.concatenate([part.latent for part in parts]),
-        np.concatenate([part.row for part in parts]),
-        np.concatenate([part.contribution for part in parts]),
     )

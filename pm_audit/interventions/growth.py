@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pm_audit.records import Feature
 
 GapAfter = Callable[[Sequence[tuple[Feature, ...]]], Sequence[float]]
-"""Gap that remains after each of several sets is ablated jointly, raw reward."""
+"""Gap that remains after each set is ablated jointly, raw reward."""
 
 AT_ONCE = 2
 """Candidates tried before the next look at who is best: one alone does not fill a batch."""
@@ -47,16 +47,11 @@ def grow(
     trials: int,
     least_gain: float,
 ) -> Growth:
-    """Grow a set that closes ``gap``.
+    """Return a set that closes ``gap``, the gap before any ablation, raw reward and not zero.
 
-    Args:
-        candidates: with the gain that each is thought to have alone, raw reward.
-        gap: gap of the discovery prompts before any ablation, raw reward, not zero.
-        gap_after: measures the gap after joint ablations.
-        max_features: largest set.
-        trials: candidates after which a step ends with the best of them, if it gains enough.
-        least_gain: smallest growth of the closure, as a share of the gap, worth a feature.
-
+    ``candidates`` hold the gain that each is predicted to have alone, raw reward; after ``trials``
+    candidates a step ends with the best of them, if the closure grows by ``least_gain``, a share of
+    the gap.
     """
     selected: tuple[Feature, ...] = ()
     closures: list[float] = []

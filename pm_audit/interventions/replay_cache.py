@@ -57,7 +57,7 @@ class ReplayCache:
 
 
 def fired_by_pair(firings: Firings) -> dict[Pair, Fired]:
-    """Return which of its latents each set has firing in each row where any does."""
+    """Return each set's latents that fire in a row, for rows with any."""
     table = np.unique(np.stack([firings.set_of, firings.row, firings.latent], axis=1), axis=0)
     bounds = np.flatnonzero(np.any(np.diff(table[:, :2], axis=0), axis=1)) + 1
     parts = np.split(table, bounds) if len(table) else []

@@ -16,7 +16,7 @@ import torch
 from pm_audit.errors import AuditError
 from pm_audit.forward.fit import measure_fit, neighbours
 from pm_audit.forward.grid import Grid, Row
-from pm_audit.forward.reference import reference_texts
+from pm_audit.forward.scale import reference_grid
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import Trace, rewards, trace
 from pm_audit.judging import FVU_CEILING
@@ -77,7 +77,7 @@ def _examine_sae(
     """Examine one SAE: how it fits the body, and what it keeps of each objective's reward."""
     try:
         sae = load_sae(place, device=device)
-        texts = _reference(pms[0])
+        texts = reference_grid(pms[0])
         found = [(sae.name, finding) for finding in _fit(pms[0], sae, texts)]
         for pm in pms:
             clean = trace(pm, (sae,), texts)
@@ -88,14 +88,6 @@ def _examine_sae(
     yield from found
 
 
-def _reference(pm: PreferenceModel) -> Grid:
-    texts = [
-        (number, pm.text_format.tokenise(turns, completion))
-        for number, turns, completion in reference_texts()
-    ]
-    return Grid(tuple(Row(prompt, row.token_ids, row.completion_start) for prompt, row in texts))
-
-
 def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
     clean = trace(pm, (sae,), texts, also=neighbours(sae, pm.depth))
     fit = measure_fit(clean, sae)
@@ -103,26 +95,26 @@ def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
     described = f"{sae.architecture}, {sae.width} latents, after block {sae.layer}"
     return [
         Finding(LOADS, passed=True, detail="; ".join((described, *sae.notes))),
-        _judged(
+        Finding.of(
             "FVU at its layer",
             fit.fvu <= FVU_CEILING,
             f"{fit.fvu:.3f} over {fit.tokens} tokens, {fit.massive} massive left out",
             f"above {FVU_CEILING}: the SAE was trained on another model, layer or kind of text",
         ),
-        _judged(
+        Finding.of(
             "FVU lowest at its layer",
             all(fit.fvu < other for other in fit.neighbour_fvu),
             f"{at_neighbours} at the neighbours",
             "it fits a neighbouring block as well or better: name its layer",
         ),
-        _judged(
+        Finding.of(
             "cosine",
             fit.cosine >= COSINE_FLOOR,
             f"{fit.cosine:.3f}",
             f"below {COSINE_FLOOR}: the reconstruction points elsewhere; use another SAE",
         ),
         _norm_ratio(clean, sae),
-        _judged(
+        Finding.of(
             "L0",
             0 < fit.l0 <= L0_SHARE * sae.width,
             f"{fit.l0:.1f} features a token, {fit.dead_share:.0%} inactive on these texts",
@@ -131,17 +123,13 @@ def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
     ]
 
 
-def _judged(check: str, passed: bool, detail: str, remedy: str) -> Finding:  # noqa: FBT001
-    return Finding(check, passed, detail, "" if passed else remedy)
-
-
 @torch.inference_mode()
 def _norm_ratio(clean: Trace, sae: Sae) -> Finding:
     stream = clean.streams[sae.layer].to(sae.W_dec.dtype)
     reconstruction = sae.decode(sae.encode(stream))
     ratio = float((reconstruction.norm(dim=-1) / stream.norm(dim=-1)).median())
     low, high = NORM_RATIO
-    return _judged(
+    return Finding.of(
         "norm ratio",
         low <= ratio <= high,
         f"{ratio:.2f} of the stream's norm",
@@ -159,8 +147,10 @@ def _spliced(clean: Trace, sae: Sae) -> list[Finding]:
         "which no feature explains; try an SAE of another layer, or train one on this PM's texts"
     )
     return [
-        _judged("reward kept when spliced", raw >= CORRELATION_FLOOR, f"r = {raw:.3f}", remedy),
-        _judged("gaps kept when spliced", within >= CORRELATION_FLOOR, f"r = {within:.3f}", remedy),
+        Finding.of("reward kept when spliced", raw >= CORRELATION_FLOOR, f"r = {raw:.3f}", remedy),
+        Finding.of(
+            "gaps kept when spliced", within >= CORRELATION_FLOOR, f"r = {within:.3f}", remedy
+        ),
     ]
 
 

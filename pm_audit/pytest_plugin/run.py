@@ -185,7 +185,9 @@ class AuditRun:
     ) -> Auditor:
         """Return pm_audit's own auditor, unless a plug-in brings another."""
         from pm_audit.pipelines.audit import Auditor as Own  # imports torch
+        from pm_audit.subject.allocator import own_process
 
+        own_process()
         return Own(settings, progress=progress)
 
     @pytest.hookimpl(optionalhook=True)

@@ -30,7 +30,7 @@ EVERYWHERE = 0.5
 """A feature that fires on this share of all completion tokens stands for no claim about a text."""
 
 COUNTER_EXAMPLES = 0.5
-"""A feature that fires on this share of the counter-examples does not tell the sides apart."""
+"""A feature that fires on this share of the counter-examples does not separate the sides."""
 
 
 class Dropped(StrEnum):
@@ -121,20 +121,13 @@ def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The filters of one fold.
-
-    Args:
-        contrast: of the hypothesis.
-        rows: those of the fold's discovery prompts.
-        rare: candidates that fire on too few examples.
-        least_selectivity: that a feature must have.
-        activity: by SAE.
-
-    """
+    """The filters of one fold."""
 
     contrast: Contrast
     rows: Mask
+    """[row], whether it belongs to the fold's discovery prompts."""
     rare: frozenset[Feature]
+    """Candidates that fire on too few examples."""
     least_selectivity: float
     activity: Mapping[str, Activity]
 
@@ -143,12 +136,8 @@ class Filters:
     ) -> Dropped | None:
         """Return why the feature may not explain the gap, or None if it may.
 
-        Args:
-            feature: the candidate.
-            gain: how much of the gap its ablation takes away on the discovery prompts.
-            contribution: [row], reward minus reward with it alone ablated; NaN where not run.
-            slack: how far below the required selectivity it may lie.
-
+        ``gain`` is what its ablation takes away of the gap on the discovery prompts; ``slack`` is
+        how far below the required selectivity its contribution [row] may lie.
         """
         if feature in self.rare:
             return Dropped.RARE

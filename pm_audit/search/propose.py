@@ -70,7 +70,7 @@ class SaeScores:
     integrated: csr_array
     """[latent row]"""
     fires: csr_array
-    """[latent row], 1 where the feature is active at any completion token."""
+    """[latent row], 1 if the feature is active at any completion token."""
     completeness_gap: Floats
     """[row], attributions plus error term minus the true change, raw reward."""
     change: Floats

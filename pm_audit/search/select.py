@@ -49,7 +49,7 @@ class Search:
 
     features: tuple[Feature, ...]
     contributions: Floats
-    """[feature row], reward minus reward with this feature alone set to zero; NaN where it was not
+    """[feature row], reward minus reward with this feature alone set to zero; NaN if it was not
     run.  ``features_run`` were run on every row."""
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]
@@ -79,13 +79,7 @@ def select(
 ) -> Search:
     """Ablate candidates alone, filter, and grow one set for each fold.
 
-    Args:
-        experiment: clean forward and contrast of the hypothesis.
-        folds: prompts to discover on, and prompts held out.
-        proposal: each fold's candidates.
-        method: sizes and thresholds.
-        reported: whether single effects are run on every row, as a report shows them.
-
+    Single effects that a report shows are run on every row if they are ``reported``.
     """
     features, cache, contrast = proposal.features, ReplayCache(), experiment.contrast
     activity = Activity.of(experiment)

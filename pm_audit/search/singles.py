@@ -35,13 +35,9 @@ OTHERS_SHOWN = 12
 
 
 class Singles:
-    """What each candidate does alone, as far as it was run.
+    """What each candidate of all folds does alone, as far as it was run.
 
-    Args:
-        experiment: clean forward and contrast of the hypothesis.
-        features: candidates of all folds.
-        cache: learns the rewards, for joint ablations to come.
-
+    The cache stores the rewards, for later joint ablations.
     """
 
     def __init__(
@@ -74,14 +70,9 @@ class Singles:
     def screen(
         self, folds: Sequence[Fold], filters: Sequence[Filters], proposal: Proposal, *, most: int
     ) -> None:
-        """Run what the folds' filters need to judge their candidates, and little more.
+        """Run what each fold's filters need to judge its candidates, and little more.
 
-        Args:
-            folds: whose discovery prompts count.
-            filters: of each fold.
-            proposal: each fold's candidates.
-            most: candidates of a fold that are run beyond the first sample.
-
+        At most ``most`` candidates of a fold are run beyond the first sample.
         """
         seen = np.zeros(self.contributions.shape, dtype=bool)
         for fold, proposed in zip(folds, proposal.by_fold, strict=True):

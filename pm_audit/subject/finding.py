@@ -25,6 +25,11 @@ class Finding:
     """What to do if it failed."""
 
     @classmethod
+    def of(cls, check: str, passed: bool, detail: str, remedy: str) -> Self:  # noqa: FBT001
+        """Return a finding that keeps its remedy only if it failed."""
+        return cls(check, passed, detail, "" if passed else remedy)
+
+    @classmethod
     def of_error(cls, error: AuditError) -> Self:
         """Return the finding about something that cannot be loaded."""
         return cls(LOADS, passed=False, detail="see below", remedy=str(error))

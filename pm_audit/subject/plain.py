@@ -1,7 +1,7 @@
 """Rewards the plain way: padded batches, an attention mask, the backbone's own forward.
 
-The engine shares prompts and packs tokens; this does neither, and so it is what the engine and
-the preflight are held against.
+The engine shares prompts and packs tokens; this does neither, so engine and preflight are checked
+against it.
 """
 
 from __future__ import annotations

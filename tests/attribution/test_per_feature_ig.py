@@ -42,7 +42,7 @@ def test_a_feature_of_large_norm_is_judged_better_by_its_own_path(lab, llama):
     assert np.abs(own - real).mean() < 0.2 * np.abs(plain - real).mean()
 
 
-def test_silent_latents_have_no_attributions(lab, llama):
+def test_inactive_latents_have_no_attributions(lab, llama):
     sae = lab.sae(1)
     sae.b_enc[5] = -100.0
     clean = trace(llama, [sae], lab.grid())

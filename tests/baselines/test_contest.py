@@ -168,7 +168,10 @@ def test_a_baseline_of_another_package_runs_as_the_others_do(
 
     toy = Baseline("the planted direction", planted_direction)
     point = SimpleNamespace(name="toy", value="toy:TOY", load=lambda: toy)
-    monkeypatch.setattr("pm_audit.extensions.entry_points", lambda **_: [point])
+    monkeypatch.setattr(
+        "pm_audit.extensions.entry_points",
+        lambda *, group: [point] if group == "pm_audit.baselines" else [],
+    )
     settings = SETTINGS.model_copy(update={"placebos": 0})
     record = Auditor(settings, subject=(planted.pm, (planted.sae,))).audit(HYPOTHESIS)
     curves = {baseline.name: baseline.points for baseline in record.baselines}

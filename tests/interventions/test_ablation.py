@@ -121,14 +121,14 @@ def test_the_frozen_scale_is_the_clean_ones(lab, llama):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_an_empty_or_silent_set_changes_rewards_by_exactly_nothing(lab, llama):
+def test_an_empty_or_inactive_set_changes_rewards_by_exactly_nothing(lab, llama):
     sae = lab.sae(1)
-    silent = [4, 20, 63]
-    sae.b_enc[silent] = -100.0
+    inactive = [4, 20, 63]
+    sae.b_enc[inactive] = -100.0
     clean = trace(llama, [sae], lab.grid())
-    found = ablate_sets(clean, [[], features(sae, silent)])
+    found = ablate_sets(clean, [[], features(sae, inactive)])
     assert (found == clean.rewards).all()
-    assert len(ablate_each(clean, sae, silent).row) == 0
+    assert len(ablate_each(clean, sae, inactive).row) == 0
 
 
 def test_an_edit_that_removes_nothing_leaves_the_stream_bit_for_bit(lab, llama):

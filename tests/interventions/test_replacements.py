@@ -56,7 +56,10 @@ TOY = Replacement("counter-example", of_the_counter_example)
 def offered(monkeypatch):
     found = []
     point = SimpleNamespace(name="toy", value="toy:TOY", load=lambda: found[-1])
-    monkeypatch.setattr("pm_audit.extensions.entry_points", lambda **_: [point][: len(found)])
+    monkeypatch.setattr(
+        "pm_audit.extensions.entry_points",
+        lambda *, group: [point] if found and group == "pm_audit.replacements" else [],
+    )
     return found
 
 

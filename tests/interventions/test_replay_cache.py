@@ -93,11 +93,11 @@ def test_nothing_that_fires_leaves_the_rewards_as_they_are(lab, llama, replayed)
     sae = lab.sae(1)
     clean = trace(llama, [sae], lab.grid())
     everywhere = set(range(len(clean.grid)))
-    latent, silent = next(
+    latent, inactive = next(
         (latent, sorted(everywhere - rows))
         for latent, rows in firing(clean, sae).items()
         if everywhere - rows
     )
-    found = ablate_sets(clean, [of(sae, latent)], rows=silent, cache=ReplayCache())
-    np.testing.assert_array_equal(found[0], clean.rewards[silent])
+    found = ablate_sets(clean, [of(sae, latent)], rows=inactive, cache=ReplayCache())
+    np.testing.assert_array_equal(found[0], clean.rewards[inactive])
     assert not replayed

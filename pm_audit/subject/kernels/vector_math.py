@@ -1,10 +1,10 @@
 """The first call of the processor's vector mathematics, made by one thread alone.
 
-PyTorch computes cosines, exponentials and their kin on a CPU through libraries that set themselves
-up on their first call.  Where two threads make that call together, one of them may compute with
-less accuracy.  Measured with MKL on two threads: in a third of all processes the first forward's
-rotary angles had cosines off by 1.5e-4, which moved rewards by 5e-4 of their standard deviation,
-once, and never again.  A call on a few numbers is never shared out among threads.
+PyTorch computes cosines, exponentials and the like on a CPU through libraries that initialise on
+their first call.  If two threads make that call together, one of them may compute with less
+accuracy.  Measured with MKL on two threads: in a third of all processes the first forward's rotary
+angles had cosines off by 1.5e-4, which moved rewards by 5e-4 of their standard deviation, once.  A
+call on a few numbers runs on one thread; it changes no setting of the process.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_an_unplanted_mark_makes_no_gap(auditor: Auditor) -> None:
 def test_unknown_marks_are_refused() -> None:
     with pytest.raises(ValueError, match="is no mark"):
         plant({"x": 1.0})
-    with pytest.raises(ValueError, match="planted prompts"):
+    with pytest.raises(ValueError, match="there are 20"):
         marks_hypothesis("!", effect=Effect.RAISES, prompts=21)
 
 

@@ -1,8 +1,9 @@
-"""Memory that a batch frees stays with the process, for the next batch.
+"""The allocator of a process that pm_audit runs by itself: memory that a batch frees is kept.
 
-A batch's products fill buffers of several megabytes.  glibc hands such buffers back to the system
-when they are freed, and each next one costs a page fault for every 4 kB of it: eight per cent of
-the CPU time of an ablation, measured.  Told to keep them, it reuses them.
+A batch's products fill buffers of several megabytes.  glibc returns such buffers to the system when
+they are freed, and each next one costs a page fault for every 4 kB of it: eight per cent of the
+CPU time of an ablation, measured.  A process that imports pm_audit as a library keeps its own
+allocator.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ _FROM_HEAP = 32 * 2**20
 
 
 @cache
-def keep_freed_memory() -> bool:
-    """Tell the allocator, once a process; say whether it is one that can be told."""
+def own_process() -> bool:
+    """Keep freed memory, once a process; return whether its allocator can.
+
+    Only for the command line and for pytest under ``--pm-audit``.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):

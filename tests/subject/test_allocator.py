@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import pm_audit
 
 PROGRAM = """
 import resource
@@ -13,10 +16,14 @@ import sys
 
 import torch
 
+<<<<<<<< HEAD:tests/subject/kernels/test_heap.py
 from pm_audit.subject.kernels.heap import keep_freed_memory
+========
+from pm_audit.subject.allocator import own_process
+>>>>>>>> h-a:tests/subject/test_allocator.py
 
 if sys.argv[1] == "kept":
-    assert keep_freed_memory()
+    assert own_process()
 torch.set_num_threads(1)
 
 
@@ -47,3 +54,13 @@ def test_freed_buffers_are_used_again():
     }
     # a buffer may find its place in the second batch only; without the setting every batch faults
     assert faults["kept"] < 3_000 < 10_000 < faults["returned"]
+
+
+def test_only_processes_of_pm_audit_itself_are_set():
+    package = Path(pm_audit.__file__).parent
+    callers = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if "allocator import" in path.read_text(encoding="utf-8")
+    }
+    assert callers == {"cli", "pytest_plugin"}
