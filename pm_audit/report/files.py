@@ -13,8 +13,8 @@ from typing import TypeVar
 from pm_audit.errors import RecordError
 from pm_audit.extensions import extensions
 from pm_audit.records import AuditRecord, write_atomically
-from pm_audit.report import changes, csv, html, markdown, parquet
-from pm_audit.report.format import ReportFormat
+from pm_audit.report import changes, html, markdown
+from pm_audit.report.formats import ReportFormat, csv, parquet
 
 GROUP = "pm_audit.reports"
 

@@ -17,7 +17,7 @@ from pm_audit.records import (
     Outcome,
 )
 from pm_audit.report import baselines, decomposition, feature_words, figures, findings, wording
-from pm_audit.report.format import ReportFormat
+from pm_audit.report.formats import ReportFormat
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
 from pm_audit.report.viewed import require_readable
 

@@ -9,7 +9,7 @@ import pytest
 from pm_audit.errors import RecordError
 from pm_audit.records import AuditRecord
 from pm_audit.report import files
-from pm_audit.report.format import ReportFormat
+from pm_audit.report.formats import ReportFormat
 
 TOY = ReportFormat(".txt", lambda record, notices: "\n".join([*notices, record.subject.pm]))
 

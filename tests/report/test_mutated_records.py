@@ -22,7 +22,8 @@ from pm_audit.errors import AuditError
 from pm_audit.judging import rejudge, settle, verify
 from pm_audit.records import AuditRecord
 from pm_audit.release import compare, read_believed
-from pm_audit.report import changes, csv, github, html, markdown, tables, terminal
+from pm_audit.report import changes, github, html, markdown, tables, terminal
+from pm_audit.report.formats import csv
 from pm_audit.report.viewed import read_viewed
 from pm_audit.spec import GateMode
 

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pm_audit.records import AuditRecord, Firing
-from pm_audit.report import changes, csv, github, html, junit, markdown, sanitise, tables, terminal
+from pm_audit.report import changes, github, html, junit, markdown, sanitise, tables, terminal
 from pm_audit.report.changes import Change, ChangeKind, Comparison
+from pm_audit.report.formats import csv
 
 FRAGMENTS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x7f", "\r", "\n", "\t", "\x08",

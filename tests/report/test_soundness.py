@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.records import AuditRecord
-from pm_audit.report import csv, html, markdown, tables, terminal
+from pm_audit.report import html, markdown, tables, terminal
+from pm_audit.report.formats import csv
 
 VIEWS = {
     "html": html.render,

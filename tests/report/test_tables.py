@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from pm_audit.errors import RecordError
-from pm_audit.report import csv, parquet, tables
+from pm_audit.report import tables
 from pm_audit.report.files import write
+from pm_audit.report.formats import csv, parquet
 
 
 def test_one_row_a_hypothesis_with_figures_and_outcomes(record):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pm_audit.errors import RecordError
 from pm_audit.report import tables
-from pm_audit.report.format import ReportFormat
+from pm_audit.report.formats import ReportFormat
 
 if TYPE_CHECKING:
     import pandas as pd

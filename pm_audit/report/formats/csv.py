@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pm_audit.report import sanitise, tables
-from pm_audit.report.format import ReportFormat
+from pm_audit.report.formats import ReportFormat
 
 if TYPE_CHECKING:
     import pandas as pd
