@@ -188,7 +188,7 @@ def test_a_report_shows_the_corpus_and_escapes_it(stored_record_path, index, mod
 
 
 def test_a_loaded_sae_knows_where_its_index_would_stand():
-    library = Path(__file__).parents[1] / "saes" / "library"
+    library = Path(__file__).parents[1] / "loading" / "saes" / "library"
     folder = next(path.parent for path in sorted(library.rglob("cfg.json")))
     assert load(folder, layer=1).index_path == folder / "features.json"
 
