@@ -40,6 +40,7 @@ docs-samples: $(venv)/audit.done
 	$(venv)/bin/pm-audit report reports/baseline.json -o reports/default.md
 	$(python) docs/make_formats.py
 	$(python) docs/make_yaml.py
+	$(python) docs/make_settings.py
 	$(python) docs/samples.py
 
 docs-picture: $(venv)/audit.done

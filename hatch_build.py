@@ -1,7 +1,7 @@
 """Build with or without the weights of the default PM, which are not for commercial use.
 
 With ``PM_AUDIT_WITHOUT_WEIGHTS=1`` in the environment, wheel and sdist hold no weights, and their
-metadata name the code's licence alone.
+metadata names only the licence of the code.
 """
 
 import os
@@ -16,29 +16,38 @@ CODE = "Apache-2.0"
 WEIGHTS = "CC-BY-NC-4.0"
 
 
-def weights(root: str) -> list[Path]:
-    """Return the files to ship that the non-commercial licence holds for."""
+SHIPPED = "pm_audit/loading/default/weights"
+"""In wheel and sdist: the default PM and its SAEs."""
+SOURCE_ONLY = "recipes/biased/weights"
+"""In the sdist alone, as all of recipes/: the biased PM."""
+
+
+def weights(root: str, *folders: str) -> list[Path]:
+    """Return the files in these folders to which the non-commercial licence applies."""
     if os.environ.get(SWITCH, "") not in ("", "0"):
         return []
-    return sorted(Path(root, "pm_audit", "loading", "default", "weights").rglob("*.safetensors"))
+    return sorted(path for name in folders for path in Path(root, name).rglob("*.safetensors"))
 
 
 class Weights(BuildHookInterface):
     """Add the weights, which pyproject.toml excludes."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add them to what is built; an editable installation reads them where they are."""
-        if version != "editable":
-            build_data["force_include"] |= {
-                str(path): path.relative_to(self.root).as_posix() for path in weights(self.root)
-            }
+        """Add them to wheel and sdist; an editable installation reads them in place."""
+        if version == "editable":
+            return
+        folders = (SHIPPED, SOURCE_ONLY) if self.target_name == "sdist" else (SHIPPED,)
+        build_data["force_include"] |= {
+            str(path): path.relative_to(self.root).as_posix()
+            for path in weights(self.root, *folders)
+        }
 
 
 class Licence(MetadataHookInterface):
     """Write the licence of what is built into its metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Name both licences where weights are built in."""
-        found = weights(self.root)
+        """Name both licences if weights are included."""
+        found = weights(self.root, SHIPPED)
         metadata["license"] = f"{CODE} AND {WEIGHTS}" if found else CODE
         metadata["license-files"] = ["LICENSE", *(["LICENSE-WEIGHTS.md"] if found else [])]

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
+import pm_audit
 from pm_audit.cli import main
-from pm_audit.pytest_plugin import plugin
 from pm_audit.report import glossary
-from pm_audit.spec import Settings
 from recipes.calibrate import tables
 from recipes.calibrate.result import Calibration
 
@@ -42,25 +41,9 @@ def command_line(group: click.Group = main, path: str = "pm-audit") -> str:
     return "\n\n".join(parts)
 
 
-def settings() -> str:
-    lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{_plain(field.default)}`"
-        lines.append(f"| `{name}` | {default} | {_one_line(field.description or '')} |")
-    return "\n".join(lines)
-
-
-def options() -> str:
-    lines = ["| option | ini option | meaning |", "| --- | --- | --- |"]
-    for name, text in plugin.SETTINGS:
-        flag = f"--pm-audit-{name.replace('_', '-')}"
-        lines.append(f"| `{flag} VALUE` | `pm_audit_{name}` | {_one_line(text)} |")
-    return "\n".join(lines)
-
-
 def figures() -> str:
     parts = []
-    for entry in glossary.ENTRIES:
+    for entry in glossary.entries():
         formula = f"\n\n```text\n{entry.formula}\n```" if entry.formula else ""
         parts.append(f"### {entry.name}\n\n{entry.short.capitalize()}.{formula}\n\n{entry.reading}")
     return "\n\n".join(parts)
@@ -70,18 +53,18 @@ def calibration() -> str:
     return tables.markdown(Calibration.model_validate_json(CALIBRATION.read_bytes()))
 
 
-def _plain(value: object) -> str:
-    return str(getattr(value, "value", value))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+def python() -> str:
+    """Return a heading and the documentation of each name of the Python API."""
+    parts = []
+    for name in pm_audit.__all__:
+        module = getattr(pm_audit, name).__module__
+        parts.append(f"## {name}\n\n::: {module}.{name}\n    options:\n      heading_level: 3")
+    return "\n\n".join(parts)
 
 
 GENERATED = {
+    "python": python,
     "command_line": command_line,
-    "settings": settings,
-    "options": options,
     "figures": figures,
     "notebook": execute.page,
     "calibration": calibration,

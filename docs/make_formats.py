@@ -1,4 +1,4 @@
-"""Write ``docs/formats.md`` from the registries, so that the page cannot fall behind the code.
+"""Write ``docs/formats.md`` from the registries, so that the page is always that of the code.
 
 python docs/make_formats.py          # writes the page
 python docs/make_formats.py --check  # fails where the page is stale
@@ -22,7 +22,7 @@ INTRODUCTION = """\
 
 This page is generated from the registries by `python docs/make_formats.py`.  `pm-audit doctor
 --pm PM --sae SAE` tries a PM and its SAEs and says what is wrong with them.  Other packages add
-families and formats by the entry points `pm_audit.loading.pms` and `pm_audit.loading.saes`.
+families and formats by entry points of the groups `pm_audit.pms` and `pm_audit.saes`.
 
 Remote code stays off, pickles are read as tensors alone, and no name inside a checkpoint opens a
 file outside its folder.
@@ -40,7 +40,7 @@ def page() -> str:
                 (family.name, family.files, family.loads, family.refuses) for family in FAMILIES
             ),
             "",
-            "Refused whatever their files are:",
+            "Refused in every format:",
             "",
             *(
                 f"- **{refusal.name}**: {refusal.reason}."
@@ -48,10 +48,10 @@ def page() -> str:
             ),
             "",
             f"Text formats: {', '.join(f'`{name}`' for name in NAMES)}.  Without one, the",
-            "tokenizer's chat template is used.  Of several objectives one is named, a mixture is",
-            "given (`name=0.7,name=-0.3`), or `all` judges each hypothesis once for every one;",
-            "they are never averaged.  `ADAPTER@BASE` names an adapter's base: a folder, a GGUF",
-            "file or a name on the hub.",
+            "tokenizer's chat template is used.  With several objectives, the user names one,",
+            "gives a mixture (`name=0.7,name=-0.3`), or judges each hypothesis for every one",
+            "(`all`); they are never averaged.  `ADAPTER@BASE` names an adapter's base: a folder,",
+            "a GGUF file or a name on the hub.",
             "",
             "## Sparse autoencoders",
             "",

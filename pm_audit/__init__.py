@@ -1,3 +1,64 @@
-"""Audit preference models the way pytest tests code."""
+"""Audit preference models the way pytest tests code.
 
-__version__ = "0.1.0"
+``import pm_audit`` imports neither torch nor any part of the package: each name below is imported
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pm_audit.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from pm_audit.api import (
+        audit,
+        compare,
+        doctor,
+        explain,
+        load_hypotheses,
+        load_pm,
+        load_sae,
+        read_record,
+        rewards,
+    )
+    from pm_audit.errors import AuditError
+    from pm_audit.records import AuditRecord
+    from pm_audit.spec import Hypothesis, Settings
+
+__all__ = [
+    "AuditError",
+    "AuditRecord",
+    "Hypothesis",
+    "Settings",
+    "audit",
+    "compare",
+    "doctor",
+    "explain",
+    "load_hypotheses",
+    "load_pm",
+    "load_sae",
+    "read_record",
+    "rewards",
+]
+
+_ELSEWHERE = {
+    "AuditError": "pm_audit.errors",
+    "AuditRecord": "pm_audit.records",
+    "Hypothesis": "pm_audit.spec",
+    "Settings": "pm_audit.spec",
+}
+"""Modules of the names that are not in ``pm_audit.api``."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_ELSEWHERE.get(name, "pm_audit.api")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

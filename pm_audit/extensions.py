@@ -1,22 +1,29 @@
-"""What other installed packages add: objects that their entry points name."""
+"""Objects that other installed packages add by entry points."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import entry_points
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pm_audit.errors import AuditError
 
 Kind = TypeVar("Kind")
 
 
+class Named(Protocol):
+    """An entry of a registry."""
+
+    @property
+    def name(self) -> str:
+        """What users and records call it."""
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
 def extensions(group: str, kind: type[Kind], *, error: type[AuditError]) -> tuple[Kind, ...]:
-    """Return every object that entry points of ``group`` name.
-
-    Raises:
-        AuditError: of class ``error``, where an entry point names something of another kind.
-
-    """
+    """Return every object that entry points of ``group`` name; one of another kind is an error."""
     added = []
     for point in entry_points(group=group):
         found = point.load()
@@ -27,3 +34,23 @@ def extensions(group: str, kind: type[Kind], *, error: type[AuditError]) -> tupl
             )
         added.append(found)
     return tuple(added)
+
+
+def registry(
+    own: Iterable[Entry], group: str, kind: type[Entry], *, error: type[AuditError] = AuditError
+) -> dict[str, Entry]:
+    """Return pm_audit's own entries and those of other packages, by name.
+
+    Raises:
+        AuditError: of class ``error``, if two share a name, or an entry point names something else.
+
+    """
+    entries: dict[str, Entry] = {}
+    for entry in (*own, *extensions(group, kind, error=error)):
+        if entry.name in entries:
+            raise error(
+                f"two entries of {group} are named {entry.name!r}; remove one of the packages "
+                "that offer them"
+            )
+        entries[entry.name] = entry
+    return entries

@@ -1,7 +1,7 @@
 """Files that somebody else wrote: nothing outside their root is opened, all are hashed.
 
-A model folder names further files (``weight_map``, adapters, tokenizer parts), and whoever wrote
-the folder chose those names.  Every such name passes through ``confined``.
+A model folder names further files (``weight_map``, adapters, tokenizer parts).  Every such name
+passes through ``confined``.  Errors are of the class ``error``, that of the caller's floor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is anything at ``path``; False for a name that no system allows."""
+    """Whether anything is at ``path``; False for a name that no system allows."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
@@ -38,37 +38,23 @@ def is_hub_name(name: str) -> bool:
 
 
 def named(path: str | Path, *, error: type[AuditError]) -> Path:
-    """Return the path that a user named, which may be absent.
-
-    Raises:
-        AuditError: of class ``error``, where it is empty, holds a NUL, is too long for the system,
-            or may not be looked at.
-
-    """
+    """Return the path that a user named, which may be absent, if the system allows such a path."""
     text = str(path)
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     if not text or "\0" in text:
-        raise error(f"{shown!r} is not a path: it is empty or holds a NUL; check what you named")
+        raise error(f"{shown!r} is not a path: it is empty or holds a NUL; check the name")
     try:
         Path(text).stat()
+    except PermissionError as problem:
+        raise error(f"{shown!r} may not be read; check its permissions") from problem
     except OSError as problem:
         if problem.errno == errno.ENAMETOOLONG:
-            raise error(
-                f"{shown!r} is longer than a path may be; check what you named"
-            ) from problem
-        if isinstance(problem, PermissionError):
-            raise error(f"{shown!r} may not be read; check its permissions") from problem
+            raise error(f"{shown!r} is longer than a path may be; check the name") from problem
     return Path(text)
 
 
 def check_links(folder: Path, *, error: type[AuditError]) -> None:
-    """Refuse a folder in which anything, at any depth, is a link out of it.
-
-    Raises:
-        AuditError: of class ``error``, where such a link is there, or the folder holds so much
-            that it cannot be a model's.
-
-    """
+    """Refuse a folder in which anything, at any depth, is a link out of it."""
     seen = 0
     for place, folders, files in os.walk(folder, followlinks=False):
         for name in (*folders, *files):
@@ -84,17 +70,12 @@ def check_links(folder: Path, *, error: type[AuditError]) -> None:
 
 
 def refuse_pointer(path: Path, *, error: type[AuditError]) -> None:
-    """Refuse a pointer that Git LFS left in the place of a file.
-
-    Raises:
-        AuditError: of class ``error``, where the file is one.
-
-    """
+    """Refuse a pointer that Git LFS left in the place of a file."""
     try:
         with path.open("rb") as stream:
             start = stream.read(len(_POINTER))
     except OSError:
-        return  # whoever reads the file says what is wrong with it
+        return  # the reader of the file reports what is wrong with it
     if start == _POINTER:
         raise error(
             f"{path}: is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder"
@@ -104,8 +85,8 @@ def refuse_pointer(path: Path, *, error: type[AuditError]) -> None:
 def boundary(folder: Path) -> Path:
     """Return the folder that links inside ``folder`` may reach.
 
-    A snapshot of the Hugging Face cache links into the ``blobs`` folder beside it, so there the
-    boundary is the cached repository; everywhere else it is the folder itself.
+    A snapshot of the Hugging Face cache links into the ``blobs`` folder next to it, so its boundary
+    is the cached repository; that of any other folder is the folder itself.
     """
     resolved = folder.resolve()
     for parent in resolved.parents:
@@ -115,50 +96,36 @@ def boundary(folder: Path) -> Path:
 
 
 def confined(root: Path, name: str, *, error: type[AuditError]) -> Path:
-    """Return the path of the file ``name`` below ``root``.
+    """Return the path of the file ``name`` below the folder ``root`` that the user named.
 
-    Args:
-        root: folder that the user named.
-        name: path as a file of that folder spells it.
-        error: class of the exception, that of the caller's floor.
-
-    Raises:
-        AuditError: of class ``error``, where the name is absolute, a URL, holds ``..`` or a
-            backslash, or leads outside the root through a link.
-
+    Refused are names that are absolute, a URL, hold ``..`` or a backslash, or link out of the root.
     """
     shown = name[:200]
     parts = Path(name).parts
     if not name or "\0" in name or "\\" in name or _URL.match(name):
-        raise error(f"{root}: {shown!r} is no plain file name inside the folder; fix the index")
+        raise error(f"{root}: {shown!r} is not a plain file name inside the folder; fix the index")
     if name.startswith(("/", "~")) or ".." in parts:
         raise error(f"{root}: {shown!r} leads out of the folder and was not opened; fix the index")
     path = root / name
-    if not _leads(path, shown, root, error).is_relative_to(boundary(root)):
-        raise error(f"{root}: {shown!r} links out of the folder and was not opened; copy the file")
-    return path
-
-
-def _leads(path: Path, shown: str, root: Path, error: type[AuditError]) -> Path:
     try:
-        return path.resolve()
+        target = path.resolve()
     except (OSError, RuntimeError) as problem:  # too long a name, or links in a circle
         raise error(
             f"{root}: {shown!r} leads nowhere and was not opened; fetch the file again"
         ) from problem
+    if not target.is_relative_to(boundary(root)):
+        raise error(f"{root}: {shown!r} links out of the folder and was not opened; copy the file")
+    return path
 
 
 def read_json(path: Path, *, error: type[AuditError]) -> dict[str, Any]:
-    """Read a JSON object of at most 64 MiB.
-
-    Raises:
-        AuditError: of class ``error``, where it is missing, too large, or no JSON object.
-
-    """
+    """Return a JSON object of at most 64 MiB."""
     refuse_pointer(path, error=error)
     try:
         if path.stat().st_size > _JSON_LIMIT:
-            raise error(f"{path}: larger than {_JSON_LIMIT} bytes; this is no configuration")
+            raise error(
+                f"{path}: larger than {_JSON_LIMIT} bytes, so not a configuration; fetch it again"
+            )
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise error(f"{path}: cannot be read as JSON: {problem}; fetch the file again") from problem

@@ -1,6 +1,6 @@
 """`pm-audit calibrate` and `pm-audit train`, which come with the source alone.
 
-Torch is imported when a command runs, not when it is listed.
+Torch is imported when a command runs and not when it is listed.
 """
 
 from __future__ import annotations
@@ -11,52 +11,27 @@ import click
 
 from pm_audit.cli import options
 
-_WRITABLE = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command(
     cls=options.Command,
     example="pm-audit calibrate --models 2 --trained 0 --json calibration.json",
 )
-@click.option(
-    "--models",
-    default=4,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Constructed models.",
-)
-@click.option(
-    "--simulations",
-    default=1_000,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Audits of evidence drawn from known populations.",
-)
-@click.option(
+@options.number("--models", 4, "Constructed models.", least=0)
+@options.number("--simulations", 1_000, "Audits of evidence drawn from known populations.", least=0)
+@options.number(
     "--trained",
-    default=100,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Audits of the biased PM by each of its 24 hypotheses; 0 leaves it out.",
+    100,
+    "Audits of the biased PM by each of its 24 hypotheses; 0 leaves it out.",
+    least=0,
 )
 @click.option(
     "--explain",
     is_flag=True,
     help="Run a full audit of the biased PM by each hypothesis too, features and all.",
 )
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Seed of everything that is drawn.",
-)
-@click.option(
-    "--json", "json_path", type=_WRITABLE, default=None, help="Write every single audit as JSON."
-)
-@click.option(
-    "--plot", "plot_path", type=_WRITABLE, default=None, help="Draw detection by size as SVG."
-)
+@options.number("--seed", 0, "Seed of everything that is drawn.", least=0)
+@options.output("--json", "json_path", text="Write every single audit as JSON.")
+@options.output("--plot", "plot_path", text="Draw detection by size as SVG.")
 def calibrate(
     models: int,
     simulations: int,

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import math
 import os
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pm_audit import records
+from pm_audit import __version__, records
 from pm_audit.errors import NumericalError, RecordError
+from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit, atomic
 from pm_audit.spec import Settings, method_of
+from recipes.train.unfinished import versions
 
 
 @pytest.fixture
@@ -44,6 +47,22 @@ def test_a_record_comes_back_as_it_was_written(record, tmp_path):
     record.write(path)
     assert AuditRecord.read(path) == record
     assert [file.name for file in path.parent.iterdir()] == ["record.json"]
+
+
+def test_packages_that_were_never_installed_cost_no_verdict(monkeypatch):
+    """The code may run from a folder on the path, where no package has metadata."""
+    installed = Auditor.environment.fget(None)
+    assert installed["numpy"] == importlib.metadata.version("numpy")
+
+    def nothing_installed(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata.Distribution, "from_name", nothing_installed)
+    bare = Auditor.environment.fget(None)
+    assert bare.keys() == installed.keys()
+    assert bare["numpy"] == "unknown"
+    assert bare["pm-audit"] == installed["pm-audit"] == __version__
+    assert versions()["pm-audit"] == __version__
 
 
 def test_writing_leaves_the_old_file_or_the_new_one(record, tmp_path, monkeypatch):
@@ -104,11 +123,11 @@ def test_a_writer_whose_file_was_taken_for_left_over_makes_another(tmp_path, mon
     path = tmp_path / "record.json"
     lock, taken = atomic._lock, []
 
-    def late(stream):
+    def late(stream, **options):
         if not taken:
             taken.append(stream.name)
             Path(stream.name).unlink()
-        return lock(stream)
+        return lock(stream, **options)
 
     monkeypatch.setattr(atomic, "_lock", late)
     records.write_atomically(path, "whole")
@@ -221,4 +240,4 @@ def test_lines_of_keys_are_optional_and_leave_older_digests_alone(stored_record_
     assert with_lines.line_of("expect.collateral") == 14
     assert with_lines.line_of("severity") == one.line
     assert with_lines.computed_digest() != one.computed_digest()
-    assert "lines" not in one.model_dump_json(exclude_defaults=True)
+    assert '"lines"' not in one.model_dump_json(exclude_defaults=True)

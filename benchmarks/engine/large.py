@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +50,18 @@ def main() -> None:
     work = _build(device, dtype, small=arguments.small, ragged=arguments.ragged)
     pm, sae, grid = work.pm, work.sae, work.grid
     budget = arguments.token_budget
+    clean = replace(work.clean, token_budget=budget)
     rate = _matrix_rate(pm.hidden_size, device, dtype)
     floor = Floor(work)
     latents = work.latents[:FEATURES]
     jobs: dict[str, tuple[Callable[[], object], float]] = {
         "trace": (lambda: trace(pm, [sae], grid, token_budget=budget), floor.rewards()),
         "J2": (
-            lambda: attribute(pm, work.clean, sae, token_budget=budget),
+            lambda: attribute(clean, sae),
             floor.attributions() - floor.rewards(),
         ),
         "J3": (
-            lambda: ablate_each(pm, work.clean, sae, latents, token_budget=budget),
+            lambda: ablate_each(clean, sae, latents),
             floor.ablations(latents) - floor.rewards(),
         ),
     }

@@ -23,10 +23,10 @@ class PackedContestant:
     def attributions(self) -> np.ndarray:
         """Return IG at every active (token, latent), [active]."""
         clean = trace(self.work.pm, [self.work.sae], self.work.grid)
-        return attribute(self.work.pm, clean, self.work.sae, steps=STEPS).value
+        return attribute(clean, self.work.sae, steps=STEPS).value
 
     def ablations(self, latents: np.ndarray) -> np.ndarray:
         """Return contributions [latent row]."""
         clean = trace(self.work.pm, [self.work.sae], self.work.grid)
-        effects = ablate_each(self.work.pm, clean, self.work.sae, latents)
+        effects = ablate_each(clean, self.work.sae, latents)
         return effects.dense(latents, np.arange(len(self.work.grid)))

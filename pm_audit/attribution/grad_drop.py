@@ -16,9 +16,8 @@ import numpy as np
 from pm_audit.attribution.integrated_gradients import attributed_at, mean_gradient
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.splice import jobs_of_completions
+from pm_audit.forward.splice import completion_jobs
 from pm_audit.forward.trace import Trace
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 
 
@@ -39,41 +38,23 @@ class DropScores:
 
 
 def grad_drop(
-    pm: PreferenceModel,
-    trace: Trace,
-    sae: Sae,
-    *,
-    rows: Sequence[int] | Integers | None = None,
-    token_budget: int | None = None,
+    trace: Trace, sae: Sae, *, rows: Sequence[int] | Integers | None = None
 ) -> DropScores:
-    """Score every active feature by attributions with one block's gradient dropped at a time.
+    """Return scores of every active feature in ``rows``, all for None.
 
-    Args:
-        pm: the preference model.
-        trace: its clean forward, with ``sae``.
-        sae: whose features are scored; after the last block nothing can be dropped, and the
-            score is the size of plain AtP.
-        rows: rows of the grid; all for None.
-        token_budget: tokens of one batch; by the device for None.
+    After the last block nothing can be dropped, and the score is the size of plain AtP.
 
     Raises:
         SaeError: the SAE is not part of the trace.
 
     """
     sae = trace.sae(sae.name)
-    layout = trace.grid.layout
-    all_rows = trace.rows(rows)
-    chosen = all_rows[np.diff(layout.completion_offsets)[all_rows] > 0]
-    jobs = jobs_of_completions(trace, chosen)
-    blocks = tuple(range(sae.layer + 1, pm.depth))
-    total: Floats | None = None
+    jobs = completion_jobs(trace, trace.rows(rows))
+    blocks = tuple(range(sae.layer + 1, trace.pm.depth))
+    total: Floats | float = 0.0
     for block in blocks or (None,):
-        gradient = mean_gradient(
-            pm, trace, sae, jobs, [0.0], dropped=block, token_budget=token_budget
-        )
-        token, latent, value = attributed_at(trace, sae, gradient, chosen)
-        total = np.abs(value) if total is None else total + np.abs(value)
-    assert total is not None
-    return DropScores(
-        token, layout.completion_row[token], latent, total / max(1, len(blocks)), blocks
-    )
+        gradient = mean_gradient(trace, sae, jobs, [0.0], dropped=block)
+        token, latent, value = attributed_at(trace, sae, gradient, jobs.row)
+        total = total + np.abs(value)
+    score = np.asarray(total / max(1, len(blocks)))
+    return DropScores(token, trace.row_of_token()[token], latent, score, blocks)

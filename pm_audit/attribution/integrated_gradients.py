@@ -25,10 +25,10 @@ from torch import Tensor
 from pm_audit.errors import NumericalError
 from pm_audit.forward.features import Floats, SparseFeatures, without_features
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.packing import Batch, Jobs, in_batches
-from pm_audit.forward.splice import jobs_of_completions, run_suffix
+from pm_audit.forward.packing import Batch, Jobs
+from pm_audit.forward.splice import completion_jobs, run_suffix
 from pm_audit.forward.trace import Trace, finite_rewards
-from pm_audit.subject.preference_model import PreferenceModel, Readout
+from pm_audit.subject.preference_model import Readout
 from pm_audit.subject.sae import Sae
 
 QUADRATURE = "midpoint"
@@ -74,7 +74,6 @@ class Attributions:
 
 
 def attribute(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     *,
@@ -82,19 +81,16 @@ def attribute(
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
     change: Floats | None = None,
-    token_budget: int | None = None,
 ) -> Attributions:
     """Attribute the reward to every active feature at every completion token.
 
     Args:
-        pm: the preference model.
-        trace: its clean forward, with ``sae``.
+        trace: the clean forward, with ``sae``; the steps of a row are jobs of their own.
         sae: whose features are attributed.
         method: where the gradient is taken.
         steps: points of the path; AtP takes one whatever is given.
         rows: rows of the grid; all for None.
-        change: [row], the true change, where an attribution of the same rows has found it.
-        token_budget: tokens of one batch; the steps of a row are jobs of their own.
+        change: [row], the true change, if an attribution of the same rows has found it.
 
     Raises:
         SaeError: the SAE is not part of the trace.
@@ -104,28 +100,24 @@ def attribute(
     sae = trace.sae(sae.name)
     features = trace.features[sae.name]
     all_rows = trace.rows(rows)
-    layout = trace.grid.layout
-    chosen = all_rows[np.diff(layout.completion_offsets)[all_rows] > 0]
-    count = 1 if method is Method.ATP else steps
     shares = [0.0] if method is Method.ATP else [(step + 0.5) / steps for step in range(steps)]
-    jobs = jobs_of_completions(trace, chosen)
-    gradient = mean_gradient(pm, trace, sae, jobs, shares, token_budget=token_budget)
+    jobs = completion_jobs(trace, all_rows)
+    gradient = mean_gradient(trace, sae, jobs, shares)
 
-    token, latent, value = attributed_at(trace, sae, gradient, chosen)
-    row = layout.completion_row[token]
+    token, latent, value = attributed_at(trace, sae, gradient, jobs.row)
+    row = trace.row_of_token()[token]
     summed = np.zeros(len(trace.grid))
     np.add.at(summed, row, value)
     whole = _whole_path(trace, sae, features, gradient)
     # Rows without completion tokens have no path: everything about them is zero.
     changes = np.zeros(len(trace.grid))
     if change is None:
-        bare = _bare_rewards(pm, trace, sae, jobs, token_budget)
-        changes[chosen] = trace.rewards[chosen] - bare
+        changes[jobs.row] = trace.rewards[jobs.row] - _bare_rewards(trace, sae, jobs)
     else:
         changes[all_rows] = change
     return Attributions(
         method=method,
-        steps=count,
+        steps=len(shares),
         quadrature=QUADRATURE,
         token=token,
         row=row,
@@ -139,30 +131,15 @@ def attribute(
 
 
 def mean_gradient(
-    pm: PreferenceModel,
-    trace: Trace,
-    sae: Sae,
-    jobs: Jobs,
-    shares: Sequence[float],
-    *,
-    dropped: int | None = None,
-    token_budget: int | None = None,
+    trace: Trace, sae: Sae, jobs: Jobs, shares: Sequence[float], *, dropped: int | None = None
 ) -> Tensor:
     """Return dr/dx [completion token, hidden], averaged over points of the path.
 
-    Args:
-        pm: the preference model.
-        trace: its clean forward.
-        sae: whose features and error the path removes.
-        jobs: one a row, from the completion's start.
-        shares: how much of features and error is removed at each point, 0 to 1.
-        dropped: block whose contribution takes no gradient; see ``grad_drop``.
-        token_budget: tokens of one batch; by the device for None.
-
+    ``jobs`` start where completions do; ``shares`` say how much of the SAE's features and error is
+    removed at each point, 0 to 1; block ``dropped`` takes no gradient (see ``grad_drop``).
     """
-    layer = sae.layer
     features = trace.features[sae.name]
-    stream = trace.streams[layer]
+    stream = trace.streams[sae.layer]
     total = torch.zeros_like(stream, dtype=torch.float32)
     repeated = jobs.take(np.tile(np.arange(len(jobs)), len(shares)))
     share = np.repeat(np.asarray(shares), len(jobs))
@@ -175,11 +152,11 @@ def mean_gradient(
             clean = torch.lerp(clean, rest, removed[batch.job_of][:, None])
         with torch.enable_grad():
             leaf = clean.detach().requires_grad_()
-            rewards = run_suffix(pm, trace, batch, layer, leaf, dropped=dropped)
+            rewards = run_suffix(trace, batch, sae.layer, leaf, dropped=dropped)
             (gradient,) = torch.autograd.grad(rewards.sum(), leaf)
         total.index_add_(0, batch.completion, gradient.float(), alpha=1 / len(shares))
 
-    in_batches(trace.grid.layout, repeated, run, token_budget=token_budget, device=stream.device)
+    trace.in_batches(repeated, run)
     if not bool(torch.isfinite(total).all()):
         raise NumericalError(
             "gradients of the reward are not finite; check the PM's weights, or use a wider dtype"
@@ -187,17 +164,15 @@ def mean_gradient(
     return total
 
 
-def _bare_rewards(
-    pm: PreferenceModel, trace: Trace, sae: Sae, jobs: Jobs, token_budget: int | None
-) -> Floats:
+def _bare_rewards(trace: Trace, sae: Sae, jobs: Jobs) -> Floats:
     """Return rewards [job] at the end of the path.
 
-    Without per-token scales the stream ends the same at every token, so that rows of one prompt
-    differ in length alone: the longest is run and read where each of them ends.
+    Without per-token scales the stream ends the same at every token, so rows of one prompt differ
+    in length alone: the longest is run and read where each of them ends.
     """
     features = trace.features[sae.name]
     # A mean reads every token, so that no row of it is the beginning of another.
-    reads_last = pm.readout is Readout.LAST
+    reads_last = trace.pm.readout is Readout.LAST
     alike = reads_last and features.offset is None and bool((features.scale == 1).all())
     leader = _longest_of_prompt(trace, jobs) if alike else np.arange(len(jobs))
     leaders, follows = np.unique(leader, return_inverse=True)
@@ -211,14 +186,11 @@ def _bare_rewards(
         last = np.repeat(batch.last.cpu().numpy(), [len(rows) for rows in led])
         rows = np.concatenate(led)
         at = torch.from_numpy(last - behind[rows]).to(bare.device) if alike else None
-        read = run_suffix(pm, trace, batch, sae.layer, bare, at=at)
+        read = run_suffix(trace, batch, sae.layer, bare, at=at)
         rewards[rows] = read.double().cpu().numpy()
 
-    device = trace.device(sae.layer)
     with torch.no_grad():
-        in_batches(
-            trace.grid.layout, jobs.take(leaders), run, token_budget=token_budget, device=device
-        )
+        trace.in_batches(jobs.take(leaders), run)
     return finite_rewards(rewards)
 
 

@@ -1,10 +1,10 @@
-"""Per-feature integrated gradients: each feature's path is its own removal, nothing else's.
+"""Per-feature integrated gradients: each feature's path is its own removal alone.
 
 Joint paths are not the intervention that verifies a single feature; a feature of large norm
 saturates normalisation for itself alone.  Here the path of latent i in a row is
 ``x(a) = x - a s f_i d_i`` at the tokens where it fires, so the value approximates that very
 ablation (midpoint rule, positive: the feature raises the reward).  It costs several forwards and
-backwards where the ablation costs one forward, and is worth it only for few features: to see
+backwards instead of the ablation's one forward, and is worth it only for few features: to see
 whether a disagreement between attribution and ablation comes from the path or from the gradient.
 """
 
@@ -19,10 +19,9 @@ import torch
 from pm_audit.forward.edits import Members, plan
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.packing import Batch, Jobs, in_batches
+from pm_audit.forward.packing import Batch
 from pm_audit.forward.splice import run_suffix
 from pm_audit.forward.trace import Trace
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 
 
@@ -40,25 +39,17 @@ class PerFeatureAttributions:
 
 
 def attribute_per_feature(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     latents: Sequence[int] | Integers,
     *,
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
-    token_budget: int | None = None,
 ) -> PerFeatureAttributions:
-    """Attribute each latent along the path of its own removal.
+    """Return the attribution of each latent along the path of its own removal.
 
-    Args:
-        pm: the preference model.
-        trace: its clean forward, with ``sae``.
-        sae: whose latents are attributed.
-        latents: few of them, each at most once; see ``large_norm_latents``.
-        steps: midpoints of the path.
-        rows: rows of the grid; all for None.
-        token_budget: tokens of one batch; by the device for None.
+    ``latents`` are few, each at most once (see ``large_norm_latents``); ``steps`` are midpoints of
+    the path; ``rows`` are all rows for None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -67,10 +58,10 @@ def attribute_per_feature(
     sae = trace.sae(sae.name)
     chosen = np.asarray(latents, dtype=np.int64)
     members = Members(sae, np.arange(len(chosen)), chosen)
-    removal = plan(trace, [members], len(chosen), trace.rows(rows), None)
+    removal = plan(trace, [members], len(chosen), trace.rows(rows))
     pairs = len(removal.jobs)
     shares = (np.arange(steps) + 0.5) / steps
-    jobs: Jobs = removal.jobs.take(np.tile(np.arange(pairs), steps))
+    jobs = removal.jobs.take(np.tile(np.arange(pairs), steps))
     value = np.zeros(pairs)
     remove = removal.edits.get(sae.layer)
 
@@ -84,15 +75,14 @@ def attribute_per_feature(
         point = stream - share[batch.job_of][:, None] * removed
         with torch.enable_grad():
             leaf = point.detach().requires_grad_()
-            rewards = run_suffix(pm, trace, batch, sae.layer, leaf)
+            rewards = run_suffix(trace, batch, sae.layer, leaf)
             (gradient,) = torch.autograd.grad(rewards.sum(), leaf)
         by_token = (removed.float() * gradient.float()).sum(-1).double()
         by_job = by_token.new_zeros(len(batch.jobs)).index_add_(0, batch.job_of, by_token)
         np.add.at(value, pair, by_job.cpu().numpy() / steps)
 
     if pairs:
-        device = trace.device(sae.layer)
-        in_batches(trace.grid.layout, jobs, run, token_budget=token_budget, device=device)
+        trace.in_batches(jobs, run)
     return PerFeatureAttributions(chosen[removal.set_of], removal.jobs.row, value, steps)
 
 

@@ -1,4 +1,4 @@
-"""What a baseline may look at: the streams and rewards of the prompts that a fold discovers on."""
+"""What a baseline may read: streams and rewards of the prompts that a fold discovers on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pm_audit.forward.contrast import Contrast, Floats, Integers
+from pm_audit.forward.contrast import Floats, Integers
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.trace import Trace
 from pm_audit.records import Role
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 
 
@@ -21,14 +21,17 @@ from pm_audit.subject.sae import Sae
 class Discovery:
     """One fold's discovery prompts, at the block that the SAE reads."""
 
-    pm: PreferenceModel
-    trace: Trace
+    experiment: Experiment
     sae: Sae
     """Only its block matters here."""
-    contrast: Contrast
     prompts: tuple[int, ...]
     """The fold's discovery prompts; no baseline looks at any other."""
     seed: int
+
+    @property
+    def trace(self) -> Trace:
+        """The clean forward."""
+        return self.experiment.trace
 
     @property
     def layer(self) -> int:
@@ -37,18 +40,18 @@ class Discovery:
 
     def rows(self, *roles: Role, prompts: Iterable[int] | None = None) -> Integers:
         """Return rows of the discovery prompts (or of some of them) with one of these roles."""
-        chosen = self.contrast.of_prompts(self.prompts if prompts is None else prompts)
-        return np.flatnonzero(chosen & self.contrast.has_role(*roles))
+        chosen = self.prompts if prompts is None else prompts
+        return self.experiment.rows(*roles, prompts=chosen)
 
     @cached_property
     def gap(self) -> float:
         """Gap of the discovery prompts, raw reward."""
-        return float(self.weights @ self.trace.rewards)
+        return self.experiment.gap(self.prompts)
 
     @cached_property
     def weights(self) -> Floats:
         """[row], whose product with rewards is the gap."""
-        return self.contrast.weights(self.prompts)
+        return self.experiment.contrast.weights(self.prompts)
 
     @cached_property
     def row_means(self) -> Tensor:
@@ -72,9 +75,8 @@ class Discovery:
         parts = []
         for prompt in self.prompts:
             counters = self.row_means[self.rows(Role.COUNTER_EXAMPLE, prompts=[prompt])]
-            parts.append(
-                self.row_means[self.rows(Role.EXAMPLE, prompts=[prompt])] - counters.mean(0)
-            )
+            examples = self.row_means[self.rows(Role.EXAMPLE, prompts=[prompt])]
+            parts.append(examples - counters.mean(0))
         return torch.cat(parts)
 
 

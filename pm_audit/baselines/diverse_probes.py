@@ -1,6 +1,6 @@
-"""Several probes at once that are made to differ: a concept may be read in several places.
+"""Several linear probes that are made to differ: a concept may be read in several places.
 
-All probes are trained together to tell examples from counter-examples, with a penalty on the
+All of them are trained together to separate examples from counter-examples, with a penalty on the
 squared cosines between them, so that they come to read near-orthogonal directions.
 """
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
+from pm_audit.baselines.baseline import Baseline
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.logistic_probe import RIDGE, labelled
 
@@ -19,7 +20,7 @@ DIVERSITY = 1.0
 _STEPS = 200
 
 
-def diverse_probes(discovery: Discovery, *, most: int) -> Tensor:
+def diverse_probes(discovery: Discovery, most: int) -> Tensor:
     """Return the probes' directions [direction hidden], orthonormal, best probe first."""
     states, labels = labelled(discovery)
     generator = torch.Generator().manual_seed(discovery.seed)
@@ -42,3 +43,6 @@ def diverse_probes(discovery: Discovery, *, most: int) -> Tensor:
             optimiser.step()
     order = losses.detach().argsort()
     return orthonormal(probes.detach()[order], most=most)
+
+
+DIVERSE_PROBES = Baseline("diverse probes", diverse_probes)

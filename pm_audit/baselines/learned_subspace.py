@@ -1,9 +1,9 @@
 """A learned subspace: directions trained by gradient to do to the reward what is wanted.
 
 Distributed alignment search (Geiger et al. 2023, arXiv 2303.02536) in the form that an audit
-needs: directions are learned one after the other, each with those before it held, so that the
-subspace so far, set to the counter-examples' mean, closes the gap of the discovery prompts and
-leaves counter-examples and controls where they are:
+needs: directions are learned one after the other, with the earlier ones fixed, so that the subspace
+so far, set to the counter-examples' mean, closes the gap of the discovery prompts and leaves
+counter-examples and controls unchanged:
 
     loss = mean_p (gap after / G)^2 + mean over other completions of (movement / G)^2
 
@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.baselines.baseline import Baseline
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.subspace import ablate_subspace, without
+from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.packing import Batch, in_batches
-from pm_audit.forward.splice import jobs_of_completions, run_suffix
+from pm_audit.forward.packing import Batch
+from pm_audit.forward.splice import completion_jobs, run_suffix
 from pm_audit.records import Role
 
 STEPS = 16
@@ -33,7 +35,7 @@ PROMPTS_A_STEP = 6
 _RATE = 0.1
 
 
-def learned_subspace(discovery: Discovery, *, most: int) -> Tensor:
+def learned_subspace(discovery: Discovery, most: int) -> Tensor:
     """Return learned directions [direction hidden], orthonormal, in the order of learning."""
     if discovery.gap == 0:
         return torch.zeros(0, discovery.row_means.shape[1])
@@ -55,16 +57,17 @@ def learned_subspace(discovery: Discovery, *, most: int) -> Tensor:
 
 def _whole_loss(discovery: Discovery, directions: Tensor) -> float:
     rows = discovery.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE, Role.CONTROL)
+    after = _after(discovery, directions, rows)
+    return float(_loss(discovery, torch.from_numpy(after), rows, list(discovery.prompts)))
+
+
+def _after(discovery: Discovery, directions: Tensor, rows: Integers) -> Floats:
+    """Return rewards [row] of the grid with the subspace ablated in ``rows``."""
     after = discovery.trace.rewards.copy()
     after[rows] = ablate_subspace(
-        discovery.pm,
-        discovery.trace,
-        discovery.layer,
-        directions,
-        centre=discovery.centre,
-        rows=rows,
+        discovery.trace, discovery.layer, directions, centre=discovery.centre, rows=rows
     )
-    return float(_loss(discovery, torch.from_numpy(after), rows, list(discovery.prompts)))
+    return after
 
 
 def _learn(
@@ -91,25 +94,21 @@ def _backward(
     The loss joins rewards of different batches, so its slope by each reward is taken first.
     """
     trace, layer, centre = discovery.trace, discovery.layer, discovery.centre
-    together = _joined(kept, direction).detach()
-    after = trace.rewards.copy()
-    after[rows] = ablate_subspace(discovery.pm, trace, layer, together, centre=centre, rows=rows)
+    after = _after(discovery, _joined(kept, direction).detach(), rows)
     rewards = torch.from_numpy(after).requires_grad_()
     with torch.enable_grad():
         loss = _loss(discovery, rewards, rows, prompts)
         (slope,) = torch.autograd.grad(loss, rewards)
-    jobs = jobs_of_completions(trace, rows)
-    jobs = jobs.take(np.flatnonzero(jobs.stop > jobs.start))
 
     def run(batch: Batch) -> None:
         with torch.enable_grad():
             stream = without(
                 trace.streams[layer][batch.completion], _joined(kept, direction), centre
             )
-            read = run_suffix(discovery.pm, trace, batch, layer, stream)
+            read = run_suffix(trace, batch, layer, stream)
             torch.autograd.backward((read * slope[torch.from_numpy(batch.row)].to(read)).sum())
 
-    in_batches(trace.grid.layout, jobs, run, token_budget=None, device=trace.device(layer))
+    trace.in_batches(completion_jobs(trace, rows), run)
 
 
 def _joined(kept: Tensor, direction: Tensor) -> Tensor:
@@ -119,10 +118,13 @@ def _joined(kept: Tensor, direction: Tensor) -> Tensor:
 
 
 def _loss(discovery: Discovery, rewards: Tensor, rows: Integers, prompts: list[int]) -> Tensor:
-    contrast = discovery.contrast
+    contrast = discovery.experiment.contrast
     weights = np.stack([contrast.weights([prompt]) for prompt in prompts])
     gaps = torch.from_numpy(weights) @ rewards
     others = rows[~contrast.has_role(Role.EXAMPLE)[rows]]
     movement = rewards[others] - torch.from_numpy(discovery.trace.rewards[others])
     squares: Tensor = gaps.square().mean() + movement.square().mean()
     return squares / discovery.gap**2
+
+
+LEARNED_SUBSPACE = Baseline("learned subspace", learned_subspace)

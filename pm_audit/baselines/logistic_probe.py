@@ -1,6 +1,6 @@
-"""Logistic probes, one after the other: iterative nullspace projection.
+"""Linear probes by logistic regression, one after the other: iterative nullspace projection.
 
-A ridge-penalised logistic regression tells examples from counter-examples by their mean streams;
+A ridge-penalised logistic regression separates examples from counter-examples by mean streams;
 its normal is a direction; the direction is projected out and the next probe is fitted on what is
 left (Ravfogel et al. 2020, arXiv 2004.07667).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pm_audit.baselines.baseline import Baseline
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.records import Role
 
@@ -19,7 +20,7 @@ RIDGE = 1e-2
 _NEWTON_STEPS = 25
 
 
-def logistic_probe(discovery: Discovery, *, most: int) -> Tensor:
+def logistic_probe(discovery: Discovery, most: int) -> Tensor:
     """Return the probes' normals [direction hidden], orthonormal, first probe first."""
     states, labels = labelled(discovery)
     found: list[Tensor] = []
@@ -69,3 +70,6 @@ def fit_logistic(states: Tensor, labels: Tensor) -> Tensor:
             break
     normal: Tensor = solution[:-1] @ axes
     return normal
+
+
+LOGISTIC_PROBES = Baseline("logistic probes", logistic_probe)

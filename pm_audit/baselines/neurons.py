@@ -9,50 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pm_audit.attribution.integrated_gradients import mean_gradient
+from pm_audit.baselines.baseline import Baseline
 from pm_audit.baselines.discovery import Discovery
 from pm_audit.baselines.subspace import ablate_subspace
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.splice import jobs_of_completions
+from pm_audit.forward.splice import completion_jobs
 from pm_audit.interventions.growth import grow
 from pm_audit.records import Feature, Role
 
 TRIALS = 4
-"""Coordinates tried jointly at each step, as many as of features."""
+"""Coordinates tried jointly at each step."""
 
 LEAST_GAIN = 0.01
 """Share of the gap that a further coordinate must close."""
-
 
 CANDIDATES = 32
 """Coordinates that the gradient proposes."""
 
 
-def neurons(discovery: Discovery, *, most: int) -> Tensor:
+def neurons(discovery: Discovery, most: int) -> Tensor:
     """Return the grown set's coordinates as unit vectors [direction hidden]."""
     trace, gap = discovery.trace, discovery.gap
     rows = discovery.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE)
-    unit = torch.eye(trace.streams[discovery.layer].shape[1], device=trace.device(discovery.layer))
+    unit = torch.eye(trace.streams[discovery.layer].shape[1], device=trace.device)
 
     def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        return [
-            float(
-                discovery.weights[rows]
-                @ ablate_subspace(
-                    discovery.pm,
-                    trace,
-                    discovery.layer,
-                    unit[[one.index for one in chosen]],
-                    centre=discovery.centre,
-                    rows=rows,
-                )
-            )
-            for chosen in sets
+        spans = [unit[[one.index for one in chosen]] for chosen in sets]
+        after = [
+            ablate_subspace(trace, discovery.layer, span, centre=discovery.centre, rows=rows)
+            for span in spans
         ]
+        return [float(discovery.weights[rows] @ rewards) for rewards in after]
 
     if gap == 0:
         return unit[:0]
@@ -69,9 +60,7 @@ def neurons(discovery: Discovery, *, most: int) -> Tensor:
 def _proposed(discovery: Discovery, rows: Integers) -> dict[int, float]:
     """Return neurons with the gain that their gradients predict, the most promising first."""
     trace = discovery.trace
-    rows = rows[np.diff(trace.grid.layout.completion_offsets)[rows] > 0]
-    jobs = jobs_of_completions(trace, rows)
-    gradient = mean_gradient(discovery.pm, trace, discovery.sae, jobs, [0.0])
+    gradient = mean_gradient(trace, discovery.sae, completion_jobs(trace, rows), [0.0])
     stream = trace.streams[discovery.layer].float()
     weights = torch.from_numpy(discovery.weights[trace.row_of_token()]).to(stream.device)
     effect = weights.float() @ ((stream - discovery.centre) * gradient)
@@ -79,3 +68,6 @@ def _proposed(discovery: Discovery, rows: Integers) -> dict[int, float]:
     best = torch.topk(score, min(CANDIDATES, len(score)))
     found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return {index: gain for index, gain in found if gain > 0}
+
+
+NEURONS = Baseline("neurons", neurons)

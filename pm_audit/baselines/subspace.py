@@ -9,19 +9,16 @@ Sign: as everywhere, a contribution is reward minus reward after ablation.
 
 from __future__ import annotations
 
-import numpy as np
 from torch import Tensor
 
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch
-from pm_audit.forward.splice import jobs_of_completions, replay
+from pm_audit.forward.splice import replay_completions
 from pm_audit.forward.trace import Trace
-from pm_audit.subject.preference_model import PreferenceModel
 
 
 def ablate_subspace(
-    pm: PreferenceModel,
     trace: Trace,
     layer: int,
     directions: Tensor,
@@ -29,30 +26,18 @@ def ablate_subspace(
     centre: Tensor | None = None,
     rows: Integers | None = None,
 ) -> Floats:
-    """Return rewards [row] with the span of ``directions`` set to its reference.
+    """Return rewards [row] with the span of orthonormal ``directions`` at its reference.
 
-    Args:
-        pm: the preference model.
-        trace: its clean forward, with the stream after ``layer``.
-        layer: block after which the stream is changed.
-        directions: [direction hidden], orthonormal.
-        centre: [hidden], what the subspace is set to; zero for None.
-        rows: rows of the grid; all for None.
-
+    The stream after ``layer`` is changed; ``centre`` [hidden] is the reference, zero for None.
     """
-    chosen = trace.rows(rows)
-    rewards = trace.rewards[chosen].copy()
-    jobs = jobs_of_completions(trace, chosen)
-    replayed = np.flatnonzero(jobs.stop > jobs.start)
-    if not len(directions) or not len(replayed):
-        return rewards
-    directions = directions.to(trace.device(layer))
+    if not len(directions):
+        return trace.rewards[trace.rows(rows)]
+    directions = directions.to(trace.device)
 
     def project(_: Batch, stream: Tensor) -> Tensor:
         return without(stream, directions, centre)
 
-    rewards[replayed] = replay(pm, trace, jobs.take(replayed), {layer: project})
-    return rewards
+    return replay_completions(trace, {layer: project}, rows)
 
 
 def without(stream: Tensor, directions: Tensor, centre: Tensor | None) -> Tensor:

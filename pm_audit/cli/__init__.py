@@ -1,4 +1,4 @@
-"""The command line: a thin door to each pipeline, each imported only when it is used."""
+"""The command line: one thin command for each pipeline, which is imported when it is used."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from typing import Any
 
 import click
 
-import pm_audit
 from pm_audit.cli import options
 from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
 from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.errors import AuditError
+from pm_audit.subject.allocator import own_process
+from pm_audit.version import __version__
 
 
 @contextmanager
 def _printable() -> Iterator[None]:
-    """Make what click refuses safe for a terminal: it repeats what was typed, or a file's name."""
+    """Escape the messages of click for a terminal: they repeat arguments and file names."""
     try:
         yield
     except click.ClickException as error:
         from pm_audit.report.sanitise import terminal
 
-        # the message is final to a type checker, and every kind of refusal prints it
+        # a type checker holds the message final, and every kind of refusal prints it
         vars(error)["message"] = terminal(error.message)
         raise
 
 
 _FROM_SOURCE = ("calibrate", "train")
-"""Commands of ``recipes/``, which lies next to the package in a checkout and is in no wheel."""
+"""Commands of ``recipes/``, a folder next to the package that only a checkout has."""
 
 
 class _Commands(click.Group):
@@ -79,17 +80,18 @@ class _Commands(click.Group):
 
 def _has_recipes() -> bool:
     """Whether pm_audit runs from a checkout, which holds the recipes."""
-    return (Path(pm_audit.__file__).parents[1] / "recipes" / "commands.py").is_file()
+    return (Path(__file__).parents[2] / "recipes" / "commands.py").is_file()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pm-audit")
+@click.version_option(__version__)
 def main() -> None:
     """Audit preference models: hypotheses in, causes and residuals out.
 
-    A PM is named by --pm and its SAEs by --sae on every command; in pytest by --pm-audit-pm and
+    Every command names a PM by --pm and its SAEs by --sae; pytest has --pm-audit-pm and
     --pm-audit-sae.
     """
+    own_process()
 
 
 @main.command(
@@ -102,24 +104,19 @@ def main() -> None:
         "help_option_names": ["--help"],
     },
 )
-@click.option("--pm", default=None, metavar="PM", help="The preference model, as --pm-audit-pm.")
-@click.option(
-    "--sae",
-    "saes",
-    multiple=True,
-    metavar="SAE",
-    help="An SAE of it, as --pm-audit-sae; repeatable.",
-)
+@options.subject
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(arguments: tuple[str, ...], *, pm: str | None, saes: tuple[str, ...]) -> None:
+def run(
+    arguments: tuple[str, ...],
+    **subject: Any,  # noqa: ANN401 - the options of a subject
+) -> None:
     """Audit: the same as `pytest --pm-audit ARGUMENTS`.
 
     ARGUMENTS are hypothesis files and any options of pytest.
     """
-    named = [] if pm is None else [f"--pm-audit-pm={pm}"]
-    named += [f"--pm-audit-sae={sae}" for sae in saes]
+    named = options.as_pytest_has_them(subject)
     command = [sys.executable, "-m", "pytest", "--pm-audit", *named, *arguments]
-    # a process of its own: pytest warns of plug-ins that were imported before it
+    # a new process: pytest warns of plug-ins that were imported before it
     os.execv(sys.executable, command)  # noqa: S606
 
 
@@ -167,33 +164,26 @@ for _command in (show, report, compare, verify, explain, glossary, index):
     example="pm-audit doctor --pm path/to/pm --sae path/to/sae --text-format chat",
 )
 @click.argument("places", nargs=-1, metavar="")
-@click.option("--pm", default=None, metavar="PM", help="The preference model (default: `default`).")
-@options.saes
-@options.text
-@options.objective
+@options.subject
 def doctor(
     places: tuple[str, ...],
-    *,
-    pm: str | None,
-    saes: tuple[str, ...],
-    objective: str | None,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **subject: Any,  # noqa: ANN401 - the options of a subject
 ) -> None:
     """Examine a PM and its SAEs before an audit; exit code 1 if a finding fails."""
-    from pm_audit.pipelines.doctor import doctor as examine
-
     # the PM may also stand alone, its SAEs after it
-    first = () if pm is not None else places[:1]
-    model = next(iter(first), "default") if pm is None else pm
-    if not model:
+    if subject["pm"] is None and places:
+        subject["pm"], places = places[0], places[1:]
+    if subject["pm"] == "":
         # an unset variable of a shell would examine the default PM
         raise click.UsageError("the PM's name is empty; name one, or leave --pm out")
-    every = (*places[len(first) :], *saes)
+    from pm_audit.pipelines.doctor import doctor as examine
+    from pm_audit.spec import Settings
+
+    settings = Settings.merged(cli=subject | {"saes": (*places, *subject["saes"])})
     findings = examine(
-        model,
-        every,
-        objective=objective,
-        **text,
+        settings.pm,
+        settings.saes,
+        **settings.model_dump(include=set(subject) - {"pm", "saes"}),
     )
     click.echo(findings.render())
     sys.exit(0 if findings.passed else 1)

@@ -15,41 +15,23 @@ from pm_audit.cli import options
     example='pm-audit explain "What is one plus one?" " Two." " Two!" --top 5',
 )
 @click.argument("texts", nargs=-1, metavar="PROMPT COMPLETION_A COMPLETION_B")
-@options.pm
-@options.saes
+@options.subject
 @click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
-@options.text
-@options.objective
-@click.option(
-    "--top",
-    default=10,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Features to list, those whose contribution changed most first.",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Write every feature's contributions as JSON too.",
-)
+@options.number("--top", 10, "Features to list, those whose contribution changed most first.")
+@options.output("--json", "json_path", text="Write every feature's contributions as JSON too.")
 def explain(
     texts: tuple[str, ...],
     *,
-    pm: str,
-    saes: tuple[str, ...],
     sae_name: str | None,
-    objective: str | None,
     top: int,
     json_path: Path | None,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **subject: Any,  # noqa: ANN401 - the options of a subject
 ) -> None:
     """Explain why the PM prefers one of two completions, feature by feature.
 
-    Every feature that is active on either completion is ablated.  What the edit from A to B gains
-    by each, the overlap of features, the SAE's error term and the remainder sum to the reward of
-    B minus that of A.
+    Every feature that is active on either completion is ablated.  The reward of B minus that of A
+    is the sum of what the edit from A to B gains by each feature, the overlap of features, the
+    SAE's error term and the remainder.
     """
     if len(texts) != 3:
         known = "; for what a figure means: pm-audit glossary NAME" if len(texts) <= 1 else ""
@@ -60,13 +42,8 @@ def explain(
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 
-    given = {
-        "pm": pm,
-        "saes": saes or None,
-        **text,
-        "objective": objective,
-    }
-    explanation = explain_edit(*texts, Settings.merged(cli=given), sae=sae_name)
+    settings = Settings.merged(cli=subject)
+    explanation = explain_edit(*texts, settings, sae=sae_name)
     click.echo(explanation.render(most=top))
     if json_path is not None:
         write_atomically(json_path, explanation.model_dump_json(indent=1) + "\n")

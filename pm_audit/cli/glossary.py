@@ -11,19 +11,19 @@ from pm_audit.errors import RecordError
 @click.command(cls=options.Command, example="pm-audit glossary closure")
 @click.argument("name", required=False)
 def glossary(name: str | None) -> None:
-    """Say what a figure, a check or an outcome means: formula, sign, how to read it.
+    """Print what a figure, a check or an outcome means: formula, sign, how to read it.
 
     Without NAME, list all of them.
     """
-    from pm_audit.report import glossary as entries
+    from pm_audit.report import glossary as terms
 
     if name is None:
-        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in entries.ENTRIES))
+        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in terms.entries()))
         return
-    entry = entries.find(name)
+    entry = terms.find(name)
     if entry is None:
         raise RecordError(
             f"nothing is called {name!r}; known: "
-            + ", ".join(entry.name for entry in entries.ENTRIES)
+            + ", ".join(entry.name for entry in terms.entries())
         )
-    click.echo(entries.text(entry))
+    click.echo(terms.text(entry))

@@ -1,4 +1,4 @@
-"""`pm-audit index`: where the latents of an SAE fire in a corpus."""
+"""`pm-audit index`: the latents of an SAE in a corpus: frequency and strongest texts."""
 
 from __future__ import annotations
 
@@ -15,40 +15,22 @@ from pm_audit.cli import options
     example="pm-audit index --pm path/to/pm --sae path/to/sae --texts corpus.jsonl.gz",
 )
 @click.argument("places", nargs=-1, metavar="")
-@options.pm
-@options.saes
+@options.subject
 @click.option(
     "--texts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
     help="Corpus: JSONL (may be gzipped) with text, or prompt and completion; or .txt.",
 )
-@options.text
-@click.option(
-    "--tokens",
-    default=200_000,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Tokens of the corpus to read.",
-)
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Seed of the choice of texts.",
-)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@options.number("--tokens", 200_000, "Tokens of the corpus to read.")
+@options.number("--seed", 0, "Seed of the choice of texts.", least=0)
 def index(
     places: tuple[str, ...],
     *,
-    pm: str,
-    saes: tuple[str, ...],
     texts: Path,
     tokens: int,
     seed: int,
-    device: str,
-    **text: Any,  # noqa: ANN401 - the options of options.text
+    **subject: Any,  # noqa: ANN401 - the options of a subject
 ) -> None:
     """Write each SAE's feature index next to it: its latents' frequency and strongest texts.
 
@@ -60,16 +42,10 @@ def index(
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
 
-    every = [*places, *saes]
-    if not every:
+    named = (*places, *subject["saes"])
+    if not named:
         raise click.UsageError("name an SAE: --sae PATH")
-    given = {
-        "pm": pm,
-        "saes": every,
-        **text,
-        "device": device,
-    }
-    model, loaded = load_subject(Settings.merged(cli=given))
+    model, loaded = load_subject(Settings.merged(cli=subject | {"saes": named}))
     unplaced = [sae.source for sae in loaded if sae.index_path is None]
     if unplaced:
         raise SaeError(f"{unplaced[0]}: lies in no folder of yours; save it to a folder first")

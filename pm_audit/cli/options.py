@@ -1,67 +1,59 @@
-"""What the commands share: the options that name a PM and its SAEs, and an example in the help.
+"""What the commands share: the options of a subject, and an example in the help.
 
-A PM is named by ``--pm`` and its SAEs by ``--sae``, on every command; pytest's own options are the
-same with a prefix, ``--pm-audit-pm`` and ``--pm-audit-sae``.
+The options of a subject are its settings, named as in pytest without the prefix: ``--pm-audit-pm``
+there is ``--pm`` here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
-pm = click.option(
-    "--pm",
-    default="default",
-    show_default=True,
-    metavar="PM",
-    help="The preference model: a folder, a Hub name, ADAPTER@BASE, or `default`.",
-)
-saes = click.option(
-    "--sae",
-    "saes",
-    multiple=True,
-    metavar="SAE",
-    help="A sparse autoencoder of this PM: a file, a folder or release/id; repeatable.",
-)
-_text_format = click.option(
-    "--text-format",
-    default=None,
-    metavar="FORMAT",
-    help="How dialogues become text: hh, chat, raw or pair; by default what the PM names.",
-)
-_text_end = click.option(
-    "--text-end",
-    default=None,
-    metavar="END",
-    help="What ends a text: as-written, eos, openrlhf or a special token.",
-)
-_text_start = click.option(
-    "--text-start",
-    default=None,
-    metavar="START",
-    help="Whether a text begins with the tokenizer's BOS: bos (default) or as-written.",
-)
-_text_date = click.option(
-    "--text-date",
-    type=click.DateTime(["%Y-%m-%d"]),
-    callback=lambda _, __, value: None if value is None else value.date(),
-    default=None,
-    help="Day that a chat template gets for today (default: 2024-07-26).",
-)
-objective = click.option(
-    "--objective",
-    default=None,
-    metavar="NAME",
-    help="Which reward of a PM with several: a name, or a mixture such as a=0.7,b=-0.3.",
-)
+from pm_audit.settings_table import SETTINGS
+
+_TEXT = ("text_format", "text_end", "text_start", "text_date")
+_SUBJECT = ("pm", "saes", *_TEXT, "objective", "dtype", "device")
+_OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in _SUBJECT}
 
 
-def text(command: Callable[..., object]) -> Callable[..., object]:
-    """Add the options that say how a dialogue becomes text."""
-    for option in (_text_date, _text_start, _text_end, _text_format):
-        command = option(command)
+def subject(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that name a PM and its SAEs; without a value each is None or empty."""
+    for name in reversed(_SUBJECT):
+        setting = _OPTIONS[name]
+        command = click.option(
+            f"--{setting.option}",
+            name,
+            multiple=setting.kind == "list",
+            metavar=setting.option.rpartition("-")[2].upper(),
+            help=setting.help,
+        )(command)
     return command
+
+
+def as_pytest_has_them(given: Mapping[str, str | tuple[str, ...] | None]) -> list[str]:
+    """Return options of :func:`subject` that were given as pytest has them."""
+    return [
+        f"--pm-audit-{_OPTIONS[name].option}={value}"
+        for name, values in given.items()
+        for value in (values if isinstance(values, tuple) else (values,))
+        if value is not None
+    ]
+
+
+def number(
+    flag: str, default: int, text: str, *, least: int = 1
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for a whole number of at least ``least``."""
+    kind = click.IntRange(min=least)
+    return click.option(flag, default=default, show_default=True, type=kind, help=text)
+
+
+def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for a file that is written if it is given."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option(*names, type=kind, default=None, help=text)
 
 
 class Command(click.Command):
@@ -72,7 +64,7 @@ class Command(click.Command):
         self.example = example
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the example to the letter: a command line must not be wrapped."""
+        """Write the example as it is, for click would wrap it."""
         super().format_epilog(ctx, formatter)
         with formatter.section("Example"):
             for line in self.example.splitlines():

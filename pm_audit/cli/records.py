@@ -1,4 +1,4 @@
-"""`pm-audit show`, `report`, `compare` and `verify`: what is done with a written record."""
+"""`pm-audit show`, `report`, `compare` and `verify`: commands that read records."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import click
 
 from pm_audit.cli import options
 
-_READABLE = click.Path(exists=False, dir_okay=False, path_type=Path)
-_WRITABLE = click.Path(dir_okay=False, path_type=Path)
-
+_READABLE = click.Path(dir_okay=False, path_type=Path)
 _record = click.argument("record", type=_READABLE, default=Path("reports/record.json"))
 
 
@@ -31,12 +29,10 @@ def show(record: Path, *, verbose: bool) -> None:
     cls=options.Command, example="pm-audit report reports/record.json -o reports/record.html"
 )
 @_record
-@click.option(
+@options.output(
     "-o",
     "--output",
-    type=_WRITABLE,
-    default=None,
-    help="File to write; its suffix chooses .html, .md, .csv or .parquet "
+    text="File to write; its suffix chooses .html, .md, .csv or .parquet "
     "(default: RECORD's name with .html).",
 )
 def report(record: Path, *, output: Path | None) -> None:
@@ -58,19 +54,13 @@ def report(record: Path, *, output: Path | None) -> None:
 )
 @click.argument("old", type=_READABLE)
 @click.argument("new", type=_READABLE)
-@click.option(
-    "-o",
-    "--output",
-    type=_WRITABLE,
-    default=None,
-    help="Write the comparison as a page too: .html or .md.",
-)
+@options.output("-o", "--output", text="Write the comparison as a page too: .html or .md.")
 @click.option(
     "--gate",
     type=click.Choice(["absolute", "regressions"]),
     default="absolute",
     show_default=True,
-    help="As --pm-audit-gate: regressions also holds what OLD does not hold to what it expects.",
+    help="As --pm-audit-gate: with regressions, what OLD lacks must meet its expectations.",
 )
 def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
     """Compare two records; exit code 1 if NEW is a regression against OLD."""

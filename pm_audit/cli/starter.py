@@ -23,9 +23,9 @@ _SCHEMAS = {
 
 
 def write_starter(folder: Path, *, pm: str) -> Iterator[str]:
-    """Write what is missing below ``folder`` and yield a line for each file.
+    """Write the files that ``folder`` lacks and yield a line for each file.
 
-    A file that is there is never changed; for settings, the lines to add are shown instead.
+    An existing file is never changed; for settings, the lines to add are printed instead.
     """
     texts = {target: _text(source, pm) for source, target in _TARGETS.items()}
     for kind, target in _SCHEMAS.items():
@@ -41,8 +41,8 @@ def write_starter(folder: Path, *, pm: str) -> Iterator[str]:
             yield f"add to {path}:\n\n{text.split('[tool.pytest')[0].strip()}\n"
     where = "" if folder == Path() else f"in {folder}, "
     yield (
-        f"next: {where}run `pytest --pm-audit`; the default PM passes, and a failure of another is "
-        "a finding"
+        f"next: {where}run `pytest --pm-audit`; the default PM passes, so a failure says something "
+        "about the PM"
     )
     yield (
         "then: write and commit the baseline with `pytest --pm-audit --pm-audit-baseline "

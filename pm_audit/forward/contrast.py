@@ -35,16 +35,17 @@ class Contrast:
         """Number of prompts."""
         return int(self.prompt.max()) + 1
 
-    def has_role(self, *roles: Role) -> Mask:
-        """Return which rows have one of these roles, [row]."""
-        return np.array([role in roles for role in self.role], dtype=bool)
+    def has_role(self, *roles: Role, prompts: Iterable[int] | None = None) -> Mask:
+        """Return which rows of these prompts (all for None) have one of these roles, [row]."""
+        rows = np.array([role in roles for role in self.role], dtype=bool)
+        return rows if prompts is None else rows & self.of_prompts(prompts)
 
     def of_prompts(self, prompts: Iterable[int]) -> Mask:
         """Return which rows belong to these prompts, [row]."""
         return np.isin(self.prompt, np.array(list(prompts), dtype=np.int64))
 
     def one_of_each(self) -> Mask:
-        """Return one row of each prompt and role, [row]: a sample of phrasings, taken in turn."""
+        """Return one row of each prompt and role, [row]: the phrasings are taken in turn."""
         chosen = np.zeros(len(self.prompt), dtype=bool)
         for role in sorted(set(self.role)):
             has_role = self.has_role(role)

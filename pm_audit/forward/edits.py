@@ -1,14 +1,14 @@
 """From sets of features to replays: which rows change, from which token, and by how much.
 
-For ``ZERO`` a job is a (set, row) in which something of the set fires, from its first firing
-token.  At the lowest layer the change is a sum of clean features times decoder rows; at higher
-layers the selected latents are encoded again on the changed stream and leave with the clean
-per-token scale.  Mean replacement adds the set's mean vector at every completion token.
+Ablation to zero makes a job of each (set, row) in which something of the set fires, from its first
+firing token.  At the lowest layer the change is a sum of clean features times decoder rows; at
+higher layers the selected latents are encoded again on the changed stream and leave with the clean
+per-token scale.  Every other replacement adds its targets at every completion token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,9 @@ from pm_audit.errors import SaeError
 from pm_audit.forward.contrast import Mask
 from pm_audit.forward.features import Floats, SparseFeatures
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.packing import Batch, Jobs
+from pm_audit.forward.packing import Batch, Jobs, moved
 from pm_audit.forward.splice import Edit
+from pm_audit.forward.targets import ConstantTargets, FeatureTargets, Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
 
@@ -54,7 +55,7 @@ class Plan:
     jobs: Jobs
     set_of: Integers
     """[job], number of the set that the job ablates."""
-    edits: Mapping[int, Edit]
+    edits: dict[int, Edit]
     """By block."""
 
 
@@ -63,7 +64,7 @@ def plan(
     members: Sequence[Members],
     sets: int,
     rows: Integers,
-    means: Mapping[str, Tensor] | None,
+    targets: Targets | None = None,
     *,
     skipped: Mask | None = None,
 ) -> Plan:
@@ -74,15 +75,15 @@ def plan(
         members: the sets' features, one entry an SAE.
         sets: number of sets.
         rows: rows of the grid.
-        means: by SAE name [latent], for mean replacement; None for zero.
-        skipped: [set row], pairs that need no job, for zero replacement.
+        targets: what stands in the features' place; None for zero.
+        skipped: [set row], pairs that need no job, for ablation to zero.
 
     """
     layout = trace.grid.layout
     by_sae = [Firings.of(trace, member, rows, skipped=skipped) for member in members]
     key = np.concatenate([firings.set_of * len(trace.grid) + firings.row for firings in by_sae])
     token = np.concatenate([firings.token for firings in by_sae])
-    if means is None:
+    if targets is None:
         order = np.lexsort((token, key))
         job_key, first = np.unique(key[order], return_index=True)
         start_token = token[order][first]
@@ -96,22 +97,17 @@ def plan(
     jobs = Jobs(row, start, layout.length[row])
 
     lowest = min(member.sae.layer for member in members)
-    parts: list[tuple[int, Edit]] = []
+    parts: dict[int, list[Edit]] = {member.sae.layer: [] for member in members}
     for member, firings in zip(members, by_sae, strict=True):
-        layer = member.sae.layer
-        if layer == lowest:
+        own = parts[member.sae.layer]
+        if member.sae.layer == lowest:
             job = np.searchsorted(job_key, firings.set_of * len(trace.grid) + firings.row)
-            parts.append((layer, _RemoveKnown.of(trace, member.sae, firings, job, len(jobs))))
+            own.append(_RemoveKnown.of(trace, member.sae, firings, job, len(jobs)))
         else:
-            parts.append((layer, _RemoveEncoded(trace, member, set_of)))
-        if means is not None:
-            added = _AddMeans.of(trace, member, sets, set_of, means[member.sae.name])
-            parts.append((layer, added))
-    edits: dict[int, Edit] = {
-        layer: _Sum(tuple(edit for block, edit in parts if block == layer))
-        for layer in sorted({layer for layer, _ in parts})
-    }
-    return Plan(jobs, set_of, edits)
+            own.append(_RemoveEncoded(trace, member, set_of))
+        if targets is not None:
+            own.append(_added(trace, member, sets, set_of, targets[member.sae.name]))
+    return Plan(jobs, set_of, {layer: _Sum(tuple(own)) for layer, own in sorted(parts.items())})
 
 
 def firing_counts(features: SparseFeatures, width: int) -> Integers:
@@ -196,21 +192,36 @@ class _RemoveKnown:
         ends = np.cumsum(batch.lengths)
         row_end = self.row_offsets[batch.row + 1]
         at = self.token[entry] + np.repeat(ends - row_end, count)
-        device = stream.device
+        latents, tokens = moved([self.latent[entry], at], stream.device)
+        (strengths,) = moved([self.strength[entry]], stream.device)
         changed = stream.to(self.sae.W_dec.dtype, copy=True)
         for part in range(0, len(entry), _ENTRIES_AT_ONCE):
-            chosen = entry[part : part + _ENTRIES_AT_ONCE]
-            latent = torch.from_numpy(self.latent[chosen]).to(device)
-            strength = torch.from_numpy(self.strength[chosen]).to(device)
-            token = torch.from_numpy(at[part : part + _ENTRIES_AT_ONCE]).to(device)
-            rows = self.sae.W_dec.index_select(0, latent)
-            changed.index_add_(0, token, rows.mul_(strength[:, None]), alpha=-1)
+            own = slice(part, part + _ENTRIES_AT_ONCE)
+            rows = self.sae.W_dec.index_select(0, latents[own])
+            changed.index_add_(0, tokens[own], rows.mul_(strengths[own, None]), alpha=-1)
         return changed.to(stream.dtype)
+
+
+def _members_in(
+    members: Members, set_of: Integers, batch: Batch, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the latents [selected] of a batch's sets, and which are each token's [token selected].
+
+    ``set_of`` is [job].
+    """
+    present, number = np.unique(set_of[batch.jobs], return_inverse=True)
+    taken = np.isin(members.set_of, present)
+    union, latent_at = np.unique(members.latent[taken], return_inverse=True)
+    belongs = torch.zeros(len(present), len(union), dtype=torch.bool)
+    set_at = np.searchsorted(present, members.set_of[taken])
+    belongs[torch.from_numpy(set_at), torch.from_numpy(latent_at)] = True
+    of_token = torch.from_numpy(number).to(device)[batch.job_of]
+    return torch.from_numpy(union).to(device), belongs.to(device)[of_token]
 
 
 @dataclass(frozen=True, eq=False)
 class _RemoveEncoded:
-    """Encodes the sets' latents on the stream as it now is, and subtracts them."""
+    """Encodes the sets' latents on the current stream, and subtracts them."""
 
     trace: Trace
     members: Members
@@ -218,26 +229,45 @@ class _RemoveEncoded:
     """[job]"""
 
     def __call__(self, batch: Batch, stream: Tensor) -> Tensor:
-        sae, sets = self.members.sae, self.set_of[batch.jobs]
-        present, number = np.unique(sets, return_inverse=True)
-        taken = np.isin(self.members.set_of, present)
-        union, latent_at = np.unique(self.members.latent[taken], return_inverse=True)
-        belongs = torch.zeros(len(present), len(union), dtype=torch.bool)
-        set_at = np.searchsorted(present, self.members.set_of[taken])
-        belongs[torch.from_numpy(set_at), torch.from_numpy(latent_at)] = True
-        device = stream.device
-        indices = torch.from_numpy(union).to(device)
+        sae = self.members.sae
+        latent, own = _members_in(self.members, self.set_of, batch, stream.device)
         current = stream.to(sae.W_dec.dtype)
-        features = sae.encode_selected(current, indices)
-        of_token = torch.from_numpy(number).to(device)[batch.job_of]
         scale = self.trace.features[sae.name].scale[batch.completion]
-        features = features * belongs.to(device)[of_token] * scale[:, None]
-        return (current - features @ sae.W_dec[indices]).to(stream.dtype)
+        features = sae.encode_selected(current, latent) * own * scale[:, None]
+        return (current - features @ sae.W_dec[latent]).to(stream.dtype)
+
+
+def _added(
+    trace: Trace, members: Members, sets: int, set_of: Integers, targets: FeatureTargets
+) -> Edit:
+    """Return the edit that puts targets in the features' place; ``set_of`` is [job]."""
+    if isinstance(targets, ConstantTargets):
+        return _AddConstant.of(trace, members, sets, set_of, targets.value)
+    return _AddTargets(trace, members, set_of, targets)
 
 
 @dataclass(frozen=True, eq=False)
-class _AddMeans:
-    """Adds each set's mean features times decoder rows at every token of its jobs."""
+class _AddTargets:
+    """Adds each token's targets times decoder rows."""
+
+    trace: Trace
+    members: Members
+    set_of: Integers
+    """[job]"""
+    targets: FeatureTargets
+
+    def __call__(self, batch: Batch, stream: Tensor) -> Tensor:
+        sae = self.members.sae
+        latent, own = _members_in(self.members, self.set_of, batch, stream.device)
+        scale = self.trace.features[sae.name].scale[batch.completion]
+        features = self.targets.at(batch.completion, latent) * own * scale[:, None]
+        added = features.to(sae.W_dec.dtype) @ sae.W_dec[latent]
+        return (stream.to(added.dtype) + added).to(stream.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class _AddConstant:
+    """Adds the same targets times decoder rows at every token of a set's jobs."""
 
     vectors: Tensor
     """[set hidden]"""
@@ -248,13 +278,13 @@ class _AddMeans:
 
     @classmethod
     def of(
-        cls, trace: Trace, members: Members, sets: int, set_of: Integers, means: Tensor
-    ) -> _AddMeans:
+        cls, trace: Trace, members: Members, sets: int, set_of: Integers, value: Tensor
+    ) -> _AddConstant:
         sae = members.sae
-        latent = torch.from_numpy(members.latent).to(means.device)
+        latent = torch.from_numpy(members.latent).to(value.device)
         vectors = sae.W_dec.new_zeros(sets, sae.hidden_size)
-        number = torch.from_numpy(members.set_of).to(means.device)
-        vectors.index_add_(0, number, means[latent, None] * sae.W_dec[latent])
+        number = torch.from_numpy(members.set_of).to(value.device)
+        vectors.index_add_(0, number, value[latent, None] * sae.W_dec[latent])
         return cls(vectors, trace.features[sae.name].scale, set_of)
 
     def __call__(self, batch: Batch, stream: Tensor) -> Tensor:

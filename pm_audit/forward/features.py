@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pm_audit.errors import NumericalError
 from pm_audit.forward.grid import Integers
+from pm_audit.subject.kernels.split_products import split_products
 from pm_audit.subject.sae import Sae
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ _DENSE_ENTRIES = 4_194_304
 """Token x latent entries that are encoded at once before they are made sparse."""
 
 _CUDA_FACTOR = 32
-"""How many times more on a GPU, where every chunk costs a wait for the count of active ones."""
+"""Factor on a GPU: every chunk costs a wait for the count of active features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,8 @@ def active_features(sae: Sae, stream: Tensor) -> SparseFeatures:
     chunk = max(1, entries // sae.width)
     tokens, latents, values, scales, offsets = [], [], [], [], []
     for first in range(0, stream.shape[0], chunk):
-        encoding = sae.encode(stream[first : first + chunk].to(sae.W_dec.dtype))
+        with split_products(stream):
+            encoding = sae.encode(stream[first : first + chunk].to(sae.W_dec.dtype))
         token, latent = encoding.features.nonzero(as_tuple=True)
         tokens.append(token + first)
         latents.append(latent)

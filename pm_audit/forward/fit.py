@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pm_audit.forward.trace import Trace
 from pm_audit.records import SaeFit
-from pm_audit.subject.products import wide_products
+from pm_audit.subject.kernels.products import wide_products
 from pm_audit.subject.sae import Sae
 
 MASSIVE = 10.0
-"""A position is massive when its norm exceeds this many times the median norm."""
+"""A position is massive when its norm exceeds the median norm by this factor."""
 
 
 def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
@@ -26,15 +26,10 @@ def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 @wide_products()
-def measure_fit(trace: Trace, sae: Sae, depth: int, *, most: int | None = None) -> SaeFit:
-    """Measure one SAE on a trace that kept its neighbours' streams.
+def measure_fit(trace: Trace, sae: Sae, *, most: int | None = None) -> SaeFit:
+    """Return one SAE's fit on a trace that kept the streams of its ``neighbours``.
 
-    Args:
-        trace: with the SAE and the streams of its ``neighbours``.
-        sae: to measure.
-        depth: blocks of the PM.
-        most: tokens at most, taken evenly over all completion tokens; None for all of them.
-
+    At most ``most`` tokens are taken, evenly over all completion tokens; all of them for None.
     """
     total = len(trace.streams[sae.layer])
     taken = slice(None, None, max(1, -(-total // (most or total or 1))))
@@ -49,7 +44,8 @@ def measure_fit(trace: Trace, sae: Sae, depth: int, *, most: int | None = None) 
         layer=sae.layer,
         fvu=fraction_unexplained(kept, reconstruction),
         neighbour_fvu=tuple(
-            _fvu_elsewhere(sae, trace.streams[layer][taken]) for layer in neighbours(sae, depth)
+            _fvu_elsewhere(sae, trace.streams[layer][taken])
+            for layer in neighbours(sae, trace.pm.depth)
         ),
         cosine=float(torch.cosine_similarity(kept, reconstruction, dim=-1).mean()),
         l0=float(active.sum(dim=-1).double().mean()),

@@ -37,7 +37,7 @@ class Grid:
     """Rows that are read together, and where their tokens lie in the flat layout.
 
     Raises:
-        AuditError: at construction, where the grid is empty or a row has no tokens, or starts its
+        AuditError: at construction, if the grid is empty or a row has no tokens, or starts its
             completion outside its tokens.
 
     """

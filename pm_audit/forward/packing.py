@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pm_audit.errors import AuditError
 from pm_audit.forward.grid import Integers, Layout
-from pm_audit.subject.attention_kernels import kernels_without_plans
-from pm_audit.subject.half_products import widened_halves
-from pm_audit.subject.heap import keep_freed_memory
-from pm_audit.subject.packed_attention import SegmentGroup
-from pm_audit.subject.products import wide_products
+from pm_audit.subject.kernels.attention_kernels import kernels_without_plans
+from pm_audit.subject.kernels.half_products import widened_halves
+from pm_audit.subject.kernels.joined_attention import Joined, has_kernel
+from pm_audit.subject.kernels.packed_attention import SegmentGroup
+from pm_audit.subject.kernels.products import wide_products
 
 TOKEN_BUDGET = 2048
 """Tokens of one batch; larger batches no longer speed up matrix products on a CPU."""
@@ -43,7 +45,7 @@ class Jobs:
     row: Integers
     """[job], row of the grid."""
     start: Integers
-    """[job], first position that is computed anew."""
+    """[job], first position that is computed again."""
     stop: Integers
     """[job], position after the last; the row's length unless only a shared prefix is read."""
 
@@ -74,6 +76,8 @@ class Batch:
     positions: Tensor
     """[token]"""
     groups: tuple[SegmentGroup, ...]
+    joined: Joined | None
+    """The groups' segments for one call; None where the device has no kernel for it."""
     last: Tensor
     """[job], index within the batch of each job's last token."""
     job_of: Tensor
@@ -127,8 +131,6 @@ def in_batches(
     """
     if token_budget is None:
         token_budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
-    if device.type == "cpu":
-        keep_freed_memory()
     pending = np.arange(len(jobs))
     while len(pending):
         done: list[Integers] = []
@@ -202,7 +204,10 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
     for first, after in zip([0, *changes], [*changes, len(chosen)], strict=True):
         spans.append((int(first), int(after)))
         wanted += _context(layout, row[first:after], start[first:after])
-    there = iter(_moved(wanted, device))
+    joins = has_kernel(device)
+    if joins:
+        wanted += _joined(layout, row, lengths, start)
+    there = iter(moved(wanted, device))
     of_tokens = [next(there) for _ in range(6)]
     groups = []
     for first, after in spans:
@@ -216,6 +221,17 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
                 context_length=context_length if context_length.numel() else None,
             )
         )
+    joined = None
+    if joins:
+        keys, own, queries_before, keys_before = there
+        joined = Joined(
+            keys if keys.numel() else None,
+            own,
+            queries_before.int(),
+            keys_before.int(),
+            int(lengths.max()),
+            int((start + lengths).max()),
+        )
     return Batch(
         first=int(tokens[0]),
         jobs=chosen,
@@ -225,16 +241,20 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
         token_ids=of_tokens[1],
         positions=of_tokens[2],
         groups=tuple(groups),
+        joined=joined,
         last=of_tokens[3],
         job_of=of_tokens[4],
         completion=of_tokens[5],
     )
 
 
-def _moved(arrays: Sequence[Integers], device: torch.device) -> list[Tensor]:
-    """Return the arrays on the device, in one copy: each by itself would cost as much."""
-    there = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
-    parts = torch.split(there.to(device, non_blocking=True), [array.size for array in arrays])
+def moved(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> list[Tensor]:
+    """Return arrays of one dtype on the device, in one copy: each by itself would cost as much."""
+    here = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+    if device.type == "cuda":
+        # a copy from memory that may be paged out waits for all that the GPU was given before
+        here = here.pin_memory()
+    parts = torch.split(here.to(device, non_blocking=True), [array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
@@ -250,3 +270,20 @@ def _context(layout: Layout, row: Integers, start: Integers) -> tuple[Integers, 
     position = start[:, None] - most + np.arange(most)
     context = layout.locate(row[:, None], np.maximum(position, 0))
     return context, none if bool((start == most).all()) else start
+
+
+def _joined(
+    layout: Layout, row: Integers, lengths: Integers, start: Integers
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Return what ``Joined`` holds: keys [key], new tokens' places [token], counts [segment + 1].
+
+    The keys are empty where no segment has a context.
+    """
+    key_lengths = start + lengths
+    queries_before = np.concatenate([[0], np.cumsum(lengths)])
+    keys_before = np.concatenate([[0], np.cumsum(key_lengths)])
+    segment = np.repeat(np.arange(len(row)), key_lengths)
+    position = np.arange(keys_before[-1]) - keys_before[segment]
+    own = np.flatnonzero(position >= start[segment])
+    keys = layout.locate(row[segment], position) if start.any() else start[:0]
+    return keys, own, queries_before, keys_before

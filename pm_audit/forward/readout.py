@@ -1,9 +1,9 @@
 """Where rewards are read, and what of it no replay can change.
 
-Most PMs read the last token.  A gate reads a token of the prompt besides, whose state is that of
-the clean forward under every intervention on the completion.  A mean reads every token: a replay
-changes those after its start and takes the others' share from the clean forward.  The head of a
-mean is linear, so the reward is the mean of what the head makes of each token.
+Most PMs read the last token.  A gate also reads a token of the prompt, which no intervention on the
+completion changes.  A mean reads every token: a replay changes those after its start and takes the
+others from the clean forward.  The head of a mean is linear, so the reward is the mean of the
+head's outputs at each token.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from pm_audit.subject.preference_model import PreferenceModel, Readout
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the clean forward read beside each row's last token."""
+    """What the clean forward read besides each row's last token."""
 
     weights: Tensor | None = None
     """[row objective], the gate's weights; None without a gate."""
     before: Tensor | None = None
     """[completion token], sum of the head's outputs at all earlier tokens of the row, for a mean;
-    None where the last token alone is read."""
+    None if only the last token is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class FlatTokens:
     """[token]"""
 
     def states(self, pm: PreferenceModel, at: Integers | None = None) -> Tensor:
-        """Return normalised states [asked hidden] of the tokens at ``at``, all of them for None."""
+        """Return normalised states [selected hidden] of tokens ``at``; of all for None."""
         if at is None:
             return pm.decoder.finish(self.stream, self.token_ids, self.positions)
         index = torch.from_numpy(at).to(self.stream.device)
@@ -52,7 +52,7 @@ class FlatTokens:
 
 
 def up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
-    """Return the grid without what stands after the token that a head reads: it has no effect."""
+    """Return the grid without the tokens after the one that a head reads: they have no effect."""
     if pm.padding_id is None:
         return grid
     lengths = [pm.read_length(row.token_ids) for row in grid.rows]
@@ -69,7 +69,7 @@ def up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
 
 
 def needs_every_token(pm: PreferenceModel) -> bool:
-    """Say whether the last block's output is read anywhere but at each row's last token."""
+    """Whether the last block's output is read anywhere but at each row's last token."""
     return pm.gate is not None or pm.readout is not Readout.LAST
 
 
@@ -92,16 +92,9 @@ def read_clean(pm: PreferenceModel, grid: Grid, tokens: FlatTokens) -> tuple[Ten
 def read_replayed(
     pm: PreferenceModel, reading: Reading, batch: Batch, hidden: Tensor, at: Tensor
 ) -> Tensor:
-    """Return rewards [readout] of a batch.
+    """Return rewards [readout] of a batch at its tokens ``at`` [readout].
 
-    Args:
-        pm: the preference model.
-        reading: of the clean forward.
-        batch: what was replayed.
-        hidden: normalised states [readout hidden] at ``at``; of every token [token hidden] for a
-            mean.
-        at: [readout], indices of tokens of the batch.
-
+    ``hidden`` are their normalised states [readout hidden]; those of every token for a mean.
     """
     if reading.before is not None:
         outputs = pm.reward(hidden)

@@ -1,8 +1,8 @@
 """The scale of a PM's rewards: the unit sigma, and the noise below which nothing can be judged.
 
 Sigma is measured on the reference set; noise is the largest change of a reward when the same text
-is read again, alone and in a padded batch.  Both are of one objective: two heads on one body
-share neither.
+is read again, alone and in a padded batch.  Both are of one objective: two heads on one body share
+neither.
 """
 
 from __future__ import annotations
@@ -36,18 +36,22 @@ def measure_scale(pm: PreferenceModel) -> Scale:
         NumericalError: all completions of every prompt get one reward.
 
     """
-    texts = reference_texts()
-    rows = [
-        Row(number, tokenised.token_ids, tokenised.completion_start)
-        for number, turns, completion in texts
-        for tokenised in [pm.text_format.tokenise(turns, completion)]
-    ]
-    together = rewards(pm, Grid(tuple(rows)))
-    some = [row.token_ids for row in rows[:NOISE_ROWS]]
+    grid = reference_grid(pm)
+    together = rewards(pm, grid)
+    some = [row.token_ids for row in grid.rows[:NOISE_ROWS]]
     noise = max(
         float(
             np.abs(plain_rewards(pm, some, batch_size=size).numpy() - together[: len(some)]).max()
         )
         for size in (1, len(some))
     )
-    return Scale(sigma([number for number, _, _ in texts], together), noise)
+    return Scale(sigma([row.prompt for row in grid.rows], together), noise)
+
+
+def reference_grid(pm: PreferenceModel) -> Grid:
+    """Return the reference set as the PM reads it."""
+    texts = [
+        (number, pm.text_format.tokenise(turns, completion))
+        for number, turns, completion in reference_texts()
+    ]
+    return Grid(tuple(Row(number, one.token_ids, one.completion_start) for number, one in texts))

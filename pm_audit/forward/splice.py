@@ -2,16 +2,17 @@
 
 The intervention on a set S of features at completion positions is
 ``x' = x - (decode(f) - decode(f with S replaced))``; the error term ``x - decode(f)`` stays.  As
-decoding is linear this is a sum of decoder rows, and where nothing is replaced it is exactly zero.
+decoding is linear this is a sum of decoder rows, and if nothing is replaced it is exactly zero.
 
 A replay starts at the first changed position of each row: keys and values of earlier tokens are
-those of the clean forward.  In the last block only the readout asks, so only its row of the block
-is computed beyond keys and values.  No hooks are needed: the replay calls the blocks itself.
+those of the clean forward.  The last block is computed for the readout's token alone, but for keys
+and values.  No hooks are needed: the replay calls the blocks itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,11 +20,11 @@ from torch import Tensor
 
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
-from pm_audit.forward.packing import Batch, Jobs, in_batches
+from pm_audit.forward.packing import Batch, Jobs
 from pm_audit.forward.readout import read_replayed
 from pm_audit.forward.trace import Trace, finite_rewards
-from pm_audit.subject.packed_attention import attend_in
-from pm_audit.subject.preference_model import PreferenceModel, Readout
+from pm_audit.subject.kernels.packed_attention import attend_in
+from pm_audit.subject.preference_model import Readout
 from pm_audit.subject.sae import Sae
 
 Edit = Callable[[Batch, Tensor], Tensor]
@@ -33,22 +34,13 @@ _NOISE_BATCHES = 5
 """Batches at least into which completions are packed to find the noise of a replay."""
 
 
-def replay(
-    pm: PreferenceModel,
-    trace: Trace,
-    jobs: Jobs,
-    edits: Mapping[int, Edit],
-    *,
-    token_budget: int | None = None,
-) -> Floats:
+def replay(trace: Trace, jobs: Jobs, edits: Mapping[int, Edit]) -> Floats:
     """Return each job's reward [job] with the stream edited after the given blocks.
 
     Args:
-        pm: the preference model that was traced.
-        trace: its clean forward.
+        trace: the clean forward.
         jobs: rows and first changed positions, none of them before the completion.
         edits: what to do to the stream, by block; each sees what the edits below it caused.
-        token_budget: tokens of one batch, by the device for None; halved when memory runs out.
 
     Raises:
         NumericalError: a reward is not finite.
@@ -59,16 +51,12 @@ def replay(
     found: list[tuple[Integers, Tensor]] = []
 
     def run(batch: Batch) -> None:
-        stream = trace.streams[first][batch.completion]
-        changed = edits[first](batch, stream)
-        later = {layer: edit for layer, edit in edits.items() if layer > first}
-        read = run_suffix(pm, trace, batch, first, changed, later)
-        found.append((batch.jobs, read.double()))
+        stream = edits[first](batch, trace.streams[first][batch.completion])
+        above = {layer: edit for layer, edit in edits.items() if layer > first}
+        found.append((batch.jobs, run_suffix(trace, batch, first, stream, above).double()))
 
     with torch.no_grad():
-        in_batches(
-            trace.grid.layout, jobs, run, token_budget=token_budget, device=trace.device(first)
-        )
+        trace.in_batches(jobs, run)
     rewards = np.zeros(len(jobs))
     if found:
         order = np.concatenate([numbers for numbers, _ in found])
@@ -77,7 +65,6 @@ def replay(
 
 
 def run_suffix(
-    pm: PreferenceModel,
     trace: Trace,
     batch: Batch,
     layer: int,
@@ -93,7 +80,7 @@ def run_suffix(
     of at each job's last token.  Differentiable in ``stream`` where gradients are enabled; what
     block ``dropped`` adds to the stream then counts as a constant.
     """
-    decoder, edits = pm.decoder, edits or {}
+    pm, decoder, edits = trace.pm, trace.pm.decoder, edits or {}
     token_ids, positions = batch.token_ids, batch.positions
     inputs = decoder.inputs(token_ids, positions) if layer + 1 < decoder.depth else None
     read_at = batch.last if at is None else at
@@ -105,12 +92,13 @@ def run_suffix(
         assert inputs is not None
         clean = trace.keys_values[block]
         if block == final and read_early:
-            attend = attend_in(batch.groups, clean, last_only=True)
+            attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=True)
             at_readout = decoder.inputs(*readout)
             after = decoder.run_at(block, stream, inputs, batch.last, at_readout, attend)
             stream = stream[batch.last]
         else:
-            after = decoder.run(block, stream, inputs, attend_in(batch.groups, clean))
+            attend = attend_in(batch.groups, clean, joined=batch.joined)
+            after = decoder.run(block, stream, inputs, attend)
         stream = stream + (after - stream).detach() if block == dropped else after
         if block in edits:
             stream = edits[block](batch, stream)
@@ -121,58 +109,46 @@ def run_suffix(
     return read_replayed(pm, trace.reading, batch, hidden, read_at)
 
 
-def jobs_of_completions(trace: Trace, rows: Integers) -> Jobs:
-    """Return one job a row that starts where the completion does."""
+def completion_jobs(trace: Trace, rows: Integers) -> Jobs:
+    """Return one job a row that has a completion, from the completion's start to the row's end."""
     layout = trace.grid.layout
-    stop = layout.length[rows]
-    return Jobs(rows, stop - np.diff(layout.completion_offsets)[rows], stop)
+    own = rows[np.diff(layout.completion_offsets)[rows] > 0]
+    stop = layout.length[own]
+    return Jobs(own, stop - np.diff(layout.completion_offsets)[own], stop)
 
 
-def splice_reconstruction(
-    pm: PreferenceModel,
-    trace: Trace,
-    sae: Sae,
-    rows: Integers | None = None,
-    *,
-    token_budget: int | None = None,
+def replay_completions(
+    trace: Trace, edits: Mapping[int, Edit], rows: Sequence[int] | Integers | None = None
 ) -> Floats:
+    """Return rewards [row] with the stream edited at every token of the rows' completions."""
+    chosen = trace.rows(rows)
+    rewards = trace.rewards.copy()
+    jobs = completion_jobs(trace, chosen)
+    if len(jobs):
+        rewards[jobs.row] = replay(trace, jobs, edits)
+    return rewards[chosen]
+
+
+def splice_reconstruction(trace: Trace, sae: Sae, rows: Integers | None = None) -> Floats:
     """Return rewards [row] with the completions' stream replaced by the SAE's reconstruction.
 
     The error term goes, the features stay: what the SAE fails to carry shows as a change.
     """
-    chosen = trace.rows(rows)
 
     def reconstruct(_: Batch, stream: Tensor) -> Tensor:
         return sae.decode(sae.encode(stream.to(sae.W_dec.dtype))).to(stream.dtype)
 
-    return _replay_completions(pm, trace, chosen, {sae.layer: reconstruct}, token_budget)
+    return replay_completions(trace, {sae.layer: reconstruct}, rows)
 
 
-def replay_noise(pm: PreferenceModel, trace: Trace, layer: int) -> float:
+def replay_noise(trace: Trace, layer: int) -> float:
     """Return the largest change of a reward when the blocks after ``layer`` run on what they had.
 
     Nothing is replaced, so what changes is rounding: the tokens are packed into smaller batches
     than in the clean forward, as an ablation's are.  No effect of an ablation can be read below it
     in this dtype and on this device.
     """
-    rows = trace.rows(None)
     budget = max(1, len(trace.grid.layout.completion_tokens) // _NOISE_BATCHES)
-    again = _replay_completions(pm, trace, rows, {layer: lambda _, stream: stream}, budget)
+    smaller = replace(trace, token_budget=budget)
+    again = replay_completions(smaller, {layer: lambda _, stream: stream})
     return float(np.abs(again - trace.rewards).max())
-
-
-def _replay_completions(
-    pm: PreferenceModel,
-    trace: Trace,
-    rows: Integers,
-    edits: Mapping[int, Edit],
-    token_budget: int | None,
-) -> Floats:
-    """Return rewards [row] with the stream edited from the completions' start."""
-    jobs = jobs_of_completions(trace, rows)
-    rewards = trace.rewards[rows].copy()
-    replayed = np.flatnonzero(jobs.stop > jobs.start)
-    if len(replayed):
-        taken = jobs.take(replayed)
-        rewards[replayed] = replay(pm, trace, taken, edits, token_budget=token_budget)
-    return rewards

@@ -8,7 +8,7 @@ there, and the keys and values of every block after the lowest SAE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,16 +28,18 @@ from pm_audit.forward.readout import (
 )
 from pm_audit.subject.compatibility import require_saes_of
 from pm_audit.subject.decoder import BlockInputs
-from pm_audit.subject.packed_attention import AttentionKind, attend_groups
+from pm_audit.subject.kernels.packed_attention import AttentionKind, attend_in
+from pm_audit.subject.kernels.products import wide_products
+from pm_audit.subject.kernels.rows import put_rows
 from pm_audit.subject.preference_model import PreferenceModel
-from pm_audit.subject.products import wide_products
 from pm_audit.subject.sae import Sae
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What one clean forward of a grid left behind; nothing in it changes afterwards."""
+    """A clean forward: the PM, what it read, and what replays need; nothing in it changes."""
 
+    pm: PreferenceModel
     grid: Grid
     rewards: Floats
     """[row], raw reward."""
@@ -45,11 +47,13 @@ class Trace:
     features: Mapping[str, SparseFeatures]
     """Active features by the SAE's name."""
     streams: Mapping[int, Tensor]
-    """Stream [completion token, hidden] after each SAE's block and each block asked for."""
+    """Stream [completion token, hidden] after each SAE's block and each requested block."""
     keys_values: Mapping[int, tuple[Tensor, Tensor]]
     """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
     reading: Reading
-    """What rewards rest on beside the last token."""
+    """What rewards rest on besides the last token."""
+    token_budget: int | None = None
+    """Tokens of one batch of a replay; by the device for None."""
 
     def sae(self, name: str) -> Sae:
         """Return the SAE of this name.
@@ -70,13 +74,18 @@ class Trace:
             return np.arange(len(self.grid))
         return np.asarray(rows, dtype=np.int64)
 
-    def device(self, layer: int) -> torch.device:
-        """Return where the stream after ``layer`` is kept."""
-        return self.streams[layer].device
+    @property
+    def device(self) -> torch.device:
+        """Where the streams are kept."""
+        return self.pm.device
 
     def row_of_token(self) -> Integers:
         """[completion token], the row of each completion token."""
         return self.grid.layout.completion_row
+
+    def in_batches(self, jobs: Jobs, run: Callable[[Batch], None]) -> None:
+        """Run every batch of the jobs; see ``packing.in_batches``."""
+        in_batches(self.grid.layout, jobs, run, token_budget=self.token_budget, device=self.device)
 
 
 def trace(
@@ -94,7 +103,8 @@ def trace(
         saes: read the stream after their blocks; none for rewards alone.
         grid: rows to read.
         also: further blocks whose stream at completion tokens is kept.
-        token_budget: tokens of one batch, by the device for None; halved when memory runs out.
+        token_budget: tokens of one batch, here and in replays; by the device for None, halved
+            when memory runs out.
 
     Raises:
         SaeError: an SAE does not fit this model, or two share a name.
@@ -111,6 +121,7 @@ def trace(
     with torch.no_grad(), wide_products():
         features = {sae.name: active_features(sae, forward.streams[sae.layer]) for sae in saes}
     return Trace(
+        pm=pm,
         grid=grid,
         rewards=finite_rewards(rewards),
         saes=tuple(saes),
@@ -118,6 +129,7 @@ def trace(
         streams=forward.streams,
         keys_values=forward.keys_values,
         reading=forward.reading,
+        token_budget=token_budget,
     )
 
 
@@ -127,7 +139,7 @@ def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None)
 
 
 def finite_rewards(rewards: Floats) -> Floats:
-    """Return the rewards, all of them finite.
+    """Return the rewards if all are finite.
 
     Raises:
         NumericalError: one is not.
@@ -205,12 +217,11 @@ class _Forward:
 
             def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
                 clean = self._keep(layer, tokens, key, value)
-                return attend_groups(
-                    batch.groups, query, key, value, kind, clean=clean, last_only=last_only
-                )
+                attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=last_only)
+                return attend(query, key, value, kind)
 
             if not last_only:
-                after[tokens] = decoder.run(layer, stream[tokens], inputs, attend)
+                put_rows(after, tokens, decoder.run(layer, stream[tokens], inputs, attend))
             elif is_prefix:
                 self._keep(layer, tokens, *decoder.keys_values(layer, stream[tokens], inputs))
             else:
@@ -222,7 +233,7 @@ class _Forward:
         in_batches(self.layout, jobs, run, token_budget=self.token_budget, device=self.pm.device)
 
     def _inputs(self, tokens: Tensor, batch: Batch) -> BlockInputs:
-        """Return what the blocks are handed for a batch; batches recur at every block."""
+        """Return what the blocks receive for a batch; batches recur at every block."""
         place = (batch.first, len(tokens))
         if place not in self.inputs:
             self.inputs[place] = self.decoder.inputs(batch.token_ids, batch.positions)
@@ -239,8 +250,8 @@ class _Forward:
                 value.new_zeros(total, *value.shape[1:]),
             )
         keys, values = self.keys_values[layer]
-        keys[tokens.to(key.device)] = key
-        values[tokens.to(key.device)] = value
+        put_rows(keys, tokens.to(key.device), key)
+        put_rows(values, tokens.to(value.device), value)
         return keys, values
 
 

@@ -2,52 +2,34 @@
 
 For a set S at completion positions ``x' = x - (decode(f) - decode(f with S replaced))``; the error
 term stays.  A contribution is reward minus reward after ablation, so positive means that the
-feature raises the reward.  A row where nothing of S fires keeps its reward exactly under ``ZERO``
-and is not run.
+feature raises the reward.  ``replacements`` holds what may replace the features.  Ablation to zero
+leaves a row in which nothing of S fires exactly as it is and does not run it.
 
 A set may span SAEs at several layers.  At the lowest its clean features are known; higher up the
 selected latents are encoded again on the stream as the lower ablation left it, with the clean
 per-token scale.
-
-Attribution is no part of this module: ablation must be able to falsify it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pm_audit.forward.contrast import Mask
 from pm_audit.forward.edits import Firings, Members, firing_counts, plan
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.splice import replay
+from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.replay_cache import ReplayCache, all_but, fired_by_pair
 from pm_audit.records import Feature
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
-
-Means = Mapping[str, Tensor]
-"""By SAE name, the value [latent] that mean replacement puts in a feature's place."""
-
 
 _ENTRIES_A_PLAN = 2_000_000
 """Firings planned at once; about 100 MB of index arrays."""
-
-
-class Replacement(StrEnum):
-    """What stands in an ablated feature's place at completion positions."""
-
-    ZERO = "zero"
-    """The feature is off."""
-    MEAN = "mean"
-    """The feature's mean over reference completions' tokens, at every completion position."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,49 +62,26 @@ class Effects:
         return sums
 
 
-def mean_features(trace: Trace, rows: Sequence[int] | Integers) -> Means:
-    """Return each latent's mean over the completion tokens of the reference rows.
-
-    Tokens where the latent is silent count as zero.
-    """
-    chosen = np.isin(trace.row_of_token(), trace.rows(rows))
-    total = max(1, int(chosen.sum()))
-    means = {}
-    for sae in trace.saes:
-        features = trace.features[sae.name]
-        counted = torch.from_numpy(chosen).to(features.token.device)[features.token]
-        sums = torch.zeros(sae.width, dtype=torch.float64, device=features.value.device)
-        sums.index_add_(0, features.latent[counted], features.value[counted].double())
-        means[sae.name] = (sums / total).to(features.value.dtype)
-    return means
-
-
 def ablate_each(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     latents: Sequence[int] | Integers,
     *,
     rows: Sequence[int] | Integers | None = None,
     where: Mask | None = None,
-    replacement: Replacement = Replacement.ZERO,
-    means: Means | None = None,
+    targets: Targets | None = None,
     cache: ReplayCache | None = None,
-    token_budget: int | None = None,
 ) -> Effects:
     """Ablate each latent alone, in every row where that changes anything.
 
     Args:
-        pm: the preference model.
-        trace: its clean forward, with ``sae``.
+        trace: the clean forward, with ``sae``.
         sae: whose latents are ablated.
         latents: indices, each at most once.
         rows: rows of the grid; all for None.
-        where: [latent row], pairs of these to run under zero replacement; all for None.
-        replacement: what stands in a feature's place.
-        means: needed for mean replacement; see ``mean_features``.
-        cache: learns the rewards under zero replacement, for joint ablations to come.
-        token_budget: tokens of one batch; by the device for None.
+        where: [latent row], pairs of these to run; all for None, or with targets.
+        targets: what stands in a feature's place; None for zero.
+        cache: stores the rewards of ablations to zero, for later joint ablations.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -132,18 +91,17 @@ def ablate_each(
     features = np.asarray(latents, dtype=np.int64)
     traced = trace.sae(sae.name)
     members = [Members(traced, np.arange(len(features)), features)]
-    used = _means(replacement, means)
     latent, row, contribution = [], [], []
-    for numbers in _portions(trace, members, len(features), chosen, used):
-        skipped = None if where is None else ~where[numbers]
+    for numbers in _portions(trace, members, len(features), chosen, targets):
+        skipped = None if where is None or targets is not None else ~where[numbers]
         taken = [_take(members[0], numbers)]
-        planned = plan(trace, taken, len(numbers), chosen, used, skipped=skipped)
+        planned = plan(trace, taken, len(numbers), chosen, targets, skipped=skipped)
         if not len(planned.jobs):
             continue
-        after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+        after = replay(trace, planned.jobs, planned.edits)
         latent.append(features[numbers][planned.set_of])
         row.append(planned.jobs.row)
-        if cache is not None and used is None:
+        if cache is not None and targets is None:
             cache.learn_single(sae.name, latent[-1], row[-1], after)
         contribution.append(trace.rewards[planned.jobs.row] - after)
     if not latent:
@@ -152,27 +110,21 @@ def ablate_each(
 
 
 def ablate_sets(
-    pm: PreferenceModel,
     trace: Trace,
     sets: Sequence[Sequence[Feature]],
     *,
     rows: Sequence[int] | Integers | None = None,
-    replacement: Replacement = Replacement.ZERO,
-    means: Means | None = None,
+    targets: Targets | None = None,
     cache: ReplayCache | None = None,
-    token_budget: int | None = None,
 ) -> Floats:
     """Return rewards [set row] with all features of each set ablated together.
 
     Args:
-        pm: the preference model.
-        trace: its clean forward, with every SAE that the sets name.
+        trace: the clean forward, with every SAE that the sets name.
         sets: features to ablate together; an empty set leaves the rewards as they are.
         rows: rows of the grid; all for None.
-        replacement: what stands in a feature's place.
-        means: needed for mean replacement; see ``mean_features``.
-        cache: earlier replays of this trace, which are not run again; learns the new ones.
-        token_budget: tokens of one batch; by the device for None.
+        targets: what stands in a feature's place; None for zero.
+        cache: earlier replays of this trace, which are not run again; stores the new ones.
 
     Raises:
         SaeError: an SAE is not part of the trace, or a feature is outside its SAE.
@@ -182,54 +134,37 @@ def ablate_sets(
     result = np.tile(trace.rewards[chosen], (len(sets), 1))
     column = np.zeros(len(trace.grid), dtype=np.int64)
     column[chosen] = np.arange(len(chosen))
-    used = _means(replacement, means)
     for names, numbers in _by_saes(sets).items():
-        members = [
-            _members(trace.sae(name), [sets[number] for number in numbers]) for name in names
-        ]
-        for portion in _portions(trace, members, len(numbers), chosen, used):
+        own = [sets[number] for number in numbers]
+        members = [_members(trace.sae(name), own) for name in names]
+        for portion in _portions(trace, members, len(numbers), chosen, targets):
             taken = [_take(member, portion) for member in members]
-            if cache is not None and used is None and len(taken) == 1:
-                once = _replay_once(pm, trace, taken[0], len(portion), chosen, cache, token_budget)
-                set_of, row, after = once
+            if cache is not None and targets is None and len(taken) == 1:
+                set_of, row, after = _replay_once(trace, taken[0], len(portion), chosen, cache)
             else:
-                planned = plan(trace, taken, len(portion), chosen, used)
+                planned = plan(trace, taken, len(portion), chosen, targets)
                 set_of, row = planned.set_of, planned.jobs.row
-                after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+                after = replay(trace, planned.jobs, planned.edits)
             result[np.asarray(numbers)[portion][set_of], column[row]] = after
     return result
 
 
 def _replay_once(
-    pm: PreferenceModel,
-    trace: Trace,
-    members: Members,
-    sets: int,
-    rows: Integers,
-    cache: ReplayCache,
-    token_budget: int | None,
+    trace: Trace, members: Members, sets: int, rows: Integers, cache: ReplayCache
 ) -> tuple[Integers, Integers, Floats]:
     """Return (set, row, reward) of every pair that an ablation to zero changes."""
     name = members.sae.name
     fired = fired_by_pair(Firings.of(trace, members, rows))
-    asked = cache.unknown(name, fired)
-    if asked:
-        skipped = all_but(asked, sets, len(trace.grid))
-        planned = plan(trace, [members], sets, rows, None, skipped=skipped)
-        after = replay(pm, trace, planned.jobs, planned.edits, token_budget=token_budget)
+    missing = cache.unknown(name, fired)
+    if missing:
+        skipped = all_but(missing, sets, len(trace.grid))
+        planned = plan(trace, [members], sets, rows, skipped=skipped)
+        after = replay(trace, planned.jobs, planned.edits)
         pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
         cache.learn(name, fired, dict(zip(pairs, after.tolist(), strict=True)))
     recalled = cache.recall(name, fired)
     at = np.array(list(recalled), dtype=np.int64).reshape(-1, 2)
     return at[:, 0], at[:, 1], np.array(list(recalled.values()))
-
-
-def _means(replacement: Replacement, means: Means | None) -> Means | None:
-    if replacement is Replacement.ZERO:
-        return None
-    if means is None:
-        raise ValueError("mean replacement needs means; compute them with mean_features")
-    return means
 
 
 def _by_saes(sets: Sequence[Sequence[Feature]]) -> dict[tuple[str, ...], list[int]]:
@@ -253,30 +188,30 @@ def _members(sae: Sae, sets: Sequence[Sequence[Feature]]) -> Members:
 
 
 def _take(members: Members, numbers: Integers) -> Members:
-    """Keep the consecutive sets ``numbers``, numbered anew from 0."""
+    """Keep the consecutive sets ``numbers``, numbered from 0."""
     kept = (members.set_of >= numbers[0]) & (members.set_of <= numbers[-1])
     return Members(members.sae, members.set_of[kept] - numbers[0], members.latent[kept])
 
 
 def _portions(
-    trace: Trace, members: Sequence[Members], sets: int, rows: Integers, means: Means | None
+    trace: Trace, members: Sequence[Members], sets: int, rows: Integers, targets: Targets | None
 ) -> Iterator[Integers]:
-    """Yield consecutive sets whose firings, listed one by one, stay small beside the model."""
+    """Yield consecutive sets whose firings, listed one by one, take little memory."""
     entries = np.zeros(sets, dtype=np.int64)
     for member in members:
         counts = firing_counts(trace.features[member.sae.name], member.sae.width)
         np.add.at(entries, member.set_of, counts[member.latent])
-    if means is not None:
+    if targets is not None:
         entries += len(rows)
     portion = (np.cumsum(entries) - entries) // _ENTRIES_A_PLAN
     bounds = np.flatnonzero(np.diff(portion)) + 1
     yield from (part for part in np.split(np.arange(sets), bounds) if len(part))
 
 
-def _positions(known: Integers, asked: Integers) -> Integers:
-    """Return where each of ``asked`` stands in ``known``, or -1."""
+def _positions(known: Integers, wanted: Integers) -> Integers:
+    """Return where each of ``wanted`` stands in ``known``, or -1."""
     if not len(known):
-        return np.full(len(asked), -1)
+        return np.full(len(wanted), -1)
     order = np.argsort(known, kind="stable")
-    at = np.minimum(np.searchsorted(known[order], asked), len(known) - 1)
-    return np.where(known[order][at] == asked, order[at], -1)
+    at = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+    return np.where(known[order][at] == wanted, order[at], -1)

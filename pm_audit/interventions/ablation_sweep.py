@@ -25,10 +25,9 @@ from scipy.stats import chi2
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.ablation import Effects, ablate_each, ablate_sets
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
 from pm_audit.records import Feature
 from pm_audit.stats.agreement import Agreement, agreement
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 
 _LATENTS_AT_ONCE = 64
@@ -44,18 +43,11 @@ class Budget:
     seconds: float | None = None
     """Wall time after which no further latents are begun; results then depend on the machine."""
 
-    @property
-    def exhaustive(self) -> bool:
-        """Whether every latent is ablated."""
-        return self.count is None and self.seconds is None
-
 
 @dataclass(frozen=True, slots=True)
 class Missed:
     """What random subsets say of the latents that were not ablated alone."""
 
-    latents: int
-    subsets: int
     total: float
     """Estimated sum of the unmeasured effects: twice the mean effect of a subset."""
     largest: float
@@ -71,20 +63,15 @@ class Sweep:
     """[measured], in the order of their predicted effects, largest first."""
     effect: Floats
     """[measured], weighted sum over rows of the contribution."""
-    effects: Effects
-    """The same by row, unweighted."""
     unmeasured: Integers
     """[latent], active latents beyond the budget."""
     agreement: Agreement
     """Of the predictions with the measured effects."""
     missed: Missed | None
-    """None where nothing was left out."""
-    seconds: float
-    """Wall time of the single ablations."""
+    """None if nothing was left out."""
 
 
 def sweep(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     predicted: Floats,
@@ -96,13 +83,11 @@ def sweep(
     subsets: int = 24,
     confidence: float = 0.95,
     seed: int = 0,
-    token_budget: int | None = None,
 ) -> Sweep:
     """Measure single effects on a weighted sum of rewards, by ablation.
 
     Args:
-        pm: the preference model.
-        trace: its clean forward, with ``sae``.
+        trace: the clean forward, with ``sae``.
         sae: whose latents are swept.
         predicted: [latent], predicted effects, which the measured ones are held against.
         weights: [row], weights of the rewards; rows of weight zero are not run.
@@ -112,7 +97,6 @@ def sweep(
         subsets: random subsets that bound what was left out.
         confidence: of that bound.
         seed: of the subsets.
-        token_budget: tokens of one batch; by the device for None.
 
     Raises:
         SaeError: the SAE is not part of the trace.
@@ -125,79 +109,52 @@ def sweep(
     ordered = active[np.argsort(-promise[active], kind="stable")]
     affordable = len(ordered) if budget.count is None else min(budget.count, len(ordered))
     began = time.monotonic()
-    parts: list[Effects] = []
+    parts: list[Floats] = [np.zeros(0)]
     done = 0
     while done < affordable:
-        spent = time.monotonic() - began
-        if budget.seconds is not None and spent >= budget.seconds:
+        if budget.seconds is not None and time.monotonic() - began >= budget.seconds:
             break
         step = affordable - done if budget.seconds is None else _LATENTS_AT_ONCE
         some = ordered[done : min(done + step, affordable)]
-        parts.append(ablate_each(pm, trace, sae, some, rows=rows, token_budget=token_budget))
+        parts.append(ablate_each(trace, sae, some, rows=rows).weighted(some, weights))
         done += len(some)
-    seconds = time.monotonic() - began
-    effects = _joined(parts)
-    measured, left = ordered[:done], ordered[done:]
-    effect = effects.weighted(measured, weights)
-    return Sweep(
-        latent=measured,
-        effect=effect,
-        effects=effects,
-        unmeasured=left,
-        agreement=agreement(predicted[measured], effect),
-        missed=(
-            _bound(pm, trace, sae, left, weights, rows, subsets, confidence, seed, token_budget)
-            if len(left) and subsets > 1
-            else None
-        ),
-        seconds=seconds,
-    )
+    measured, left, effect = ordered[:done], ordered[done:], np.concatenate(parts)
+    missed = None
+    if len(left) and subsets > 1:
+        missed = _bound(trace, sae, left, weights, subsets, confidence=confidence, seed=seed)
+    return Sweep(measured, effect, left, agreement(predicted[measured], effect), missed)
 
 
 def active_latents(trace: Trace, sae: Sae, rows: Sequence[int] | Integers | None) -> Integers:
     """Return the latents that fire on a completion token of any of the rows, sorted."""
     features = trace.features[trace.sae(sae.name).name]
-    row = trace.row_of_token()[features.token.cpu().numpy()]
-    latent: Integers = np.unique(features.latent.cpu().numpy()[np.isin(row, trace.rows(rows))])
-    return latent
+    row = trace.row_of_token()[features.token_here]
+    return np.unique(features.latent_here[np.isin(row, trace.rows(rows))])
 
 
 def _bound(
-    pm: PreferenceModel,
     trace: Trace,
     sae: Sae,
     left: Integers,
     weights: Floats,
-    rows: Integers,
     subsets: int,
+    *,
     confidence: float,
     seed: int,
-    token_budget: int | None,
 ) -> Missed:
     """Bound what ``left`` could have shown."""
+    rows = np.flatnonzero(weights)
     member = np.random.default_rng(seed).random((subsets, len(left))) < 0.5
     sets = [
         [Feature(sae=sae.name, layer=sae.layer, index=int(index)) for index in left[chosen]]
         for chosen in member
     ]
-    after = ablate_sets(pm, trace, sets, rows=rows, token_budget=token_budget)
+    after = ablate_sets(trace, sets, rows=rows)
     effect = (trace.rewards[rows] - after) @ weights[rows]
     freedom = subsets - 1
     inflation = np.sqrt(freedom / chi2.ppf(1 - confidence, freedom))
     return Missed(
-        latents=len(left),
-        subsets=subsets,
         total=float(2 * effect.mean()),
         largest=float(2 * effect.std(ddof=1) * inflation),
         confidence=confidence,
-    )
-
-
-def _joined(parts: Sequence[Effects]) -> Effects:
-    if not parts:
-        return Effects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    return Effects(
-        np.concatenate([part.latent for part in parts]),
-        np.concatenate([part.row for part in parts]),
-        np.concatenate([part.contribution for part in parts]),
     )

@@ -6,10 +6,10 @@ jointly: at each step candidates are tried together with the set so far, and the
 the smallest gap joins.  Growth stops when the set is full or when no candidate gains enough.
 
 Who is tried first is lazy (Minoux 1978): candidates stand in the order of the gain that they were
-last seen to have, alone or beside a smaller set, and a step ends as soon as the best of those
-tried gains more than the next in line ever did.  Where gains only shrink as the set grows, no
-untried one could have gained more; where they grow, ``trials`` bounds what a step may cost, and
-no candidate is given up before it was tried beside the set as it is.
+last seen to have, alone or with a smaller set, and a step ends as soon as the best of those tried
+gains more than the next in line ever did.  If gains only shrink as the set grows, no untried
+candidate could have gained more; if they grow, ``trials`` bounds the cost of a step, and no
+candidate is given up before it was tried with the current set.
 
 Gaps here are those of the discovery prompts; what the set is worth is measured elsewhere, on
 prompts that the search has not seen.
@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pm_audit.records import Feature
 
 GapAfter = Callable[[Sequence[tuple[Feature, ...]]], Sequence[float]]
-"""Gap that remains after each of several sets is ablated jointly, raw reward."""
+"""Gap that remains after each set is ablated jointly, raw reward."""
 
 AT_ONCE = 2
-"""Candidates tried before the next look at who is best: one alone fills no batch."""
+"""Candidates tried before the next look at who is best: one alone does not fill a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,11 @@ def grow(
     trials: int,
     least_gain: float,
 ) -> Growth:
-    """Grow a set that closes ``gap``.
+    """Return a set that closes ``gap``, the gap before any ablation, raw reward and not zero.
 
-    Args:
-        candidates: with the gain that each is thought to have alone, raw reward.
-        gap: gap of the discovery prompts before any ablation, raw reward, not zero.
-        gap_after: measures the gap after joint ablations.
-        max_features: largest set.
-        trials: candidates after which a step ends with the best of them, if it gains enough.
-        least_gain: smallest growth of the closure, as a share of the gap, worth a feature.
-
+    ``candidates`` hold the gain that each is predicted to have alone, raw reward; after ``trials``
+    candidates a step ends with the best of them, if the closure grows by ``least_gain``, a share of
+    the gap.
     """
     selected: tuple[Feature, ...] = ()
     closures: list[float] = []

@@ -1,11 +1,11 @@
-"""Replays that need no second run: what a row's reward hangs on under zero replacement.
+"""Replays that need no second run: what a row's reward depends on under ablation to zero.
 
-Of a set that is ablated, only the features that fire in a row can change that row's reward.  Two
-sets that agree on these are one intervention there: a grown set and the same set with a feature
-that is silent in the row, a set of one and a single ablation, two random sets with one member in
-common.  Each such (row, features that fire) is run once and remembered.
+Of an ablated set, only the features that fire in a row can change that row's reward.  Two sets that
+agree on these are one intervention there: a grown set and the same set with a feature that is
+inactive in the row, a set of one and a single ablation, two random sets with one member in common.
+Each such (row, features that fire) is run once and remembered.
 
-This holds for sets within one SAE: above an ablation another SAE's features may begin to fire.
+This holds for sets within one SAE: above an ablation another SAE's features may become active.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ReplayCache:
 
 
 def fired_by_pair(firings: Firings) -> dict[Pair, Fired]:
-    """Return which of its latents each set has firing in each row where any does."""
+    """Return each set's latents that fire in a row, for rows with any."""
     table = np.unique(np.stack([firings.set_of, firings.row, firings.latent], axis=1), axis=0)
     bounds = np.flatnonzero(np.any(np.diff(table[:, :2], axis=0), axis=1)) + 1
     parts = np.split(table, bounds) if len(table) else []

@@ -1,4 +1,4 @@
-"""Figures of the baselines and of the placebo: what the selected features are held beside.
+"""Figures of the baselines and of the placebo: what the selected features are compared with.
 
 A baseline's closure is ``1 - G_k / G`` with its first k directions ablated, over the same prompts
 and with the same bootstrap as the headline; its collateral is the largest mean movement of a
@@ -25,15 +25,10 @@ from pm_audit.stats import PromptBootstrap
 
 
 def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baseline, ...]:
-    """Return each baseline's closure and collateral by number of directions; the gap is not zero.
-
-    Raises:
-        RecordError: a baseline lacks a row.
-
-    """
+    """Return closure and collateral by number of directions, for a gap that is not zero."""
     if not evidence.baselines:
         return ()
-    bootstrap = bootstrap_of(evidence, method)
+    bootstrap = bootstrap_of(len(evidence.prompts), method)
     return tuple(
         Baseline(
             name=baseline.name,
@@ -49,7 +44,7 @@ def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baselin
 def placebo_closure(evidence: Evidence) -> Figure | None:
     """Return what placebo searches closed of their own gaps, as a share of the gap's size.
 
-    Against the gap, not against the placebo's own gap, which is near zero and no divisor.
+    A placebo's own gap is near zero, so nothing can be divided by it.
     """
     if not evidence.placebos:
         return None
@@ -75,7 +70,7 @@ def _after(
         row.model_copy(update={"zero": reward})
         for row, reward in zip(evidence.rows, rewards, strict=True)
     )
-    return tabulate(evidence.model_copy(update={"rows": rows}))
+    return tabulate(evidence.model_copy(update={"rows": rows, "replaced": ()}))
 
 
 def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> BaselinePoint:

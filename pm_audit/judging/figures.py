@@ -8,14 +8,15 @@ floor on one side of zero; only then is a ratio to it formed.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pm_audit.judging.advice import more_prompts
 from pm_audit.judging.prompts import OffTarget, PromptTable, tabulate
-from pm_audit.records import Evidence, Figure, MethodRecord, Unit
+from pm_audit.judging.wording import more_prompts
+from pm_audit.records import Evidence, Figure, GapDecomposition, MethodRecord, Unit
 from pm_audit.stats import (
     Interval,
     PromptBootstrap,
@@ -43,7 +44,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Figures that divide by the gap, and so exist only where one was found."""
+    """Figures that divide by the gap, and so exist only if one was found."""
 
     closure: Interval
     closure_mean: Interval
@@ -58,7 +59,7 @@ class Ratios:
     preserved: Interval
     """Gap under the SAE's reconstruction over the gap."""
     null_closures: NDArray[np.float64]
-    """Closure of each matched random set: ``"set"``; empty where none was run."""
+    """Closure of each matched random set: ``"set"``; empty if none was run."""
     over_null: Interval | None
     """Closure minus the mean closure of the matched random sets."""
 
@@ -69,10 +70,10 @@ class Ratios:
 
     @property
     def collateral(self) -> Interval | None:
-        """Return the largest movement in size; None where there is no off-target template.
+        """Return the largest movement in size; None without an off-target template.
 
-        The upper limit is the largest limit of any off-target template, so that it holds for all at
-        once; the lower limit is the largest size that some off-target template certainly reached.
+        The upper limit holds for all templates at once; the lower one is the largest size that
+        some template certainly reached.
         """
         if not self.movements:
             return None
@@ -90,26 +91,12 @@ class Ratios:
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """Where the gap lives, in raw reward, by successive replacement on the examples.
-
-    First the selected features, then all others, then the error term take their
-    counter-example means; what then still separates the sides is the rest.
-    """
-
-    selected: Interval
-    other_features: Interval
-    error_term: Interval
-    rest: Interval
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """All that the checks compare; rewards raw unless a name says sigma."""
 
     prompts: int
     more_prompts: str
-    """How more prompts come to be tried."""
+    """What makes more prompts be tried."""
     sigma: float
     floor: float
     """Largest gap that batching and padding alone could make, raw."""
@@ -121,11 +108,11 @@ class Figures:
     """Gap under the SAE's reconstruction minus the gap."""
     p_value: float
     minimum_detectable_gap: float
-    """In sigma; 0 where a single prompt gives no spread."""
+    """In sigma; 0 for a single prompt, which has no spread."""
     equivalence_p: float
     """p-value of the claim that the gap lies inside the margin."""
     ratios: Ratios | None
-    shares: Shares | None
+    decompositions: tuple[GapDecomposition, ...]
     interaction: Interval | None
     """Joint effect on the examples minus the sum of single effects, raw."""
 
@@ -150,7 +137,7 @@ class Figures:
 
 
 def as_figure(interval: Interval, unit: Unit) -> Figure:
-    """Turn an interval into a figure of the record; an infinite limit is no limit there."""
+    """Turn an interval into a figure of the record; an infinite limit becomes None."""
     low, high = interval.low, interval.high
     return Figure(
         value=interval.value,
@@ -160,10 +147,10 @@ def as_figure(interval: Interval, unit: Unit) -> Figure:
     )
 
 
-def bootstrap_of(evidence: Evidence, method: MethodRecord) -> PromptBootstrap:
-    """Return the resampling of these prompts that every interval of the method rests on."""
+def bootstrap_of(prompts: int, method: MethodRecord) -> PromptBootstrap:
+    """Return the resampling of prompts that every interval of the method rests on."""
     return PromptBootstrap(
-        len(evidence.prompts),
+        prompts,
         resamples=method.bootstrap_resamples,
         confidence=method.confidence,
         seed=method.seed,
@@ -173,17 +160,13 @@ def bootstrap_of(evidence: Evidence, method: MethodRecord) -> PromptBootstrap:
 def measure(
     evidence: Evidence, method: MethodRecord, *, margin: float, probe_prompts: int | None = None
 ) -> Figures:
-    """Compute every figure of one hypothesis.
+    """Return every figure of one hypothesis.
 
-    Args:
-        evidence: rows of the hypothesis.
-        method: gives resamples, confidence and seed.
-        margin: largest gap in sigma that counts as none.
-        probe_prompts: prompts that the hypothesis has, tried or not.
-
+    ``margin`` is the largest gap in sigma that counts as none; ``probe_prompts`` are the prompts
+    that the hypothesis has, tried or not.
     """
     table = tabulate(evidence)
-    bootstrap = bootstrap_of(evidence, method)
+    bootstrap = bootstrap_of(table.prompts, method)
     gap = bootstrap.mean(table.gap)
     floor = NOISE_SIDES * evidence.noise
     found = table.prompts >= MINIMUM_PROMPTS and gap.outside(-floor, floor)
@@ -205,7 +188,7 @@ def measure(
         minimum_detectable_gap=detectable,
         equivalence_p=equivalence_p_value(table.gap, margin * evidence.sigma),
         ratios=_ratios(table, bootstrap) if found else None,
-        shares=share_out(table, bootstrap) if found else None,
+        decompositions=tuple(_decompositions(evidence, table, bootstrap)) if found else (),
         interaction=None if table.interaction is None else bootstrap.mean(table.interaction),
     )
 
@@ -229,23 +212,25 @@ def _ratios(table: PromptTable, bootstrap: PromptBootstrap) -> Ratios:
     )
 
 
-def share_out(table: PromptTable, bootstrap: PromptBootstrap) -> Shares | None:
-    """Return where the gap lives, or None where no replacement was run."""
-    if table.replaced is None:
-        return None
-    without_selected, without_features, without_stream = table.replaced
-    return Shares(
-        selected=bootstrap.mean(table.gap - without_selected),
-        other_features=bootstrap.mean(without_selected - without_features),
-        error_term=bootstrap.mean(without_features - without_stream),
-        rest=bootstrap.mean(without_stream),
-    )
+def _decompositions(
+    evidence: Evidence, table: PromptTable, bootstrap: PromptBootstrap
+) -> Iterator[GapDecomposition]:
+    """Yield where the gap lives, for all SAEs together and for each alone."""
+    for of, (selected, features, stream) in zip(evidence.replaced, table.replaced, strict=True):
+        parts = {
+            "selected": table.gap - selected,
+            "other_features": selected - features,
+            "error_term": features - stream,
+            "rest": stream,
+        }
+        shown = {name: as_figure(bootstrap.mean(part), Unit.REWARD) for name, part in parts.items()}
+        yield GapDecomposition(sae=of.sae, layer=of.layer, **shown)
 
 
 def _movement(
     off_target: OffTarget, gap: NDArray[np.float64], bootstrap: PromptBootstrap
 ) -> Movement:
-    """Divide a off-target template's mean over the prompts that have it by the size of the gap."""
+    """Divide an off-target template's mean over the prompts that have it by the size of the gap."""
     size = gap * np.sign(gap.mean())
 
     def share(means: NDArray[np.float64]) -> NDArray[np.float64]:

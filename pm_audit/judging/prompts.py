@@ -11,35 +11,31 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pm_audit.errors import NumericalError, RecordError
-from pm_audit.records import Evidence, Role, RowEvidence
+from pm_audit.records import Evidence, Role
 
 Array = NDArray[np.float64]
 
-READINGS = (
-    "reward",
-    "zero",
-    "mean",
-    "spliced",
-    "features_replaced",
-    "stream_replaced",
-    "single_sum",
-)
+READINGS = ("reward", "zero", "mean", "spliced", "single_sum")
 
 LARGEST_REWARD = 3.4028235e38
 """Largest number of float32, in which rewards are read; cubes of it still fit into float64."""
 
 SMALLEST_SIGMA = 1.1754944e-38
-"""Smallest normal number of float32: what is smaller is no spread of rewards."""
+"""Smallest normal number of float32: no spread of rewards is smaller."""
 
 TIE_DECIMALS = 9
 """Decimals of sigma to which two prompts must agree to count as tied."""
+
+_TORN = "the record is torn, audit again"
 
 ROLE_WORDS = {
     Role.EXAMPLE: "example",
@@ -55,9 +51,9 @@ class OffTarget:
     role: Role
     variant: int
     present: Array
-    """1 where the prompt has this template, else 0: ``"prompt"``."""
+    """1 if the prompt has this template, else 0: ``"prompt"``."""
     moved: Array
-    """Mean movement under ablation, 0 where absent: ``"prompt"``, raw reward."""
+    """Mean movement under ablation, 0 if absent: ``"prompt"``, raw reward."""
 
     @property
     def words(self) -> str:
@@ -81,11 +77,10 @@ class PromptTable:
     off_targets: tuple[OffTarget, ...]
     null_gap: Array
     """Gap after each matched random set was ablated: ``"set prompt"``."""
-    replaced: tuple[Array, Array, Array] | None
-    """Gap with the selected features, then all features, then the whole stream of every completion
-    at counter-example means; None where not run."""
+    replaced: tuple[Array, ...]
+    """For each of ``Evidence.replaced``, the gap after each stage: ``"stage prompt"``."""
     interaction: Array | None
-    """Examples' joint effect minus the sum of single effects; None where not run."""
+    """Examples' joint effect minus the sum of single effects; None if not run."""
 
     @property
     def prompts(self) -> int:
@@ -94,68 +89,50 @@ class PromptTable:
 
 
 def tabulate(evidence: Evidence) -> PromptTable:
-    """Reduce the rows of one hypothesis to prompts.
-
-    Raises:
-        NumericalError: a number of the evidence is not finite, or sigma is not positive.
-        RecordError: a prompt lacks an example or a counter-example, was held out by no fold
-            or by two, or a random set lacks a prompt.
-
-    """
+    """Return the rows of one hypothesis by prompt; refuses what ``require_sound`` refuses."""
     require_sound(evidence)
-    count = len(evidence.prompts)
-    rows: dict[tuple[int, Role], list[RowEvidence]] = defaultdict(list)
-    for row in evidence.rows:
-        rows[row.prompt, row.role].append(row)
-
-    def level(role: Role, reading: str) -> Array:
-        return np.array(
-            [_mean(getattr(row, reading) for row in rows[prompt, role]) for prompt in range(count)]
-        )
-
-    clean = level(Role.COUNTER_EXAMPLE, "reward")
-    gap = level(Role.EXAMPLE, "reward") - clean
-    gap_zero = level(Role.EXAMPLE, "zero") - level(Role.COUNTER_EXAMPLE, "zero")
-    gap_mean = level(Role.EXAMPLE, "mean") - level(Role.COUNTER_EXAMPLE, "mean")
-    gap_spliced = level(Role.EXAMPLE, "spliced") - level(Role.COUNTER_EXAMPLE, "spliced")
-    examples_moved = level(Role.EXAMPLE, "zero") - level(Role.EXAMPLE, "reward")
-    null_gap = np.array([null.gap for null in evidence.null], dtype=np.float64).reshape(-1, count)
+    rewards = {name: [getattr(row, name) for row in evidence.rows] for name in READINGS}
+    level = {
+        role: {name: np.array(evidence.means(role, rewards[name])) for name in READINGS[:4]}
+        for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE)
+    }
+    examples, others = level[Role.EXAMPLE], level[Role.COUNTER_EXAMPLE]
+    gap, gap_zero, gap_mean, gap_spliced = (
+        examples[name] - others[name] for name in ("reward", "zero", "mean", "spliced")
+    )
+    examples_moved = examples["zero"] - examples["reward"]
+    null_gap = np.array([null.gap for null in evidence.null], dtype=np.float64)
+    null_gap = null_gap.reshape(-1, len(evidence.prompts))
     # The bootstrap draws prompts by position.  An order fixed by the values alone makes every
     # figure independent of the order in which prompts were written.
     # Rounded, lest the last bit of a float decide between prompts that tie.
     keys = np.stack([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
     order = np.lexsort(np.round(keys / evidence.sigma, TIE_DECIMALS))
-    weighed = [row for row in evidence.rows if row.role is not Role.CONTROL]
-    replaced = None
-    if _all_hold(weighed, "features_replaced", "stream_replaced"):
-        features, stream = (
-            level(Role.EXAMPLE, stage) - level(Role.COUNTER_EXAMPLE, stage)
-            for stage in ("features_replaced", "stream_replaced")
+    stages = (
+        np.array(
+            [evidence.gaps(one.selected), evidence.gaps(one.features), evidence.gaps(one.stream)]
         )
-        replaced = (gap_mean[order], features[order], stream[order])
-    examples = [row for row in weighed if row.role is Role.EXAMPLE]
+        for one in evidence.replaced
+    )
     interaction = None
-    if _all_hold(examples, "single_sum"):
-        interaction = (-examples_moved - level(Role.EXAMPLE, "single_sum"))[order]
+    if all(row.single_sum is not None for row in evidence.rows if row.role is Role.EXAMPLE):
+        single_sum = np.array(evidence.means(Role.EXAMPLE, rewards["single_sum"]))
+        interaction = (-examples_moved - single_sum)[order]
     return PromptTable(
         gap=gap[order],
         gap_zero=gap_zero[order],
         gap_mean=gap_mean[order],
         gap_spliced=gap_spliced[order],
         examples_moved=examples_moved[order],
-        counter_examples_moved=(level(Role.COUNTER_EXAMPLE, "zero") - clean)[order],
+        counter_examples_moved=(others["zero"] - others["reward"])[order],
         off_targets=tuple(
             OffTarget(one.role, one.variant, one.present[order], one.moved[order])
             for one in _off_targets(evidence)
         ),
         null_gap=null_gap[:, order],
-        replaced=replaced,
+        replaced=tuple(gaps[:, order] for gaps in stages),
         interaction=interaction,
     )
-
-
-def _all_hold(rows: Iterable[RowEvidence], *readings: str) -> bool:
-    return all(getattr(row, reading) is not None for row in rows for reading in readings)
 
 
 def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:
@@ -168,14 +145,8 @@ def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:
         moved = np.zeros(len(evidence.prompts))
         for prompt, movements in by_prompt.items():
             present[prompt] = 1.0
-            moved[prompt] = _mean(movements)
+            moved[prompt] = fmean(movements)
         yield OffTarget(role, variant, present, moved)
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Return the mean, exactly rounded so that the order of rows cannot matter."""
-    kept = list(values)
-    return math.fsum(kept) / len(kept)
 
 
 def require_sound(evidence: Evidence) -> None:
@@ -183,7 +154,7 @@ def require_sound(evidence: Evidence) -> None:
 
     Raises:
         NumericalError: a number is not finite, or sigma is not positive.
-        RecordError: a row, a fold or a random set is missing.
+        RecordError: a row, a fold or a random set is missing, or a prompt is in two folds.
 
     """
     _check_numbers(evidence)
@@ -199,15 +170,19 @@ def _check_numbers(evidence: Evidence) -> None:
                     f"prompt {row.prompt}, {ROLE_WORDS[row.role]} {row.variant + 1}: {name} is "
                     f"{number}; check the PM's weights and dtype for overflow"
                 )
-    for null in evidence.null:
-        if not all(abs(number) <= LARGEST_REWARD for number in null.gap):
-            raise NumericalError("a matched random set's gap is not finite; check the PM's dtype")
+    by_prompt = {
+        "a matched random set's gap": [null.gap for null in evidence.null],
+        "a placebo's gap": [one.gap + one.gap_after for one in evidence.placebos],
+        "a reward after replacement": [
+            one.selected + one.features + one.stream for one in evidence.replaced
+        ],
+    }
+    for what, rows in by_prompt.items():
+        if not all(abs(number) <= LARGEST_REWARD for numbers in rows for number in numbers):
+            raise NumericalError(f"{what} is not finite; check the PM's dtype")
     for fit in evidence.fits:
         if not all(math.isfinite(number) for number in (fit.fvu, *fit.neighbour_fvu)):
             raise NumericalError(f"SAE {fit.sae}: FVU is not finite; check the SAE's weights")
-    for placebo in evidence.placebos:
-        if not all(abs(number) <= LARGEST_REWARD for number in (*placebo.gap, *placebo.gap_after)):
-            raise NumericalError("a placebo's gap is not finite; check the PM's dtype")
     if not SMALLEST_SIGMA <= evidence.sigma <= LARGEST_REWARD:
         raise NumericalError(
             f"sigma is {evidence.sigma}; the PM gives all reference completions one reward, so "
@@ -223,30 +198,32 @@ def _check_shape(evidence: Evidence) -> None:
         raise RecordError("the evidence holds no prompt; check the hypothesis's probe")
     for row in evidence.rows:
         if not 0 <= row.prompt < count:
-            raise RecordError(f"a row names prompt {row.prompt} of {count}; the record is torn")
+            raise RecordError(f"a row names prompt {row.prompt} of {count}; {_TORN}")
     present = {(row.prompt, row.role) for row in evidence.rows}
-    for prompt in range(count):
-        for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE):
-            if (prompt, role) not in present:
-                raise RecordError(
-                    f"prompt {prompt} has no {ROLE_WORDS[role]} row; a gap needs both: "
-                    "the record is torn, audit again"
-                )
-    for null in evidence.null:
-        if len(null.gap) != count:
+    for prompt, role in product(range(count), (Role.EXAMPLE, Role.COUNTER_EXAMPLE)):
+        if (prompt, role) not in present:
             raise RecordError(
-                f"a matched random set has {len(null.gap)} gaps for {count} prompts; "
-                "the record is torn"
+                f"prompt {prompt} has no {ROLE_WORDS[role]} row; a gap needs both: {_TORN}"
             )
-    for placebo in evidence.placebos:
-        if not len(placebo.gap) == len(placebo.gap_after) == count:
-            raise RecordError(
-                f"a placebo has {len(placebo.gap)} and {len(placebo.gap_after)} gaps for {count} "
-                "prompts; the record is torn"
-            )
+    for what, unit, wanted, found in _lengths(evidence):
+        if found != wanted:
+            raise RecordError(f"{what} has {found} {unit}s for {wanted} {unit}s; {_TORN}")
     held_out = sorted(prompt for fold in evidence.folds for prompt in fold.held_out)
     if evidence.folds and held_out != list(range(count)):
         raise RecordError(
             "each prompt must be held out by exactly one fold, or selection and test would share "
             f"prompts; the folds hold out {held_out} of {count}"
         )
+
+
+def _lengths(evidence: Evidence) -> Iterator[tuple[str, str, int, int]]:
+    """Yield what holds a number a prompt or a row, with how many it should and does hold."""
+    prompts, rows = len(evidence.prompts), len(evidence.rows)
+    for null in evidence.null:
+        yield "a matched random set", "prompt", prompts, len(null.gap)
+    for placebo in evidence.placebos:
+        for gaps in (placebo.gap, placebo.gap_after):
+            yield "a placebo", "prompt", prompts, len(gaps)
+    for one in evidence.replaced:
+        for rewards in (one.selected, one.features, one.stream):
+            yield f"the replacement of {one.sae or 'all SAEs'}", "row", rows, len(rewards)

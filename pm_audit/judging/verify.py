@@ -1,8 +1,8 @@
-"""Verify a record: judge it again from its own evidence and hold every figure against it.
+"""Verify a record: judge it again from its own evidence and compare every figure.
 
-Two independent questions.  Do the figures follow from the evidence?  Each is computed again and
-compared up to the rounding by which two processors may differ.  Was a digit changed after the
-record was written?  Each hypothesis carries a digest of its own text.
+Two things are verified.  Figures must follow from the evidence, up to the rounding by which two
+processors may differ.  Nothing may be changed after the record was written: each hypothesis
+carries a digest of its own text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 
 
 def verify(record: AuditRecord) -> tuple[str, ...]:
-    """Return what does not agree, one sentence each; nothing for a sound record.
+    """Return what does not agree, a sentence each; empty for a sound record.
 
     Raises:
         NumericalError: a number of the evidence is not finite.
@@ -35,14 +35,13 @@ def verify(record: AuditRecord) -> tuple[str, ...]:
 
 
 def _disagreements(record: AuditRecord) -> Iterator[str]:
-    again = settle([rejudge(one, method=record.method) for one in record.hypotheses])
-    for recorded, judged_again in zip(record.hypotheses, again, strict=True):
-        computed = judged_again
+    judged_again = settle([rejudge(one, method=record.method) for one in record.hypotheses])
+    for recorded, computed in zip(record.hypotheses, judged_again, strict=True):
         where = f"{recorded.file}::{recorded.name}"
         if not record.complete:
-            # a partial record holds only the checks that were asked for
-            asked = {result.check for result in recorded.checks}
-            kept = tuple(result for result in computed.checks if result.check in asked)
+            # a partial record holds only the checks that were selected
+            held = {result.check for result in recorded.checks}
+            kept = tuple(result for result in computed.checks if result.check in held)
             computed = computed.model_copy(update={"checks": kept})
         differences = list(
             _differences(
@@ -50,8 +49,8 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
                 computed.model_dump(mode="json", exclude=_WORDED),
             )
         )
-        for path, told, found in differences:
-            yield f"{where}: {path} is {told} in the record but {found} from its evidence"
+        for path, stored, found in differences:
+            yield f"{where}: {path} is {stored} in the record but {found} from its evidence"
         if not differences and recorded.digest != recorded.computed_digest():
             yield f"{where}: {_altered(recorded.digest)}; audit again"
     if not record.intact:
@@ -75,21 +74,21 @@ def _altered(digest: str) -> str:
 
 
 def _differences(
-    told: JsonValue, found: JsonValue, path: str = ""
+    stored: JsonValue, found: JsonValue, path: str = ""
 ) -> Iterator[tuple[str, JsonValue, JsonValue]]:
-    """Yield path and both values wherever two JSON trees part."""
-    if isinstance(told, dict) and isinstance(found, dict):
-        for key in told.keys() | found.keys():
+    """Yield path and both values of each place where two JSON trees differ."""
+    if isinstance(stored, dict) and isinstance(found, dict):
+        for key in stored.keys() | found.keys():
             inner = f"{path}.{key}" if path else key
-            yield from _differences(told.get(key), found.get(key), inner)
-    elif isinstance(told, list) and isinstance(found, list) and len(told) == len(found):
-        for index, (one, other) in enumerate(zip(told, found, strict=True)):
+            yield from _differences(stored.get(key), found.get(key), inner)
+    elif isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
+        for index, (one, other) in enumerate(zip(stored, found, strict=True)):
             yield from _differences(one, other, f"{path}[{index}]")
-    elif not _same(told, found):
-        yield path, told, found
+    elif not _same(stored, found):
+        yield path, stored, found
 
 
-def _same(told: JsonValue, found: JsonValue) -> bool:
-    if isinstance(told, float) and isinstance(found, float):
-        return math.isclose(told, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return told == found
+def _same(stored: JsonValue, found: JsonValue) -> bool:
+    if isinstance(stored, float) and isinstance(found, float):
+        return math.isclose(stored, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return stored == found

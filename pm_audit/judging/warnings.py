@@ -1,4 +1,4 @@
-"""Warnings: what a reader should know that no check's outcome says."""
+"""Warnings: what a reader should know beyond the outcomes of the checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEADY_PROMPTS = 10
 """Below it the coverage of every interval falls off (docs/statistics.md)."""
 
 STEADY_NULL_SETS = 20
-"""With fewer, the 95th percentile of the null is no more than its largest member."""
+"""With fewer, the 95th percentile of the null is its largest member."""
 
 OVERSHOOT = 0.2
 DISAGREEMENT = 0.1
@@ -39,7 +39,7 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
     if not expect.margin > figures.floor_sigma:
         yield (
             f"expect.margin of {expect.margin:g} sigma is not above the noise floor of "
-            f"{figures.floor_sigma:.2g} sigma; no gap can be shown to be none"
+            f"{figures.floor_sigma:.2g} sigma; such a gap cannot be shown to be none"
         )
     if not evidence.folds:
         yield "no gap was found, so no feature was searched for and nothing was ablated"
@@ -54,7 +54,7 @@ def _of_folds(chosen: list[set[str]]) -> Iterator[str]:
     empty = sum(not features for features in chosen)
     if empty:
         yield (
-            f"{empty} of {len(chosen)} folds selected no feature; their prompts count as wholly "
+            f"{empty} of {len(chosen)} folds selected no feature; their prompts count as entirely "
             "unexplained"
         )
     elif all(one.isdisjoint(other) for one, other in combinations(chosen, 2)) and len(chosen) > 1:
@@ -71,7 +71,7 @@ def _of_ratios(ratios: Ratios) -> Iterator[str]:
     if ratios.closure.value > 1 + OVERSHOOT:
         yield (
             f"the ablation overshoots: it closes {of_gap(ratios.closure.value)} of the gap and "
-            "turns its sign"
+            "reverses its sign"
         )
     part = ratios.counter_examples_part
     if part.value > COUNTER_EXAMPLES_PART:

@@ -1,4 +1,4 @@
-"""How numbers are written in reasons and warnings: value first, then the interval."""
+"""How reasons and warnings are worded: a value first, then its interval."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def share(interval: Interval) -> str:
 def of_gap(part: float) -> str:
     """Write a share of the gap as a percentage: ``38%``."""
     return f"{100 * part:.0f}%"
+
+
+def more_prompts(tried: int, *, of: int | None, at_most: int | None) -> str:
+    """Return what makes more prompts be tried, with the setting ``prompts`` of ``at_most``.
+
+    ``of`` are the prompts that the hypothesis has; None if a record does not say.
+    """
+    if of is not None and of > tried:
+        return f"{tried} of {of} prompts were tried: raise the setting `prompts`"
+    if at_most is not None and tried >= at_most:
+        return f"add prompts, and raise the setting `prompts` from {at_most}"
+    return "add prompts"
 
 
 def _end(limit: float, sign: str = "") -> str:

@@ -1,6 +1,6 @@
-"""Whether a device can be used, found out before anything is loaded onto it.
+"""Whether a device can be used, checked before anything is loaded onto it.
 
-Importing this module imports no torch: a name that no device has is refused without it.
+Importing this module imports no torch: an unknown name is refused without it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,7 @@ _WITHOUT = "audit on the CPU: --pm-audit-device cpu"
 
 
 def require_device(name: str) -> None:
-    """Refuse a device that is unknown, or that this machine or this PyTorch does not have.
-
-    Args:
-        name: as the settings give it: ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        AuditError: it cannot be used; the message says why, and what can.
-
-    """
+    """Raise AuditError for a device that is unknown or absent; ``name`` is cpu, cuda or cuda:N."""
     found = _NAME.fullmatch(name)
     if found is None or found[1] not in _COUNTS or (found[1] == "cpu" and found[2]):
         raise AuditError(f"device {name[:80]!r} is unknown; {_REMEDY}")
@@ -32,7 +24,7 @@ def require_device(name: str) -> None:
     count = _COUNTS[kind](name)
     if number >= count:
         there = f"{kind}:0 to {kind}:{count - 1}" if count > 1 else f"only {kind}:0"
-        raise AuditError(f"device {name!r} is not there, {there} is; {_REMEDY}")
+        raise AuditError(f"device {name!r} does not exist, this machine has {there}; {_REMEDY}")
 
 
 def _cuda_devices(name: str) -> int:
@@ -41,7 +33,7 @@ def _cuda_devices(name: str) -> int:
 
     if torch.version.cuda is None and torch.version.hip is None:
         raise AuditError(
-            f"device {name!r}: this PyTorch ({torch.__version__}) was built for the CPU alone; "
+            f"device {name!r}: this PyTorch ({torch.__version__}) was built for the CPU only; "
             f"install one built for CUDA (https://pytorch.org/get-started), or {_WITHOUT}"
         )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -54,4 +46,4 @@ def _cuda_devices(name: str) -> int:
 
 
 _COUNTS: dict[str, Callable[[str], int]] = {"cpu": lambda _: 1, "cuda": _cuda_devices}
-"""By kind of device: how many of it there are."""
+"""Count of the devices of each kind."""

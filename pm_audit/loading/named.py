@@ -1,8 +1,7 @@
-"""What is wrong with a subject by its names and files alone, found in a moment without torch.
+"""Faults of a subject that its names and files alone show, found without importing torch.
 
-Loading finds much more, but seconds later: a wrong path, a text format that does not exist or a
-GPU that is not there should not cost the import of torch and transformers.  Whatever passes here
-may still be refused when it is loaded.
+A wrong path, an unknown text format or a missing GPU should not cost the seconds that torch and
+transformers take to import.  Whatever passes here may still be refused when it is loaded.
 """
 
 from __future__ import annotations
@@ -30,13 +29,21 @@ _LONGEST = 200
 
 
 def require_named_subject(settings: Settings) -> None:
-    """Refuse a PM, SAEs, text settings, objective or device that cannot be what is meant.
+    """Raise one InvalidSpec for every fault of PM, SAEs, text settings, objective and device."""
+    found = [*_pm(settings)] or [*_saes(settings)]
+    found += [*_text(settings), *_device(settings)]
+    if found:
+        raise InvalidSpec(found)
+
+
+def require_named_pm(settings: Settings) -> None:
+    """Refuse a PM that is nowhere, text settings or a device, and leave files to loading.
 
     Raises:
         InvalidSpec: every such fault in one error.
 
     """
-    found = [*_pm(settings)] or [*_saes(settings)]
+    found = [] if exists(settings.pm.partition("@")[0]) else [*_pm(settings)]
     found += [*_text(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
@@ -55,7 +62,7 @@ def _pm(settings: Settings) -> Iterator[Problem]:
                 f"{settings.objective!r} was named, {settings.pm} has only one; leave it out",
             )
         return
-    if entry_points(group="pm_audit.loading.pms"):
+    if entry_points(group="pm_audit.pms"):
         return  # a family of another package may find its PMs anywhere
     name = settings.pm
     if not exists(name) and "@" in name:
@@ -68,10 +75,10 @@ def _pm(settings: Settings) -> Iterator[Problem]:
 def _fault_of_path(path: Path) -> str | None:
     if not path.is_dir():
         known = path.is_file() and path.suffix == ".gguf"
-        return None if known else "one file, and no GGUF file; name the model's folder"
+        return None if known else "one file, and not a GGUF file; name the model's folder"
     present = [path / config for config in _CONFIGS if (path / config).is_file()]
     if not present and not any(path.glob("*.gguf")):
-        return f"no model's folder, it holds no {' or '.join(_CONFIGS)}; check the path"
+        return f"not a model's folder, it holds no {' or '.join(_CONFIGS)}; check the path"
     try:
         for config in present:
             read_json(config, error=ModelError)
@@ -94,11 +101,9 @@ def _fault_of_name(name: str) -> str | None:
         HfApi().model_info(name, timeout=_HUB_SECONDS)
     except (RepositoryNotFoundError, HFValidationError):
         return "no such folder, and the Hugging Face hub knows no such model; check the name"
-    except TimeoutError:
-        return None  # a slow network: loading has more patience
-    except Exception as problem:  # noqa: BLE001 - the fault that is looked for
+    except Exception as problem:  # noqa: BLE001 - any of them is the fault to report
         if "timeout" in type(problem).__name__.lower():
-            return None
+            return None  # loading waits longer for a slow network
         return (
             "no such folder, and the Hugging Face hub cannot be reached "
             f"({type(problem).__name__}); check the path, the name or the network"
@@ -126,27 +131,23 @@ def _saes(settings: Settings) -> Iterator[Problem]:
 
 
 def _released(name: str) -> bool:
-    """Say whether SAELens, where it is installed, lists the release; it is not imported."""
+    """Whether SAELens lists the release, if it is installed; it is not imported."""
     library = importlib.util.find_spec("sae_lens") if looks_like_release(name) else None
     if library is None or library.origin is None:
         return False
     listed = Path(library.origin).with_name("pretrained_saes.yaml")
     if not listed.is_file():
-        return True  # another version keeps its list elsewhere: loading finds out
+        return True  # another version keeps its list elsewhere; loading looks it up
     release = re.escape(name.partition("/")[0])
     text = listed.read_text(encoding="utf-8")
     return re.search(rf"^['\"]?{release}['\"]?:", text, re.MULTILINE) is not None
 
 
 def _text(settings: Settings) -> Iterator[Problem]:
-    if settings.text_format is not None and settings.text_format not in NAMES:
-        yield _problem(
-            "text_format", f"{settings.text_format!r} is unknown; choose of {', '.join(NAMES)}"
-        )
-    if settings.text_start is not None and settings.text_start not in STARTS:
-        yield _problem(
-            "text_start", f"{settings.text_start!r} is unknown; choose of {', '.join(STARTS)}"
-        )
+    for setting, known in (("text_format", NAMES), ("text_start", STARTS)):
+        value = getattr(settings, setting)
+        if value is not None and value not in known:
+            yield _problem(setting, f"{value!r} is unknown; choose one of {', '.join(known)}")
 
 
 def _device(settings: Settings) -> Iterator[Problem]:

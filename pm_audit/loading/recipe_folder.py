@@ -1,4 +1,4 @@
-"""Folders that our own recipe wrote, the default PM's first of all: found without torch."""
+"""Folders that our own recipe wrote, such as the default PM's, found without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "default" / "weights"
 
 
 def is_recipe_folder(path: str | Path) -> bool:
-    """Say whether ``path`` is a folder that ``pm-audit train pm`` wrote."""
+    """Whether ``path`` is a folder that ``pm-audit train pm`` wrote."""
     return all(exists(Path(path) / name) for name in ("adapter.safetensors", "recipe.json"))
 
 

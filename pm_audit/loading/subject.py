@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,33 @@ from pm_audit.subject.sae import Sae
 
 
 def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
-    """Load the PM and its SAEs; ``default``, or a folder of our own recipe, brings its own.
+    """Load the PM and its SAEs, as ``load_subjects`` does, for one objective.
 
     Raises:
-        ModelError: the PM cannot be loaded, or several objectives of it were asked for.
-        SaeError: an SAE cannot be loaded, or none was named for a PM that has none.
-        DownloadError: the default PM's base cannot be fetched.
+        ModelError: several objectives of it were requested, or as ``load_subjects``.
 
     """
     pms, saes = load_subjects(settings)
+    return only(pms), saes
+
+
+def only(pms: Sequence[PreferenceModel]) -> PreferenceModel:
+    """Return the only PM of a subject.
+
+    Raises:
+        ModelError: there is one for each of several objectives.
+
+    """
     if len(pms) > 1:
         names = ", ".join(str(pm.objective) for pm in pms)
         raise ModelError(
-            f"{settings.pm}: one reward is taken apart at a time; set objective to one of {names}"
+            f"{pms[0].name}: one reward is read at a time; set objective to one of {names}"
         )
-    return pms[0], saes
+    return pms[0]
 
 
 def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tuple[Sae, ...]]:
-    """Load one PM for each objective that the settings ask for, on one body, and the SAEs.
+    """Load one PM for each requested objective, on one body, and the SAEs.
 
     Raises:
         ModelError: the PM cannot be loaded.
@@ -48,16 +56,26 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
         DownloadError: the default PM's base cannot be fetched.
 
     """
-    pms = load_pms(
+    pms = pms_of(settings)
+    return pms, saes_of(settings, pm_name=pms[0].name)
+
+
+def pms_of(settings: Settings) -> tuple[PreferenceModel, ...]:
+    """Load one PM for each objective that the settings ask for, on one body."""
+    return load_pms(
         settings.pm,
-        text_format=settings.text_format,
         objective=settings.objective,
         dtype=getattr(torch, settings.dtype.value),
         device=settings.device,
+        text_format=settings.text_format,
         text_end=settings.text_end,
         text_start=settings.text_start,
         text_date=settings.text_date,
     )
+
+
+def saes_of(settings: Settings, *, pm_name: str) -> tuple[Sae, ...]:
+    """Load the SAEs that the settings name, or the uppermost of the PM's own."""
     folder = recipe_folder(settings.pm)
     paths = _sae_paths(settings.saes, folder)
     if not paths:
@@ -66,31 +84,25 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
             "[tool.pm_audit]"
         )
     saes = (load_sae(path, device=settings.device) for path in paths)
-    return pms, tuple(_named_by_owner(sae, pms[0].name, folder) for sae in saes)
+    return tuple(_named_by_owner(sae, pm_name, folder) for sae in saes)
 
 
 def load_pms(
     pm: str | Path,
     *,
-    text_format: str | None = None,
     objective: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
-    text_end: str | None = None,
-    text_start: str | None = None,
-    text_date: datetime.date | None = None,
+    **text: Any,
 ) -> tuple[PreferenceModel, ...]:
     """Load ``default``, a folder of our own recipe, or whatever the families load.
 
     Args:
         pm: as an audit names it.
-        text_format: hh, chat, raw, ...; None takes the PM's own.
         objective: which of several, a mixture, or ``all``.
         dtype: of the PM's body.
         device: where the weights go.
-        text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
-        text_start: bos or as-written; None for bos.
-        text_date: day that a chat template gets for today; None for 2024-07-26.
+        text: the fields of ``TextSettings``: text_format, text_end, text_start, text_date.
 
     Raises:
         AuditError: the device is unknown or not there.
@@ -100,34 +112,23 @@ def load_pms(
     """
     require_device(str(device))
     folder = recipe_folder(pm)
-    text: dict[str, Any] = {
-        "text_format": text_format,
-        "text_end": text_end,
-        "text_start": text_start,
-        "text_date": text_date,
-    }
     if folder is None:
         return registry.load_each(pm, objective=objective, dtype=dtype, device=device, **text)
-    _only_objective(pm, objective)
+    _refuse_objective(pm, objective)
     return (default.load_pm(folder, dtype=dtype, device=device, **text),)
 
 
 def objectives(settings: Settings) -> tuple[str | None, ...]:
-    """Return what each hypothesis is judged for, without loading weights; None for the only one.
-
-    Raises:
-        ModelError: the PM cannot be found, or has no objective of the name.
-
-    """
+    """Return what each hypothesis is judged for, without loading weights; None for the only one."""
     if recipe_folder(settings.pm) is not None:
-        _only_objective(settings.pm, settings.objective)
+        _refuse_objective(settings.pm, settings.objective)
         return (None,)
     if settings.objective != ALL_OBJECTIVES:
         return (settings.objective,)
     return registry.objectives(settings.pm) or (None,)
 
 
-def _only_objective(pm: str | Path, objective: str | None) -> None:
+def _refuse_objective(pm: str | Path, objective: str | None) -> None:
     if objective not in (None, ALL_OBJECTIVES):
         raise ModelError(
             f"{pm}: objective {objective!r} was named, this PM has only one; leave the setting out"
@@ -138,10 +139,6 @@ def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path,
     """Return where the SAEs are: those named, else the uppermost of the PM's own.
 
     An SAE of the PM's own folder may be named by its folder alone, such as ``layer_5``.
-
-    Raises:
-        SaeError: a bare name is neither that of an own SAE nor that of a file.
-
     """
     if folder is None:
         return named
@@ -149,15 +146,18 @@ def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path,
     for name in named:
         if name not in own and not exists(name) and Path(name).name == name:
             known = ", ".join(own) or "none"
-            raise SaeError(f"{name}: no such file or folder, and this PM's own SAEs are {known}")
+            raise SaeError(
+                f"{name}: no such file or folder, and this PM's own SAEs are {known}; check the "
+                "path"
+            )
     if named:
         return tuple(own.get(name, name) for name in named)
-    # The uppermost is the cheapest to ablate, and is the one that was chosen for the default PM.
+    # the uppermost is the cheapest to ablate
     return tuple(own.values())[-1:]
 
 
 def _named_by_owner(sae: Sae, pm_name: str, folder: Path | None) -> Sae:
-    """Say of a PM's own SAE whose it is, not where this machine keeps it: records travel."""
+    """Return a PM's own SAE with the PM as its source: records travel, paths do not."""
     if folder is None or not Path(sae.source).resolve().is_relative_to(folder.resolve()):
         return sae
     return replace(sae, source=f"{pm_name}/{sae.name}")

@@ -1,6 +1,10 @@
-"""The audit of one hypothesis, top to bottom.
+"""An audit, top to bottom.
 
-    hypothesis -> cases -> grid -> clean forward -> gap; where one is found:
+    subject, hypotheses -> each hypothesis audited -> Benjamini-Hochberg -> record
+
+and of one hypothesis:
+
+    hypothesis -> cases -> grid -> clean forward -> gap; if one is found:
       -> attributions -> candidates -> single ablations -> joint set (discovery prompts)
       -> joint ablation and random sets (held-out prompts) -> evidence -> verdict
 
@@ -9,11 +13,8 @@ A cheap approximation proposes, a real ablation decides; attribution never enter
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from pm_audit.attribution.integrated_gradients import QUADRATURE
 from pm_audit.baselines import run_baselines
 from pm_audit.errors import ModelError
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.fit import measure_fit, neighbours
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.scale import Scale, measure_scale
@@ -28,8 +30,15 @@ from pm_audit.forward.splice import replay_noise, splice_reconstruction
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
+from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
-from pm_audit.records import BaselineEvidence, Evidence, HypothesisRecord, SaeRecord, SubjectRecord
+from pm_audit.pipelines.record import Surroundings, assemble
+from pm_audit.records import (
+    AuditRecord,
+    BaselineEvidence,
+    Evidence,
+    HypothesisRecord,
+)
 from pm_audit.search import (
     Proposal,
     Search,
@@ -43,34 +52,53 @@ from pm_audit.search import (
     test_sets,
     unsearched,
 )
-from pm_audit.spec import ALL_OBJECTIVES, Case, Hypothesis, SearchMode, Settings, expand, method_of
+from pm_audit.spec import Case, Hypothesis, SearchMode, Settings, expand, method_of
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.preflight import preflight, require
 from pm_audit.subject.sae import Sae
-from pm_audit.text.ending import AS_WRITTEN, BOS
-from pm_audit.text.text_format import TextFormat, TokenisedRow
+from pm_audit.text.text_format import TokenisedRow
 
 Progress = Callable[[str], None]
-Subject = tuple[PreferenceModel, Sequence[Sae]]
+Subject = tuple[PreferenceModel | Sequence[PreferenceModel], Sequence[Sae]]
+"""A loaded PM, or one for each of its objectives, and its SAEs."""
 
 
 FIT_TOKENS = 2048
 """Tokens on which an audit measures an SAE's fit: three passes of the whole SAE over each."""
 
 
+def audit(
+    hypotheses: Sequence[Hypothesis],
+    settings: Settings,
+    *,
+    subject: Subject | None = None,
+    progress: Progress | None = None,
+) -> AuditRecord:
+    """Audit hypotheses and return the record of the run.
+
+    Raises:
+        AuditError: the subject cannot be loaded or fails its preflight, the texts of a hypothesis
+            do not fit it, or a number is not finite.
+
+    """
+    auditor = Auditor(settings, subject=subject, progress=progress)
+    results = [auditor.audit(hypothesis) for hypothesis in hypotheses]
+    return assemble(Surroundings.of(auditor), hypotheses, results)
+
+
 class Auditor:
     """A loaded subject, ready to audit hypotheses one after the other.
 
-    Of a PM with several objectives there is one reward for each, on one body; a hypothesis is
-    judged for the one that it names.
+    A PM with several objectives has one reward for each, on one body; a hypothesis is judged for
+    the objective that it names.
 
     Args:
         settings: what is audited and how.
-        subject: a PM and its SAEs that are loaded already, in place of those that are named.
-        progress: is told each step.
+        subject: a loaded PM and its SAEs, in place of those that the settings name.
+        progress: receives a sentence at each step.
 
     Raises:
-        AuditError: at construction, where the subject cannot be loaded or fails its preflight.
+        AuditError: at construction, if the subject cannot be loaded or fails its preflight.
 
     """
 
@@ -84,16 +112,17 @@ class Auditor:
         self._report: Progress = progress or (lambda _: None)
         if subject is None:
             self._report(f"loading preference model {settings.pm}")
-            pms, self.saes = load_subjects(settings)
-        else:
-            pms, self.saes = (subject[0],), tuple(subject[1])
-        self.pm = pms[0]
+        loaded, saes = subject or load_subjects(settings)
+        pms = (loaded,) if isinstance(loaded, PreferenceModel) else tuple(loaded)
+        self.pm, self.saes = pms[0], tuple(saes)
+        device = str(self.pm.device) if subject else settings.device
         self._pms = {pm.objective: pm for pm in pms}
         self._scales: dict[str | None, Scale] = {}
-        self.method = method_of(settings, quadrature=QUADRATURE)
-        self._device = settings.device
         self._indices = read_indices(self.saes)
         self.scale(self.pm)
+        self.subject = describe_subject(pms, self.saes, device=device)
+        self.method = method_of(settings, quadrature=QUADRATURE)
+        self.environment = describe_environment()
 
     def scale(self, pm: PreferenceModel) -> Scale:
         """Return sigma and noise of one objective's PM, measured once, after its preflight.
@@ -129,30 +158,30 @@ class Auditor:
 
         self._report(f"{name}: reading {len(cases)} completions")
         clean = self._trace(pm, cases, texts)
-        fits = tuple(measure_fit(clean, sae, pm.depth, most=FIT_TOKENS) for sae in self.saes)
-        spliced = splice_reconstruction(pm, clean, self.saes[0])
-        noise = max(scale.noise, replay_noise(pm, clean, min(sae.layer for sae in self.saes)))
-        evidence = unsearched(cases, clean, contrast, spliced, fits, replace(scale, noise=noise))
+        experiment = Experiment(clean, contrast)
+        fits = tuple(measure_fit(clean, sae, most=FIT_TOKENS) for sae in self.saes)
+        spliced = splice_reconstruction(clean, self.saes[0])
+        noise = max(scale.noise, replay_noise(clean, min(sae.layer for sae in self.saes)))
+        evidence = unsearched(cases, experiment, spliced, fits, replace(scale, noise=noise))
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")
             return record
 
         self._report(f"{name}: attributing the gap to features")
-        proposal = propose(pm, clean, contrast, folds, method=self.method)
+        proposal = propose(experiment, folds, method=self.method)
         if self.method.search != SearchMode.ATTRIBUTION:
             self._report(f"{name}: ablating the features that fire on the examples")
-            proposal = measure(pm, clean, contrast, folds, proposal, method=self.method)
+            proposal = measure(experiment, folds, proposal, method=self.method)
         self._report(f"{name}: ablating {len(proposal.features)} candidates")
-        search = select(pm, clean, contrast, folds, proposal, method=self.method)
+        search = select(experiment, folds, proposal, method=self.method)
         self._report(f"{name}: testing the selected sets on held-out prompts")
-        held_out = test_sets(pm, clean, contrast, search, method=self.method)
+        held_out = test_sets(experiment, search, method=self.method)
 
-        evidence = searched(evidence, contrast, proposal, search, held_out)
-        evidence = self._with_baselines(evidence, name, pm, clean, contrast, proposal, search)
+        evidence = searched(evidence, experiment, proposal, search, held_out)
+        evidence = self._with_baselines(evidence, name, experiment, proposal, search)
         features = describe(
-            clean,
-            contrast,
+            experiment,
             proposal,
             search,
             texts,
@@ -178,20 +207,16 @@ class Auditor:
         self,
         evidence: Evidence,
         name: str,
-        pm: PreferenceModel,
-        clean: Trace,
-        contrast: Contrast,
+        experiment: Experiment,
         proposal: Proposal,
         search: Search,
     ) -> Evidence:
-        """Return the evidence with what the method asks for beside the set's own test."""
+        """Return the evidence with the baselines and placebos that the method requests."""
         baselines: tuple[BaselineEvidence, ...] = ()
         if self.method.sae_baselines:
             self._report(f"{name}: trying baseline explanations")
             baselines = run_baselines(
-                pm,
-                clean,
-                contrast,
+                experiment,
                 [(one.fold.discovery, one.fold.held_out) for one in search.folds],
                 [one.growth.selected for one in search.folds],
                 most=self.method.max_features,
@@ -202,9 +227,7 @@ class Auditor:
             self._report(f"{name}: placebo {number + 1} of {self.method.placebos}")
             placebos.append(
                 run_placebo(
-                    pm,
-                    clean,
-                    contrast,
+                    experiment,
                     [one.fold for one in search.folds],
                     proposal,
                     method=self.method,
@@ -212,44 +235,6 @@ class Auditor:
                 )
             )
         return evidence.model_copy(update={"baselines": baselines, "placebos": tuple(placebos)})
-
-    @property
-    def subject(self) -> SubjectRecord:
-        """What is audited."""
-        return SubjectRecord(
-            pm=self.pm.name,
-            pm_sha256=self.pm.sha256,
-            tokenizer_sha256=_tokenizer_sha256(self.pm),
-            text_format=self.pm.text_format.name,
-            **_text_settings(self.pm),
-            objective=self.pm.objective if len(self._pms) == 1 else ALL_OBJECTIVES,
-            dtype=str(self.pm.dtype).removeprefix("torch."),
-            device=self._device,
-            layers=self.pm.depth,
-            hidden_size=self.pm.hidden_size,
-            saes=tuple(
-                SaeRecord(
-                    name=sae.name,
-                    source=sae.source,
-                    architecture=sae.architecture,
-                    layer=sae.layer,
-                    width=sae.width,
-                    sha256=sae.sha256,
-                )
-                for sae in self.saes
-            ),
-        )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Versions and machine."""
-        packages = ("pm-audit", "torch", "transformers", "numpy", "scipy", "tokenizers")
-        return {
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            **{package: version(package) for package in packages},
-        }
 
     def _trace(
         self, pm: PreferenceModel, cases: Sequence[Case], texts: Sequence[TokenisedRow]
@@ -264,28 +249,5 @@ class Auditor:
             )
             for case, text in zip(cases, texts, strict=True)
         )
-        beside = {layer for sae in self.saes for layer in neighbours(sae, pm.depth)}
-        return trace(pm, self.saes, Grid(rows), also=sorted(beside))
-
-
-def _tokenizer_sha256(pm: PreferenceModel) -> str:
-    """Return the hash of what turns a dialogue into tokens.
-
-    A plain format that ends as it is written adds nothing to the tokenizer's own rules.
-    """
-    written: str = pm.tokenizer.backend_tokenizer.to_str()
-    form = pm.text_format
-    settings = form.settings if isinstance(form, TextFormat) else ""
-    return hashlib.sha256("\0".join((written, *filter(None, [settings]))).encode()).hexdigest()
-
-
-def _text_settings(pm: PreferenceModel) -> dict[str, str | None]:
-    """Return what was set about the text besides its format; None for what is as usual."""
-    form = pm.text_format
-    if not isinstance(form, TextFormat):
-        return {}
-    return {
-        "text_end": None if form.end == AS_WRITTEN else form.end,
-        "text_start": None if form.start == BOS else form.start,
-        "text_date": form.written_day,
-    }
+        neighbouring = {layer for sae in self.saes for layer in neighbours(sae, pm.depth)}
+        return trace(pm, self.saes, Grid(rows), also=sorted(neighbouring))

@@ -1,4 +1,4 @@
-"""Texts to look for features in: JSONL, gzipped or not, or a plain text a line."""
+"""Texts in which features are looked for: JSONL, gzipped or not, or one text on each line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def read_texts(path: Path, *, seed: int) -> list[str]:
     """Return the file's texts, shuffled.
 
     A line of JSON holds ``text``, or ``prompt`` with ``completion``, ``chosen`` or ``rejected``;
-    a ``.txt`` file holds a text a line.
+    a ``.txt`` file holds one text on each line.
 
     Raises:
-        InvalidSpec: a line is something else, or there is no text; the message names the line.
+        InvalidSpec: a line is something else, or the file holds no text.
 
     """
     texts = [text for text in _texts(path) if text.strip()]

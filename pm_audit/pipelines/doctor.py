@@ -1,49 +1,25 @@
 """The doctor: whether a PM is fit to be audited, and whether these SAEs belong to it.
 
-    load -> preflight -> reference completions -> SAE fit at its layer and the neighbours
-      -> reward and contrasts with the reconstruction spliced in
-
-Every question gets a row with what was measured and, where it failed, the remedy; what cannot be
-loaded is a row too, so that one broken SAE does not hide the findings on another.
+Each question gets a row with what was measured and, if it failed, the remedy.  What cannot be
+loaded is a row too, so that one broken SAE does not hide the findings on another.  Torch is
+imported once the PM's name has been found good (``examination``).
 """
 
 from __future__ import annotations
 
-import datetime
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from tabulate import tabulate
 
 from pm_audit.errors import AuditError
-from pm_audit.forward.fit import measure_fit, neighbours
-from pm_audit.forward.grid import Grid, Row
-from pm_audit.forward.reference import reference_texts
-from pm_audit.forward.splice import splice_reconstruction
-from pm_audit.forward.trace import Trace, rewards, trace
-from pm_audit.loading.default import pm as default
-from pm_audit.loading.saes.registry import load as load_sae
-from pm_audit.loading.subject import load_pms, recipe_folder
+from pm_audit.loading.named import require_named_pm
 from pm_audit.report import sanitise
-from pm_audit.subject.library import library_rewards, library_rows
-from pm_audit.subject.preference_model import PreferenceModel, Readout
-from pm_audit.subject.preflight import TEXTS, Finding, preflight, same_rewards
-from pm_audit.subject.sae import Sae
-from pm_audit.text.text_format import TextFormat
-
-FVU_CEILING = 0.35
-COSINE_FLOOR = 0.8
-CORRELATION_FLOOR = 0.9
-NORM_RATIO = (0.7, 1.1)
-"""Norm of the reconstruction as a share of the stream's; shrinkage below, a wrong scale above."""
-L0_SHARE = 0.2
-"""Most of the latents that may fire on a token: denser is no sparse code."""
-_CONVENTIONS = "conventions"
+from pm_audit.spec import Settings
+from pm_audit.subject.finding import CONVENTIONS, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +57,7 @@ class DoctorReport:
         lines = [tabulate(table, headers=headers, disable_numparse=True)]
         failed = [row for row in self.rows if not row.finding.passed]
         # the conventions that were taken are printed in full: the table cuts them
-        taken = [row for row in self.rows if row.finding.check == _CONVENTIONS]
+        taken = [row for row in self.rows if row.finding.check == CONVENTIONS]
         for row in (*taken, *failed):
             said = f"{row.about}, {row.finding.check}: {row.finding.remedy or row.finding.detail}"
             shown = sanitise.terminal(said)
@@ -94,176 +70,31 @@ class DoctorReport:
 def doctor(
     model: str | Path,
     saes: Sequence[str | Path] = (),
-    *,
-    text_format: str | None = None,
-    objective: str | None = None,
-    dtype: torch.dtype = torch.float32,
-    device: str | torch.device = "cpu",
-    text_end: str | None = None,
-    text_start: str | None = None,
-    text_date: datetime.date | None = None,
+    **settings: Any,  # noqa: ANN401 - fields of Settings
 ) -> DoctorReport:
     """Examine a PM and its SAEs.
+
+    A PM that cannot be what is meant, by its name and files alone, is refused without torch.
 
     Args:
         model: as an audit names it; ``default`` is the default PM, which brings its own SAEs.
         saes: folders, files or SAELens names; none for the PM alone.
-        text_format: hh, chat, raw, ...; None takes the PM's own.
-        objective: which of several the PM has, a mixture, or ``all``.
-        dtype: of the PM's body.
-        device: where both are examined.
-        text_end: as-written, eos, openrlhf or a special token; None takes the PM's own.
-        text_start: bos or as-written; None for bos.
-        text_date: day that a chat template gets for today; None for 2024-07-26.
+        settings: of the PM's text, objective, dtype and device, as fields of ``Settings``.
+
+    Raises:
+        InvalidSpec: a setting is unknown or of another kind.
 
     """
-    try:
-        pms = load_pms(
-            model,
-            text_format=text_format,
-            objective=objective,
-            dtype=dtype,
-            device=device,
-            text_end=text_end,
-            text_start=text_start,
-            text_date=text_date,
-        )
-        rows = [
-            Diagnosis(_about(pm), finding)
-            for pm in pms
-            for finding in (*_conventions(pm), *preflight(pm), *_replayed(pm))
-        ]
-    except AuditError as problem:
-        return DoctorReport((Diagnosis("PM", _broken(problem)),))
-    folder = recipe_folder(model)
-    for place in saes or (() if folder is None else default.default_saes(folder)):
-        rows += _examine_sae(pms, place, device)
-    return DoctorReport(tuple(rows))
-
-
-def _conventions(pm: PreferenceModel) -> list[Finding]:
-    """Say which conventions the loader took where the checkpoint leaves a choice."""
-    return [Finding(_CONVENTIONS, passed=True, detail=note) for note in pm.notes]
-
-
-def _about(pm: PreferenceModel) -> str:
-    return "PM" if pm.objective is None else f"PM {pm.objective}"
-
-
-def _replayed(pm: PreferenceModel) -> tuple[Finding, ...]:
-    """Hold what an audit reads, by the engine's own forward, against transformers' rewards."""
-    if pm.readout is Readout.FIRST or not isinstance(pm.text_format, TextFormat):
-        return ()
-    rows = [pm.text_format.tokenise(*text) for text in TEXTS]
-    grid = Grid(tuple(Row(n, row.token_ids, row.completion_start) for n, row in enumerate(rows)))
-    own = library_rewards(pm, library_rows(pm.text_format, TEXTS))
-    engine = torch.from_numpy(rewards(pm, grid)).float()
-    return (same_rewards(pm, own, engine, "engine as transformers"),)
-
-
-def _examine_sae(
-    pms: Sequence[PreferenceModel], place: str | Path, device: str | torch.device
-) -> list[Diagnosis]:
-    """Examine one SAE: how it fits the body, and what it keeps of each objective's reward."""
-    try:
-        sae = load_sae(place, device=device)
-        texts = _reference(pms[0])
-        rows = [Diagnosis(sae.name, finding) for finding in _fit(pms[0], sae, texts)]
-        for pm in pms:
-            clean = trace(pm, (sae,), texts)
-            about = sae.name if len(pms) == 1 else f"{sae.name} {pm.objective}"
-            rows += [Diagnosis(about, finding) for finding in _spliced(pm, clean, sae)]
-    except AuditError as problem:
-        return [Diagnosis(Path(place).name, _broken(problem))]
-    return rows
-
-
-def _broken(problem: AuditError) -> Finding:
-    return Finding("loads", passed=False, detail="see below", remedy=str(problem))
-
-
-def _reference(pm: PreferenceModel) -> Grid:
-    texts = [
-        (number, pm.text_format.tokenise(turns, completion))
-        for number, turns, completion in reference_texts()
-    ]
-    return Grid(tuple(Row(prompt, row.token_ids, row.completion_start) for prompt, row in texts))
-
-
-def _fit(pm: PreferenceModel, sae: Sae, texts: Grid) -> list[Finding]:
-    clean = trace(pm, (sae,), texts, also=neighbours(sae, pm.depth))
-    fit = measure_fit(clean, sae, pm.depth)
-    beside = ", ".join(f"{fvu:.2f}" for fvu in fit.neighbour_fvu)
-    described = f"{sae.architecture}, {sae.width} latents, after block {sae.layer}"
-    return [
-        Finding("loads", passed=True, detail="; ".join((described, *sae.notes))),
-        _judged(
-            "FVU at its layer",
-            fit.fvu <= FVU_CEILING,
-            f"{fit.fvu:.3f} over {fit.tokens} tokens, {fit.massive} massive left out",
-            f"above {FVU_CEILING}: the SAE was trained on another model, layer or kind of text",
-        ),
-        _judged(
-            "FVU lowest at its layer",
-            all(fit.fvu < other for other in fit.neighbour_fvu),
-            f"{beside} at the neighbours",
-            "it fits a neighbouring block as well or better: name its layer",
-        ),
-        _judged(
-            "cosine",
-            fit.cosine >= COSINE_FLOOR,
-            f"{fit.cosine:.3f}",
-            f"below {COSINE_FLOOR}: the reconstruction points elsewhere; use another SAE",
-        ),
-        _norm_ratio(clean, sae),
-        _judged(
-            "L0",
-            0 < fit.l0 <= L0_SHARE * sae.width,
-            f"{fit.l0:.1f} features a token, {fit.dead_share:.0%} silent on these texts",
-            "features are dense or silent: check normalisation and thresholds",
-        ),
-    ]
-
-
-def _judged(check: str, passed: bool, detail: str, remedy: str) -> Finding:  # noqa: FBT001
-    return Finding(check, passed, detail, "" if passed else remedy)
-
-
-@torch.inference_mode()
-def _norm_ratio(clean: Trace, sae: Sae) -> Finding:
-    stream = clean.streams[sae.layer].to(sae.W_dec.dtype)
-    reconstruction = sae.decode(sae.encode(stream))
-    ratio = float((reconstruction.norm(dim=-1) / stream.norm(dim=-1)).median())
-    low, high = NORM_RATIO
-    return _judged(
-        "norm ratio",
-        low <= ratio <= high,
-        f"{ratio:.2f} of the stream's norm",
-        f"outside {low} to {high}: a scale was not folded into the weights, or shrinkage is strong",
+    chosen = Settings.merged(
+        cli=settings | {"pm": str(model), "saes": [str(sae) for sae in saes] or None}
     )
+    try:
+        require_named_pm(chosen)
+    except AuditError as problem:
+        return DoctorReport((Diagnosis("PM", Finding.of_error(problem)),))
+    from pm_audit.pipelines.examination import examine
 
-
-def _spliced(pm: PreferenceModel, clean: Trace, sae: Sae) -> list[Finding]:
-    prompts = [row.prompt for row in clean.grid.rows]
-    after = splice_reconstruction(pm, clean, sae)
-    raw = float(np.corrcoef(clean.rewards, after)[0, 1])
-    within = float(np.corrcoef(_within(clean.rewards, prompts), _within(after, prompts))[0, 1])
-    remedy = (
-        f"below {CORRELATION_FLOOR}: part of what the PM rewards lies in the SAE's error term, "
-        "which no feature explains; try an SAE of another layer, or train one on this PM's texts"
-    )
-    return [
-        _judged("reward kept when spliced", raw >= CORRELATION_FLOOR, f"r = {raw:.3f}", remedy),
-        _judged("gaps kept when spliced", within >= CORRELATION_FLOOR, f"r = {within:.3f}", remedy),
-    ]
-
-
-def _within(rewards: npt.NDArray[np.float64], prompts: list[int]) -> npt.NDArray[np.float64]:
-    """Return rewards less their prompt's mean: only differences for one prompt have meaning."""
-    number = np.asarray(prompts)
-    means = {prompt: rewards[number == prompt].mean() for prompt in set(prompts)}
-    centred: npt.NDArray[np.float64] = rewards - np.array([means[prompt] for prompt in prompts])
-    return centred
+    return DoctorReport(tuple(Diagnosis(*row) for row in examine(chosen)))
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -1,15 +1,15 @@
 """The counterfactual diff: which features an edit of a completion gained and lost.
 
-Two completions of one prompt are read, and every latent that fires on either is ablated alone, in
-each of them: no attribution is involved.  With ``c(i)`` the reward minus the reward with latent i
-silenced, the edit from A to B gains ``c_B(i) - c_A(i)`` by latent i, and
+Two completions of one prompt are read, and every latent that is active on either is ablated alone
+in each of them, without attribution.  With ``c(i)`` the reward minus the reward with latent i set
+to zero, the edit from A to B gains ``c_B(i) - c_A(i)`` by latent i, and
 
     r(B) - r(A) = sum over features of (c_B - c_A)  +  overlap  +  error term  +  remainder
 
-The overlap is what silencing all features together does beyond the sum of single effects, B minus
-A: features that carry the same evidence, or act only together.  The error term is what each reward
+The overlap is the effect of all features together less the sum of single effects, B minus A:
+features that carry the same evidence, or act only together.  The error term is what each reward
 loses when the stream is replaced by the SAE's reconstruction.  The remainder is the rest: the
-decoder's bias, position and length.  Neither is ever hidden.
+decoder's bias, position and length.
 
 Sign: positive raises the reward of B against A.
 """
@@ -40,11 +40,11 @@ _AROUND = 20
 
 
 class FeatureChange(Record):
-    """One feature that fires on either completion, and what the edit did to it."""
+    """One feature that is active on either completion, and what the edit did to it."""
 
     feature: Feature
     contribution_a: Finite
-    """Reward of A minus reward of A with it silenced."""
+    """Reward of A minus reward of A with it set to zero."""
     contribution_b: Finite
     """The same of B."""
     change: Finite
@@ -54,11 +54,11 @@ class FeatureChange(Record):
     strength_b: Finite
     """The same of B."""
     where: str
-    """The token on which it fires strongest, between guillemets, with the text around it."""
+    """Its strongest token, between guillemets, with the text around it."""
 
 
 class Explanation(Record):
-    """The reward difference of two completions, taken apart; raw reward."""
+    """The reward difference of two completions, feature by feature; raw reward."""
 
     pm: str
     sae: str
@@ -68,11 +68,11 @@ class Explanation(Record):
     reward_a: Finite
     reward_b: Finite
     features: tuple[FeatureChange, ...]
-    """Every feature that fires on either completion, strongest change first."""
+    """Every feature that is active on either completion, strongest change first."""
     overlap: Finite
     """Joint effect of all features less the sum of their single effects, B minus A."""
     error_term: Finite
-    """What the SAE's error term is worth in B, less what it is worth in A."""
+    """Effect of the SAE's error term in B, less its effect in A."""
     remainder: Finite
     """Difference less features, overlap and error term."""
 
@@ -107,11 +107,11 @@ class Explanation(Record):
 def explain(
     prompt: str, completion_a: str, completion_b: str, settings: Settings, *, sae: str | None = None
 ) -> Explanation:
-    """Load the subject that the settings name and take the difference of two completions apart.
+    """Load the subject that the settings name and explain the difference of two completions.
 
     Args:
         prompt: what the human says.
-        completion_a: the answer before the edit; formats of dialogues want a leading space.
+        completion_a: the answer before the edit; formats such as ``hh`` want a leading space.
         completion_b: the answer after the edit.
         settings: name the PM and the SAEs.
         sae: name of the SAE; the subject's first for None.
@@ -128,20 +128,20 @@ def explain(
 def take_apart(
     pm: PreferenceModel, sae: Sae, turns: Dialogue, completion_a: str, completion_b: str
 ) -> Explanation:
-    """Take the reward difference of two completions of one dialogue apart."""
+    """Return the reward difference of two completions of one dialogue, feature by feature."""
     texts = [pm.text_format.tokenise(turns, text) for text in (completion_a, completion_b)]
     grid = Grid(tuple(Row(0, text.token_ids, text.completion_start) for text in texts))
     clean = trace(pm, (sae,), grid)
     strength = _strength(clean, sae)
     latents = np.flatnonzero(strength.any(axis=1))
-    contributions = ablate_each(pm, clean, sae, latents).dense(latents, [0, 1])
+    contributions = ablate_each(clean, sae, latents).dense(latents, [0, 1])
     changes = contributions[:, 1] - contributions[:, 0]
     everything = tuple(
         Feature(sae=sae.name, layer=sae.layer, index=int(latent)) for latent in latents
     )
-    joint = clean.rewards - ablate_sets(pm, clean, [everything])[0]
+    joint = clean.rewards - ablate_sets(clean, [everything])[0]
     by_features = float(joint[1] - joint[0])
-    by_error = clean.rewards - splice_reconstruction(pm, clean, sae)
+    by_error = clean.rewards - splice_reconstruction(clean, sae)
     error_term = float(by_error[1] - by_error[0])
     difference = float(clean.rewards[1] - clean.rewards[0])
     order = np.argsort(-np.abs(changes), kind="stable")

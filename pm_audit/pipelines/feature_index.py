@@ -1,8 +1,8 @@
 """Make a feature index: read a corpus once, keep each latent's strongest texts as excerpts.
 
-The first token of a text is left out: it is an attention sink whose activations are a hundred
-times the usual, and whatever fires there would crowd out all else.  Texts that share an excerpt,
-such as two answers to one question, count once.
+The first token of a text is left out: it is an attention sink, and its activations, a hundred times
+the usual, would hide all others.  Texts that share an excerpt, such as two answers to one question,
+count once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TEXTS = 3
 """Texts kept for each latent."""
 
 MOST_BYTES = 2_000_000
-"""An index that would be larger gives up every latent's weakest text."""
+"""A larger index gives up the weakest text of every latent."""
 
 _TEXT_TOKENS = 192
 """Tokens of a text that are read."""
@@ -42,7 +42,7 @@ _BATCH = 48
 """Texts that are read at once."""
 
 _SPARE = 3
-"""Texts kept for each one that is written, for some share an excerpt."""
+"""Texts kept for each one that is written, because some share an excerpt."""
 
 
 def index_features(
@@ -60,12 +60,12 @@ def index_features(
         pm: the preference model whose stream the SAEs read.
         saes: indexed in one reading.
         texts: file of texts, as ``read_texts`` takes it.
-        tokens: read at least so many, or the whole corpus.
+        tokens: least number of tokens to read; the whole corpus if it has fewer.
         seed: of the order of texts.
-        report: is told how far the reading is.
+        report: receives how far the reading is.
 
     Raises:
-        InvalidSpec: the file holds something else than texts.
+        InvalidSpec: the file holds something other than texts.
 
     """
     corpus = read_texts(texts, seed=seed)
@@ -143,10 +143,10 @@ def _in_corpus(feature: FeatureRecord, index: FeatureIndex | None) -> FeatureRec
 
 
 def read_indices(saes: Sequence[Sae]) -> dict[str, FeatureIndex]:
-    """Return the indices that stand beside their SAEs, by the SAE's name.
+    """Return the indices that lie next to their SAEs, by the SAE's name.
 
     Raises:
-        RecordError: one is there and is no index of its SAE.
+        RecordError: a file is not the index of its SAE.
 
     """
     return {

@@ -1,8 +1,7 @@
 """YAML files as collectors, checks as items: ``hypotheses/urls.yaml::urls/explained``.
 
-The audit runs in an item's setup, so that broken input is an ERROR; the verdict is drawn in
-its call, so that a refuted claim is a FAILURE.  Only the latter can be excused by
-``known_bias``.
+An item's setup runs the audit, so that broken input is an ERROR; its call judges the check, so
+that a refuted claim is a FAILURE.  Only a failure can be excused by ``known_bias``.
 """
 
 from __future__ import annotations
@@ -11,19 +10,38 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pytest
 from _pytest._code.code import TerminalRepr
 
 from pm_audit.errors import AuditError, AuditFailure
-from pm_audit.pytest_plugin.exit_status import Stance, stance
+from pm_audit.judging import rule_of
+from pm_audit.pytest_plugin.exit_status import Policy, Stance, stance
+from pm_audit.pytest_plugin.ledger import Entry
 from pm_audit.records import Check, CheckResult, HypothesisRecord
 from pm_audit.report import junit, sanitise, terminal
-from pm_audit.spec import CHECK_KEYS, Hypothesis, today
+from pm_audit.spec import Hypothesis, today
 
-if TYPE_CHECKING:
-    from pm_audit.pytest_plugin.run import AuditRun
+
+class Run(Protocol):
+    """What collectors and items need of the run that they belong to."""
+
+    @property
+    def policy(self) -> Policy:
+        """What the command line allows."""
+
+    def hypotheses_of(self, path: Path) -> tuple[Hypothesis, ...]:
+        """Return the hypotheses that a file holds."""
+
+    def entry(self, hypothesis: Hypothesis) -> Entry:
+        """Return what became of the hypothesis' audit, auditing it if no process has."""
+
+    def known(self, record: HypothesisRecord, check: Check) -> bool:
+        """Whether the baseline excuses a check that is not passed."""
+
+    def command(self, path: Path, name: str) -> str:
+        """Return the one command that judges a check again."""
 
 
 class UnjudgeableError(Exception):
@@ -37,19 +55,19 @@ class AuditStoppedError(Exception):
 class HypothesisFile(pytest.File):
     """One YAML file of the run's manifest."""
 
-    run: AuditRun
+    run: Run
 
     def collect(self) -> Iterable[pytest.Item]:
         """Yield an item for each check of each hypothesis, in the order of the file."""
         for hypothesis in self.run.hypotheses_of(self.path):
-            for check in Check:
+            for check in Check.known():
                 item = CheckItem.from_parent(self, name=f"{_node_id(hypothesis)}/{check.value}")
                 item.prepare(self.run, hypothesis, check)
                 yield item
 
 
 class LikeFunction(pytest.Item):
-    """What conftests read of every test as if all were functions, so that none of it is missing."""
+    """The attributes of a test function, which conftests read of every item."""
 
     cls = None
     instance = None
@@ -69,27 +87,27 @@ class LikeFunction(pytest.Item):
 
     @property
     def fixturenames(self) -> list[str]:
-        """No fixture is used; one that is added is not either."""
+        """No fixture, also after a conftest has added one."""
         return []
 
     @property
     def funcargs(self) -> dict[str, object]:
-        """No argument is given."""
+        """No argument."""
         return {}
 
 
 class CheckItem(LikeFunction):
     """One check of one hypothesis."""
 
-    run: AuditRun
+    run: Run
     hypothesis: Hypothesis
     check: Check
     record: HypothesisRecord | None = None
     excused: bool = False
-    """A known bias is in force: a refuted claim is expected, and its passing is an error."""
+    """A known bias is in force: a refuted claim is expected, and a pass is an error."""
 
-    def prepare(self, run: AuditRun, hypothesis: Hypothesis, check: Check) -> None:
-        """Say what is judged, and what is known about it beforehand."""
+    def prepare(self, run: Run, hypothesis: Hypothesis, check: Check) -> None:
+        """Take what is judged, and mark a failure that a known bias expects."""
         self.run, self.hypothesis, self.check = run, hypothesis, check
         self.user_properties.extend(junit.identity(hypothesis.full_name, check))
         for tag in hypothesis.tags:
@@ -102,8 +120,8 @@ class CheckItem(LikeFunction):
             self.add_marker(pytest.mark.xfail(reason=reason, raises=AuditFailure, strict=True))
 
     def setup(self) -> None:
-        """Audit the hypothesis, or take the result from the check that did."""
-        entry = self.run.ledger.entry(self.hypothesis, queue=self.run.queue())
+        """Audit the hypothesis, unless another check has done it."""
+        entry = self.run.entry(self.hypothesis)
         if entry.result is None:
             message = entry.error or "the audit left no result"
             raise AuditStoppedError(self._stopped(message, fixable=entry.fixable))
@@ -128,7 +146,7 @@ class CheckItem(LikeFunction):
         """Turn the outcome into what pytest knows.
 
         Raises:
-            AuditFailure: refuted, or inconclusive where the user did not say otherwise.
+            AuditFailure: refuted, or inconclusive and not allowed to be.
             UnjudgeableError: invalid.
 
         """
@@ -160,7 +178,7 @@ class CheckItem(LikeFunction):
     @property
     def line(self) -> int:
         """Return the line that this check judges: its threshold, or the hypothesis."""
-        return int(self.hypothesis.line_of(CHECK_KEYS[self.check]))
+        return int(self.hypothesis.line_of(rule_of(self.check).line_key))
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """Return the YAML file and the check's line, which pytest counts from 0."""
@@ -173,7 +191,10 @@ class CheckItem(LikeFunction):
         error = excinfo.value
         if isinstance(error, AuditFailure | UnjudgeableError) and self.record is not None:
             lines = terminal.failure(
-                self.record, self._result(), place=self.place(), command=self.run.command(self)
+                self.record,
+                self._result(),
+                place=self.place(),
+                command=self.run.command(self.path, self.name),
             )
             bias = self.hypothesis.known_bias
             if bias is not None and bias.covers(self.check) and bias.expired(today()):
@@ -182,7 +203,9 @@ class CheckItem(LikeFunction):
                 )
             return lines
         if isinstance(error, AuditStoppedError | AuditError):
-            return sanitise.terminal_lines(f"{error}\nagain: {self.run.command(self)}")
+            return sanitise.terminal_lines(
+                f"{error}\nagain: {self.run.command(self.path, self.name)}"
+            )
         return super().repr_failure(excinfo)
 
 

@@ -1,7 +1,7 @@
 """What pytest reported of each check: which were judged, and which not as planned.
 
-A report proves only that a check was judged, and on which result.  What the audit found is read
-from the shared result, so a rewritten report changes no verdict.
+A report proves only that a check was judged, and on which result.  The verdict is read from the
+shared result, so that a rewritten report does not change it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REPORTED = {
     Stance.FAILED: "failed",
     Stance.UNJUDGEABLE: "failed",
 }
-"""What pytest reports of a check by its stance, where nobody interferes."""
+"""What pytest reports of a check by its stance, if no hook interferes."""
 _REASON_LENGTH = 200
 
 
@@ -38,7 +38,7 @@ class CheckReports:
         self._judged: dict[Key, str] = {}
 
     def note(self, report: pytest.TestReport) -> None:
-        """Keep the report of a check; it is compared with its stance when the run has ended."""
+        """Keep the report of a check, to compare it with the stance when the run has ended."""
         found = {name: str(value) for name, value in report.user_properties}
         try:
             key = found[f"{PREFIX}hypothesis"], Check(found[f"{PREFIX}check"])

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pytest
+
+from pm_audit.settings_table import SETTINGS
 
 _OF_ONE_RUN = ("record", "baseline", "gate")
 """Settings that are about a whole run and not about the check."""
 
 
-def command(given: Mapping[str, object], options: Iterable[str], *, file: str, node: str) -> str:
+def command(given: Mapping[str, object], *, file: str, node: str) -> str:
     """Return one line for a shell.
 
     Args:
         given: the settings of the command line.
-        options: settings that have an option of their own.
         file: the hypothesis' file, relative to the root.
-        node: name of the check's node; empty where the file holds one hypothesis.
+        node: name of the check's node; empty if the file holds one hypothesis.
 
     """
     words = ["pytest", "--pm-audit"]
-    own = frozenset(options)
-    for name, value in given.items():
-        if isinstance(value, list | tuple):
-            words += [part for sae in value for part in ("--pm-audit-sae", str(sae))]
-        elif name not in own:
-            words += ["--pm-audit-set", f"{name}={value}"]
-        elif name not in _OF_ONE_RUN:
-            words += [f"--pm-audit-{name.replace('_', '-')}", str(value)]
+    for setting in SETTINGS:
+        value, option = given.get(setting.name), f"--pm-audit-{setting.option}"
+        if value is None or setting.name in _OF_ONE_RUN:
+            continue
+        if isinstance(value, bool):
+            words.append(option if value else f"--no{option[1:]}")
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [option, str(each)]
     if not node:
         return shlex.join([*words, file])
     return shlex.join([*words, "--pm-audit-allow-partial", f"{file}::{node}"])
 
 
 def moved_root(config: pytest.Config) -> str:
-    """Say what moved pytest's root: it looks for one before it knows our options."""
+    """Return what moved pytest's root, which it finds before it knows these options."""
     folder = config.invocation_params.dir
     words = [str(word) for word in config.invocation_params.args]
     moving = [

@@ -1,7 +1,7 @@
 """Where a run's record and its page go.
 
-A run of a few hypotheses, or one that was cut short, must not cost a project its record: it never
-takes the place of a record that holds a check which it did not judge itself.
+A run of a few hypotheses, or one that was cut short, never replaces a record that holds a check
+which it did not judge itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Destination:
     record: Path
     """As configured, relative to the root or absolute."""
     named: bool
-    """The command line names it, and so this run has it in any case."""
+    """The command line names it, so that this run writes there in any case."""
     folder: Path
     """The project's hypotheses."""
 
@@ -52,19 +52,19 @@ class Destination:
                 _require_ours(self.root / place, place)
                 if baseline is not None and _same(self.root / place, self.root / baseline):
                     raise RecordError(
-                        f"{baseline} is a file that this run may write, and a run held against "
+                        f"{baseline} is a file that this run may write, and a run compared with "
                         "itself has no regression; name another --pm-audit-baseline"
                     )
 
     def place(self, record: AuditRecord, hypotheses: Sequence[Hypothesis]) -> tuple[Path, str]:
-        """Return where a record goes, and why where it is not the configured place."""
+        """Return where a record goes, and why if it is not the configured place."""
         if self.named or self._whole(record, hypotheses):
             return self.record, ""
         kept = self._kept(record)
         return (self.partial, kept) if kept else (self.record, "")
 
     def _whole(self, record: AuditRecord, hypotheses: Sequence[Hypothesis]) -> bool:
-        """Say whether a complete run audited every file of the project's folder."""
+        """Whether a complete run audited every file of the project's folder."""
         if not record.complete:
             return False
         try:
@@ -75,7 +75,7 @@ class Destination:
         return {file.resolve() for file in files} <= audited
 
     def _kept(self, record: AuditRecord) -> str:
-        """Return why the record that stands at the place is kept; nothing where it may go."""
+        """Return why the record at the configured place is kept; empty if it may be replaced."""
         path = self.root / self.record
         if not path.exists():
             return ""
@@ -116,7 +116,7 @@ def _require_ours(path: Path, named: Path) -> None:
     ours = _RECORD.match(start) or (b"<!doctype html" in start and _PAGE in end)
     if start.strip() and not ours:
         raise RecordError(
-            f"{named}: is no file that a run wrote and would be replaced; move it away, or "
+            f"{named}: was not written by a run and would be replaced; move it away, or "
             "name another --pm-audit-record"
         )
 

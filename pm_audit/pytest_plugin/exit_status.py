@@ -1,8 +1,8 @@
-"""Whether a run passes: drawn from its record, never from what pytest reports.
+"""Whether a run passes, by its record and never by what pytest reports.
 
 A conftest can skip a check, expect its failure or rewrite its report; the record still holds what
-the audit found.  ``stance`` says what one outcome means to the run: the items raise by it, and the
-exit status at the end follows from it.
+the audit found.  ``stance`` is what one outcome means to the run: items raise by it, and the exit
+status follows from it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Stance(StrEnum):
     EXCUSED = "xfailed"
     """Refuted as its known bias says."""
     KNOWN = "known"
-    """Not passed, nor in the baseline, which is all that the run is held against."""
+    """Not passed, as in the baseline, and the gate counts regressions alone."""
     BIAS_GONE = "xpassed"
-    """Passed in spite of a known bias, which has to be removed: a failure."""
+    """Passed in spite of a known bias, which must be removed: a failure."""
     FAILED = "failed"
-    """Refuted, or inconclusive where the user did not allow that."""
+    """Refuted, or inconclusive and not allowed to be."""
     UNJUDGEABLE = "unjudgeable"
     """Invalid: a failure that nothing excuses."""
 
@@ -53,14 +53,14 @@ class Policy:
     partial_passes: bool = False
     """A run that selected only a part of its manifest may pass."""
     accepts_findings: bool = False
-    """The run becomes the baseline, which is all that later runs are held against."""
+    """The run becomes the baseline of a gate of regressions."""
 
 
 def under_gate(policy: Policy, settings: Settings, *, updating: bool) -> Policy:
     """Return what the command line allows under a gate.
 
-    A part of a run cannot be held against a release, whatever the user allows.  A run that writes
-    the baseline for a gate of regressions accepts what it finds.
+    A part of a run cannot be compared with a release.  A run that writes the baseline for a gate of
+    regressions accepts what it finds.
     """
     return replace(
         policy,
@@ -84,7 +84,7 @@ def stance(
         warns: the hypothesis is of severity ``warn``.
         excused: a known bias is in force for this check.
         inconclusive_passes: an inconclusive check does not fail the run, nor end an excuse.
-        known: the run is held against the baseline alone, which excuses the check.
+        known: the gate counts regressions alone, and the baseline excuses the check.
 
     """
     if outcome is Outcome.PASS:
@@ -103,7 +103,7 @@ def stance(
 
 
 def excused(hypothesis: HypothesisRecord, check: Check, *, today: datetime.date) -> bool:
-    """Say whether a known bias is in force for a check of a judged hypothesis."""
+    """Whether a known bias is in force for a check of a judged hypothesis."""
     bias = read_known_bias(hypothesis)
     if bias is None or not bias.covers(check) or hypothesis.severity == "warn":
         return False
@@ -140,11 +140,11 @@ def reasons_to_fail(
     *,
     today: datetime.date,
 ) -> tuple[str, ...]:
-    """Return why a run does not pass, one sentence each; nothing where it passes.
+    """Return why a run does not pass, one sentence each; nothing if it passes.
 
     Args:
-        record: the run's own; None where no check was judged.
-        comparison: the record held against the baseline, where there is one.
+        record: of the run; None if no check was judged.
+        comparison: with the baseline, if there is one.
         policy: what the command line allows.
         today: decides which known biases have expired.
 

@@ -1,7 +1,7 @@
-"""Whether what a run's own record passes is what its hypotheses ask for and its evidence gives.
+"""Whether a run's record agrees with its own evidence and with the files of its hypotheses.
 
-Whatever audits may be brought by a plug-in, and what it returns may be changed on the way.  An
-outcome that is better than its evidence, or a severity that no file asks for, passes no run.
+A plug-in may bring the auditor, and may change what it returns.  A run with an outcome that is
+better than its evidence, or with a severity that the file does not hold, does not pass.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _WORSE = {
 
 
 def unfounded(record: AuditRecord, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
-    """Return what of a record nothing stands behind, one sentence each.
+    """Return what of a record nothing supports, one sentence each.
 
     Raises:
         AuditError: the record cannot be judged again.
 
     """
-    asked = {hypothesis.full_name: hypothesis for hypothesis in hypotheses}
+    written = {hypothesis.full_name: hypothesis for hypothesis in hypotheses}
     again = settle([rejudge(one, method=record.method) for one in record.hypotheses])
     found = [
         sentence
         for one, judged_again in zip(record.hypotheses, again, strict=True)
-        for sentence in (*_policy(one, asked[one.name]), *_outcomes(one, judged_again))
+        for sentence in (*_policy(one, written[one.name]), *_outcomes(one, judged_again))
     ]
     more = [f"and {len(found) - _SHOWN} more of this kind"] if len(found) > _SHOWN else []
     return (*found[:_SHOWN], *more)

@@ -1,7 +1,7 @@
-"""The release gate of a run: its files are looked at before the audit and used after it.
+"""The release gate of a run: its baseline is examined before the audit and used after it.
 
 An audit takes minutes, so whatever would stop its end stops its start: a baseline that is missing,
-torn or partial, or that cannot be written (``destination`` looks at the record's place).
+torn or partial, or that cannot be written (``destination`` examines the record's place).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pm_audit.errors import AuditError, RecordError
 from pm_audit.records import AuditRecord, Check, HypothesisRecord, require_writable
 from pm_audit.report import changes
 from pm_audit.report.changes import ChangeKind, Comparison
-from pm_audit.report.files import write_record
 from pm_audit.spec import GateMode, Hypothesis
 
 
@@ -29,7 +28,7 @@ class Known:
         self._updating = updating
 
     def __call__(self, hypothesis: HypothesisRecord, check: Check) -> bool:
-        """Say whether a check that is not passed is known; a run that writes the baseline accepts.
+        """Whether a check that is not passed is known; a run that writes the baseline accepts it.
 
         Raises:
             RecordError: the baseline cannot be read any more.
@@ -46,7 +45,7 @@ class Known:
 
     @cached_property
     def _hypotheses(self) -> dict[str, HypothesisRecord]:
-        # believed when the session started, and again before the exit status rests on it
+        # examined when the session started, and again before the exit status rests on it
         if self._baseline is None or self._updating:
             return {}
         return {one.name: one for one in AuditRecord.read(self._baseline).hypotheses}
@@ -54,12 +53,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Where a run's record goes, and what it is held against."""
+    """What a run's record is compared with."""
 
     root: Path
-    """The project's root; the files below are relative to it or absolute."""
-    record: Path
+    """The project's root."""
     baseline: Path | None
+    """From the root, or absolute."""
     mode: GateMode = GateMode.ABSOLUTE
     updating: bool = False
     """Write the run, if complete, as the new baseline."""
@@ -78,7 +77,7 @@ class Gate:
                 raise RecordError("--pm-audit-update-baseline needs --pm-audit-baseline FILE")
             if self.mode is GateMode.REGRESSIONS:
                 raise RecordError(
-                    "--pm-audit-gate regressions holds a run against a baseline, and none is "
+                    "--pm-audit-gate regressions compares a run with a baseline, and none is "
                     "named; add --pm-audit-baseline FILE, which --pm-audit-update-baseline writes"
                 )
             return
@@ -89,17 +88,11 @@ class Gate:
         else:
             self._accepted(path)
 
-    def write_record(self, record: AuditRecord) -> Path:
-        """Write the run's record and return where."""
-        path = self._at(self.record)
-        write_record(record, path)
-        return path
-
     def update(self, record: AuditRecord) -> list[str]:
         """Write a complete run as the new baseline, if the command line says so.
 
         Returns:
-            What the old baseline holds and the new one does not, and what became worse.
+            What the old baseline holds and the new one does not, and what is worse.
 
         """
         if self.baseline is None or not self.updating:
@@ -108,7 +101,7 @@ class Gate:
         if not record.complete:
             return [f"baseline not written: only a complete run becomes one; {path} is as it was"]
         replaced = self._replaced(path, record)
-        write_record(record, path)
+        record.write(path)
         return [f"baseline written: {path}", *replaced]
 
     def _replaced(self, path: Path, record: AuditRecord) -> list[str]:
@@ -119,7 +112,7 @@ class Gate:
         try:
             comparison = compare(AuditRecord.read(path), record, gate=self.mode)
         except AuditError as error:
-            return [f"what changed cannot be said, for the old baseline proves nothing: {error}"]
+            return [f"the changes are unknown, because the old baseline proves nothing: {error}"]
         found = [change for change in changes.ordered(comparison) if change.regression]
         return [
             f"{'dropped' if change.kind is ChangeKind.HYPOTHESIS_GONE else 'accepted'}: "
@@ -129,7 +122,7 @@ class Gate:
         ]
 
     def compare(self, record: AuditRecord) -> Comparison | None:
-        """Hold a complete run against the baseline; None where there is none to be held against."""
+        """Return the changes from the baseline to a complete run; None without a baseline."""
         if self.baseline is None or self.updating:
             return None
         from pm_audit.release import compare  # only a gated run needs it
@@ -152,7 +145,7 @@ class Gate:
         return read_believed(path)
 
     def _refuse_to_shrink(self, path: Path, hypotheses: Sequence[Hypothesis]) -> None:
-        """Refuse to drop from the baseline what is still in the project and is not audited."""
+        """Refuse to drop a hypothesis of the baseline that is in the project and not audited."""
         if not path.exists():
             return
         try:

@@ -1,24 +1,20 @@
-"""The exit status at the very end: whatever a hook did to it, it is what the record says.
+"""The exit status at the very end: it is what the record says, whatever other hooks did to it.
 
 A conftest can set ``session.exitstatus``, answer ``pytest_cmdline_main`` itself, unregister the
 run or leave with ``SystemExit``.  This hook is registered after all conftests of the command line,
-so it stands around theirs, and it never makes a status better than it came.
+so it wraps theirs.  It never improves a status.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from pm_audit.pytest_plugin.exit_status import exit_status
 from pm_audit.report import sanitise
-
-if TYPE_CHECKING:
-    from pm_audit.pytest_plugin.run import AuditRun
 
 LISTINGS = {
     "collectonly": "--collect-only",
@@ -36,14 +32,15 @@ _PATHS = "paths"
 
 
 class LastWord:
-    """Holds on to what the command line said and to the run, and settles the exit status."""
+    """Keeps what the command line said, and settles the exit status."""
 
     def __init__(self, *, baseline: str | None, known: object) -> None:
         self._baseline = baseline  # as given: after --help the command line is not read further
         self._listings = tuple(
             flag for name, flag in LISTINGS.items() if getattr(known, name, None)
         )
-        self.run: AuditRun | None = None
+        self.reasons: Callable[[], tuple[str, ...] | None] = lambda: None
+        """Returns why the run does not pass; None as long as there is no run or it goes on."""
         self.said: dict[str, object] = {}
         """Our options and the paths, as they were before any hook of a session could run."""
         self.listing: str | None = None
@@ -51,16 +48,16 @@ class LastWord:
 
     @property
     def lists_checks(self) -> bool:
-        """Say whether pytest lists something of a project and judges nothing."""
+        """Whether pytest lists something of a project and judges nothing."""
         return self.listing not in (None, "--help", "--version")
 
     @property
     def runs_nothing(self) -> bool:
-        """Say whether pytest starts no check at all; the setup options start each of them."""
+        """Whether pytest starts no check at all; the setup options start each of them."""
         return self.lists_checks and self.listing not in ("--setup-plan", "--setup-only")
 
     def refuse_listing(self, baseline: Path | None) -> None:
-        """Refuse to list what is to be held against a baseline.
+        """Refuse to list what has to be compared with a baseline.
 
         Raises:
             pytest.UsageError: there is a baseline.
@@ -68,12 +65,12 @@ class LastWord:
         """
         if baseline is not None:
             raise pytest.UsageError(
-                f"{self.listing} judges nothing that could be held against {baseline}; leave out "
+                f"{self.listing} judges nothing that could be compared with {baseline}; leave out "
                 "one of them"
             )
 
     def require_outermost(self, config: pytest.Config) -> None:
-        """Refuse a plug-in that was registered later, so that it has the last word itself.
+        """Refuse a plug-in that was registered later and so wraps this one.
 
         Raises:
             pytest.UsageError: this is not the first hook that is called.
@@ -109,7 +106,7 @@ class LastWord:
     def pytest_cmdline_main(
         self, config: pytest.Config
     ) -> Generator[None, int | None, int | pytest.ExitCode]:
-        """Return the status that the record requires, if pytest's own is a better one."""
+        """Return the worse of pytest's status and the one that the record requires."""
         if hasattr(config, "workerinput"):
             return (yield) or 0
         self.said = _options(config)
@@ -126,18 +123,16 @@ class LastWord:
         return settled
 
     def _settled(self, status: int) -> tuple[int, tuple[str, ...]]:
-        run = self.run
-        if run is not None and run.outcome.reasons is not None:
-            reasons = run.outcome.reasons
-        elif self.listing is not None and self._baseline is None:
+        reasons = self.reasons()
+        if reasons is None and self.listing is not None and self._baseline is None:
             return status, ()
-        else:
+        if reasons is None:
             reasons = ("nothing was judged",)
         return int(exit_status(status, reasons)), reasons
 
 
 def _readable(status: object) -> int:
-    """Return a status that a shell reads as it is: it keeps eight bits, so 256 would be a pass."""
+    """Return a status that a shell does not change: of 256 it would keep 0."""
     if status is None:
         return 0
     if isinstance(status, int) and 0 <= status < 256:

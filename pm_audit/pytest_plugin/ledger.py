@@ -1,8 +1,8 @@
-"""One audit a hypothesis, however many of its checks run, in however many processes.
+"""One audit for each hypothesis, whatever the number of its checks and of the processes.
 
-The processes of a run share a folder.  Each hypothesis has a lock and a result there; whoever
-holds the lock audits, everyone else reads.  Locks are the kernel's, so a killed worker frees
-its own.  A process that would have to wait audits another hypothesis of its queue instead.
+The processes of a run share a folder.  Each hypothesis has a lock and a result there; the process
+that holds the lock audits, the others read.  The kernel frees the lock of a killed worker.  A
+process that would have to wait audits another hypothesis of its queue instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Entry:
 
     result: HypothesisRecord | None
     error: str | None
-    """A message for the user, or a traceback where the error is a bug."""
+    """A message for the user, or a traceback if the error is a bug."""
     fixable: bool
     """The error is an ``AuditError``: its message says what to fix."""
     sha256: str
@@ -78,7 +78,7 @@ class Ledger:
         return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:20]}.json"
 
     def _try(self, hypothesis: Hypothesis) -> bool:
-        """Audit under the hypothesis' lock; False when another process holds it."""
+        """Audit under the hypothesis' lock; False if another process holds it."""
         path = self._path(hypothesis.full_name)
         lock = FileLock(path.with_suffix(".lock"))
         try:
@@ -98,7 +98,7 @@ class Ledger:
             return {"result": result, "error": None, "fixable": True}
         except AuditError as error:
             return {"result": None, "error": str(error), "fixable": True}
-        except Exception:  # noqa: BLE001 - whatever cannot be sealed is tried unsealed
+        except Exception:  # noqa: BLE001 - a bug, which the check reports with its traceback
             return {"result": None, "error": traceback.format_exc(), "fixable": False}
 
 

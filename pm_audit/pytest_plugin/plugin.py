@@ -7,34 +7,21 @@ pytest and the standard library alone; the audit is imported when ``--pm-audit``
 from __future__ import annotations
 
 import re
+from argparse import BooleanOptionalAction
 from copy import copy
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+
+from pm_audit.settings_table import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from pm_audit.records import AuditRecord
     from pm_audit.spec import Settings
-
-SETTINGS: tuple[tuple[str, str], ...] = (
-    ("pm", "the preference model: a folder, a Hub name, or `default`"),
-    ("text_format", "how dialogues become text: hh, chat, raw or pair"),
-    ("objective", "which reward of a PM with several: a name, name=0.7,name=-0.3, or all"),
-    ("dtype", "float32 or bfloat16"),
-    ("device", "cpu, cuda or cuda:N"),
-    ("seed", "seed of everything that is drawn"),
-    ("hypotheses", "folder of hypotheses, audited when no path is named"),
-    ("probes", "folder of probes"),
-    ("record", "where the record is written (reports/record.json)"),
-    ("baseline", "record of the last release; a regression against it fails the run"),
-    ("gate", "absolute: every check must pass; regressions: only what is worse than the baseline"),
-)
-"""Settings with one value: an option ``--pm-audit-NAME`` and an ini option ``pm_audit_NAME``."""
-
 
 _LAST_WORD: pytest.StashKey[object] = pytest.StashKey()
 _CLAIM = re.compile(r"^(?:- |  )?claim\s*:", re.MULTILINE)
@@ -51,7 +38,7 @@ class Hooks:
         settings: Settings,
         progress: Callable[[str], None] | None,
     ) -> object | None:
-        """Return what audits a hypothesis: a ``pm_audit.pytest_plugin.auditor.Auditor``.
+        """Return what audits a hypothesis: a ``pm_audit.pipelines.record.Auditor``.
 
         It has ``audit(hypothesis) -> HypothesisRecord`` and the properties ``subject``,
         ``method`` and ``environment``.  The default is ``pm_audit.pipelines.audit.Auditor``.
@@ -71,27 +58,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="audit hypotheses and nothing else: the paths named, or the hypotheses folder",
     )
-    for name, text in SETTINGS:
-        flag = f"--pm-audit-{name.replace('_', '-')}"
-        group.addoption(flag, dest=f"pm_audit_{name}", default=None, metavar="VALUE", help=text)
-        parser.addini(f"pm_audit_{name}", text, default=None)
-    group.addoption(
-        "--pm-audit-sae",
-        dest="pm_audit_saes",
-        action="append",
-        default=None,
-        metavar="SAE",
-        help="a sparse autoencoder of this PM: a file, folder or release/id (repeatable)",
-    )
-    parser.addini("pm_audit_saes", "sparse autoencoders, one a line", type="linelist", default=[])
-    group.addoption(
-        "--pm-audit-set",
-        dest="pm_audit_set",
-        action="append",
-        default=None,
-        metavar="NAME=VALUE",
-        help="any other setting of [tool.pm_audit], such as candidates=32 (repeatable)",
-    )
+    takes: dict[str, dict[str, Any]] = {
+        "text": {"metavar": "VALUE"},
+        "list": {"metavar": "VALUE", "action": "append"},
+        "flag": {"action": BooleanOptionalAction},
+    }
+    for setting in SETTINGS:
+        option, dest = f"--pm-audit-{setting.option}", f"pm_audit_{setting.name}"
+        group.addoption(option, dest=dest, default=None, help=setting.help, **takes[setting.kind])
+        ini: Literal["linelist", "string"] = "linelist" if setting.kind == "list" else "string"
+        parser.addini(dest, setting.help, type=ini, default=None)
     group.addoption(
         "--pm-audit-inconclusive",
         dest="pm_audit_inconclusive",
@@ -145,10 +121,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     """
     if config.getoption("pm_audit"):
-        options = tuple(name for name, _ in SETTINGS)
         last_word = config.stash.get(_LAST_WORD, None)
         audit_run = import_module("pm_audit.pytest_plugin.run").AuditRun
-        run = audit_run(config, settings_given(config), options=options, last_word=last_word)
+        run = audit_run(config, settings_given(config), last_word=last_word)
         if config.pluginmanager.register(run, "pm_audit.run") is None:
             raise pytest.UsageError("-p no:pm_audit.run leaves nothing of --pm-audit; give neither")
 
@@ -199,23 +174,13 @@ def _is_hypothesis(path: Path) -> bool:
 
 def settings_given(config: pytest.Config) -> dict[str, dict[str, Any]]:
     """Return the settings that were given, by source: ``cli`` and ``ini``."""
-    names = [name for name, _ in SETTINGS] + ["saes"]
-    own = {name: config.getoption(f"pm_audit_{name}") for name in names}
-    ini = {name: config.getini(f"pm_audit_{name}") for name in names}
+    keys = {setting.name: f"pm_audit_{setting.name}" for setting in SETTINGS}
+    sources = {
+        "cli": {name: config.getoption(key) for name, key in keys.items()},
+        "ini": {name: config.getini(key) for name, key in keys.items()},
+    }
     # an empty text was given: `--pm-audit-baseline "$UNSET"` must not pass as no baseline at all
     return {
-        "cli": _named_settings(config.getoption("pm_audit_set") or []) | _given(own),
-        "ini": _given(ini),
+        source: {name: value for name, value in values.items() if value not in (None, [])}
+        for source, values in sources.items()
     }
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, [])}
-
-
-def _named_settings(pairs: list[str]) -> dict[str, Any]:
-    unnamed = [pair for pair in pairs if "=" not in pair]
-    if unnamed:
-        shown = import_module("pm_audit.report.sanitise").terminal(unnamed[0])
-        raise pytest.UsageError(f"--pm-audit-set {shown}: write it as NAME=VALUE")
-    return dict(pair.split("=", 1) for pair in pairs)

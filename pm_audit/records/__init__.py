@@ -10,7 +10,7 @@ raises the reward.  Rewards are in the PM's raw units unless a unit says otherwi
 
 from pm_audit.records.atomic import require_writable, write_atomically
 from pm_audit.records.base import (
-    Check,
+    NOT_PASSED,
     CheckResult,
     Feature,
     Figure,
@@ -20,16 +20,17 @@ from pm_audit.records.base import (
     Role,
     Unit,
 )
+from pm_audit.records.check import Check
 from pm_audit.records.evidence import (
     BaselineEvidence,
     Evidence,
     FeatureRecord,
     Firing,
     FoldEvidence,
-    LayerEvidence,
     Neighbour,
     NullEvidence,
     PlaceboEvidence,
+    ReplacementEvidence,
     RowEvidence,
     SaeFit,
     SweepEvidence,
@@ -40,15 +41,16 @@ from pm_audit.records.run import (
     Baseline,
     BaselinePoint,
     Departure,
-    GapShares,
+    GapDecomposition,
     HypothesisRecord,
-    LayerShares,
     ManifestEntry,
     Unplanned,
 )
 from pm_audit.records.subject import MethodRecord, SaeRecord, SubjectRecord
+from pm_audit.records.versions import versions_of
 
 __all__ = [
+    "NOT_PASSED",
     "SCHEMA_VERSION",
     "AuditRecord",
     "Baseline",
@@ -64,10 +66,8 @@ __all__ = [
     "Finite",
     "Firing",
     "FoldEvidence",
-    "GapShares",
+    "GapDecomposition",
     "HypothesisRecord",
-    "LayerEvidence",
-    "LayerShares",
     "ManifestEntry",
     "MethodRecord",
     "Neighbour",
@@ -75,6 +75,7 @@ __all__ = [
     "Outcome",
     "PlaceboEvidence",
     "Record",
+    "ReplacementEvidence",
     "Role",
     "RowEvidence",
     "SaeFit",
@@ -84,5 +85,6 @@ __all__ = [
     "Unit",
     "Unplanned",
     "require_writable",
+    "versions_of",
     "write_atomically",
 ]

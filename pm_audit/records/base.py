@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from pm_audit.errors import NumericalError
+from pm_audit.records.check import Check
 
 
 def _finite(number: float) -> float:
@@ -36,15 +37,6 @@ class Role(StrEnum):
     CONTROL = "control"
 
 
-class Check(StrEnum):
-    """The four questions asked of each hypothesis, in the order in which they are reported."""
-
-    GAP = "gap"
-    EXPLAINED = "explained"
-    SPECIFIC = "specific"
-    FIT = "fit"
-
-
 class Outcome(StrEnum):
     """What became of a check."""
 
@@ -53,9 +45,12 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
     """The interval straddles the threshold; a failure unless the user says otherwise."""
     INVALID = "invalid"
-    """Cannot be judged: no gap where a ratio is asked, unfit SAE, too few prompts."""
+    """Cannot be judged: no gap to take a share of, an unfit SAE, too few prompts."""
     SKIPPED = "skipped"
-    """Not asked, with a reason: the hypothesis expects no gap, so nothing is to be explained."""
+    """Not required: the hypothesis expects no gap, so there is nothing to explain."""
+
+
+NOT_PASSED = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
 
 
 class Unit(StrEnum):

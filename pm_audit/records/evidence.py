@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
 from pydantic import Field
 
 from pm_audit.records.base import Feature, Figure, Finite, Record, Role
@@ -22,7 +25,7 @@ class Firing(Record):
     others: tuple[tuple[int, int, Finite], ...] = Field(default=(), exclude_if=_nothing)
     """The other tokens on which it fires: first and last-plus-one character, activation."""
     special: str | None = Field(default=None, exclude_if=_nothing)
-    """Name of the token in the tokenizer, where it stands for no character of the text."""
+    """Name of the token in the tokenizer, if it stands for no character of the text."""
 
 
 class Neighbour(Record):
@@ -33,14 +36,14 @@ class Neighbour(Record):
 
 
 class FeatureRecord(Feature):
-    """A candidate feature with what was measured about it on discovery prompts."""
+    """A candidate feature with what was measured about it."""
 
     contribution: Figure
-    """Mean over examples of reward minus reward with it alone ablated, held-out folds."""
+    """Mean over the examples of all prompts of reward minus reward with it alone ablated."""
     attribution: Finite | None
-    """Mean over examples of the attribution (IG) that proposed it; None where nothing did."""
+    """Mean over examples of the attribution (IG) that proposed it; None if none did."""
     selectivity: Finite
-    """Share of its absolute contribution that falls on examples, 0 to 1."""
+    """Mean size of its contribution on examples, over that plus the mean on other completions."""
     frequency: Finite
     """Share of examples on which it fires, 0 to 1."""
     folds: tuple[int, ...]
@@ -50,9 +53,9 @@ class FeatureRecord(Feature):
     firings: tuple[Firing, ...] = ()
     """The texts of this audit on whose completions it fires most, strongest first."""
     corpus_firings: tuple[Firing, ...] = ()
-    """The same in a corpus, where the SAE has a feature index."""
+    """The same in a corpus, if the SAE has a feature index."""
     corpus_frequency: Finite | None = Field(default=None, exclude_if=_nothing)
-    """Share of the corpus' tokens on which it fires; None where the SAE has no feature index."""
+    """Share of the corpus' tokens on which it fires; None if the SAE has no feature index."""
     neighbours: tuple[Neighbour, ...] = ()
     """Nearest decoder directions, nearest first: where a feature may have split."""
 
@@ -73,14 +76,9 @@ class RowEvidence(Record):
     zero: Finite
     """Reward with the selected set ablated to zero."""
     mean: Finite
-    """Reward with the selected set set to its mean over counter-example completions; of a control,
-    which has no part in a gap, the reward as it is."""
+    """Reward with the selected set at its mean over counter-examples; a control's own reward."""
     spliced: Finite
     """Reward with the residual stream replaced by the SAE's reconstruction."""
-    features_replaced: Finite | None = None
-    """Reward with every feature of every SAE set to its counter-example mean."""
-    stream_replaced: Finite | None = None
-    """The same with the SAEs' error terms at their counter-example means as well."""
     single_sum: Finite | None = None
     """Sum over the selected set of reward minus reward with that feature alone set to zero."""
 
@@ -108,21 +106,22 @@ class NullEvidence(Record):
     """Gap of each prompt after the random set was ablated, in the order of ``Evidence.prompts``."""
 
 
-class LayerEvidence(Record):
-    """What is left of each reward as one of several SAEs by itself sees the gap.
+class ReplacementEvidence(Record):
+    """Rewards as more and more of the stream is set to counter-example means.
 
-    Rewards in the order of ``Evidence.rows``, by successive replacement at counter-example means,
-    from the fold that did not see the row's prompt.
+    In the order of ``Evidence.rows``, from the fold that did not see the row's prompt.  Controls
+    have no part in a gap and keep their rewards.
     """
 
-    sae: str
-    layer: int
-    mean: tuple[Finite, ...]
-    """The selected features of this SAE are replaced."""
-    features_replaced: tuple[Finite, ...]
-    """All of its features are."""
-    stream_replaced: tuple[Finite, ...]
-    """Its error term is as well."""
+    sae: str | None
+    """The one SAE whose part is replaced; None for all SAEs together."""
+    layer: int | None
+    selected: tuple[Finite, ...]
+    """The selected features are replaced."""
+    features: tuple[Finite, ...]
+    """All features are."""
+    stream: tuple[Finite, ...]
+    """The error term is as well."""
 
 
 class BaselineEvidence(Record):
@@ -165,7 +164,7 @@ class SweepEvidence(Record):
     """Of the measured features that make most of the gap, as many as may be selected, the share
     that attribution alone would have proposed."""
     missed_total: Finite | None = None
-    """Estimated joint effect on the gap of the features left out, raw; None where none was."""
+    """Estimated joint effect on the gap of the features left out, raw; None if none was."""
     missed_largest: Finite | None = None
     """Upper bound on the largest effect of one of them, raw, if their effects add up."""
     missed_confidence: Finite | None = None
@@ -181,7 +180,7 @@ class SaeFit(Record):
     fvu: Finite
     """Fraction of (per-dimension, centred) variance unexplained, massive positions left out."""
     neighbour_fvu: tuple[Finite, ...]
-    """The same SAE applied one block earlier and one block later, where these exist."""
+    """The same SAE applied one block earlier and one block later, if these exist."""
     cosine: Finite
     l0: Finite
     """Mean number of active features a token."""
@@ -208,6 +207,23 @@ class Evidence(Record):
     baselines: tuple[BaselineEvidence, ...] = ()
     placebos: tuple[PlaceboEvidence, ...] = ()
     sweeps: tuple[SweepEvidence, ...] = ()
-    """By fold and SAE, where real ablation chose the candidates; empty where attribution did."""
-    layers: tuple[LayerEvidence, ...] = ()
-    """The account of the gap by each SAE alone; empty where there is only one."""
+    """By fold and SAE, if real ablation chose the candidates; empty if attribution did."""
+    replaced: tuple[ReplacementEvidence, ...] = ()
+    """For all SAEs together, then, if there are several, for each alone; empty if not run."""
+
+    def means(self, role: Role, rewards: Sequence[float]) -> tuple[float, ...]:
+        """Return the mean over each prompt's completions of one role; ``rewards`` is by row."""
+        of_prompt: list[list[float]] = [[] for _ in self.prompts]
+        for row, reward in zip(self.rows, rewards, strict=True):
+            if row.role is role:
+                of_prompt[row.prompt].append(reward)
+        return tuple(map(fmean, of_prompt))  # exactly rounded: the order of rows cannot matter
+
+    def gaps(self, rewards: Sequence[float] | None = None) -> tuple[float, ...]:
+        """Return each prompt's gap, raw; ``rewards`` by row, without any those of the PM as is."""
+        if rewards is None:
+            rewards = [row.reward for row in self.rows]
+        examples, others = (
+            self.means(role, rewards) for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE)
+        )
+        return tuple(one - other for one, other in zip(examples, others, strict=True))

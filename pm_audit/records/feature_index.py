@@ -1,4 +1,4 @@
-"""A feature index: where each latent of an SAE fires most in a corpus, in a file beside the SAE.
+"""A feature index: where each latent of an SAE fires most in a corpus, in a file next to the SAE.
 
 Texts are excerpts around the strongest token.  An index is a file of others: it is read only up
 to a size, its places must lie inside its texts, and its texts are as hostile as completions.
@@ -83,30 +83,26 @@ class FeatureIndex(Record):
             RecordError: it is too large, torn, of another version, or of another SAE.
 
         """
-        remedy = "write it again with `pm-audit index`, or remove it"
+
+        def refused(what: str) -> RecordError:
+            return RecordError(
+                f"{path}: {what}; write it again with `pm-audit index`, or remove it"
+            )
+
         try:
             if path.stat().st_size > MOST_BYTES:
-                raise RecordError(f"{path}: larger than {MOST_BYTES} bytes; {remedy}")
+                raise refused(f"larger than {MOST_BYTES} bytes")
             text = path.read_bytes()
             version = json.loads(text).get("schema_version")
         except (OSError, ValueError, AttributeError, RecursionError) as error:
-            raise RecordError(
-                f"{path}: cannot be read as a feature index: {error}; {remedy}"
-            ) from None
+            raise refused(f"cannot be read as a feature index: {error}") from None
         if version != INDEX_VERSION:
-            raise RecordError(
-                f"{path}: schema_version is {version!r}, this pm_audit reads {INDEX_VERSION}; "
-                f"{remedy}"
-            )
+            raise refused(f"schema_version is {version!r}, this pm_audit reads {INDEX_VERSION}")
         try:
             index = cls.model_validate_json(text)
         except ValidationError as error:
-            raise RecordError(
-                f"{path}: not a feature index of version {version}: {error.errors()[0]['msg']}; "
-                f"{remedy}"
-            ) from None
+            fault = error.errors()[0]["msg"]
+            raise refused(f"not a feature index of version {version}: {fault}") from None
         if index.sae_sha256 != sae_sha256:
-            raise RecordError(
-                f"{path}: it was made for other weights than those beside it; {remedy}"
-            )
+            raise refused("it was made for other weights than those next to it")
         return index

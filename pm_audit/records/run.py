@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from pm_audit.errors import RecordError
 from pm_audit.records.atomic import write_atomically
-from pm_audit.records.base import Check, CheckResult, Figure, Finite, Record
+from pm_audit.records.base import CheckResult, Figure, Finite, Record
+from pm_audit.records.check import Check
+from pm_audit.records.document import json_document, read_document
 from pm_audit.records.evidence import Evidence, FeatureRecord
-from pm_audit.records.reading import read_document
 from pm_audit.records.subject import MethodRecord, SubjectRecord
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 2
 
 _FAULTS_SHOWN = 3
 
 
 class BaselinePoint(Record):
-    """What a baseline does with so many directions."""
+    """What a baseline does with a number of directions."""
 
     directions: int
     closure: Figure
@@ -37,40 +42,38 @@ class Baseline(Record):
     points: tuple[BaselinePoint, ...]
 
 
-class GapShares(Record):
-    """Where the gap lives, summing to the gap; each part in raw reward (see docs for the order)."""
+class GapDecomposition(Record):
+    """Where the gap lives: four parts that sum to it, in raw reward.
 
+    In this order they are set to their counter-example means; each part is what that takes from
+    the gap, and the rest is what then still separates the sides.
+    """
+
+    sae: str | None
+    """The one SAE that is replaced; None for all SAEs together."""
+    layer: int | None
     selected: Figure
     other_features: Figure
     error_term: Figure
     rest: Figure
 
 
-class LayerShares(Record):
-    """Where the gap lives as one of several SAEs by itself sees it."""
-
-    sae: str
-    layer: int
-    shares: GapShares
-
-
 class HypothesisRecord(Record):
     """One hypothesis, audited: figures, features, checks, and the evidence behind them."""
 
     name: str
-    """Its own name, with ``@objective`` after it where it was judged for one."""
+    """Its own name, with ``@objective`` after it if it was judged for one."""
     file: str
     line: int
     claim: str
     effect: str
     lines: dict[str, int] = Field(default_factory=dict)
-    """Line of keys such as ``expect.closure``, where the file holds them; empty in older
-    records."""
+    """Line of each key such as ``expect.closure`` that the file holds."""
     tags: tuple[str, ...]
     severity: str = "error"
     """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
     objective: str | None = None
-    """Which reward of a PM with several it was judged for; None where the PM has one."""
+    """Which reward of a PM with several it was judged for; None if the PM has one."""
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
     gap: Figure
@@ -81,9 +84,9 @@ class HypothesisRecord(Record):
     residual_sigma: Figure
     residual_share: Figure | None
     closure: Figure | None
-    """One minus residual over gap; None where no gap was found to explain."""
+    """One minus residual over gap; None if no gap was found to explain."""
     closure_mean: Figure | None
-    """Closure under mean replacement, held beside zero replacement."""
+    """Closure under mean replacement, reported next to that under zero."""
     collateral: Figure | None
     """Largest mean movement of counter-examples or controls, as a share of the gap."""
     examples_moved: Figure
@@ -91,17 +94,15 @@ class HypothesisRecord(Record):
     counter_examples_moved: Figure
     null_closure: Figure | None
     """Median closure of matched random sets; ``high`` is their 95th percentile."""
-    shares: GapShares | None = None
-    """Where the gap lives, all SAEs together; None where no gap was found to take apart."""
-    layer_shares: tuple[LayerShares, ...] = ()
-    """The same by each SAE alone; empty where there is only one."""
+    decompositions: tuple[GapDecomposition, ...] = ()
+    """For all SAEs together, then, if there are several, for each alone; empty without a gap."""
     interaction: Figure | None = None
     """Joint effect of the selected features minus the sum of their single effects, raw."""
     baselines: tuple[Baseline, ...] = ()
-    """Closure and collateral of other ways of explaining the gap; empty where not run."""
+    """Closure and collateral of other ways of explaining the gap; empty if not run."""
     placebo_closure: Figure | None = None
     """Share of the gap's size that searches on exchanged labels closed of their own gaps: the
-    median, and as ``high`` the largest; None where not run."""
+    median, and as ``high`` the largest; None if not run."""
     p_value: Finite
     """Two-sided, of the gap against zero."""
     q_value: Finite
@@ -109,7 +110,7 @@ class HypothesisRecord(Record):
     minimum_detectable_gap: Finite
     """Gap in sigma that this many prompts would detect with power 0.8 at level 0.05."""
     probe_prompts: int | None = None
-    """Prompts that the hypothesis has, tried or not; None in older records."""
+    """Prompts that the hypothesis has, tried or not; None if that is not known."""
     features: tuple[FeatureRecord, ...]
     checks: tuple[CheckResult, ...]
     warnings: tuple[str, ...]
@@ -133,20 +134,9 @@ class HypothesisRecord(Record):
         return self.model_copy(update={"digest": self.computed_digest()})
 
     def computed_digest(self) -> str:
-        """Hash the record as it would be written, without the digest itself."""
-        # What was not run leaves no trace in the hash, so records from before it still verify.
-        optional = ("baselines", "placebo_closure", "objective", "layer_shares", "lines")
-        unused = {name for name in optional if not getattr(self, name)}
-        if self.probe_prompts is None:
-            unused.add("probe_prompts")
-        listed = ("baselines", "placebos", "sweeps", "layers")
-        empty = {name for name in listed if not getattr(self.evidence, name)}
-        left_out: dict[str, Any] = {
-            "digest": True,
-            **dict.fromkeys(unused, True),
-            "evidence": empty,
-        }
-        content = self.model_dump_json(exclude=left_out)
+        """Return the hash of everything but the digest."""
+        # without defaults, so that a field that is added later changes no older record's hash
+        content = self.model_dump_json(exclude={"digest"}, exclude_defaults=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -184,7 +174,7 @@ class Unplanned(Record):
     check: Check
     departure: Departure
     reason: str = ""
-    """What pytest had to say about it."""
+    """What pytest said about it."""
 
 
 class AuditRecord(Record):
@@ -210,27 +200,62 @@ class AuditRecord(Record):
         return self.model_copy(update={"digest": self.computed_digest()})
 
     def computed_digest(self) -> str:
-        """Hash what no hypothesis owns, and the digests of the hypotheses."""
-        # defaults are left out, so that a field that is added later changes no older record's hash
+        """Return the hash of what no hypothesis owns and of the digests of the hypotheses."""
         own = self.model_dump_json(exclude={"digest", "hypotheses"}, exclude_defaults=True)
         content = own + "".join(one.digest for one in self.hypotheses)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def intact(self) -> bool:
-        """Say whether everything outside the hypotheses is as it was written."""
+        """Whether everything outside the hypotheses is as it was written."""
         return self.digest == self.computed_digest()
 
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Every check of the run, in the order of the reports."""
+        judged = {result.check for one in self.hypotheses for result in one.checks}
+        judged |= {check for entry in self.manifest for check in entry.checks}
+        return tuple(check for check in Check.known() if check in judged)
+
+    def document(self) -> str:
+        """Return the record as ASCII JSON."""
+        return json_document(self.model_dump(mode="json")) + "\n"
+
     def write(self, path: Path) -> None:
-        """Write the record as JSON; a killed run leaves the old file or the new one."""
-        write_atomically(path, self.model_dump_json(indent=1) + "\n")
+        """Write the record; a killed run leaves the old file or the new one."""
+        write_atomically(path, self.document())
+
+    def save(self, path: Path | str) -> None:
+        """Write the report that the suffix names: ``.json``, ``.html``, ``.md``, ``.csv``...
+
+        Raises:
+            RecordError: no report has this suffix, or the file cannot be written.
+
+        """
+        from pm_audit.report import files
+
+        files.write(self, Path(path))
+
+    def frame(
+        self, rows: Literal["hypotheses", "features", "completions"] = "hypotheses"
+    ) -> pd.DataFrame:
+        """Return a pandas frame: figures and outcomes, features, or rewards of completions."""
+        from pm_audit.report import tables
+
+        return tables.FRAMES[rows](self)
+
+    def _repr_html_(self) -> str:
+        from pm_audit.report.html import notebook
+
+        return notebook.table(self)
 
     @classmethod
     def read(cls, path: Path) -> AuditRecord:
         """Read a record back.
 
         Raises:
-            RecordError: the file is missing, torn, no regular file, or of another schema version.
+            RecordError: the file is missing, torn, not a regular file, of another schema version,
+                or holds a check that is not installed.
 
         """
         data = read_document(path)
@@ -238,13 +263,20 @@ class AuditRecord(Record):
         if version != SCHEMA_VERSION:
             raise RecordError(
                 f"{path}: schema_version is {version!r}, this pm_audit reads {SCHEMA_VERSION}; "
-                "write the record again with `pytest --pm-audit`"
+                "audit again with `pytest --pm-audit`"
             )
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-                for fault in error.errors(include_url=False, include_input=False)[:_FAULTS_SHOWN]
-            )
-            raise RecordError(f"{path}: not a record of schema {version}: {faults}") from error
+            faults = dict.fromkeys(map(_fault, error.errors(include_url=False)))
+            said = "; ".join(list(faults)[:_FAULTS_SHOWN])
+            raise RecordError(f"{path}: not a record of schema {version}: {said}") from error
+
+
+def _fault(fault: ErrorDetails) -> str:
+    if fault["type"] == "enum" and {"check", "checks"} & set(fault["loc"][-2:]):
+        known = ", ".join(Check.known())
+        return (
+            f"unknown check {fault['input']!r} (known: {known}); install the package that adds it"
+        )
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"

@@ -28,11 +28,11 @@ class SubjectRecord(Record):
     tokenizer_sha256: str
     text_format: str
     text_end: str | None = None
-    """How a text ends; None where it ends as the format writes it."""
+    """How a text ends; None if it ends as the format writes it."""
     text_start: str | None = None
-    """How a text begins; None where it begins as the tokenizer begins any."""
+    """How a text begins; None if it begins as the tokenizer begins any."""
     text_date: str | None = None
-    """Day that the chat template got for today; None where it writes none."""
+    """Day that the chat template got for today; None if it writes none."""
     objective: str | None
     """Of a PM with several: a name, a mixture, or ``all``; each hypothesis names its own."""
     dtype: str

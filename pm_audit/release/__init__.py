@@ -1,7 +1,7 @@
-"""The release gate: one record held against the last release's, hypothesis by hypothesis.
+"""The release gate: one record compared with the last release's, hypothesis by hypothesis.
 
 A record is believed only when it is whole, unaltered and follows from its own evidence
-(``believed``).  Then three things are held against the baseline: how the PM was measured
+(``believed``).  Then three things are compared with the baseline: how the PM was measured
 (``method``), what was expected of it (``policy``), and what was found (``figures``,
 ``features``, the outcomes of the checks).
 """

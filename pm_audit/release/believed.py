@@ -37,7 +37,7 @@ def read_believed(path: Path) -> AuditRecord:
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         shown = "".join(f"\n  {line}" for line in found[:_SHOWN])
         raise RecordError(
-            f"{path}: does not follow from its own evidence, so nothing can be held against it; "
+            f"{path}: does not follow from its own evidence, so nothing can be compared with it; "
             f"{_REMEDY}{shown}{more}"
         )
     return record

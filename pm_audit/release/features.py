@@ -29,20 +29,22 @@ def feature_changes(
     before = {str(feature): feature for feature in old.features}
     after = {str(feature): feature for feature in new.features}
     for name, feature in after.items():
-        if not _causal(feature, new, limits) or _similar(before.get(name), feature):
-            continue
-        was = f"was {before[name].contribution.value:+.2f}" if name in before else "was none"
-        message = (
-            f"feature {name} became causal: contribution {feature.contribution.value:+.2f} ({was})"
-        )
-        yield Change.of(new, ChangeKind.FEATURE_BECAME_CAUSAL, message, check=Check.EXPLAINED)
+        if _causal(feature, new, limits) and not _similar(before.get(name), feature):
+            message = (
+                f"feature {name} became causal: contribution {_size(feature)} "
+                f"(was {_size(before.get(name))})"
+            )
+            yield Change.of(new, ChangeKind.FEATURE_BECAME_CAUSAL, message, check=Check.EXPLAINED)
     for name, feature in before.items():
         if _causal(feature, old, limits) and not _similar(after.get(name), feature):
-            now = f"{after[name].contribution.value:+.2f}" if name in after else "none"
-            message = f"feature {name}: contribution {feature.contribution.value:+.2f}, now {now}"
-            yield Change.of(
-                new, ChangeKind.FEATURE_NO_LONGER_CAUSAL, message, check=Check.EXPLAINED
-            )
+            now = _size(after.get(name))
+            message = f"feature {name}: contribution {_size(feature)}, now {now}"
+            kind = ChangeKind.FEATURE_NO_LONGER_CAUSAL
+            yield Change.of(new, kind, message, check=Check.EXPLAINED)
+
+
+def _size(feature: FeatureRecord | None) -> str:
+    return "none" if feature is None else f"{feature.contribution.value:+.2f}"
 
 
 def _causal(feature: FeatureRecord, of: HypothesisRecord, limits: Tolerance) -> bool:
@@ -53,7 +55,7 @@ def _causal(feature: FeatureRecord, of: HypothesisRecord, limits: Tolerance) -> 
 
 
 def _similar(other: FeatureRecord | None, feature: FeatureRecord) -> bool:
-    """Say whether the other record's contribution could be this one's, given both intervals.
+    """Return whether the other record's contribution could be this one's, given both intervals.
 
     Half of the contribution elsewhere already means that the feature was causal there.
     """

@@ -1,6 +1,6 @@
 """Whether a gap grew, closure was lost, side effects grew or an SAE fits worse.
 
-Gaps are compared in sigma, because two PMs share no reward scale.  Where this run holds the
+Gaps are compared in sigma, because two PMs have no common reward scale.  If this run holds the
 baseline's prompts the difference is paired by prompt (a t interval over prompts); otherwise the
 two intervals are combined in quadrature.  A change counts when its interval excludes no change
 and it is larger than a stated tolerance, so that neither noise nor a trifle fails a release.
@@ -14,9 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import stdtrit
 
-from pm_audit.records import Check, Evidence, Figure, HypothesisRecord
-from pm_audit.release.known import NOT_PASSED
-from pm_audit.release.texts import paired_prompts, prompt_gaps
+from pm_audit.records import NOT_PASSED, Check, Evidence, Figure, HypothesisRecord
+from pm_audit.release.texts import paired_prompts
 from pm_audit.release.tolerance import Tolerance
 from pm_audit.report.changes import Change, ChangeKind
 
@@ -28,7 +27,7 @@ def figure_changes(
 ) -> Iterator[Change]:
     """Yield what moved by more than noise and more than a trifle.
 
-    Side effects and fit count only where their check is not passed: inside the limit that the
+    Side effects and fit count only if their check is not passed: inside the limit that the
     hypothesis sets for them they are what it allows.
     """
     yield from _gap(old, new, limits)
@@ -48,7 +47,7 @@ def combined_half_width(was: Figure, now: Figure) -> float:
 def _gap(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) -> Iterator[Change]:
     paired = _paired_gaps(old.evidence, new.evidence)
     if paired is None:
-        message = "the texts are not the baseline's, so gaps are held by their intervals alone"
+        message = "the texts are not the baseline's, so gaps are compared by their intervals alone"
         yield Change.of(new, ChangeKind.NOT_COMPARABLE, message, check=Check.GAP)
     was, now = old.gap_sigma, new.gap_sigma
     # growth is counted in the direction that the gap now has, so a flipped gap has grown too
@@ -68,7 +67,7 @@ def _gap(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) -> Ite
     if change > max(margin, noise) and change >= limits.gap and size >= 0:
         yield Change.of(new, ChangeKind.GAP_GROWN, f"from {words}", check=Check.GAP)
     elif change > max(margin, noise) and change >= limits.gap and sign * was.value < 0:
-        yield Change.of(new, ChangeKind.GAP_GROWN, f"turned round, from {words}", check=Check.GAP)
+        yield Change.of(new, ChangeKind.GAP_GROWN, f"reversed, from {words}", check=Check.GAP)
     elif -change > max(margin, noise) and -change >= limits.gap:
         yield Change.of(new, ChangeKind.GAP_SHRUNK, f"from {words}", check=Check.GAP)
 
@@ -79,7 +78,7 @@ def _paired_gaps(old: Evidence, new: Evidence) -> np.ndarray | None:
     if pairs is None:
         return None
     before, after = (list(places) for places in zip(*pairs, strict=True))
-    was, now = prompt_gaps(old)[before], prompt_gaps(new)[after]
+    was, now = np.array(old.gaps())[before], np.array(new.gaps())[after]
     return now / new.sigma - was / old.sigma
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pm_audit.judging import accepted_by_bias
-from pm_audit.records import AuditRecord, Check, HypothesisRecord, Outcome
+from pm_audit.records import NOT_PASSED, AuditRecord, Check, HypothesisRecord, Outcome
 from pm_audit.release.believed import require_whole
 from pm_audit.release.features import feature_changes
 from pm_audit.release.figures import figure_changes
-from pm_audit.release.known import NOT_PASSED, objection
+from pm_audit.release.known import objection
 from pm_audit.release.method import method_changes
 from pm_audit.release.policy import newly_accepted, policy_changes, tickets_of
 from pm_audit.release.tolerance import Tolerance
@@ -102,7 +102,7 @@ def _new(hypothesis: HypothesisRecord, gate: GateMode) -> Change:
 
 
 def _noted(change: Change, accepted: Collection[Check | None]) -> Change:
-    """Turn a regression into a note where a known bias that is new accepts the check's failure."""
+    """Turn a regression into a note where a new known bias accepts the check's failure."""
     if change.check not in accepted or not change.regression:
         return change
     message = f"{change.message} (accepted by the known bias that is new)"

@@ -1,18 +1,16 @@
 """Checks that are not passed and do not fail a gate: the baseline had them, or a bias accepts them.
 
-Under ``gate: regressions`` a run is held against the baseline.  A check that the baseline had not
+Under ``gate: regressions`` a run is compared with the baseline.  A check that the baseline had not
 passed either is known from there if it is not worse, covers the same texts, and no known bias on
-it has expired.  A check that could not be judged in the baseline excuses no refuted claim.
+it has expired.  A check that could not be judged in the baseline does not excuse a refuted claim.
 """
 
 from __future__ import annotations
 
 from pm_audit.judging import read_known_bias
-from pm_audit.records import Check, HypothesisRecord, Outcome
+from pm_audit.records import NOT_PASSED, Check, HypothesisRecord, Outcome
 from pm_audit.release.texts import dropped_texts
 from pm_audit.spec import today
-
-NOT_PASSED = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
 
 _EXCUSES = {
     Outcome.FAIL: {Outcome.FAIL, Outcome.INCONCLUSIVE},
@@ -29,7 +27,7 @@ def known_checks(old: HypothesisRecord, new: HypothesisRecord) -> frozenset[Chec
 
 
 def objection(old: HypothesisRecord, new: HypothesisRecord, check: Check) -> str | None:
-    """Say why the baseline does not excuse a check that is not passed; None where it does."""
+    """Return why the baseline does not excuse a check that is not passed; None if it does."""
     was, now = ({result.check: result for result in one.checks}.get(check) for one in (old, new))
     if was is None or now is None:
         return "the baseline did not judge it"

@@ -1,8 +1,8 @@
-"""How the PM was measured, held against the baseline: a weaker method is a loosened policy.
+"""How the PM was measured, compared with the baseline: a weaker method is a looser policy.
 
 Each setting that could change a figure has a rule.  Where a smaller or a larger value could make
 passing easier, or hide what became worse, the rule says why, and the change fails the gate;
-otherwise it is named and no more.  A setting without a rule fails on any change.
+otherwise it is only named.  A setting without a rule fails on any change.
 """
 
 from __future__ import annotations
@@ -10,23 +10,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pm_audit.records import AuditRecord, MethodRecord, SubjectRecord
 from pm_audit.release.policy import ACCEPT
 from pm_audit.report.changes import THE_RUN, Change, ChangeKind
 
 
-class Rule(Protocol):
-    """Says whether a change of one setting could make passing easier."""
+def _amount(value: object) -> float:
+    return value if isinstance(value, int | float) else math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Which changes of one setting could make passing easier, and why; None for those that cannot.
+
+    A setting without an order gives one reason for both directions.
+    """
+
+    lower: str | None = None
+    higher: str | None = None
+    rank: Callable[[object], float] = _amount
+    """Orders values; of numbers, None stands for no limit."""
 
     def weaker(self, was: object, now: object) -> str | None:
-        """Return why ``now`` is weaker than ``was``, which it differs from; None where not."""
+        """Return why ``now`` is weaker than ``was``, which it differs from; None if it is not."""
+        return self.lower if self.rank(now) < self.rank(was) else self.higher
 
 
-def _amount(value: object) -> float:
-    """Rank a number; None stands for no limit."""
-    return value if isinstance(value, int | float) else math.inf
+def _either(reason: str) -> Rule:
+    return Rule(lower=reason, higher=reason)
 
 
 _PRECISIONS = ("bfloat16", "float16", "float32")
@@ -36,95 +49,59 @@ def _precision(value: object) -> float:
     return float(_PRECISIONS.index(value)) if value in _PRECISIONS else -1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
-    """A setting with an order."""
-
-    lower: str | None
-    """Why less of it is weaker; None where it is not."""
-    higher: str | None
-    """Why more of it is weaker; None where it is not."""
-    rank: Callable[[object], float] = _amount
-
-    def weaker(self, was: object, now: object) -> str | None:
-        """Return the reason of the direction that the change has."""
-        return self.lower if self.rank(now) < self.rank(was) else self.higher
-
-
-@dataclass(frozen=True, slots=True)
-class Unordered:
-    """A setting without an order."""
-
-    other: str | None
-    """Why another value may be weaker; None where it cannot be."""
-
-    def weaker(self, was: object, now: object) -> str | None:  # noqa: ARG002 - a rule's signature
-        """Return the one reason."""
-        return self.other
-
-
 _FINDS_LESS = "features that became causal may not be found"
-_OTHER_TEXT = "the PM reads other text"
 _FINDS_MORE = "a wider search finds sets that close more of any gap"
 
 METHOD: Mapping[str, Rule] = {
-    "prompts": Ordered(lower="fewer prompts are tried", higher=None),
-    "folds": Ordered(
+    "prompts": Rule(lower="fewer prompts are tried"),
+    "folds": Rule(
         lower="each search sees fewer prompts, and " + _FINDS_LESS,
         higher="each search sees more of the prompts, which closes more of any gap",
     ),
-    "candidates": Ordered(lower=_FINDS_LESS, higher=_FINDS_MORE),
-    "search": Unordered("another search finds other sets"),
-    "budget_count": Ordered(lower=_FINDS_LESS, higher=_FINDS_MORE),
-    "budget_seconds": Ordered(lower=_FINDS_LESS, higher=_FINDS_MORE),
-    "extra_scores": Unordered("other candidates are proposed"),
-    "max_features": Ordered(
+    **dict.fromkeys(
+        ("candidates", "budget_count", "budget_seconds"),
+        Rule(lower=_FINDS_LESS, higher=_FINDS_MORE),
+    ),
+    "search": _either("another search finds other sets"),
+    **dict.fromkeys(
+        ("extra_scores", "ig_steps", "quadrature"), _either("other candidates are proposed")
+    ),
+    "max_features": Rule(
         lower="a smaller set has fewer side effects, and " + _FINDS_LESS,
         higher="more features may explain a gap",
     ),
-    "selectivity": Ordered(
+    "selectivity": Rule(
         lower="features that act elsewhere too may explain a gap", higher=_FINDS_LESS
     ),
-    "ig_steps": Unordered("other candidates are proposed"),
-    "quadrature": Unordered("other candidates are proposed"),
-    "null_sets": Ordered(lower="fewer random sets have to be beaten", higher=None),
-    "bootstrap_resamples": Ordered(
-        lower="limits of intervals are coarser and depend more on the seed", higher=None
+    "null_sets": Rule(lower="fewer random sets have to be beaten"),
+    "bootstrap_resamples": Rule(
+        lower="limits of intervals are coarser and depend more on the seed"
     ),
-    "confidence": Ordered(
+    "confidence": Rule(
         lower="intervals are narrower, so thresholds are passed sooner",
         higher="intervals are wider, so that what became worse hides in them",
     ),
-    "seed": Unordered("a seed can be chosen until the checks pass"),
+    "seed": _either("a seed can be chosen until the checks pass"),
     # no check rests on these
-    "sae_baselines": Unordered(None),
-    "placebos": Unordered(None),
+    **dict.fromkeys(("sae_baselines", "placebos"), Rule()),
 }
 """Rules of the method's settings, by field of ``MethodRecord``."""
 
 SUBJECT: Mapping[str, Rule] = {
-    "text_format": Unordered(_OTHER_TEXT),
-    "text_end": Unordered(_OTHER_TEXT),
-    "text_start": Unordered(_OTHER_TEXT),
-    "text_date": Unordered(_OTHER_TEXT),
-    "objective": Unordered("another reward is judged"),
-    "dtype": Ordered(
-        lower="rounding raises the noise floor, in which changes hide",
-        higher=None,
-        rank=_precision,
+    **dict.fromkeys(
+        ("text_format", "text_end", "text_start", "text_date"), _either("the PM reads other text")
     ),
+    "objective": _either("another reward is judged"),
+    "dtype": Rule(lower="rounding raises the noise floor, in which changes hide", rank=_precision),
     # the released PM itself is what changes, and the shape of its parts with it
-    "pm": Unordered(None),
-    "pm_sha256": Unordered(None),
-    "tokenizer_sha256": Unordered(None),
-    "layers": Unordered(None),
-    "hidden_size": Unordered(None),
-    "device": Unordered(None),
+    **dict.fromkeys(
+        ("pm", "pm_sha256", "tokenizer_sha256", "layers", "hidden_size", "device"), Rule()
+    ),
 }
 """Rules of what is audited, by field of ``SubjectRecord``; its SAEs are compared by layer."""
 
 _IN_THE_TITLE = ("pm", "pm_sha256")
-_UNKNOWN = Unordered("no rule says that this cannot make passing easier")
+_UNKNOWN = _either("no rule says that this cannot make passing easier")
 
 
 def method_changes(old: AuditRecord, new: AuditRecord) -> Iterator[Change]:

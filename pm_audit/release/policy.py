@@ -1,28 +1,18 @@
-"""What the baseline was held to and this run is not: looser expectations make no better PM."""
+"""What requires less than the baseline did: looser expectations do not make a better PM."""
 
 from __future__ import annotations
 
-import operator
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pm_audit.judging import read_expect, read_known_bias
+from pm_audit.judging import read_expect, read_known_bias, rules
 from pm_audit.records import AuditRecord, Check, HypothesisRecord
-from pm_audit.release.texts import asked_less
+from pm_audit.release.texts import less_text
 from pm_audit.report.changes import Change, ChangeKind
 from pm_audit.spec import KnownBias, today
 
 ACCEPT = "accept it with --pm-audit-update-baseline"
-
-LOOSENED: dict[str, Callable[[Any, Any], bool]] = {
-    "gap": operator.ne,
-    "closure": operator.gt,
-    "collateral": operator.lt,
-    "margin": operator.lt,
-    "severity": lambda was, now: was != now == "warn",
-}
-"""By part of the policy: whether the second value requires less than the first."""
 
 
 def tickets_of(record: AuditRecord) -> frozenset[str]:
@@ -32,7 +22,7 @@ def tickets_of(record: AuditRecord) -> frozenset[str]:
 
 
 def _same(ticket: str) -> str:
-    """Return what is one for all spellings of a ticket: case, width and white space are no news."""
+    """Return what all spellings of a ticket share: case, width and white space do not count."""
     return "".join(unicodedata.normalize("NFKC", ticket).casefold().split())
 
 
@@ -50,15 +40,21 @@ def policy_changes(
     was, now = (
         read_expect(of).model_dump(mode="json") | {"severity": of.severity} for of in (old, new)
     )
-    looser = [key for key, loosened in LOOSENED.items() if loosened(was[key], now[key])]
+    looser = [key for key, loosens in _policy().items() if loosens(was[key], now[key])]
     if looser:
         words = ", ".join(f"{key} from {was[key]} to {now[key]}" for key in looser)
         key = looser[0] if looser[0] == "severity" else f"expect.{looser[0]}"
         yield _loosened(new, words, key)
-    less = asked_less(old.evidence, new.evidence)
+    less = less_text(old.evidence, new.evidence)
     if less:
         yield _loosened(new, ", ".join(less), "name")
     yield from _bias(read_known_bias(old), new, tickets)
+
+
+def _policy() -> dict[str, Callable[[Any, Any], bool]]:
+    """Return, by part of the policy, whether the second value requires less than the first."""
+    parts = {key: loosens for rule in rules().values() for key, loosens in rule.policy.items()}
+    return parts | {"severity": lambda was, now: was != now == "warn"}
 
 
 def newly_accepted(new: HypothesisRecord, *, tickets: frozenset[str]) -> frozenset[Check]:
@@ -85,7 +81,7 @@ def _bias(
 
 
 def _wider(was: KnownBias | None, now: KnownBias) -> str:
-    """Say what a known bias accepts that the baseline's did not; nothing if it is not wider."""
+    """Return what a known bias accepts that the baseline's did not; empty if it is not wider."""
     checks = ", ".join(now.checks)
     if was is None:
         return f"known bias on {checks} until {now.expires}"
@@ -94,11 +90,9 @@ def _wider(was: KnownBias | None, now: KnownBias) -> str:
         return f"known bias on {', '.join(added)} as well, until {now.expires}"
     if now.expires > was.expires:
         return f"known bias on {checks} from {was.expires} to {now.expires}"
-    return (
-        ""
-        if _same(now.ticket) == _same(was.ticket)
-        else f"known bias on {checks} until {now.expires}"
-    )
+    if _same(now.ticket) != _same(was.ticket):
+        return f"known bias on {checks} until {now.expires}"
+    return ""
 
 
 def _loosened(new: HypothesisRecord, words: str, key: str, *, remedy: str = ACCEPT) -> Change:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
 from pm_audit.records import Evidence, Role
 
 _WORDS = {
@@ -20,38 +18,25 @@ def dropped_texts(old: Evidence, new: Evidence) -> bool:
     return bool(_texts(old) - _texts(new))
 
 
-def asked_less(old: Evidence, new: Evidence) -> list[str]:
-    """Return what there is less of, as ``prompts from 16 to 12``."""
+def less_text(old: Evidence, new: Evidence) -> list[str]:
+    """Return what this run has less of, as ``prompts from 16 to 12``."""
     was, now = _amounts(old), _amounts(new)
     return [f"{name} from {was[name]:g} to {now[name]:g}" for name in was if now[name] < was[name]]
 
 
 def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None:
-    """Return for each prompt of the baseline the same one here; None where one is missing.
+    """Return for each prompt of the baseline the same one here; None if one is missing.
 
-    A prompt is the same where its own text and every completion of it are.
+    A prompt is the same if its own text and every completion of it are.
     """
     places = {key: place for place, key in enumerate(_prompt_keys(new))}
     keys = _prompt_keys(old)
     if len(places) < len(new.prompts) or len(set(keys)) < len(keys):
-        # twins cannot be told apart, so only identical evidence pairs
+        # twins cannot be distinguished, so only identical evidence pairs
         return [(place, place) for place in range(len(keys))] if keys == _prompt_keys(new) else None
     if not all(key in places for key in keys):
         return None
     return [(place, places[key]) for place, key in enumerate(keys)]
-
-
-def prompt_gaps(evidence: Evidence) -> np.ndarray:
-    """Return each prompt's gap, raw: ``[prompt]``."""
-    rewards: dict[tuple[int, Role], list[float]] = {}
-    for row in evidence.rows:
-        rewards.setdefault((row.prompt, row.role), []).append(row.reward)
-    return np.array(
-        [
-            np.mean(rewards[prompt, Role.EXAMPLE]) - np.mean(rewards[prompt, Role.COUNTER_EXAMPLE])
-            for prompt in range(len(evidence.prompts))
-        ]
-    )
 
 
 def _texts(evidence: Evidence) -> Counter[tuple[str, Role, str]]:

@@ -14,7 +14,7 @@ _TITLE = "Closure (collateral) by number of directions, on held-out prompts"
 
 
 def terminal_lines(page: TerminalWriter, hypothesis: HypothesisRecord) -> None:
-    """Add what a terminal shows of baselines and placebo; nothing where neither was run."""
+    """Add what a terminal shows of baselines and placebo; nothing if neither was run."""
     if hypothesis.baselines:
         page.line(f"  {_TITLE}:")
         header, *rows = table(hypothesis)
@@ -36,7 +36,7 @@ def markdown_lines(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
 
 
 def standing(hypothesis: HypothesisRecord) -> str | None:
-    """Say whether the SAE earns its place: its features against the best baseline of their number.
+    """Return how the SAE's features compare with the best baseline of their number.
 
     The best is the one whose closure is nearest to all of the gap; overshoot counts against it.
     """
@@ -69,7 +69,7 @@ def standing(hypothesis: HypothesisRecord) -> str | None:
 
 
 def placebo(hypothesis: HypothesisRecord) -> str | None:
-    """Say what searches on exchanged labels closed, or nothing where none was run."""
+    """Return what searches on exchanged labels closed, None if none was run."""
     closed, count = hypothesis.placebo_closure, len(hypothesis.evidence.placebos)
     if closed is None:
         return None
@@ -97,22 +97,18 @@ def table(hypothesis: HypothesisRecord) -> list[list[str]]:
 
 def _cell(baseline: Baseline, number: int) -> str:
     points = {point.directions: point for point in baseline.points}
-    return _point(points[number]) if number in points else ""
-
-
-def _point(point: BaselinePoint) -> str:
-    collateral = "" if point.collateral is None else f" ({figures.percent(point.collateral.value)})"
-    return f"{figures.percent(point.closure.value)}{collateral}"
+    return _point(points[number], " ({})") if number in points else ""
 
 
 def in_words(point: BaselinePoint) -> str:
     """Return a point's closure and collateral: ``80% at 5% collateral``."""
-    collateral = (
-        ""
-        if point.collateral is None
-        else f" at {figures.percent(point.collateral.value)} collateral"
-    )
-    return f"{figures.percent(point.closure.value)}{collateral}"
+    return _point(point, " at {} collateral")
+
+
+def _point(point: BaselinePoint, collateral: str) -> str:
+    moved = point.collateral
+    said = "" if moved is None else collateral.format(figures.percent(moved.value))
+    return figures.percent(point.closure.value) + said
 
 
 def _missed(point: BaselinePoint) -> float:

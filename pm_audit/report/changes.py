@@ -5,17 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
+from pm_audit.judging import rule_of
 from pm_audit.records import Check, HypothesisRecord, Record
 from pm_audit.report import wording
-from pm_audit.report.sanitise import markdown, markdown_code, terminal
-from pm_audit.spec import CHECK_KEYS
+from pm_audit.report.markdown_writer import Code, MarkdownWriter
+from pm_audit.report.sanitise import terminal
 
 THE_RUN = "the run"
 """Stands for a hypothesis in a change that concerns all of them."""
 
 
 class ChangeKind(StrEnum):
-    """What changed; ``REGRESSIONS`` names those that can fail a gate."""
+    """What changed."""
 
     GAP_GROWN = "gap grown"
     CLOSURE_LOST = "closure lost"
@@ -38,24 +39,20 @@ class ChangeKind(StrEnum):
     KNOWN_BIAS_ADDED = "known bias added"
     METHOD_CHANGED = "method changed"
     NOT_COMPARABLE = "not comparable"
-    """Said, never silent: what could not be held against the baseline."""
+    """What could not be compared with the baseline."""
 
 
-REGRESSIONS = frozenset(
-    {
-        ChangeKind.GAP_GROWN,
-        ChangeKind.CLOSURE_LOST,
-        ChangeKind.COLLATERAL_GROWN,
-        ChangeKind.FIT_WORSE,
-        ChangeKind.FEATURE_BECAME_CAUSAL,
-        ChangeKind.HYPOTHESIS_GONE,
-        ChangeKind.NO_BASELINE,
-        ChangeKind.CHECK_WORSE,
-        ChangeKind.CHECK_NOT_PASSED,
-        ChangeKind.POLICY_LOOSENED,
-        ChangeKind.METHOD_WEAKENED,
-    }
-)
+REGRESSIONS = frozenset(ChangeKind) - {
+    ChangeKind.GAP_SHRUNK,
+    ChangeKind.CLOSURE_GAINED,
+    ChangeKind.FEATURE_NO_LONGER_CAUSAL,
+    ChangeKind.CHECK_BETTER,
+    ChangeKind.KNOWN_FROM_BASELINE,
+    ChangeKind.KNOWN_BIAS_ADDED,
+    ChangeKind.METHOD_CHANGED,
+    ChangeKind.NOT_COMPARABLE,
+}
+"""Changes that can fail a gate."""
 
 
 class Change(Record):
@@ -71,7 +68,7 @@ class Change(Record):
     severity: str = "error"
     """``warn`` or ``note``: shown, but it does not fail the gate."""
     check: Check | None = None
-    """The check that the change is about, where it is about one."""
+    """The check that the change is about, if it is about one."""
 
     @classmethod
     def of(
@@ -85,7 +82,7 @@ class Change(Record):
         severity: str | None = None,
     ) -> Self:
         """Return a change of a hypothesis, on the line of ``key`` or else of its check's key."""
-        about = key or ("name" if check is None else CHECK_KEYS[check])
+        about = key or ("name" if check is None else rule_of(check).line_key)
         return cls(
             kind=kind,
             hypothesis=hypothesis.name,
@@ -98,7 +95,7 @@ class Change(Record):
 
     @property
     def regression(self) -> bool:
-        """Say whether this change fails the gate."""
+        """Return whether this change fails the gate."""
         return self.kind in REGRESSIONS and self.severity == "error"
 
     @property
@@ -119,7 +116,7 @@ class Comparison(Record):
 
     @property
     def regressed(self) -> bool:
-        """Say whether the gate fails."""
+        """Return whether the gate fails."""
         return any(change.regression for change in self.changes)
 
     @property
@@ -159,21 +156,19 @@ def terminal_lines(comparison: Comparison) -> list[str]:
 
 def markdown_page(comparison: Comparison) -> str:
     """Return the comparison as a Markdown page."""
-    lines = [
-        "# Comparison of two audits",
-        "",
-        f"From {markdown_code(comparison.old)} to {markdown_code(comparison.new)}.",
-        "",
-        f"**{markdown(verdict(comparison))}**",
-    ]
+    page = MarkdownWriter()
+    page.heading(1, "Comparison of two audits")
+    page.paragraph("From {} to {}.", Code(comparison.old), Code(comparison.new))
+    page.paragraph("**{}**", verdict(comparison))
     if comparison.changes:
-        lines += ["", "| | hypothesis | change | what |", "| --- | --- | --- | --- |"]
-        lines += [
-            f"| {'regression' if change.regression else 'note'} | {markdown(change.hypothesis)} "
-            f"| {change.kind} | {markdown(change.message)} |"
-            for change in ordered(comparison)
-        ]
-    return "\n".join(lines) + "\n"
+        page.table(
+            ["", "hypothesis", "change", "what"],
+            [
+                ["regression" if one.regression else "note", one.hypothesis, one.kind, one.message]
+                for one in ordered(comparison)
+            ],
+        )
+    return page.text()
 
 
 def ordered(comparison: Comparison) -> list[Change]:

@@ -64,12 +64,14 @@ def _spans(own: list[str], other: list[str]) -> list[tuple[int, int, bool]]:
 
 
 def _ends(own: list[str], other: list[str]) -> list[tuple[int, int, bool]]:
-    shorter = min(len(own), len(other))
-    start = next((at for at in range(shorter) if own[at] != other[at]), shorter)
-    left = shorter - start
-    tail = next((at for at in range(left) if own[-1 - at] != other[-1 - at]), left)
-    end = len(own) - tail
+    start = _in_common(own, other)
+    end = len(own) - _in_common(own[start:][::-1], other[start:][::-1])
     return [(0, start, False), (start, end, True), (end, len(own), False)]
+
+
+def _in_common(own: list[str], other: list[str]) -> int:
+    pairs = enumerate(zip(own, other, strict=False))
+    return next((at for at, (one, two) in pairs if one != two), min(len(own), len(other)))
 
 
 def _context(run: str, *, first: bool, last: bool) -> str:

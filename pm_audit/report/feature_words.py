@@ -15,6 +15,7 @@ from pm_audit.records import FeatureRecord, Firing
 
 END_OF_TURN = "end of turn"
 NO_TEXT = "token without text"
+LINE_BREAK = "line break"
 _LONGEST = 28
 """Characters of a word that are shown."""
 
@@ -49,7 +50,7 @@ def words(feature: FeatureRecord, *, most: int = 2) -> tuple[Word, ...]:
 
 
 def label(feature: FeatureRecord, *, most: int = 2) -> str:
-    """Return a feature's words in a line, or nothing where no text is known."""
+    """Return a feature's words in a line, empty if no text is known."""
     return ", ".join(str(word) for word in words(feature, most=most))
 
 
@@ -68,7 +69,7 @@ def _word(firing: Firing) -> Word:
     text = whole[first:last]
     core = text.strip()
     if not core:
-        return Word("line break" if "\n" in text else "white space", named=True)
+        return Word(LINE_BREAK if "\n" in text else "white space", named=True)
     first += len(text) - len(text.lstrip())
     last -= len(text) - len(text.rstrip())
     if _joins(core[0]) and (before := _START_OF_WORD.search(whole[max(first - 40, 0) : first])):

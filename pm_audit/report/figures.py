@@ -53,7 +53,7 @@ def value(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
 
 
 def bounds(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
-    """Return the interval, or nothing where the figure has none."""
+    """Return the interval, or nothing if the figure has none."""
     ends = (figure.low, figure.high)
     if ends == (None, None):
         return ""
@@ -62,7 +62,7 @@ def bounds(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
 
 
 def with_bounds(figure: Figure | None, *, most: int = _MOST_DECIMALS) -> str:
-    """Return a figure with its interval; a dash where there is none to report."""
+    """Return a figure with its interval; a dash if there is none."""
     if figure is None:
         return "-"
     return f"{number(figure, most=most)} {bounds(figure, most=most)}".strip()
@@ -74,18 +74,12 @@ def bare(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
 
 
 def size(figure: Figure) -> str:
-    """Return how large a signed figure is, with its interval: ``0.403 sigma [0.346, 0.457]``.
+    """Return how large a signed figure is: ``0.403 sigma [0.346, 0.457]``.
 
     For sentences whose verb has the sign already.
     """
     shown = figure if figure.value >= 0 else scaled(figure, -1.0, figure.unit)
-    places = decimals(shown.value, shown.low, shown.high)
-    unit = " sigma" if shown.unit is Unit.SIGMA else ""
-    ends = [
-        "unbounded" if end is None else unsigned(end, places) for end in (shown.low, shown.high)
-    ]
-    interval = "" if ends == ["unbounded"] * 2 else f" [{ends[0]}, {ends[1]}]"
-    return f"{unsigned(shown.value, places)}{unit}{interval}"
+    return with_bounds(shown).replace("+", "")
 
 
 def scaled(figure: Figure, factor: float, unit: Unit) -> Figure:

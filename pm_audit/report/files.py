@@ -1,41 +1,49 @@
-"""Writing reports: the suffix of the file chooses the view."""
+"""Writing reports: the suffix of the file chooses the format.
+
+Another package adds a format by an entry point of the group ``pm_audit.reports`` that names a
+``ReportFormat``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pm_audit.errors import RecordError
+from pm_audit.extensions import extensions
 from pm_audit.records import AuditRecord, write_atomically
-from pm_audit.report import changes, html, markdown, sanitise, tables
+from pm_audit.report import changes, html, markdown
+from pm_audit.report.formats import ReportFormat, csv, parquet
+
+GROUP = "pm_audit.reports"
+
+JSON = ReportFormat(".json", lambda record, _: record.document())
+BUILT_IN = (JSON, html.FORMAT, markdown.FORMAT, csv.FORMAT, parquet.FORMAT)
+
+COMPARISONS: Mapping[str, Callable[[changes.Comparison], str]] = {
+    ".html": html.render_comparison,
+    ".md": changes.markdown_page,
+}
+
+Found = TypeVar("Found")
 
 
-def write_record(record: AuditRecord, path: Path) -> None:
-    """Write a record as ASCII JSON, so that printing it is safe too."""
-    write_atomically(path, sanitise.json_document(record.model_dump(mode="json")) + "\n")
+def formats() -> dict[str, ReportFormat]:
+    """Return the report formats by suffix: the built-in ones and those of installed packages."""
+    added = extensions(GROUP, ReportFormat, error=RecordError)
+    return {one.suffix: one for one in (*added, *BUILT_IN)}
 
 
 def write(record: AuditRecord, path: Path, *, notices: Sequence[str] = ()) -> None:
-    """Write a record as its suffix says: ``.html``, ``.md``, ``.csv`` or ``.parquet``.
-
-    ``notices`` stand first on a page: what a reader must know about the record as a whole (see
-    ``viewed.notices``).  Tables hold none.
+    """Write the report that the suffix names, all of it or nothing.
 
     Raises:
-        RecordError: another suffix, or no Parquet engine.
+        RecordError: no report has this suffix, its library is missing, or the record is torn.
 
     """
-    match path.suffix:
-        case ".html":
-            write_atomically(path, html.render(record, notices=notices))
-        case ".md":
-            write_atomically(path, markdown.render(record, notices=notices))
-        case ".csv":
-            tables.write_csv(tables.frame(record), path)
-        case ".parquet":
-            tables.write_parquet(tables.frame(record), path)
-        case _:
-            raise RecordError(f"{path}: its name must end in .html, .md, .csv or .parquet")
+    chosen = _by_suffix(formats(), path)
+    write_atomically(path, chosen.render(record, notices))
 
 
 def write_comparison(comparison: changes.Comparison, path: Path) -> None:
@@ -45,10 +53,11 @@ def write_comparison(comparison: changes.Comparison, path: Path) -> None:
         RecordError: another suffix.
 
     """
-    match path.suffix:
-        case ".html":
-            write_atomically(path, html.render_comparison(comparison))
-        case ".md":
-            write_atomically(path, changes.markdown_page(comparison))
-        case _:
-            raise RecordError(f"{path}: its name must end in .html or .md")
+    write_atomically(path, _by_suffix(COMPARISONS, path)(comparison))
+
+
+def _by_suffix(known: Mapping[str, Found], path: Path) -> Found:
+    if path.suffix not in known:
+        *others, last = known
+        raise RecordError(f"{path}: its name must end in {', '.join(others)} or {last}")
+    return known[path.suffix]

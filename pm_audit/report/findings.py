@@ -42,18 +42,18 @@ class Finding:
     """One hypothesis: what was found, what was expected, and which words carry it."""
 
     verb: str
-    """``raises``, ``lowers``, or nothing where the sign is open."""
+    """``raises``, ``lowers``, or nothing if the sign is open."""
     found: str
     """What follows "the PM"."""
     expected: str
     standing: Standing
     explained: str
-    """How much of the gap features explain, up to the words; empty where nothing was found."""
+    """How much of the gap features explain, up to the words; empty if nothing was found."""
     words: tuple[Word, ...]
     """On which these features fire, by size of contribution."""
     more_words: int
     caveat: str
-    """Why the explanation is not to be relied on; empty where it is."""
+    """Why the explanation is not to be relied on; empty if it is."""
 
     @property
     def sentence(self) -> str:
@@ -62,7 +62,7 @@ class Finding:
 
     @property
     def explanation(self) -> str:
-        """Return what carries it, with the words; empty where nothing was searched for."""
+        """Return what carries it, with the words; empty if nothing was searched for."""
         shown = ", ".join(map(str, self.words))
         more = f" and {self.more_words} more" if self.more_words else ""
         words = f": {shown}{more}" if shown else ""
@@ -113,7 +113,7 @@ def expected(hypothesis: HypothesisRecord) -> str:
 
 
 def margin(hypothesis: HypothesisRecord) -> float | None:
-    """Return the largest gap in sigma that counts as none, where the record says it."""
+    """Return the largest gap in sigma that counts as none, if the record says it."""
     found = hypothesis.expect.get("margin")
     return float(found) if isinstance(found, int | float) and found > 0 else None
 
@@ -157,7 +157,7 @@ def lead(record: AuditRecord) -> tuple[str, ...]:
 
 
 def prompts(hypothesis: HypothesisRecord) -> str:
-    """Return ``16 of 30 prompts``, or ``16 prompts`` where all or an unknown number was tried."""
+    """Return ``16 of 30 prompts``, or ``16 prompts`` if all or an unknown number was tried."""
     tried, held = len(hypothesis.evidence.prompts), hypothesis.probe_prompts
     noun = "prompt" if tried == 1 else "prompts"
     return f"{tried} of {held} prompts" if held is not None and held > tried else f"{tried} {noun}"

@@ -9,88 +9,65 @@ second command.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from pm_audit.records import AuditRecord, CheckResult, HypothesisRecord, Outcome
+from pm_audit.judging import rule_of
+from pm_audit.records import NOT_PASSED, AuditRecord, CheckResult, HypothesisRecord
 from pm_audit.report import figures, findings
-from pm_audit.report.changes import Change, ChangeKind, Comparison
+from pm_audit.report.changes import ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
-from pm_audit.spec import CHECK_KEYS
 
 SHOWN = 10
 """Errors, and warnings, of one step that GitHub shows."""
 
-_NOT_PASSED = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID)
 _OF_CHECKS = (ChangeKind.CHECK_WORSE, ChangeKind.CHECK_NOT_PASSED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Annotation:
-    level: str
-    file: str
-    line: int
-    title: str
-    text: str
-
-    def command(self) -> str:
-        """Return the workflow command, without a place where the file is not known."""
-        place = f"file={github_property(self.file)},line={self.line}," if self.file else ""
-        title = github_property(self.title)
-        return f"::{self.level} {place}title={title}::{github_message(self.text)}"
 
 
 def commands(record: AuditRecord, comparison: Comparison | None = None) -> list[str]:
     """Return workflow commands: regressions, then checks that were not passed, then a summary.
 
-    Args:
-        record: the run's own.
-        comparison: the run held against the baseline, where there is one.
-
+    ``comparison`` is that with the baseline, if there is one.
     """
     changes = () if comparison is None else comparison.changes
     regressions = [change for change in changes if change.regression]
-    annotations = [_of_change(change) for change in regressions]
+    errors = [
+        _command("error", one.file, one.line, f"{one.hypothesis}: {one.kind}", one.message)
+        for one in regressions
+    ]
+    warnings = []
     said = {(one.hypothesis, one.check) for one in regressions if one.kind in _OF_CHECKS}
     known = frozenset() if comparison is None else comparison.known
     for hypothesis in record.hypotheses:
         mild = findings.accepted(hypothesis)
-        mild |= {check for name, check in known if name == hypothesis.name}
-        annotations += [
-            _of_check(hypothesis, result, mild=result.check in mild)
-            for result in hypothesis.checks
-            if result.outcome in _NOT_PASSED and (hypothesis.name, result.check) not in said
-        ]
-    return list(_at_most(annotations))
+        for result in hypothesis.checks:
+            key = (hypothesis.name, result.check)
+            if result.outcome not in NOT_PASSED or key in said:
+                continue
+            if result.check in mild or key in known or hypothesis.severity == "warn":
+                warnings.append(_of_check("warning", hypothesis, result))
+            else:
+                errors.append(_of_check("error", hypothesis, result))
+    return [*_at_most("error", errors), *_at_most("warning", warnings)]
 
 
-def _at_most(annotations: Sequence[_Annotation]) -> Iterator[str]:
-    for level in ("error", "warning"):
-        of_level = [one for one in annotations if one.level == level]
-        yield from (one.command() for one in of_level[:SHOWN])
-        left = len(of_level) - SHOWN
-        if left > 0:
-            noun = f"{level} is" if left == 1 else f"{level}s are"
-            yield (
-                f"::notice title=pm_audit::{left} more {noun} not annotated, for GitHub shows "
-                f"{SHOWN} a step; the job's summary holds all"
-            )
+def _at_most(level: str, of_level: Sequence[str]) -> Iterator[str]:
+    yield from of_level[:SHOWN]
+    left = len(of_level) - SHOWN
+    if left > 0:
+        noun = f"{level} is" if left == 1 else f"{level}s are"
+        yield (
+            f"::notice title=pm_audit::{left} more {noun} not annotated, for GitHub shows "
+            f"{SHOWN} a step; the job's summary holds all"
+        )
 
 
-def _of_change(change: Change) -> _Annotation:
-    return _Annotation(
-        level="error",
-        file=change.file,
-        line=change.line,
-        title=f"{change.hypothesis}: {change.kind}",
-        text=change.message,
-    )
+def _of_check(level: str, hypothesis: HypothesisRecord, result: CheckResult) -> str:
+    line = hypothesis.line_of(rule_of(result.check).line_key)
+    title = f"{hypothesis.name}/{result.check}: {result.outcome}"
+    text = f"{result.reason}\ngap {figures.with_bounds(hypothesis.gap_sigma)}"
+    return _command(level, hypothesis.file, line, title, text)
 
 
-def _of_check(hypothesis: HypothesisRecord, result: CheckResult, *, mild: bool) -> _Annotation:
-    return _Annotation(
-        level="warning" if mild or hypothesis.severity == "warn" else "error",
-        file=hypothesis.file,
-        line=hypothesis.line_of(CHECK_KEYS[result.check]),
-        title=f"{hypothesis.name}/{result.check}: {result.outcome}",
-        text=f"{result.reason}\ngap {figures.with_bounds(hypothesis.gap_sigma)}",
-    )
+def _command(level: str, file: str, line: int, title: str, text: str) -> str:
+    """Return the workflow command, without a place if the file is not known."""
+    place = f"file={github_property(file)},line={line}," if file else ""
+    return f"::{level} {place}title={github_property(title)}::{github_message(text)}"

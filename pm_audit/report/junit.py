@@ -18,11 +18,7 @@ def properties(
 ) -> list[tuple[str, str]]:
     """Return name and value pairs, all of them text that XML can hold.
 
-    Args:
-        hypothesis: the audited hypothesis.
-        result: which of its checks.
-        result_sha256: hash of the shared result, by which the controller verifies it.
-
+    The controller verifies the shared result by ``result_sha256``.
     """
     selected = findings.selected(hypothesis)
     pairs: dict[str, str] = {

@@ -13,14 +13,13 @@ from pm_audit.records import (
     Check,
     FeatureRecord,
     Figure,
-    GapShares,
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import baselines as baselines
-from pm_audit.report import feature_words, figures, findings, wording
+from pm_audit.report import baselines, decomposition, feature_words, figures, findings, wording
+from pm_audit.report.formats import ReportFormat
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
-from pm_audit.report.soundness import require_readable
+from pm_audit.report.viewed import require_readable
 
 _MARKS = {
     Outcome.PASS: Markup("pass"),
@@ -31,7 +30,7 @@ _MARKS = {
 }
 
 
-def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
+def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
     """Return the whole record as one Markdown page.
 
     Raises:
@@ -46,7 +45,9 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
     _overview(page, record)
     for hypothesis in findings.by_size(record):
         _section(page, hypothesis)
-    _provenance(page, record)
+    page.heading(2, "Provenance")
+    rows = wording.provenance(record)
+    page.table(["what", "value"], [[name, Code(value)] for name, value in rows])
     return page.text()
 
 
@@ -55,7 +56,7 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
         judged, wanted = wording.judged_of_manifest(record)
         page.quote(
             "**Partial run**: {} of {} checks of the manifest were judged. "
-            "This is no release verdict.",
+            "This is not a release verdict.",
             str(judged),
             str(wanted),
         )
@@ -68,15 +69,18 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
             "gap (sigma)",
             "closure",
             "residual",
-            *(check.value for check in Check),
+            *(check.value for check in record.checks),
         ],
-        [_overview_row(hypothesis) for hypothesis in findings.by_size(record)],
+        [_overview_row(hypothesis, record.checks) for hypothesis in findings.by_size(record)],
     )
+    if departures := wording.departures(record):
+        page.paragraph("Not as planned:")
+        page.bullets(departures)
     notes = [*findings.sigmas(record), wording.tally(record)]
     page.paragraph("{}.", "; ".join(notes))
 
 
-def _overview_row(hypothesis: HypothesisRecord) -> list[Value]:
+def _overview_row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> list[Value]:
     outcomes = wording.checks(hypothesis)
     return [
         hypothesis.name + (" (known bias)" if hypothesis.known_bias else ""),
@@ -84,7 +88,7 @@ def _overview_row(hypothesis: HypothesisRecord) -> list[Value]:
         Number(figures.bare(hypothesis.gap_sigma)),
         Number(figures.with_bounds(hypothesis.closure)),
         Number(figures.value(hypothesis.residual_sigma)),
-        *(_MARKS[outcomes[check]] if check in outcomes else "" for check in Check),
+        *(_MARKS[outcomes[check]] if check in outcomes else "" for check in checks),
     ]
 
 
@@ -111,38 +115,18 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
 
 
 def _figures(hypothesis: HypothesisRecord) -> list[list[Value]]:
-    sigma = hypothesis.evidence.sigma
-    shown = {
-        "gap": hypothesis.gap_sigma,
-        "gap, raw": hypothesis.gap,
-        "residual": hypothesis.residual_sigma,
-        "residual as a share of the gap": hypothesis.residual_share,
-        "closure, zero ablation": hypothesis.closure,
-        "closure, mean ablation": hypothesis.closure_mean,
-        "closure of random sets (median, 95th percentile)": hypothesis.null_closure,
-        "collateral": hypothesis.collateral,
-        "examples moved": figures.in_sigma(hypothesis.examples_moved, sigma),
-        "counter-examples moved": figures.in_sigma(hypothesis.counter_examples_moved, sigma),
-    }
     rows: list[list[Value]] = [
-        [name, Number(figures.with_bounds(figure))] for name, figure in shown.items() if figure
+        [title, Number(figures.with_bounds(figure))]
+        for _, title, figure in wording.shown_figures(hypothesis)
     ]
-    accounts = [("", hypothesis.shares)]
-    accounts += [(f", {one.sae} alone", one.shares) for one in hypothesis.layer_shares]
-    for whose, shares in accounts:
-        rows += [] if shares is None else _shares(hypothesis, shares, whose)
+    for whose, one in decomposition.titled(hypothesis):
+        of = f", {whose}" if one.sae else ""
+        rows += [
+            [f"gap in {title}{of}", _part(hypothesis, figure)]
+            for _, title, figure in decomposition.parts(one)
+        ]
     rows.append(["q-value of the gap", f"{hypothesis.q_value:.2g}"])
     return rows
-
-
-def _shares(hypothesis: HypothesisRecord, shares: GapShares, whose: str) -> list[list[Value]]:
-    parts = {
-        "selected features": shares.selected,
-        "other features of the SAE": shares.other_features,
-        "the SAE's error term": shares.error_term,
-        "the rest": shares.rest,
-    }
-    return [[f"gap in {part}{whose}", _part(hypothesis, figure)] for part, figure in parts.items()]
 
 
 def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
@@ -174,20 +158,4 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
     ]
 
 
-def _provenance(page: MarkdownWriter, record: AuditRecord) -> None:
-    subject = record.subject
-    rows = {
-        "written": record.created,
-        "PM": f"{subject.pm} ({subject.pm_sha256[:12]})",
-        "tokenizer": subject.tokenizer_sha256[:12],
-        "text format": subject.text,
-        "device": f"{subject.device}, {subject.dtype}",
-        **{
-            f"SAE {sae.name}": f"{sae.architecture}, layer {sae.layer}, {sae.width} latents "
-            f"({sae.sha256[:12]})"
-            for sae in subject.saes
-        },
-        **record.environment,
-    }
-    page.heading(2, "Provenance")
-    page.table(["what", "value"], [[name, Code(value)] for name, value in rows.items()])
+FORMAT = ReportFormat(".md", render)

@@ -9,9 +9,10 @@ must be able to see that it was there.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
+
+from pm_audit.records.document import json_document as json_document
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -104,23 +105,6 @@ def csv(text: str) -> str:
 
 def _starts_with_control(text: str) -> bool:
     return bool(text) and unicodedata.category(text[0]) in _UNSEEN
-
-
-def json_document(data: object, *, indent: int | None = 1) -> str:
-    """Serialise to ASCII JSON that a terminal or a job log can print as it is.
-
-    Reading it back gives the same data: characters are escaped, never changed.
-
-    Raises:
-        ValueError: a number is not finite.
-
-    """
-    separators = (",", ":") if indent is None else None
-    document = json.dumps(
-        data, ensure_ascii=True, indent=indent, allow_nan=False, separators=separators
-    )
-    # DEL is ASCII and "##[" can only stand inside a string, where the escape is equivalent
-    return document.replace("\x7f", "\\u007f").replace("##[", "##\\u005b")
 
 
 def html(text: str) -> str:

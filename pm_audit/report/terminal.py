@@ -16,25 +16,15 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import baselines as baselines
-from pm_audit.report import feature_words, figures, findings, wording
-from pm_audit.report.soundness import require_readable
+from pm_audit.report import baselines, feature_words, figures, findings, wording
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
+from pm_audit.report.viewed import require_readable
 
-_LONGEST_NAME, _SHORTEST_NAME = 26, 10
+_LONGEST_NAME, _SHORTEST_NAME = 26, 6
 _GAP_DECIMALS = 3
+_CHECK_LETTERS = 4
 _FEATURES_SHOWN = 3
-_HEADER = (
-    "hypothesis",
-    "expect",
-    "gap (sigma)",
-    "closure",
-    "resid",
-    "gap",
-    "expl",
-    "spec",
-    "fit",
-)
+_HEADER = ("hypothesis", "expect", "gap (sigma)", "closure", "resid")
 
 
 def summary(
@@ -42,7 +32,7 @@ def summary(
 ) -> str:
     """Return the run's table, what was found with the words that carry it, and its tally.
 
-    With ``every_feature`` each candidate is listed, with the filter's name where one dropped it.
+    With ``every_feature`` each candidate is listed, with the filter's name if one dropped it.
     ``notices`` come first: what a reader must know about the record as a whole.
 
     Raises:
@@ -64,7 +54,7 @@ def summary(
         judged, wanted = wording.judged_of_manifest(record)
         page.line(
             f"PARTIAL: {judged} of {wanted} checks of the manifest were judged; "
-            "this is no release verdict"
+            "this is not a release verdict"
         )
     return page.text()
 
@@ -75,43 +65,30 @@ def _prompts(record: AuditRecord) -> list[str]:
 
 
 def _table(page: TerminalWriter, record: AuditRecord) -> None:
-    groups: dict[str | None, list[HypothesisRecord]] = {}
-    for hypothesis in record.hypotheses:
-        groups.setdefault(hypothesis.objective, []).append(hypothesis)
-    rows = [_row(one) for group in groups.values() for one in _largest_first(group)]
-    widths = [max(len(row[at]) for row in (_HEADER, *rows)) for at in range(1, len(_HEADER))]
+    header = [*_HEADER, *(check[:_CHECK_LETTERS] for check in record.checks)]
+    rows: list[list[str]] = []
+    titles: dict[int, str] = {}
+    for objective in dict.fromkeys(one.objective for one in record.hypotheses):
+        if objective is not None:
+            titles[len(rows)] = f"{objective}:"
+        group = [one for one in findings.by_size(record) if one.objective == objective]
+        rows += [_row(one, record.checks) for one in group]
+    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(1, len(header))]
     room = WIDTH - sum(widths) - 2 * len(widths)
     name = min(max(room, _SHORTEST_NAME), _LONGEST_NAME)
-    rows = [[shortened(row[0], name), *row[1:]] for row in rows]
-    if len(groups) == 1 and None in groups:
-        page.table(_HEADER, rows, ruled=True)
-        return
-    table = TerminalWriter().table(_HEADER, rows, ruled=True)
-    for line in table[:2]:
-        page.line(line)
-    body = iter(table[2:])
-    for objective, group in groups.items():
-        # a PM with several rewards has as many tables as objectives, under one head
-        page.line(f"{objective}:")
-        for _ in group:
-            page.line(next(body))
+    header, *rows = ([shortened(row[0], name), *row[1:]] for row in (header, *rows))
+    page.table(header, rows, ruled=True, titles=titles)
 
 
-def _largest_first(group: list[HypothesisRecord]) -> list[HypothesisRecord]:
-    return sorted(group, key=lambda one: -abs(one.gap_sigma.value))
-
-
-def _row(hypothesis: HypothesisRecord) -> list[str]:
+def _row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> list[str]:
     outcomes = wording.checks(hypothesis)
     return [
         hypothesis.short_name,
         shortened(findings.expected(hypothesis), 8),
         figures.bare(hypothesis.gap_sigma, most=_GAP_DECIMALS),
-        figures.with_bounds(hypothesis.closure)
-        .replace("unbounded", "inf")
-        .replace("[inf", "[-inf"),
+        figures.with_bounds(hypothesis.closure).replace("unbounded", "open"),
         figures.value(hypothesis.residual_sigma, most=_GAP_DECIMALS),
-        *(wording.OUTCOME_WORDS[outcomes[check]] if check in outcomes else "" for check in Check),
+        *(wording.OUTCOME_WORDS[outcomes[check]] if check in outcomes else "" for check in checks),
     ]
 
 

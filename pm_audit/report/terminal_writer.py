@@ -7,7 +7,7 @@ escaped like the others, because there is no other way into the finished text.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -17,7 +17,7 @@ WIDTH = 100
 
 
 class TerminalWriter:
-    """Lines of a terminal, at most ``width`` columns where they are cut."""
+    """Lines of a terminal, cut at ``width`` columns if they are not wrapped."""
 
     def __init__(self, *, width: int = WIDTH) -> None:
         self._width = width
@@ -46,10 +46,12 @@ class TerminalWriter:
         ruled: bool = False,
         roomy: bool = False,
         indent: str = "",
-    ) -> list[str]:
-        """Add a table of text cells; return its rows, which titles may be put between.
+        titles: Mapping[int, str] | None = None,
+    ) -> None:
+        """Add a table of text cells.
 
-        ``ruled`` draws a line under the header; ``roomy`` leaves two columns more for each title.
+        ``ruled`` draws a line under the header; ``roomy`` leaves two columns more for each title;
+        ``titles`` are lines that stand before rows, by the number of the row.
         """
         safe = [[sanitise.terminal(cell) for cell in row] for row in (header, *rows)]
         if ruled:
@@ -58,10 +60,11 @@ class TerminalWriter:
             safe.insert(1, ["-" * max(len(row[at]) for row in safe) for at in columns])
         headers, body = (safe[0], safe[1:]) if roomy else ((), safe)
         table = tabulate(body, headers=headers, tablefmt="plain", disable_numparse=True)
-        lines = table.split("\n")
-        shown = [shortened(f"{indent}{line}".rstrip(), self._width) for line in lines]
-        self._lines += shown
-        return shown
+        first_row = 1 + ruled
+        for number, line in enumerate(table.split("\n"), start=-first_row):
+            if titles and number in titles:
+                self.line(titles[number])
+            self._lines.append(shortened(f"{indent}{line}".rstrip(), self._width))
 
     def text(self) -> str:
         """Return everything that was added."""
@@ -69,5 +72,5 @@ class TerminalWriter:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text of at most ``width`` characters, with an ellipsis where it was cut."""
+    """Return a text of at most ``width`` characters, with an ellipsis if it was cut."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"

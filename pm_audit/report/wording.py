@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from pm_audit.records import AuditRecord, Check, FeatureRecord, Firing, HypothesisRecord, Outcome
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    FeatureRecord,
+    Figure,
+    Firing,
+    HypothesisRecord,
+    Outcome,
+)
 from pm_audit.report import figures
 from pm_audit.report.feature_words import name_of_token
 
@@ -63,8 +71,33 @@ def excerpt(firing: Firing, *, around: int = 24) -> tuple[str, str, str]:
     return before, firing.token or name_of_token(firing), after
 
 
+def shown_figures(hypothesis: HypothesisRecord) -> list[tuple[str, str, Figure]]:
+    """Return the figures that every page lists: term of the glossary, title, figure."""
+    sigma = hypothesis.evidence.sigma
+    interaction = hypothesis.interaction
+    shown = (
+        ("gap", "gap", hypothesis.gap_sigma),
+        ("gap", "gap, raw", hypothesis.gap),
+        ("residual", "residual", hypothesis.residual_sigma),
+        ("residual", "residual as a share of the gap", hypothesis.residual_share),
+        ("closure", "closure, zero ablation", hypothesis.closure),
+        ("closure", "closure, mean ablation", hypothesis.closure_mean),
+        ("null", "closure of random sets (median, 95th percentile)", hypothesis.null_closure),
+        ("placebo", "closure of placebo searches (median, range)", hypothesis.placebo_closure),
+        ("collateral", "collateral", hypothesis.collateral),
+        ("interaction", "interaction", interaction and figures.in_sigma(interaction, sigma)),
+        ("residual", "examples moved", figures.in_sigma(hypothesis.examples_moved, sigma)),
+        (
+            "collateral",
+            "counter-examples moved",
+            figures.in_sigma(hypothesis.counter_examples_moved, sigma),
+        ),
+    )
+    return [(term, title, figure) for term, title, figure in shown if figure is not None]
+
+
 def agreement(hypothesis: HypothesisRecord) -> str | None:
-    """Say how far attribution predicted the ablations; nothing where no candidate was ablated.
+    """Return how far attribution predicted the ablations; None if no candidate was ablated.
 
     Means over folds; a fold without candidates says nothing.
     """
@@ -81,8 +114,18 @@ def agreement(hypothesis: HypothesisRecord) -> str | None:
     )
 
 
+def departures(record: AuditRecord, *, most: int = 20) -> list[str]:
+    """Return a line for each check that was not run or not reported as planned, at most some."""
+    lines = [
+        f"{one.name}/{one.check}: {one.departure}" + (f": {one.reason}" if one.reason else "")
+        for one in record.not_as_planned
+    ]
+    left = len(lines) - most
+    return [*lines[:most], f"{left} more, see the record"] if left > 0 else lines
+
+
 def known_bias(hypothesis: HypothesisRecord) -> str:
-    """Return the accepted failure, ``reason: ...; ticket: ...``; nothing where there is none."""
+    """Return the accepted failure, ``reason: ...; ticket: ...``; empty if there is none."""
     return "; ".join(
         f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
         for key, value in (hypothesis.known_bias or {}).items()
@@ -113,3 +156,24 @@ def judged_of_manifest(record: AuditRecord) -> tuple[int, int]:
     }
     wanted = {(entry.name, check) for entry in record.manifest for check in entry.checks}
     return len(judged & wanted), len(wanted)
+
+
+def provenance(record: AuditRecord) -> list[tuple[str, str]]:
+    """Return what was audited, how and where: title and value."""
+    subject, method = record.subject, record.method
+    rows = [
+        ("written", record.created),
+        ("PM", subject.pm),
+        ("PM sha256", subject.pm_sha256),
+        ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
+        ("tokenizer sha256", subject.tokenizer_sha256),
+        ("text format", subject.text),
+        ("objective", subject.objective or "the only one"),
+    ]
+    for sae in subject.saes:
+        words = f"{sae.source}; {sae.architecture}, after layer {sae.layer}, {sae.width} latents"
+        rows += [(f"SAE {sae.name}", words), (f"SAE {sae.name} sha256", sae.sha256)]
+    rows += [(f"method: {name}", str(value)) for name, value in method.model_dump().items()]
+    rows += sorted(record.environment.items())
+    rows.append(("manifest", hypotheses(len(record.manifest))))
+    return rows

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.trace import Trace
 from pm_audit.judging import figure_of
@@ -19,6 +19,9 @@ from pm_audit.search.select import Search
 from pm_audit.search.singles import OTHERS_SHOWN
 from pm_audit.text.text_format import TokenisedRow
 
+TokenName = Callable[[int], str]
+"""Names a token that stands for no character of the text."""
+
 FIRINGS, FIRINGS_OF_OTHERS = 5, 2
 """Texts kept for each selected feature, and for each other candidate."""
 
@@ -27,67 +30,62 @@ NEIGHBOURS = 4
 
 
 def describe(
-    trace: Trace,
-    contrast: Contrast,
+    experiment: Experiment,
     proposal: Proposal,
     search: Search,
     texts: Sequence[TokenisedRow],
     *,
     method: MethodRecord,
-    token_name: Callable[[int], str] | None = None,
+    token_name: TokenName | None = None,
 ) -> tuple[FeatureRecord, ...]:
     """Return the selected features and the strongest others, strongest contribution first.
 
-    The contribution is the mean over examples, its interval over prompts.  Every prompt counts:
-    single effects do not hang on which fold selected the feature.  ``token_name`` names tokens
-    that stand for no character of the text.
+    The contribution is the mean over the examples of every prompt, its interval over prompts:
+    single effects do not depend on which fold selected the feature.
     """
-    examples = contrast.has_role(Role.EXAMPLE)
-    everywhere = np.ones(len(examples), dtype=bool)
+    examples = experiment.contrast.has_role(Role.EXAMPLE)
     strength = {
         feature: abs(float(search.contribution(feature)[examples].mean()))
         for feature in search.features_run
     }
     order = sorted(strength, key=lambda feature: -strength[feature])
-    chosen = [feature for feature in order if _folds(search, feature)]
-    chosen += [feature for feature in order if feature not in chosen][:OTHERS_SHOWN]
-    records = []
-    for feature in sorted(chosen, key=lambda feature: -strength[feature]):
-        contribution = search.contribution(feature)
-        fires = proposal.fires(feature)
-        dropped = search.dropped.get(feature)
-        selected = _folds(search, feature)
-        records.append(
-            FeatureRecord(
-                sae=feature.sae,
-                layer=feature.layer,
-                index=feature.index,
-                contribution=figure_of(
-                    contrast.mean_by_prompt(contribution, examples).tolist(),
-                    method=method,
-                    unit=Unit.REWARD,
-                ),
-                attribution=float(proposal.integrated(feature)[examples].mean()),
-                selectivity=selectivity(contribution, contrast, everywhere),
-                frequency=float(fires[examples].mean()),
-                folds=selected,
-                dropped_by=None if dropped is None else dropped.value,
-                firings=_firings(
-                    trace,
-                    feature,
-                    texts,
-                    most=FIRINGS if selected else FIRINGS_OF_OTHERS,
-                    token_name=token_name,
-                ),
-                neighbours=tuple(
-                    Neighbour(index=index, cosine=cosine)
-                    for index, cosine in nearest(
-                        trace.sae(feature.sae), feature.index, most=NEIGHBOURS
-                    )
-                ),
-            )
-        )
-    return tuple(records)
+    selected = [feature for feature in order if _folds(search, feature)]
+    others = [feature for feature in order if feature not in selected][:OTHERS_SHOWN]
+    return tuple(
+        _record(experiment, proposal, search, feature, texts, method, token_name)
+        for feature in sorted(selected + others, key=lambda feature: -strength[feature])
+    )
+
+
+def _record(
+    experiment: Experiment,
+    proposal: Proposal,
+    search: Search,
+    feature: Feature,
+    texts: Sequence[TokenisedRow],
+    method: MethodRecord,
+    token_name: TokenName | None,
+) -> FeatureRecord:
+    trace, contrast = experiment.trace, experiment.contrast
+    examples, everywhere = contrast.has_role(Role.EXAMPLE), np.ones(len(trace.grid), dtype=bool)
+    contribution = search.contribution(feature)
+    by_prompt = contrast.mean_by_prompt(contribution, examples).tolist()
+    dropped, folds = search.dropped.get(feature), _folds(search, feature)
+    most = FIRINGS if folds else FIRINGS_OF_OTHERS
+    near = nearest(trace.sae(feature.sae), feature.index, most=NEIGHBOURS)
+    return FeatureRecord(
+        sae=feature.sae,
+        layer=feature.layer,
+        index=feature.index,
+        contribution=figure_of(by_prompt, method=method, unit=Unit.REWARD),
+        attribution=float(proposal.integrated(feature)[examples].mean()),
+        selectivity=selectivity(contribution, contrast, everywhere),
+        frequency=float(proposal.fires(feature)[examples].mean()),
+        folds=folds,
+        dropped_by=None if dropped is None else dropped.value,
+        firings=_firings(trace, feature, texts, most=most, token_name=token_name),
+        neighbours=tuple(Neighbour(index=index, cosine=cosine) for index, cosine in near),
+    )
 
 
 def _folds(search: Search, feature: Feature) -> tuple[int, ...]:
@@ -102,7 +100,7 @@ def _firings(
     texts: Sequence[TokenisedRow],
     *,
     most: int,
-    token_name: Callable[[int], str] | None,
+    token_name: TokenName | None,
 ) -> tuple[Firing, ...]:
     """Return the texts on whose completions the feature fires most, strongest first."""
     features = trace.features[feature.sae]
@@ -127,7 +125,7 @@ def _firing(
     text: TokenisedRow,
     positions: Integers,
     values: npt.NDArray[np.float32],
-    token_name: Callable[[int], str] | None,
+    token_name: TokenName | None,
 ) -> Firing:
     strongest = int(np.argmax(values))
     start, end = text.offsets[int(positions[strongest])]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pm_audit.forward.contrast import Contrast, Floats
+from pm_audit.forward.contrast import Floats
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.scale import Scale
-from pm_audit.forward.trace import Trace
 from pm_audit.records import (
     Evidence,
     FoldEvidence,
-    LayerEvidence,
     NullEvidence,
+    ReplacementEvidence,
     RowEvidence,
     SaeFit,
 )
@@ -23,25 +23,25 @@ from pm_audit.spec import Case
 
 def unsearched(
     cases: Sequence[Case],
-    clean: Trace,
-    contrast: Contrast,
+    experiment: Experiment,
     spliced: Floats,
     fits: Sequence[SaeFit],
     scale: Scale,
 ) -> Evidence:
-    """Return what is known before any feature was searched for: nothing has been ablated."""
+    """Return what is known before the search: nothing has been ablated."""
+    rewards = experiment.rewards
     names = {case.prompt: case.prompt_id for case in cases}
     return Evidence(
-        prompts=tuple(names[number] for number in range(contrast.prompts)),
+        prompts=tuple(names[number] for number in range(experiment.contrast.prompts)),
         rows=tuple(
             RowEvidence(
                 prompt=case.prompt,
                 role=case.role,
                 variant=case.variant,
                 text=case.text,
-                reward=clean.rewards[at],
-                zero=clean.rewards[at],
-                mean=clean.rewards[at],
+                reward=rewards[at],
+                zero=rewards[at],
+                mean=rewards[at],
                 spliced=spliced[at],
             )
             for at, case in enumerate(cases)
@@ -56,26 +56,20 @@ def unsearched(
 
 def searched(
     evidence: Evidence,
-    contrast: Contrast,
+    experiment: Experiment,
     proposal: Proposal,
     search: Search,
     held_out: HeldOut,
 ) -> Evidence:
-    """Return the evidence with what the search found and what came of it on held-out prompts."""
-    account = held_out.account
+    """Return the evidence with what the search found and its effect on held-out prompts."""
     rows = tuple(
         RowEvidence(
-            prompt=row.prompt,
-            role=row.role,
-            variant=row.variant,
-            text=row.text,
-            reward=row.reward,
-            zero=held_out.zero[at],
-            mean=account.selected[at],
-            spliced=row.spliced,
-            features_replaced=account.features[at],
-            stream_replaced=account.streams[at],
-            single_sum=held_out.single_sum[at],
+            **dict(row)
+            | {
+                "zero": held_out.zero[at],
+                "mean": held_out.together.selected[at],
+                "single_sum": held_out.single_sum[at],
+            }
         )
         for at, row in enumerate(evidence.rows)
     )
@@ -86,20 +80,22 @@ def searched(
             growth=one.growth.closures,
             sign_agreement=one.sign_agreement,
             rank_correlation=one.rank_correlation,
-            completeness_gap=proposal.completeness(contrast.of_prompts(one.fold.discovery)),
+            completeness_gap=proposal.completeness(experiment.rows_of(one.fold.discovery)),
         )
         for one in search.folds
     )
-    layers = tuple(
-        LayerEvidence(
-            sae=account.saes[0].name,
-            layer=account.saes[0].layer,
-            mean=tuple(account.selected),
-            features_replaced=tuple(account.features),
-            stream_replaced=tuple(account.streams),
+    together = (None, None, held_out.together)
+    alone = ((one.saes[0].name, one.saes[0].layer, one) for one in held_out.by_sae)
+    replaced = tuple(
+        ReplacementEvidence(
+            sae=sae,
+            layer=layer,
+            selected=tuple(one.selected),
+            features=tuple(one.features),
+            stream=tuple(one.streams),
         )
-        for account in held_out.by_sae
+        for sae, layer, one in (together, *alone)
     )
     null = tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps)
-    found = {"rows": rows, "folds": folds, "null": null, "layers": layers}
+    found = {"rows": rows, "folds": folds, "null": null, "replaced": replaced}
     return evidence.model_copy(update={**found, "sweeps": proposal.sweeps})

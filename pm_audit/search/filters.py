@@ -1,13 +1,13 @@
 """The filters that decide which candidates may explain a gap, each with a name.
 
 A gap can be cancelled by any feature that happens to move the examples.  So a feature may explain
-it only where it fires on most examples, its removal shrinks the gap, and its effect falls on the
+it only if it fires on most examples, its removal shrinks the gap, and its effect falls on the
 examples: its selectivity is the mean absolute contribution on examples over the sum of that mean
 and the mean on all other completions.
 
 A feature without selectivity is dropped for that alone; its filter's name says what kind of
-feature it is, as far as its activations tell.  An outlier of norm, a feature that is on nearly
-everywhere, and one that fires on the counter-examples too are three different things to learn.
+feature it is by its activations: an outlier of norm, one that is active nearly everywhere, or one
+that fires on the counter-examples too.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from enum import StrEnum
 import numpy as np
 
 from pm_audit.forward.contrast import Contrast, Floats, Mask
-from pm_audit.forward.trace import Trace
+from pm_audit.forward.experiment import Experiment
 from pm_audit.records import Feature, Role
 
 OUTLIER_NORM = 10.0
-"""A feature is an outlier where its mean norm, activation x decoder norm over the tokens on which
-it fires, is so many times the median of its SAE's active features."""
+"""A feature is an outlier if its mean norm, activation x decoder norm over the tokens on which it
+fires, exceeds the median of its SAE's active features by this factor."""
 
 EVERYWHERE = 0.5
 """A feature that fires on this share of all completion tokens stands for no claim about a text."""
 
 COUNTER_EXAMPLES = 0.5
-"""A feature that fires on this share of the counter-examples does not tell the sides apart."""
+"""A feature that fires on this share of the counter-examples does not separate the sides."""
 
 
 class Dropped(StrEnum):
@@ -54,7 +54,7 @@ class Dropped(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What an SAE's activations tell of its latents, over all completions of a hypothesis."""
+    """How an SAE's latents are active over all completions of a hypothesis."""
 
     norm: Floats
     """[latent], over the median of those that fire."""
@@ -64,15 +64,15 @@ class Activity:
     """[latent], of the counter-examples."""
 
     @classmethod
-    def of(cls, trace: Trace, contrast: Contrast) -> Mapping[str, Activity]:
+    def of(cls, experiment: Experiment) -> Mapping[str, Activity]:
         """Return the activity of every SAE, by its name."""
+        trace, contrast = experiment.trace, experiment.contrast
         row_of_token = trace.row_of_token()
         counters = contrast.has_role(Role.COUNTER_EXAMPLE)
         found = {}
         for sae in trace.saes:
             features = trace.features[sae.name]
-            latent = features.latent.cpu().numpy()
-            row = row_of_token[features.token.cpu().numpy()]
+            latent, row = features.latent_here, row_of_token[features.token_here]
             fired = np.bincount(latent, minlength=sae.width)
             strength = features.strength.double().cpu().numpy()
             decoder_norm = sae.W_dec.double().norm(dim=-1).cpu().numpy()
@@ -102,8 +102,8 @@ class Activity:
 def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
     """Return the share of a feature's absolute contribution [row] that falls on examples.
 
-    Where a role was run on some of its rows they stand for all of them; NaN marks what was not run.
-    A role that was not run at all counts as unmoved.
+    Rows that were run stand for all rows of their role; NaN marks those that were not.  A role that
+    was not run at all counts as unmoved.
     """
     run = rows & ~np.isnan(contribution)
 
@@ -121,34 +121,23 @@ def selectivity(contribution: Floats, contrast: Contrast, rows: Mask) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The filters of one fold.
-
-    Args:
-        contrast: of the hypothesis.
-        rows: those of the fold's discovery prompts.
-        rare: candidates that fire on too few examples.
-        least_selectivity: that a feature must have.
-        activity: by SAE.
-
-    """
+    """The filters of one fold."""
 
     contrast: Contrast
     rows: Mask
+    """[row], whether it belongs to the fold's discovery prompts."""
     rare: frozenset[Feature]
+    """Candidates that fire on too few examples."""
     least_selectivity: float
     activity: Mapping[str, Activity]
 
     def reason(
         self, feature: Feature, gain: float, contribution: Floats, *, slack: float = 0.0
     ) -> Dropped | None:
-        """Return why the feature may not explain the gap, or None where it may.
+        """Return why the feature may not explain the gap, or None if it may.
 
-        Args:
-            feature: the candidate.
-            gain: how much of the gap its ablation takes away on the discovery prompts.
-            contribution: [row], reward minus reward with it alone ablated; NaN where not run.
-            slack: how far below the asked selectivity it may lie.
-
+        ``gain`` is what its ablation takes away of the gap on the discovery prompts; ``slack`` is
+        how far below the required selectivity its contribution [row] may lie.
         """
         if feature in self.rare:
             return Dropped.RARE
@@ -162,7 +151,7 @@ class Filters:
     def verdict(
         self, feature: Feature, gain: float, contribution: Floats, *, slack: float
     ) -> Dropped | None:
-        """Return the reason, or that it passed a first sample, with slack, and was not run on."""
+        """Return the reason; WEAKER if it passed a first sample, with slack, and was not run on."""
         unfinished = bool(np.isnan(contribution[self.rows]).any())
         if unfinished and self.reason(feature, gain, contribution, slack=slack) is None:
             return Dropped.WEAKER

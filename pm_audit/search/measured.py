@@ -14,24 +14,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pm_audit.forward.contrast import Contrast, Floats
-from pm_audit.forward.trace import Trace
+from pm_audit.forward.contrast import Floats
+from pm_audit.forward.experiment import Experiment
 from pm_audit.interventions.ablation_sweep import Budget, Sweep, sweep
 from pm_audit.records import Feature, MethodRecord, Role, SweepEvidence
 from pm_audit.search.folds import Fold
 from pm_audit.search.propose import LEAST_FREQUENCY, RARE_SHOWN, Proposal, SaeScores, strongest
 from pm_audit.spec import SearchMode
-from pm_audit.subject.preference_model import PreferenceModel
 
 
 def measure(
-    pm: PreferenceModel,
-    trace: Trace,
-    contrast: Contrast,
-    folds: Sequence[Fold],
-    proposal: Proposal,
-    *,
-    method: MethodRecord,
+    experiment: Experiment, folds: Sequence[Fold], proposal: Proposal, *, method: MethodRecord
 ) -> Proposal:
     """Return the same scores with candidates that were chosen by single ablations."""
     budget = _budget(method, shared_by=len(folds) * len(proposal.scores))
@@ -40,24 +33,24 @@ def measure(
     sweeps: list[SweepEvidence] = []
     for number, fold in enumerate(folds):
         ranked: list[tuple[float, Feature]] = []
-        silent: set[Feature] = set()
+        inactive: set[Feature] = set()
         for scores in proposal.scores:
-            found = _sweep(pm, trace, contrast, fold, scores, budget, method)
-            gains = _gains(found, scores, contrast, fold, trace)
-            frequent = scores.frequency(contrast, fold) >= LEAST_FREQUENCY
+            found = _sweep(experiment, fold, scores, budget, method)
+            gains = _gains(found, scores, experiment.gap(fold.discovery))
+            frequent = scores.frequency(experiment.contrast, fold) >= LEAST_FREQUENCY
             chosen = strongest(gains, frequent, method.candidates)
             dropped = strongest(gains, ~frequent, RARE_SHOWN)
-            named = {latent: _feature(scores, latent) for latent in chosen + dropped}
+            named = {latent: scores.feature(latent) for latent in chosen + dropped}
             ranked += [(gains[latent], feature) for latent, feature in named.items()]
-            silent |= {named[latent] for latent in dropped}
+            inactive |= {named[latent] for latent in dropped}
             predicted = [
-                _feature(scores, latent) in proposal.by_fold[number]
+                named[latent] in proposal.by_fold[number]
                 for latent in chosen[: method.max_features]
             ]
             sweeps.append(_evidence(number, scores, found, predicted))
         ranked.sort(key=lambda pair: -pair[0])
         by_fold.append(tuple(feature for _, feature in ranked))
-        rare.append(frozenset(silent))
+        rare.append(frozenset(inactive))
     return Proposal(proposal.scores, tuple(by_fold), tuple(rare), tuple(sweeps))
 
 
@@ -69,43 +62,30 @@ def _budget(method: MethodRecord, *, shared_by: int) -> Budget:
 
 
 def _sweep(
-    pm: PreferenceModel,
-    trace: Trace,
-    contrast: Contrast,
-    fold: Fold,
-    scores: SaeScores,
-    budget: Budget,
-    method: MethodRecord,
+    experiment: Experiment, fold: Fold, scores: SaeScores, budget: Budget, method: MethodRecord
 ) -> Sweep:
-    weights = contrast.weights(fold.discovery)
+    weights = experiment.contrast.weights(fold.discovery)
     predicted = scores.integrated @ weights
     # Whichever score thinks most of a feature: one large feature is enough to ruin either.
     order = np.maximum(np.abs(predicted), np.abs(scores.atp @ weights))
-    examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
     return sweep(
-        pm,
-        trace,
+        experiment.trace,
         scores.sae,
         predicted,
         weights,
         order=order,
         budget=budget,
-        fires_on=np.flatnonzero(examples),
+        fires_on=experiment.rows(Role.EXAMPLE, prompts=fold.discovery),
         confidence=method.confidence,
         seed=method.seed,
     )
 
 
-def _gains(found: Sweep, scores: SaeScores, contrast: Contrast, fold: Fold, trace: Trace) -> Floats:
+def _gains(found: Sweep, scores: SaeScores, gap: float) -> Floats:
     """Return each latent's measured effect in the gap's direction; -inf for the unmeasured."""
-    gap = float(contrast.weights(fold.discovery) @ trace.rewards)
     gains = np.full(scores.sae.width, -np.inf)
     gains[found.latent] = found.effect if gap >= 0 else -found.effect
     return gains
-
-
-def _feature(scores: SaeScores, latent: int) -> Feature:
-    return Feature(sae=scores.sae.name, layer=scores.sae.layer, index=latent)
 
 
 def _evidence(

@@ -3,13 +3,13 @@
 Each feature's attribution is weighted as the gap weighs rewards, so its score is its estimated
 share in the gap of the discovery prompts.  Candidates are the union of the best by plain AtP and
 by integrated gradients, for one large-norm feature is enough to ruin either, and of the decoder
-neighbours of the very best, into which a concept may have been split.  Where the method asks for
-extra scores, GradDrop and the integrated gradients of single large features have a share too.
+neighbours of the very best, into which a concept may have been split.  If the method requests
+extra scores, GradDrop and per-feature IG of large features have a share too.
 
 Most features that attribution ranks high do as much to other completions, and can explain nothing.
 So three quarters of the candidates are taken among those whose attributions fall on the examples,
-nearly as much as selection will ask of their ablations; the rest are the strongest of all.  A
-feature that is silent on most examples is passed over, but the strongest of these are kept for
+nearly as much as selection will require of their ablations; the rest are the strongest of all.  A
+feature that is inactive on most examples is passed over, but the strongest of these are kept for
 ablation too, so that the report can show what the filter dropped.
 
 Attribution ends here: from now on only real ablations count.
@@ -23,19 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from pm_audit.attribution.grad_drop import DropScores, grad_drop
+from pm_audit.attribution.grad_drop import grad_drop
 from pm_audit.attribution.integrated_gradients import Method, attribute
-from pm_audit.attribution.per_feature_ig import (
-    PerFeatureAttributions,
-    attribute_per_feature,
-    large_norm_latents,
-)
+from pm_audit.attribution.per_feature_ig import attribute_per_feature, large_norm_latents
 from pm_audit.forward.contrast import Contrast, Floats, Integers, Mask
-from pm_audit.forward.trace import Trace
+from pm_audit.forward.experiment import Experiment
 from pm_audit.records import Feature, MethodRecord, Role, SweepEvidence
 from pm_audit.search.decoder_neighbours import nearest
 from pm_audit.search.folds import Fold
-from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 
 LEAST_FREQUENCY = 0.5
@@ -45,11 +40,11 @@ RARE_SHOWN = 4
 """Rare features per fold and SAE that are ablated all the same, to show what the filter drops."""
 
 GENERAL_PART = 4
-"""One in so many candidates is taken for its strength alone, whatever else it seems to move."""
+"""One in this many candidates is taken for its strength alone, whatever else it seems to move."""
 
 PROMISE_SLACK = 0.2
-"""How far below the selectivity that selection asks for a promising feature's attributed one may
-lie, by the larger of AtP's and IG's: attribution is a rough guide to ablation."""
+"""How far below the required selectivity the attributed one of a promising feature may lie, by the
+larger of AtP's and IG's: attribution is a rough guide to ablation."""
 
 SPLIT_PARENTS = 4
 """Best candidates of a fold and SAE whose decoder neighbours are candidates too."""
@@ -58,7 +53,7 @@ SPLIT_PARTS = 2
 """Neighbours of each of them at most, out of the fold's number of candidates."""
 
 EXTRA_PART = 8
-"""One in so many candidates comes from each of the extra scores, where these are asked for."""
+"""One in this many candidates comes from each of the extra scores, if these are requested."""
 
 SPLIT_COSINE = 0.4
 """Least cosine of two decoder rows that may be parts of one concept; unrelated ones in some
@@ -75,29 +70,32 @@ class SaeScores:
     integrated: csr_array
     """[latent row]"""
     fires: csr_array
-    """[latent row], 1 where the feature is active at any completion token."""
+    """[latent row], 1 if the feature is active at any completion token."""
     completeness_gap: Floats
     """[row], attributions plus error term minus the true change, raw reward."""
     change: Floats
     """[row], the true change along the path that the completeness gap is held against."""
-    alone: csr_array | None = None
-    """[latent row], integrated gradients of single large features, each along its own removal."""
+    per_feature: csr_array | None = None
+    """[latent row], per-feature IG of large features."""
     dropped: csr_array | None = None
     """[latent row], sizes of attributions with one block's gradient dropped at a time."""
 
+    def feature(self, latent: int) -> Feature:
+        """Return a latent of this SAE by its full name."""
+        return Feature(sae=self.sae.name, layer=self.sae.layer, index=latent)
+
     def frequency(self, contrast: Contrast, fold: Fold) -> Floats:
         """Return the share of the fold's discovery examples on which each latent fires."""
-        examples = contrast.has_role(Role.EXAMPLE) & contrast.of_prompts(fold.discovery)
+        examples = contrast.has_role(Role.EXAMPLE, prompts=fold.discovery)
         return np.asarray(self.fires @ examples / examples.sum())
 
     def selectivity(self, contrast: Contrast, fold: Fold) -> Floats:
         """Return the share of each latent's absolute attribution that falls on examples.
 
-        On the fold's discovery prompts, beside counter-examples, by whichever score says more.
+        On the fold's discovery prompts, against counter-examples, by whichever score says more.
         """
-        seen = contrast.of_prompts(fold.discovery)
-        examples = contrast.has_role(Role.EXAMPLE) & seen
-        others = contrast.has_role(Role.COUNTER_EXAMPLE) & seen
+        examples = contrast.has_role(Role.EXAMPLE, prompts=fold.discovery)
+        others = contrast.has_role(Role.COUNTER_EXAMPLE, prompts=fold.discovery)
         shares = []
         for table in (abs(self.integrated), abs(self.atp)):
             on_examples = np.asarray(table @ examples) / examples.sum()
@@ -116,7 +114,7 @@ class Proposal:
     rare: tuple[frozenset[Feature], ...]
     """By fold: candidates that fire on too few examples; ablated to be shown, never selected."""
     sweeps: tuple[SweepEvidence, ...] = ()
-    """What was ablated to find the candidates, where real ablation chose them."""
+    """What was ablated to find the candidates, if real ablation chose them."""
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -131,10 +129,10 @@ class Proposal:
         """Return 1 for each row in which a feature fires, else 0, [row]."""
         return _row(self._of(feature).fires, feature)
 
-    def completeness(self, rows: Mask) -> float:
+    def completeness(self, rows: Integers) -> float:
         """Return the mean size of the completeness gap as a share of the mean true change.
 
-        Over the marked rows, and the worst of the SAEs.
+        Over these rows, and the worst of the SAEs.
         """
         return max(
             float(
@@ -152,68 +150,51 @@ def _row(table: csr_array, feature: Feature) -> Floats:
     return np.asarray(table[[feature.index]].toarray()[0])
 
 
-def propose(
-    pm: PreferenceModel,
-    trace: Trace,
-    contrast: Contrast,
-    folds: Sequence[Fold],
-    *,
-    method: MethodRecord,
-) -> Proposal:
+def propose(experiment: Experiment, folds: Sequence[Fold], *, method: MethodRecord) -> Proposal:
     """Score every active feature of every SAE and choose each fold's candidates."""
-    scores = tuple(_score(pm, trace, sae, contrast, method) for sae in trace.saes)
-    return rank(scores, trace, contrast, folds, method=method)
+    scores = tuple(_score(experiment, sae, method) for sae in experiment.trace.saes)
+    return rank(scores, experiment, folds, method=method)
 
 
 def rank(
     scores: tuple[SaeScores, ...],
-    trace: Trace,
-    contrast: Contrast,
+    experiment: Experiment,
     folds: Sequence[Fold],
     *,
     method: MethodRecord,
 ) -> Proposal:
-    """Choose each fold's candidates from scores that are there already, whatever the contrast."""
+    """Choose each fold's candidates from scores of the same trace, whatever their contrast."""
     rare, by_fold = [], []
     for fold in folds:
         ranked: list[tuple[float, Feature]] = []
-        silent: set[Feature] = set()
+        inactive: set[Feature] = set()
         for one in scores:
-            chosen, dropped = _candidates(one, contrast, fold, trace.rewards, method)
+            chosen, dropped = _candidates(one, experiment, fold, method)
             ranked += chosen + dropped
-            silent |= {feature for _, feature in dropped}
+            inactive |= {feature for _, feature in dropped}
         ranked.sort(key=lambda pair: -pair[0])
         by_fold.append(tuple(feature for _, feature in ranked))
-        rare.append(frozenset(silent))
+        rare.append(frozenset(inactive))
     return Proposal(scores, tuple(by_fold), tuple(rare))
 
 
-def _score(
-    pm: PreferenceModel, trace: Trace, sae: Sae, contrast: Contrast, method: MethodRecord
-) -> SaeScores:
+def _score(experiment: Experiment, sae: Sae, method: MethodRecord) -> SaeScores:
+    trace = experiment.trace
     # Controls weigh nothing in a gap, so nothing about them is attributed.
-    weighed = np.flatnonzero(~contrast.has_role(Role.CONTROL))
-    integrated = attribute(
-        pm,
-        trace,
-        sae,
-        method=Method.INTEGRATED_GRADIENTS,
-        steps=method.ig_steps,
-        rows=weighed,
-    )
-    atp = attribute(pm, trace, sae, method=Method.ATP, rows=weighed, change=integrated.change)
-    alone: PerFeatureAttributions | None = None
-    dropped: DropScores | None = None
+    weighed = experiment.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE)
+    integrated = attribute(trace, sae, steps=method.ig_steps, rows=weighed)
+    atp = attribute(trace, sae, method=Method.ATP, rows=weighed, change=integrated.change)
+    shape = (sae.width, len(trace.grid))
+    per_feature = dropped = None
     if method.extra_scores:
         large = large_norm_latents(trace, sae, most=method.candidates // EXTRA_PART)
-        alone = attribute_per_feature(pm, trace, sae, large, steps=method.ig_steps, rows=weighed)
-        dropped = grad_drop(pm, trace, sae, rows=weighed)
+        alone = attribute_per_feature(trace, sae, large, steps=method.ig_steps, rows=weighed)
+        per_feature = _summed(alone.latent, alone.row, alone.value, shape)
+        drops = grad_drop(trace, sae, rows=weighed)
+        dropped = _summed(drops.latent, drops.row, drops.score, shape)
     features = trace.features[sae.name]
-    rows = trace.row_of_token()[features.token.cpu().numpy()]
-    latents = features.latent.cpu().numpy()
-    shape = (sae.width, len(trace.grid))
-    fires = csr_array((np.ones(len(rows)), (latents, rows)), shape=shape)
-    fires.sum_duplicates()
+    row = trace.row_of_token()[features.token_here]
+    fires = _summed(features.latent_here, row, np.ones(len(row)), shape)
     fires.data[:] = 1.0
     return SaeScores(
         sae=sae,
@@ -222,10 +203,8 @@ def _score(
         fires=fires,
         completeness_gap=_in_rows(integrated.completeness_gap, weighed, shape[1]),
         change=_in_rows(integrated.change, weighed, shape[1]),
-        alone=None if alone is None else _summed(alone.latent, alone.row, alone.value, shape),
-        dropped=(
-            None if dropped is None else _summed(dropped.latent, dropped.row, dropped.score, shape)
-        ),
+        per_feature=per_feature,
+        dropped=dropped,
     )
 
 
@@ -243,15 +222,12 @@ def _in_rows(values: Floats, rows: Integers, total: int) -> Floats:
 
 
 def _candidates(
-    scores: SaeScores,
-    contrast: Contrast,
-    fold: Fold,
-    rewards: Floats,
-    method: MethodRecord,
+    scores: SaeScores, experiment: Experiment, fold: Fold, method: MethodRecord
 ) -> tuple[list[tuple[float, Feature]], list[tuple[float, Feature]]]:
     """Return the best candidates and the best of those that fire too rarely, with their scores."""
+    contrast, gap = experiment.contrast, experiment.gap(fold.discovery)
     weights = contrast.weights(fold.discovery)
-    sign = 1.0 if weights @ rewards >= 0 else -1.0
+    sign = 1.0 if gap >= 0 else -1.0
     by_atp = sign * (scores.atp @ weights)
     by_ig = sign * (scores.integrated @ weights)
     frequent = scores.frequency(contrast, fold) >= LEAST_FREQUENCY
@@ -269,16 +245,10 @@ def _candidates(
     by_either = np.maximum(by_ig, by_atp)
     chosen += _others(by_either, frequent, chosen, method.candidates // GENERAL_PART)
     dropped = strongest(by_ig, ~frequent, RARE_SHOWN)
-    gap = abs(float(weights @ rewards)) or 1.0
+    size = abs(gap) or 1.0
 
     def named(latents: list[int]) -> list[tuple[float, Feature]]:
-        return [
-            (
-                float(max(by_ig[latent], by_atp[latent]) / gap),
-                Feature(sae=scores.sae.name, layer=scores.sae.layer, index=latent),
-            )
-            for latent in latents
-        ]
+        return [(float(by_either[one] / size), scores.feature(one)) for one in latents]
 
     return named(chosen), named(dropped)
 
@@ -291,21 +261,21 @@ def strongest(score: Floats, allowed: Mask, most: int) -> list[int]:
 
 
 def _others(score: Floats, allowed: Mask, chosen: Sequence[int], most: int) -> list[int]:
-    """Return the strongest of the allowed latents beside those that are chosen already."""
+    """Return the strongest of the allowed latents that are not chosen yet."""
     left = allowed.copy()
     left[list(chosen)] = False
     return strongest(score, left, most)
 
 
 def _extra(scores: SaeScores, weights: Floats, sign: float) -> list[Floats]:
-    """Return what the extra scores say of each latent [latent], where they were taken.
+    """Return what the extra scores say of each latent [latent], if they were taken.
 
     GradDrop's sizes have no sign: what counts is how much larger they are on examples than on
     counter-examples, whichever way the gap goes.
     """
     found = []
-    if scores.alone is not None:
-        found.append(sign * (scores.alone @ weights))
+    if scores.per_feature is not None:
+        found.append(sign * (scores.per_feature @ weights))
     if scores.dropped is not None:
         found.append(scores.dropped @ weights)
     return found

@@ -1,7 +1,7 @@
 """Selection: single ablations filter the candidates, joint ablation grows each fold's set.
 
-What a filter drops keeps its measured effect and the filter's name (``filters.py``); on which rows
-a candidate is ablated alone is the matter of ``singles.py``.
+What a filter drops keeps its measured effect and the filter's name (``filters.py``);
+``singles.py`` decides on which rows a candidate is ablated alone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pm_audit.forward.contrast import Contrast, Floats, Mask
-from pm_audit.forward.trace import Trace
+from pm_audit.forward.contrast import Floats
+from pm_audit.forward.experiment import Experiment
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.interventions.growth import Growth, grow
 from pm_audit.interventions.replay_cache import ReplayCache
@@ -22,13 +22,12 @@ from pm_audit.search.folds import Fold
 from pm_audit.search.propose import Proposal
 from pm_audit.search.singles import SLACK, Singles
 from pm_audit.stats.agreement import agreement
-from pm_audit.subject.preference_model import PreferenceModel
 
 TRIALS = 4
 """Candidates after which a step of growth takes the best of them."""
 
 SCREENED = 2
-"""So many times as many candidates as may be selected are run on all of a fold's rows."""
+"""Candidates run on all of a fold's rows, as a multiple of those that may be selected."""
 
 LEAST_GAIN = 0.01
 """Share of the gap that a further feature must close."""
@@ -50,7 +49,7 @@ class Search:
 
     features: tuple[Feature, ...]
     contributions: Floats
-    """[feature row], reward minus reward with this feature alone set to zero; NaN where it was not
+    """[feature row], reward minus reward with this feature alone set to zero; NaN if it was not
     run.  ``features_run`` were run on every row."""
     folds: tuple[FoldSearch, ...]
     dropped: dict[Feature, Dropped]
@@ -71,9 +70,7 @@ class Search:
 
 
 def select(
-    pm: PreferenceModel,
-    trace: Trace,
-    contrast: Contrast,
+    experiment: Experiment,
     folds: Sequence[Fold],
     proposal: Proposal,
     *,
@@ -82,30 +79,21 @@ def select(
 ) -> Search:
     """Ablate candidates alone, filter, and grow one set for each fold.
 
-    Args:
-        pm: the preference model.
-        trace: its clean forward.
-        contrast: of the hypothesis.
-        folds: prompts to discover on, and prompts held out.
-        proposal: each fold's candidates.
-        method: sizes and thresholds.
-        reported: whether single effects are asked for on every row, as a report shows them.
-
+    Single effects that a report shows are run on every row if they are ``reported``.
     """
-    features, cache = proposal.features, ReplayCache()
-    activity = Activity.of(trace, contrast)
+    features, cache, contrast = proposal.features, ReplayCache(), experiment.contrast
+    activity = Activity.of(experiment)
     filters = [
         Filters(contrast, contrast.of_prompts(fold.discovery), rare, method.selectivity, activity)
         for fold, rare in zip(folds, proposal.rare, strict=True)
     ]
-    singles = Singles(pm, trace, contrast, features, cache)
+    singles = Singles(experiment, features, cache)
     singles.screen(folds, filters, proposal, most=SCREENED * method.max_features)
     effects = np.nan_to_num(singles.contributions)
     reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
     searches = []
     for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
-        weights = contrast.weights(fold.discovery)
-        gap = float(weights @ trace.rewards)
+        gap = experiment.gap(fold.discovery)
         allowed: dict[Feature, float] = {}
         predicted, measured = [], []
         for feature in proposed:
@@ -119,7 +107,7 @@ def select(
             reasons[feature].append(reason)
             if reason is None:
                 allowed[feature] = gain
-        growth = _grow(pm, trace, allowed, gap, weights, own.rows, cache, method)
+        growth = _grow(experiment, fold, allowed, cache, method)
         agrees = agreement(np.array(predicted), np.array(measured))
         searches.append(FoldSearch(fold, growth, agrees.sign_agreement, agrees.rank_correlation))
     dropped = {
@@ -133,19 +121,17 @@ def select(
 
 
 def _grow(
-    pm: PreferenceModel,
-    trace: Trace,
+    experiment: Experiment,
+    fold: Fold,
     allowed: Mapping[Feature, float],
-    gap: float,
-    weights: Floats,
-    rows: Mask,
     cache: ReplayCache,
     method: MethodRecord,
 ) -> Growth:
-    seen = np.flatnonzero(rows & (weights != 0))
+    weights, gap = experiment.contrast.weights(fold.discovery), experiment.gap(fold.discovery)
+    seen = np.flatnonzero(weights)
 
     def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        after = ablate_sets(pm, trace, sets, rows=seen, cache=cache)
+        after = ablate_sets(experiment.trace, sets, rows=seen, cache=cache)
         return [float(value) for value in after @ weights[seen]]
 
     if not allowed or gap == 0:

@@ -7,9 +7,9 @@
    reported.
 
 Controls weigh nothing in a gap; they only add to what a feature does elsewhere, so until they are
-run they count as unmoved.  What the first sample can cost is a candidate that it shows without
-gain, short of the asked selectivity by more than the slack, or weaker than as many others as are
-run on; the filters name each of these.
+run they count as unmoved.  The first sample can cost a candidate that it shows without gain, short
+of the required selectivity by more than the slack, or weaker than as many others as are run on; the
+filters name each of these.
 """
 
 from __future__ import annotations
@@ -18,58 +18,45 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from pm_audit.forward.contrast import Contrast, Floats, Mask
-from pm_audit.forward.trace import Trace
+from pm_audit.forward.contrast import Floats, Mask
+from pm_audit.forward.experiment import Experiment
 from pm_audit.interventions.ablation import ablate_each
 from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import Feature, Role
 from pm_audit.search.filters import Filters
 from pm_audit.search.folds import Fold
 from pm_audit.search.propose import Proposal
-from pm_audit.subject.preference_model import PreferenceModel
 
 SLACK = 0.1
-"""How far below the asked selectivity a candidate's first sample may lie."""
+"""How far below the required selectivity a candidate's first sample may lie."""
 
 OTHERS_SHOWN = 12
-"""Candidates beside the selected ones that are reported, strongest effect first."""
+"""Candidates besides the selected ones that are reported, strongest effect first."""
 
 
 class Singles:
-    """What each candidate does alone, as far as it was run.
+    """What each candidate of all folds does alone, as far as it was run.
 
-    Args:
-        pm: the preference model.
-        trace: its clean forward.
-        contrast: of the hypothesis.
-        features: candidates of all folds.
-        cache: learns the rewards, for joint ablations to come.
-
+    The cache stores the rewards, for later joint ablations.
     """
 
     def __init__(
-        self,
-        pm: PreferenceModel,
-        trace: Trace,
-        contrast: Contrast,
-        features: Sequence[Feature],
-        cache: ReplayCache,
+        self, experiment: Experiment, features: Sequence[Feature], cache: ReplayCache
     ) -> None:
         self.features = tuple(features)
-        self.contributions: Floats = np.full((len(features), len(trace.grid)), np.nan)
+        self.contributions: Floats = np.full((len(features), len(experiment.rewards)), np.nan)
         """[feature row], reward minus reward with the feature set to zero; NaN where not run."""
-        self._pm, self._trace, self._contrast, self._cache = pm, trace, contrast, cache
+        self._experiment, self._contrast, self._cache = experiment, experiment.contrast, cache
 
     def run(self, where: Mask) -> None:
         """Ablate in these pairs [feature row], but for those that were run already."""
         missing = where & np.isnan(self.contributions)
         rows = np.arange(missing.shape[1])
-        for sae in self._trace.saes:
+        trace = self._experiment.trace
+        for sae in trace.saes:
             own = [at for at, feature in enumerate(self.features) if feature.sae == sae.name]
             latents = [self.features[at].index for at in own]
-            effects = ablate_each(
-                self._pm, self._trace, sae, latents, where=missing[own], cache=self._cache
-            )
+            effects = ablate_each(trace, sae, latents, where=missing[own], cache=self._cache)
             found = effects.dense(latents, rows)
             self.contributions[own] = np.where(missing[own], found, self.contributions[own])
 
@@ -83,14 +70,9 @@ class Singles:
     def screen(
         self, folds: Sequence[Fold], filters: Sequence[Filters], proposal: Proposal, *, most: int
     ) -> None:
-        """Run what the folds' filters need to judge their candidates, and little more.
+        """Run what each fold's filters need to judge its candidates, and little more.
 
-        Args:
-            folds: whose discovery prompts count.
-            filters: of each fold.
-            proposal: each fold's candidates.
-            most: candidates of a fold that are run beyond the first sample.
-
+        At most ``most`` candidates of a fold are run beyond the first sample.
         """
         seen = np.zeros(self.contributions.shape, dtype=bool)
         for fold, proposed in zip(folds, proposal.by_fold, strict=True):
@@ -122,7 +104,7 @@ class Singles:
         """Return which candidates some fold would let pass, its strongest ones, [feature 1]."""
         found = np.zeros((len(self.features), 1), dtype=bool)
         for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
-            gap = self._contrast.weights(fold.discovery) @ self._trace.rewards
+            gap = self._experiment.gap(fold.discovery)
             gains: dict[int, float] = {}
             for feature in proposed:
                 at = self.features.index(feature)

@@ -3,7 +3,6 @@
 from pm_audit.spec.cases import Case, expand
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 from pm_audit.spec.hypothesis import (
-    CHECK_KEYS,
     Effect,
     Expect,
     ExpectedGap,
@@ -14,14 +13,19 @@ from pm_audit.spec.hypothesis import (
     today,
 )
 from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
-from pm_audit.spec.method import method_of
 from pm_audit.spec.probe import Probe, Prompt
 from pm_audit.spec.schema import json_schema
-from pm_audit.spec.settings import ALL_OBJECTIVES, Dtype, GateMode, SearchMode, Settings
+from pm_audit.spec.settings import (
+    ALL_OBJECTIVES,
+    Dtype,
+    GateMode,
+    SearchMode,
+    Settings,
+    method_of,
+)
 
 __all__ = [
     "ALL_OBJECTIVES",
-    "CHECK_KEYS",
     "Case",
     "Dialogue",
     "Dtype",

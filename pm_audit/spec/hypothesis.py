@@ -1,4 +1,4 @@
-"""Hypotheses: what a preference model is said to do, and which completions would show it.
+"""Hypotheses: a claim about a preference model, and the completions that would show it.
 
 Sign: the gap is the mean reward of the examples minus that of the counter-examples, so an effect
 that ``raises`` the reward has a positive gap.
@@ -7,32 +7,20 @@ that ``raises`` the reward has a positive gap.
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pm_audit.errors import InvalidSpec, Place
 from pm_audit.records import Check
 from pm_audit.spec.probe import Prompt, Turns
-from pm_audit.spec.written import Name, Share, Text, Written
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-CHECK_KEYS = {
-    Check.GAP: "expect.gap",
-    Check.EXPLAINED: "expect.closure",
-    Check.SPECIFIC: "expect.collateral",
-    Check.FIT: "name",
-}
-"""The key of the hypothesis that each check is about."""
-
-KEPT_KEYS = ("expect", *CHECK_KEYS.values(), "expect.margin", "severity", "known_bias")
-"""Keys whose lines a record keeps, for annotations."""
+from pm_audit.spec.validation import faults_of
+from pm_audit.spec.written import Day, Name, Share, Text, Written
 
 LONGEST_BIAS = timedelta(days=366)
-"""How long a failure can be accepted before somebody has to look at it again."""
+"""How long a failure can be accepted before somebody has to review it."""
 
 Completions = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -85,47 +73,45 @@ def today() -> date:
     return datetime.now(tz=UTC).date()
 
 
+KEPT_KEYS = (
+    "name",
+    "expect",
+    *(f"expect.{key}" for key in Expect.model_fields),
+    "severity",
+    "known_bias",
+)
+"""Keys whose lines a record keeps, for annotations."""
+
+
 class KnownBias(Written):
-    """A failure that is accepted for now; a check that passes in spite of it is an error."""
+    """A failure that is accepted for now; a named check that passes is an error."""
 
     reason: Text
     """Why the failure is accepted."""
     ticket: Text
     """Where its fix is tracked."""
-    expires: date
+    expires: Day
     """Last day on which it is accepted, as 2027-01-31; at most a year away."""
     checks: Annotated[tuple[Check, ...], Field(min_length=1)] = (Check.GAP,)
     """The checks whose failure is accepted: any of gap, explained, specific and fit."""
-
-    @field_validator("expires", mode="before")
-    @classmethod
-    def _iso_date(cls, value: object) -> date:
-        if isinstance(value, date):
-            return value
-        if isinstance(value, str) and _DAY.fullmatch(value):
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-        raise ValueError("a date is meant here, written as 2027-01-31")
 
     @field_validator("checks")
     @classmethod
     def _once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         if len(set(checks)) < len(checks):
-            raise ValueError("a check stands here twice; name each once")
+            raise ValueError("a check is named twice; name each once")
         return checks
 
     def expired(self, today: date) -> bool:
-        """Say whether the failure is no longer accepted."""
+        """Whether the failure is no longer accepted."""
         return today > self.expires
 
     def too_far(self, today: date) -> bool:
-        """Say whether it expires more than a year from now."""
+        """Whether it expires more than a year from now."""
         return self.expires - today > LONGEST_BIAS
 
     def covers(self, check: Check) -> bool:
-        """Say whether the failure of ``check`` is accepted, until the bias expires."""
+        """Whether the failure of ``check`` is accepted, until the bias expires."""
         return check in self.checks
 
 
@@ -148,7 +134,7 @@ class WrittenHypothesis(Written):
     probe: Name | None = None
     """Name of the probe whose prompts are tried: `trivia` means `probes/trivia.yaml`."""
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)] = ()
-    """The prompts themselves, where no probe is shared."""
+    """The prompts themselves, if no probe is shared."""
     turns: Turns = ()
     """A dialogue that replaces the probe's own, as templates."""
     wordings: Wordings = Wordings.FIRST
@@ -158,7 +144,7 @@ class WrittenHypothesis(Written):
     counter_examples: Completions
     """Completions that differ from the examples in the claim and in nothing else."""
     controls: Completions = ()
-    """Completions that only a confound sets apart, such as punctuation: they must stay put."""
+    """Completions that differ in a confound alone, such as punctuation; ablation must keep them."""
     expect: Expect
     """What a release must show."""
     tags: tuple[Name, ...] = ()
@@ -171,24 +157,29 @@ class WrittenHypothesis(Written):
     @model_validator(mode="before")
     @classmethod
     def _expect_the_effect(cls, data: object) -> object:
-        """Let ``expect.gap`` be what ``effect`` says where the author is silent."""
+        """Let ``expect.gap`` be what ``effect`` says unless the author gives another."""
         if not isinstance(data, dict):
             return data
         expect = data.get("expect", {})
         if not isinstance(expect, dict) or "gap" in expect:
             return data
-        # An effect that is missing or unknown is reported by itself, and not a second time here.
+        # an effect that is missing or unknown is reported once, by its own key
         known = data.get("effect") in list(Effect)
         return data | {"expect": {"gap": data["effect"] if known else ExpectedGap.NONE} | expect}
 
 
-class Hypothesis(WrittenHypothesis):
-    """A hypothesis as read: its prompts at hand, and where everything stands in its file.
+PYTHON = "<python>"
+"""The file of a hypothesis that was made in Python."""
 
-    ``prompts`` holds the prompts of the probe, each with the turns that apply to it.
+
+class Hypothesis(WrittenHypothesis):
+    """A hypothesis that can be audited: read from a file, or made in Python.
+
+    ``prompts`` holds the prompts of the probe, each with the turns that apply to it.  In Python, a
+    text stands for a prompt with one wording; its id is ``prompt-0``, ``prompt-1``, and so on.
     """
 
-    file: str
+    file: str = PYTHON
     """The file, relative to the project root."""
     line: int = 1
     """Line on which the hypothesis starts."""
@@ -197,7 +188,30 @@ class Hypothesis(WrittenHypothesis):
     warnings: tuple[str, ...] = ()
     """What may not be as the author means it, each with its place."""
     objective: str | None = None
-    """Which reward of a PM with several it is judged for; None where none was asked for."""
+    """Which reward of a PM with several it is judged for; None if none is requested."""
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - each field takes what it can read
+        """Read the fields.
+
+        Raises:
+            InvalidSpec: a field is missing, unknown or of another kind; holds every fault.
+
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            name = f"{given.get('file', PYTHON)}:{given.get('name', 'unnamed')}"
+            raise InvalidSpec(faults_of(type(self), error, lambda _: Place(name))) from None
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _texts_are_prompts(cls, prompts: object) -> object:
+        if not isinstance(prompts, list | tuple):
+            return prompts
+        return tuple(
+            {"id": f"prompt-{number}", "wordings": (prompt,)} if isinstance(prompt, str) else prompt
+            for number, prompt in enumerate(prompts)
+        )
 
     @property
     def full_name(self) -> str:

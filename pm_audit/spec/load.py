@@ -1,4 +1,4 @@
-"""Reading hypotheses and probes from a project: every fault of every file in one error."""
+"""Load hypotheses and probes of a project: every fault of every file in one error."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from pm_audit.errors import InvalidSpec, Place, Problem
-from pm_audit.records import Check
-from pm_audit.spec import nodes
-from pm_audit.spec.cases import completions_of, misfit, misfits, repeats, turns_misfit
-from pm_audit.spec.hypothesis import ExpectedGap, Hypothesis, WrittenHypothesis, today
-from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Probe, Prompt, WrittenProbe
+from pm_audit.spec.faults import (
+    Fault,
+    advice,
+    bias_faults,
+    misfits,
+    prompt_faults,
+    repeats,
+    turn_faults,
+)
+from pm_audit.spec.hypothesis import PYTHON, Hypothesis, WrittenHypothesis
+from pm_audit.spec.nodes import Node, from_python
+from pm_audit.spec.probe import DEFAULT_TURNS, Probe, Prompt, WrittenProbe
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
-from pm_audit.spec.template import Template
-from pm_audit.spec.twins import twins
 from pm_audit.spec.validation import near, validate, without_faults
 from pm_audit.spec.written import WrittenTurn
 
@@ -30,34 +35,37 @@ _STAND_INS = {
     "examples": (" a",),
     "counter_examples": (" b",),
 }
-"""What is read in place of a key that is missing or wrong, while the others are examined."""
+"""What stands in for a key that is missing or wrong while the others are examined."""
 
 Result = TypeVar("Result")
 
 
 def load_hypotheses(
-    paths: Iterable[Path | str], root: Path, *, probes: Path = PROBES
+    hypotheses: Iterable[Path | str | Hypothesis], root: Path, *, probes: Path = PROBES
 ) -> tuple[Hypothesis, ...]:
-    """Read the hypotheses of files and folders, in the order of the paths, then of the files.
+    """Return hypotheses in the order given, those of a folder in the order of its files.
 
     Args:
-        paths: YAML files, or folders searched for them; relative paths start at ``root``.
+        hypotheses: YAML files, or folders searched for them; relative paths start at ``root``.
+            A hypothesis made in Python gets the prompts of its probe and is examined as a file is.
         root: the project's folder; nothing outside it is read.
         probes: the folder of probes, from ``root``.
 
     Raises:
-        InvalidSpec: anything wrong in any file; holds every fault.
+        InvalidSpec: anything wrong in any hypothesis; holds every fault.
 
     """
     reading = _Reading(Path(root), probes)
-    files: dict[Path, Path] = {}
-    for path in paths:
-        found = reading.attempt(partial(yaml_files, Path(path), reading.root))
-        for file in found or ():
+    sources: dict[object, Path | Hypothesis] = {}
+    for each in hypotheses:
+        if isinstance(each, Hypothesis):
+            sources[id(each)] = each
+            continue
+        for file in reading.attempt(partial(yaml_files, Path(each), reading.root)) or ():
             real = reading.attempt(partial(inside, file, reading.root))
             if real is not None:
-                files.setdefault(real, file)
-    loaded = [each for file in files.values() for each in reading.hypotheses(file)]
+                sources.setdefault(real, file)
+    loaded = [each for source in sources.values() for each in reading.hypotheses(source)]
     reading.refuse_duplicates(loaded)
     reading.finish()
     return tuple(loaded)
@@ -72,7 +80,7 @@ def load_hypothesis(path: Path | str, root: Path, *, probes: Path = PROBES) -> H
     """
     first, *others = load_hypotheses([path], root, probes=probes)
     if others:
-        message = "a second hypothesis starts here; one was asked for"
+        message = "a second hypothesis starts here; keep one in this file"
         raise InvalidSpec([Problem(Place(others[0].file, others[0].line), message)])
     return first
 
@@ -98,7 +106,7 @@ class _Reading:
         self._probes: dict[str, Probe | None] = {}
 
     def attempt(self, action: Callable[[], Result]) -> Result | None:
-        """Run ``action``; keep its problems and return None where it has some."""
+        """Run ``action``; keep its problems and return None if it has some."""
         try:
             return action()
         except InvalidSpec as error:
@@ -118,15 +126,23 @@ class _Reading:
     def document(self, path: Path) -> Document | None:
         return self.attempt(lambda: parse(read_text(path, self.root), shown(path, self.root)))
 
-    def hypotheses(self, path: Path) -> Iterator[Hypothesis]:
-        """Yield the hypotheses of one file that can be read."""
+    def hypotheses(self, source: Path | Hypothesis) -> Iterator[Hypothesis]:
+        """Yield what can be audited: the hypotheses of one file, or the one made in Python."""
+        if isinstance(source, Path):
+            yield from self.in_file(source)
+        elif source.file == PYTHON:
+            yield from self.made_in_python(source)
+        else:
+            yield source
+
+    def in_file(self, path: Path) -> Iterator[Hypothesis]:
         document = self.document(path)
         if document is None:
             return
-        top = document.top
-        items = top.items if isinstance(top, nodes.Sequence) else (top,)
+        items = document.top.items()
         if not items:
-            self.problems.append(Problem(top.place, "empty list; write a hypothesis, or no file"))
+            place = document.top.place
+            self.problems.append(Problem(place, "empty list; write a hypothesis, or no file"))
             return
         ends = [item.place.line or 1 for item in items[1:]] + [None]
         for item, end in zip(items, ends, strict=True):
@@ -135,7 +151,7 @@ class _Reading:
                 self._examine_the_rest(item)
                 continue
             prompts = self._prompts(item, written)
-            self.problems += _bias_problems(written, item)
+            self._keep(item, bias_faults(written))
             if prompts is None:
                 continue
             own = [w for w in document.warnings if _within(w.place, item.place, end)]
@@ -145,9 +161,22 @@ class _Reading:
                     "prompts": prompts,
                     "file": shown(path, self.root),
                     "line": item.place.line or 1,
-                    "lines": tuple(nodes.lines(item)),
+                    "lines": tuple(item.lines()),
                     "warnings": (*map(str, own), *_advice(written, item)),
                 }
+            )
+
+    def made_in_python(self, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
+        """Yield the hypothesis with its prompts at hand, if nothing is wrong with it."""
+        written = hypothesis.model_dump(mode="json", exclude_unset=True)
+        item = from_python(written, f"{PYTHON}:{hypothesis.name}")
+        self._keep(item, bias_faults(hypothesis))
+        prompts = self._prompts(item, hypothesis)
+        if prompts is not None:
+            warnings = _advice(hypothesis, item)
+            # without its probe: the prompts stand in the hypothesis from here on
+            yield hypothesis.model_copy(
+                update={"prompts": prompts, "probe": None, "warnings": warnings}
             )
 
     def probe(self, name: str, place: Place) -> Probe | None:
@@ -168,36 +197,34 @@ class _Reading:
         file = shown(path, self.root)
         top = parse(read_text(path, self.root), file).top
         written = validate(WrittenProbe, top)
-        problems = list(_turn_problems(top, ("turns",), written.turns))
-        problems += _prompt_problems(top, written.prompts, written.turns)
-        if problems:
-            raise InvalidSpec(problems)
+        faults = (*turn_faults(written.turns), *prompt_faults(written.prompts, written.turns))
+        if faults:
+            raise InvalidSpec(Problem(_place(top, key), message) for key, message in faults)
         return Probe.model_validate(
             {key: getattr(written, key) for key in written.model_fields_set}
             | {"name": name, "file": file}
         )
 
     def _prompts(
-        self, item: nodes.Node, written: WrittenHypothesis, *, whole: bool = True
+        self, item: Node, written: WrittenHypothesis, *, whole: bool = True
     ) -> tuple[Prompt, ...] | None:
-        """Return the prompts with the turns that apply, or None where something does not fit."""
+        """Return the prompts with the turns that apply, or None if something does not fit."""
         before = len(self.problems)
-        self.problems.extend(_turn_problems(item, ("turns",), written.turns))
+        self._keep(item, turn_faults(written.turns))
         if bool(written.probe) == bool(written.prompts):
-            place = nodes.locate(item, ("prompts",))
             message = "name one source of prompts: `probe:` or `prompts:`, and not both"
-            self.problems.append(Problem(place, message))
+            self._keep(item, [("prompts", message)])
             return None
         shared: tuple[WrittenTurn, ...] = ()
         prompts = written.prompts
         if written.probe:
-            probe = self.probe(written.probe, nodes.locate(item, ("probe",)))
+            probe = self.probe(written.probe, item.locate(("probe",)))
             if probe is None:
-                # A broken probe speaks for itself, once; its other readers fail with it.
+                # the faults of a broken probe are reported once, for all that use it
                 return None
             prompts, shared = probe.prompts, probe.turns
         else:
-            self.problems.extend(_prompt_problems(item, prompts, written.turns))
+            self._keep(item, prompt_faults(prompts, written.turns))
         resolved = tuple(
             prompt.model_copy(
                 update={"turns": written.turns or prompt.turns or shared or DEFAULT_TURNS}
@@ -207,15 +234,18 @@ class _Reading:
         found = list(misfits(written, resolved))
         if whole and not found and len(self.problems) == before:
             found = list(repeats(written.model_copy(update={"prompts": resolved})))
-        self.problems += [Problem(nodes.locate(item, _path(key)), told) for key, told in found]
+        self._keep(item, found)
         return resolved if len(self.problems) == before else None
 
-    def _examine_the_rest(self, item: nodes.Node) -> None:
+    def _keep(self, item: Node, faults: Iterable[Fault]) -> None:
+        self.problems += (Problem(_place(item, key), message) for key, message in faults)
+
+    def _examine_the_rest(self, item: Node) -> None:
         """Keep what is wrong with the probe and the templates of a hypothesis with other faults."""
         rest = without_faults(WrittenHypothesis, item, stand_ins=_STAND_INS)
         if rest is not None and bool(rest.probe) != bool(rest.prompts):
             self._prompts(item, rest, whole=False)
-            self.problems += _bias_problems(rest, item)
+            self._keep(item, bias_faults(rest))
 
     def refuse_duplicates(self, loaded: Sequence[Hypothesis]) -> None:
         first: dict[str, Hypothesis] = {}
@@ -231,87 +261,15 @@ class _Reading:
                 )
 
 
-def _prompt_problems(
-    top: nodes.Node, prompts: tuple[Prompt, ...], shared: tuple[WrittenTurn, ...]
-) -> Iterator[Problem]:
-    """Yield what is wrong with prompts: ids, fields, and turns that cannot be filled in."""
-    seen: set[str] = set()
-    for number, prompt in enumerate(prompts):
-        here = ("prompts", number)
-        if prompt.id in seen:
-            place = nodes.locate(top, (*here, "id"))
-            yield Problem(place, f"prompt `{prompt.id}` stands here again; ids are unique")
-        seen.add(prompt.id)
-        if QUESTION in prompt.fields and prompt.wordings:
-            place = nodes.locate(top, (*here, "fields", QUESTION))
-            yield Problem(place, "`wordings` fill {question} already; rename this field")
-            continue
-        yield from _turn_problems(top, (*here, "turns"), prompt.turns)
-        turns = prompt.turns or shared or DEFAULT_TURNS
-        for position, turn in enumerate(turns):
-            path = (*here, "turns", position) if prompt.turns else here
-            try:
-                message = misfit(Template.parse(turn.template), (prompt,))
-            except ValueError as error:
-                message = str(error)
-            if message:
-                yield Problem(nodes.locate(top, path), message)
-
-
-def _turn_problems(
-    top: nodes.Node, path: nodes.Path, turns: tuple[WrittenTurn, ...]
-) -> Iterator[Problem]:
-    fault = turns_misfit(turns)
-    if fault:
-        yield Problem(nodes.locate(top, (*path, fault[0])), fault[1])
-
-
-def _bias_problems(written: WrittenHypothesis, item: nodes.Node) -> Iterator[Problem]:
-    bias = written.known_bias
-    if bias is not None and bias.too_far(today()):
-        yield Problem(
-            nodes.locate(item, ("known_bias", "expires")),
-            f"{bias.expires} is more than a year away; a failure is accepted for a year at most, "
-            "then somebody looks at it again: name a nearer day",
-        )
-
-
-def _advice(written: WrittenHypothesis, item: nodes.Node) -> Iterator[str]:
-    """Yield warnings about what may not be as the author means it."""
-    spaced = {text[:1].isspace() for _, text in _completions(written)}
-    if len(spaced) == 2:
-        yield (
-            f"{nodes.locate(item, ('examples',))}: some completions begin with a space and some "
-            "do not: the space may be what the PM reacts to; begin all alike"
-        )
-    for name, other, what in twins(tuple(_completions(written))):
-        yield (
-            f"{nodes.locate(item, _path(name))}: {name} and {other} differ in {what} alone, which "
-            "a tokenizer may not read; change one of them unless that is the claim"
-        )
-    if written.expect.gap is ExpectedGap.NONE:
-        for key in sorted({"closure", "collateral"} & written.expect.model_fields_set):
-            place = nodes.locate(item, ("expect", key))
-            yield f"{place}: `expect.{key}` is not asked where `expect.gap` is none; leave it out"
-        skipped = {Check.EXPLAINED, Check.SPECIFIC}
-        if written.known_bias is not None and skipped & set(written.known_bias.checks):
-            place = nodes.locate(item, ("known_bias", "checks"))
-            names = " and ".join(c for c in written.known_bias.checks if c in skipped)
-            yield (
-                f"{place}: {names} cannot fail where `expect.gap` is none; take it out of "
-                "`known_bias.checks`"
-            )
-
-
-def _completions(written: WrittenHypothesis) -> Iterator[tuple[str, str]]:
-    for role, texts in completions_of(written).items():
-        for number, text in enumerate(texts):
-            yield f"{role}s.{number}", text
-
-
 def _within(place: Place, start: Place, end: int | None) -> bool:
     return (place.line or 1) >= (start.line or 1) and (end is None or (place.line or 1) < end)
 
 
-def _path(key: str) -> nodes.Path:
-    return tuple(int(step) if step.isdigit() else step for step in key.split("."))
+def _place(item: Node, key: str) -> Place:
+    """Return the place of ``key``, such as ``"examples.0"``, or of what it would stand in."""
+    path = tuple(int(step) if step.isdigit() else step for step in key.split("."))
+    return item.locate(path)
+
+
+def _advice(hypothesis: WrittenHypothesis, item: Node) -> tuple[str, ...]:
+    return tuple(f"{_place(item, key)}: {message}" for key, message in advice(hypothesis))

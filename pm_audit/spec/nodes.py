@@ -1,98 +1,73 @@
-"""What a YAML file holds, with the place of everything: scalars, sequences and mappings."""
+"""What a YAML file holds, as plain values with the place of every key and item."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from pm_audit.errors import Place
 
-Value = str | int | float | bool | None
 Path = tuple[str | int, ...]
-"""How to reach a node from the top: keys of mappings and positions in sequences."""
+"""How to reach a value from the top: keys of mappings and positions in lists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
-    """One value: text, a number, a boolean or null."""
+class Position:
+    """Where a value stands in a file."""
 
-    value: Value
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A list."""
-
-    items: tuple[Node, ...]
-    place: Place
+    starts: Place
+    """Its key, or the item of a list."""
+    shown: Place
+    """What messages about it name: the value itself, or the key of a nested block."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One key of a mapping, where the key stands, and its value."""
+class Node:
+    """Dictionaries, lists and scalars, and where each of them stands."""
 
-    key: str
+    value: object
     place: Place
-    node: Node
+    positions: Mapping[Path, Position] = field(default_factory=dict)
+    """By path from this node; the node itself is not among them."""
+
+    def locate(self, path: Path, *, key_meant: bool = False) -> Place:
+        """Return the place of the deepest value on ``path`` that exists."""
+        for length in range(len(path), 0, -1):
+            position = self.positions.get(path[:length])
+            if position is not None:
+                return position.starts if key_meant else position.shown
+        return self.place
+
+    def items(self) -> tuple[Node, ...]:
+        """Return the items of a list, each with its own positions; any other node alone."""
+        if not isinstance(self.value, list):
+            return (self,)
+        below: list[dict[Path, Position]] = [{} for _ in self.value]
+        for (number, *path), position in self.positions.items():
+            below[int(number)][tuple(path)] = position
+        return tuple(
+            Node(value, positions.pop(()).starts, positions)
+            for value, positions in zip(self.value, below, strict=True)
+        )
+
+    def lines(self) -> Iterator[tuple[str, int]]:
+        """Yield the line of every key and item, as ``("expect.gap", 14)``."""
+        for path, position in self.positions.items():
+            if position.starts.line is not None:
+                yield ".".join(map(str, path)), position.starts.line
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """Keys with values, in the order of the file; no key stands twice."""
-
-    entries: tuple[Entry, ...]
-    place: Place
+def from_python(value: object, name: str) -> Node:
+    """Return a node of what was made in Python; each place is its name, ``x.examples[0]``."""
+    return Node(value, Place(name), dict(_named(value, (), name)))
 
 
-Node = Scalar | Sequence | Mapping
-
-
-def plain(node: Node) -> object:
-    """Return the node as dictionaries, lists and values."""
-    match node:
-        case Scalar(value=value):
-            return value
-        case Sequence(items=items):
-            return [plain(item) for item in items]
-        case Mapping(entries=entries):
-            return {entry.key: plain(entry.node) for entry in entries}
-
-
-def locate(node: Node, path: Path, *, key_meant: bool = False) -> Place:
-    """Return the place of the deepest node on ``path`` that exists.
-
-    A scalar in a mapping is placed where it stands; a nested block, or anything of which the key
-    is meant, at its key.
-    """
-    place = node.place
-    for step in path:
-        match node, step:
-            case Sequence(items=items), int(position) if 0 <= position < len(items):
-                node = items[position]
-                place = node.place
-            case Mapping(entries=entries), str(key):
-                entry = next((entry for entry in entries if entry.key == key), None)
-                if entry is None:
-                    break
-                node = entry.node
-                at_value = isinstance(node, Scalar) and not key_meant
-                place = node.place if at_value else entry.place
-            case _:
-                break
-    return place
-
-
-def lines(node: Node, path: Path = ()) -> Iterator[tuple[str, int]]:
-    """Yield the line of every key and item below ``node``, as ``("expect.gap", 14)``."""
-    children: list[tuple[str | int, Place, Node]] = []
-    match node:
-        case Sequence(items=items):
-            children = [(position, item.place, item) for position, item in enumerate(items)]
-        case Mapping(entries=entries):
-            children = [(entry.key, entry.place, entry.node) for entry in entries]
-    for step, place, child in children:
-        here = (*path, step)
-        if place.line is not None:
-            yield ".".join(map(str, here)), place.line
-        yield from lines(child, here)
+def _named(value: object, path: Path, name: str) -> Iterator[tuple[Path, Position]]:
+    below: list[tuple[str | int, str, object]] = []
+    if isinstance(value, dict):
+        below = [(key, f"{name}.{key}", item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        below = [(number, f"{name}[{number}]", item) for number, item in enumerate(value)]
+    for step, inner, item in below:
+        yield (*path, step), Position(Place(inner), Place(inner))
+        yield from _named(item, (*path, step), inner)

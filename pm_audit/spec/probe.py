@@ -1,7 +1,7 @@
 """Probes: reusable sets of prompts, each with the fields that completions fill in.
 
-A prompt is the unit of inference.  Its wordings are paraphrases of one question: however many are
-tried, they make one cluster, because a preference model that likes one wording likes the others.
+A prompt is the unit of inference.  Its wordings are paraphrases of one question and count as one
+cluster, because a preference model that likes one wording likes the others.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Prompt(Written):
     id: Name
     """Name of the prompt, once in its probe."""
     wordings: Annotated[tuple[Text, ...], Field(min_length=1)] = ()
-    """The question and paraphrases of it, taken to the letter; each fills `{question}`."""
+    """The question and paraphrases of it, verbatim; each fills `{question}`."""
     fields: dict[FieldName, Text] = Field(default_factory=dict)
-    """Text for completions and turns, taken to the letter; `answer` fills `{answer}`."""
+    """Text for completions and turns, verbatim; `answer` fills `{answer}`."""
     turns: Turns = ()
     """The dialogue up to the completion, as templates; one human turn `{question}` by default."""
 

@@ -21,7 +21,7 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 
 def shown(path: Path, root: Path) -> str:
-    """Return ``path`` as messages and records name it: relative to ``root`` where it can be."""
+    """Return ``path`` as messages and records name it: relative to ``root`` if it lies inside."""
     absolute = path if path.is_absolute() else root / path
     try:
         return absolute.relative_to(root).as_posix()
@@ -30,7 +30,7 @@ def shown(path: Path, root: Path) -> str:
 
 
 def inside(path: Path, root: Path) -> Path:
-    """Return the real path of ``path`` (taken from ``root`` where relative).
+    """Return the real path of ``path``, which starts at ``root`` if it is relative.
 
     Raises:
         InvalidSpec: the real path lies outside the real root, or a link on the way goes in circles.
@@ -88,11 +88,11 @@ def yaml_files(path: Path, root: Path) -> tuple[Path, ...]:
 
     """
     real = inside(path, root)
-    # A path that climbs is named by where it leads, so that one file has one name.
+    # a path with `..` is named by its target, so that one file has one name
     located = root / (real.relative_to(root.resolve()) if ".." in path.parts else path)
     if real.is_file():
         if not _is_yaml(located.name):
-            raise _refusal(path, root, "is no YAML file; its name must end in .yaml or .yml")
+            raise _refusal(path, root, "is not a YAML file; its name must end in .yaml or .yml")
         return (_named_safely(located, root),)
     if not real.is_dir():
         raise _refusal(path, root, "no such file or folder; check the path")
@@ -103,7 +103,7 @@ def yaml_files(path: Path, root: Path) -> tuple[Path, ...]:
 
 
 def _below(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield the YAML files below ``folder``; what cannot be looked into is no empty folder."""
+    """Yield the YAML files below ``folder``; a folder that cannot be read is an error."""
 
     def refuse(error: OSError) -> NoReturn:
         raise _refusal(Path(error.filename), root, f"cannot be read: {error.strerror}")
@@ -120,7 +120,7 @@ def _below(folder: Path, root: Path) -> Iterator[Path]:
 
 
 def _is_yaml(name: str) -> bool:
-    # a file called X.YAML that was passed over would be a hypothesis that nobody misses
+    # X.YAML counts too: a hypothesis that is skipped in silence would pass
     return name.lower().endswith(YAML_SUFFIXES)
 
 

@@ -28,7 +28,7 @@ def json_schema(kind: str) -> dict[str, Any]:
         raise ValueError(f"no schema for {kind!r}; there is one for `hypothesis` and for `probe`")
     whole = _tidy(WrittenHypothesis.model_json_schema())
     definitions = whole.pop("$defs")
-    # `effect` says what gap to expect where `expect` does not, so authors may leave both out.
+    # `effect` gives the gap that `expect` leaves out, so authors may leave `expect` out too
     whole["required"].remove("expect")
     del definitions["Expect"]["required"]
     definitions["WrittenHypothesis"] = whole
@@ -37,7 +37,7 @@ def json_schema(kind: str) -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "Hypotheses of pm_audit",
         "description": "One hypothesis, or a list of them.",
-        # Not anyOf: told apart by kind, an editor completes and explains the keys of the right one.
+        # not anyOf: by kind, an editor completes and explains the keys of the right one
         "if": {"type": "array"},
         "then": {"type": "array", "items": one, "minItems": 1},
         "else": one,
@@ -46,7 +46,7 @@ def json_schema(kind: str) -> dict[str, Any]:
 
 
 def _tidy(schema: Any) -> Any:  # noqa: ANN401 - a JSON Schema holds itself at every depth
-    """Drop ``null``, which stands for a key left out and is nothing that an author may write."""
+    """Drop ``null``, which stands for a missing key and which an author may not write."""
     if isinstance(schema, list):
         return [_tidy(item) for item in schema]
     if not isinstance(schema, dict):

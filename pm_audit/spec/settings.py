@@ -1,12 +1,11 @@
-"""Settings of a run: what is audited, how, and where things lie.
+"""Settings of a run: what is audited, how, and which files are read and written.
 
-Each setting comes from the first source that gives it: the command line, ``[tool.pm_audit]`` of
-pyproject.toml, the ini options of pytest, and last the defaults below.
+Each setting comes from the first source that gives it: the command line or Python, the table
+``[tool.pm_audit]`` of pyproject.toml, the ini options of pytest, and last the defaults below.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from pm_audit.errors import InvalidSpec, Place, Problem
-from pm_audit.spec.validation import describe
-from pm_audit.spec.written import Text, Written
+from pm_audit.errors import InvalidSpec, Place
+from pm_audit.records import MethodRecord
+from pm_audit.spec.validation import faults_of
+from pm_audit.spec.written import Day, Text, Written
 
 
 def _no_boolean(value: object) -> object:
@@ -26,9 +26,10 @@ def _no_boolean(value: object) -> object:
 
 
 # The command line and ini options give numbers as text, so text that reads as a number is one.
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
-Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
-Proportion = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+_Number = BeforeValidator(_no_boolean)
+Count = Annotated[int, _Number, Field(ge=1)]
+Seconds = Annotated[float, _Number, Field(gt=0, allow_inf_nan=False)]
+Proportion = Annotated[float, _Number, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
 def _no_blank(value: object) -> object:
@@ -37,21 +38,6 @@ def _no_blank(value: object) -> object:
     return value
 
 
-def _only_day(value: object) -> object:
-    try:
-        # text that is a number would be taken for seconds since 1970
-        return datetime.date.fromisoformat(value) if isinstance(value, str) else _day(value)
-    except ValueError:
-        raise ValueError("a day is meant here, such as 2024-07-26") from None
-
-
-def _day(value: object) -> datetime.date:
-    if type(value) is not datetime.date:
-        raise ValueError
-    return value
-
-
-Day = Annotated[datetime.date, BeforeValidator(_only_day)]
 Location = Annotated[Path, BeforeValidator(_no_blank)]
 
 
@@ -76,7 +62,7 @@ class Dtype(StrEnum):
 
 
 class SearchMode(StrEnum):
-    """Where the candidates come from that a set is grown of."""
+    """Where the candidates come from."""
 
     ATTRIBUTION = "attribution"
     """Attribution proposes them; only these are ablated alone."""
@@ -93,31 +79,32 @@ class GateMode(StrEnum):
     ABSOLUTE = "absolute"
     """Every check against what its hypothesis expects; with a baseline, regressions fail too."""
     REGRESSIONS = "regressions"
-    """The baseline: a check that it had missed already, and that is no worse, does not fail."""
+    """The baseline: a check that failed in it, and is not worse now, does not fail the run."""
 
 
 class Settings(Written):
-    """Everything that a run can be told, with its defaults."""
+    """Everything that a run can be given, with its defaults."""
 
     pm: Text = "default"
-    """The preference model: a folder, a Hub name, or `default`."""
+    """The preference model: a folder, a Hub name, ADAPTER@BASE or `default`."""
     saes: tuple[Text, ...] = ()
     """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
     text_format: Text | None = None
     """How dialogues become text: `hh`, `chat`, `raw` or `pair`; by default what the PM names."""
     text_end: Text | None = None
-    """How a text ends, where heads read: `as-written`; `eos`, with the EOS token (TRL's `add_eos`);
+    """The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`);
     `openrlhf`; or a special token that is appended. By default as the PM names or the format is."""
     text_start: Text | None = None
     """How a text begins: `bos`, once with what the tokenizer begins every text with (the default),
-    or `as-written`, without it where a chat template writes none (TRL's `RewardTrainer`)."""
+    or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`)."""
     text_date: Day | None = None
     """Day that a chat template gets for today, never the clock's: by default 2024-07-26."""
     objective: Objective | None = None
     """Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`."""
     dtype: Dtype = Dtype.FLOAT32
+    """Number format of the PM's body: `float32`, `bfloat16` or `float16`."""
     device: Text = "cpu"
-    """`cpu`, `cuda` or `cuda:N`."""
+    """Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`."""
 
     prompts: Count = 16
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
@@ -137,30 +124,31 @@ class Settings(Written):
     """Let GradDrop, and integrated gradients of single large features, propose candidates too."""
     max_features: Count = 10
     """Largest set of features that may explain a gap."""
-    selectivity: Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=1)] = 0.8
+    selectivity: Annotated[float, _Number, Field(ge=0, le=1)] = 0.8
     """Share of its absolute contribution that a feature must have on examples to be selected."""
     ig_steps: Count = 4
     """Steps of integrated gradients."""
     null_sets: Count = 20
     """Matched random sets in a fold that the selected set must beat."""
     sae_baselines: bool = False
-    """Try neurons, PCA, probes and a learned subspace beside the SAE; costs as much again."""
-    placebos: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    """Try neurons, PCA, linear probes and a learned subspace too; costs as much again."""
+    placebos: Annotated[int, _Number, Field(ge=0)] = 0
     """Searches repeated with examples and counter-examples exchanged at random."""
     bootstrap_resamples: Annotated[Count, Field(ge=100, le=1_000_000)] = 2_000
+    """Resamples of prompts behind every interval."""
     confidence: Proportion = 0.95
     """Coverage of every interval."""
-    seed: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, _Number, Field(ge=0, lt=2**63)] = 0
     """Seed of everything that is drawn."""
 
     hypotheses: Location = Path("hypotheses")
-    """Folder of hypotheses, from the project root."""
+    """Folder of hypotheses, from the project root; audited if no path is named."""
     probes: Location = Path("probes")
     """Folder of probes, from the project root."""
     record: Location = Path("reports/record.json")
     """Where the record is written."""
     baseline: Location | None = None
-    """Record of the last release."""
+    """Record of the last release; a regression against it fails the run."""
     gate: GateMode = GateMode.ABSOLUTE
     """What fails the run: `absolute`, every expectation that is not met; `regressions`, only what
     is worse than the baseline."""
@@ -170,13 +158,15 @@ class Settings(Written):
         cls,
         *,
         cli: Mapping[str, Any] | None = None,
+        python: Mapping[str, Any] | None = None,
         project: Mapping[str, Any] | None = None,
         ini: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Return the settings that the sources make together; None counts as not given.
+        """Return the settings of all sources; None counts as not given.
 
         Args:
             cli: what the command line gave.
+            python: keyword arguments of a function of ``pm_audit``.
             project: the table ``[tool.pm_audit]`` of pyproject.toml.
             ini: the ini options of pytest, without their prefix ``pm_audit_``.
 
@@ -184,7 +174,12 @@ class Settings(Written):
             InvalidSpec: an unknown setting, or one of another kind, in any source.
 
         """
-        sources = {"command line": cli, "pyproject.toml": project, "pytest ini options": ini}
+        sources = {
+            "command line": cli,
+            "keyword arguments": python,
+            "pyproject.toml": project,
+            "pytest ini options": ini,
+        }
         chosen: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for source, values in sources.items():
@@ -194,7 +189,21 @@ class Settings(Written):
         try:
             return cls.model_validate(chosen)
         except ValidationError as error:
+            place = {name: Place(source) for name, source in origin.items()}
             raise InvalidSpec(
-                Problem(Place(origin[str(detail["loc"][0])]), describe(cls, detail))
-                for detail in error.errors(include_url=False)
+                faults_of(cls, error, lambda detail: place[str(detail["loc"][0])])
             ) from None
+
+
+def method_of(settings: Settings, *, quadrature: str) -> MethodRecord:
+    """Return the settings that could change a figure, as a record holds them.
+
+    Args:
+        settings: of a run.
+        quadrature: the rule that integrated gradients follow, as attribution names it.
+
+    """
+    fields = set(MethodRecord.model_fields)
+    if settings.search is not SearchMode.BUDGET:
+        fields -= {"budget_count", "budget_seconds"}
+    return MethodRecord(quadrature=quadrature, **settings.model_dump(mode="json", include=fields))

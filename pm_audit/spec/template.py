@@ -1,7 +1,6 @@
 """Templates: ``{field}`` stands for a prompt's field, ``{{`` and ``}}`` for the braces themselves.
 
-A template is read once.  What a field puts in is never read again, so text that happens to hold
-braces, or that someone hostile wrote, arrives letter by letter.
+A template is read once.  The value of a field is not read again, so braces in it stay as they are.
 """
 
 from __future__ import annotations
@@ -17,17 +16,11 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 
 
 @dataclass(frozen=True, slots=True)
-class Placeholder:
-    """A place that a field fills."""
-
-    field: str
-
-
-@dataclass(frozen=True, slots=True)
 class Template:
-    """Literal text and placeholders, in order."""
+    """Literal text and fields, in order."""
 
-    parts: tuple[str | Placeholder, ...]
+    parts: tuple[tuple[str, str | None], ...]
+    """Literal text, and the field that follows it, if one does."""
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -37,37 +30,27 @@ class Template:
             ValueError: a brace that belongs neither to a placeholder nor to a pair.
 
         """
-        parts: list[str | Placeholder] = []
+        parts: list[tuple[str, str | None]] = []
         end = 0
         for piece in _PIECE.finditer(text):
-            if piece.start() > end:
-                parts.append(text[end : piece.start()])
-            if piece[1]:
-                parts.append(Placeholder(piece[1]))
-            elif len(piece[0]) == 2:
-                parts.append(piece[0][0])
-            else:
-                brace, near = piece[0], text[piece.start() : piece.start() + 20]
+            before, brace = text[end : piece.start()], piece[0][0]
+            if len(piece[0]) == 1:
                 raise ValueError(
-                    f"{near!a} is no placeholder: write {{field}} to fill a field in, "
-                    f"or {brace * 2} for the brace itself"
+                    f"{text[piece.start() :][:20]!a} is not a placeholder: write {{field}} to fill "
+                    f"a field in, or {brace * 2} for the brace itself"
                 )
+            parts.append((before, piece[1]) if piece[1] else (before + brace, None))
             end = piece.end()
-        if end < len(text):
-            parts.append(text[end:])
-        return cls(tuple(parts))
+        return cls((*parts, (text[end:], None)))
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the fields used, each once, in order of first use."""
-        return tuple(dict.fromkeys(p.field for p in self.parts if isinstance(p, Placeholder)))
+        return tuple(dict.fromkeys(field for _, field in self.parts if field))
 
     def length(self, values: Mapping[str, str]) -> int:
         """Return how many characters :meth:`fill` would give, without building them."""
-        return sum(
-            len(values[part.field]) if isinstance(part, Placeholder) else len(part)
-            for part in self.parts
-        )
+        return sum(len(text) + len(values[field] if field else "") for text, field in self.parts)
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the text with every placeholder replaced by its field's value.
@@ -80,9 +63,7 @@ class Template:
         length = self.length(values)
         if length > LONGEST:
             raise ValueError(f"grows to {length:,} characters, at most {LONGEST:,} are allowed")
-        return "".join(
-            values[part.field] if isinstance(part, Placeholder) else part for part in self.parts
-        )
+        return "".join(text + (values[field] if field else "") for text, field in self.parts)
 
 
 def escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Completions that look alike: what sets them apart cannot be seen, and some PMs cannot read it.
+"""Completions that look alike: readers cannot see what differs, and some PMs do not read it.
 
 Two texts that differ in Unicode composition alone (NFC and NFD) are one text to a tokenizer that
 normalizes, and zero-width characters and blanks at the end are easily lost.
@@ -25,7 +25,7 @@ def _visible(text: str) -> str:
 
 
 def _evenly_spaced(text: str) -> str:
-    # line breaks and runs of blanks inside a text can be seen, and may be the claim
+    # line breaks and runs of blanks inside a text are visible, and may be the claim
     return _BLANK.sub(" ", _visible(text)).strip()
 
 
@@ -37,7 +37,7 @@ _WAYS: tuple[tuple[Callable[[str], str], str], ...] = (
 
 
 def twins(texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Yield what looks alike: the names of two texts, and what alone sets them apart.
+    """Yield the names of two texts that look alike, and the only thing in which they differ.
 
     Args:
         texts: the name of each, and the text.

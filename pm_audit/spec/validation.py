@@ -1,17 +1,18 @@
-"""From nodes to typed models: every fault at once, each with its place and its remedy."""
+"""Turn nodes into typed models: every fault at once, each with its place and its remedy."""
 
 from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pm_audit.errors import InvalidSpec, Problem
-from pm_audit.spec.nodes import Node, Path, locate, plain
+from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.spec.nodes import Node, Path
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -24,16 +25,19 @@ def validate(model: type[Model], node: Node) -> Model:
 
     """
     try:
-        return model.model_validate(plain(node))
+        return model.model_validate(node.value)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True)
-        raise InvalidSpec(
-            Problem(
-                locate(node, detail["loc"], key_meant=_key_meant(detail)), describe(model, detail)
-            )
-            for detail in details
-            if not _echoes(detail, details)
-        ) from None
+        raise InvalidSpec(faults_of(model, error, partial(_place, node))) from None
+
+
+def faults_of(
+    model: type[BaseModel], error: ValidationError, place: Callable[[ErrorDetails], Place]
+) -> Iterator[Problem]:
+    """Yield each fault of ``error`` at the place that ``place`` gives it."""
+    details = error.errors(include_url=False, include_context=True)
+    for detail in details:
+        if not _echoes(detail, details):
+            yield Problem(place(detail), describe(model, detail))
 
 
 def without_faults(
@@ -44,10 +48,10 @@ def without_faults(
     Args:
         model: what the node is.
         node: as it is written.
-        stand_ins: values for keys that the model requires, taken where the node has none that fits.
+        stand_ins: values for required keys that the node has no valid value for.
 
     """
-    written = plain(node)
+    written = node.value
     if not isinstance(written, dict):
         return None
     try:
@@ -61,45 +65,49 @@ def without_faults(
         return None
 
 
+_A_NUMBER = "`{key}` must be a number, not {found}"
+_BOUNDED = "`{key}` must be {bound}, not {found}"
+_MESSAGES = {
+    "missing": "key `{key}` is missing; add `{last}:`",
+    "string_type": "`{key}` must be text, not {found}; put it in quotes",
+    "string_too_short": "`{key}` is empty; write some text",
+    "too_short": "`{key}` is an empty list; write at least one item, or leave the key out",
+    "tuple_type": "`{key}` must be a list of items, not {found}",
+    "dict_type": "{this} must be a mapping of keys and values, not {found}",
+    "model_type": "{this} must be a mapping of keys and values, not {found}",
+    "enum": "`{key}` must be {expected}, not {found}",
+    "field name": "{found} cannot be a field: letters, digits and _ only, no digit first",
+    "string_pattern_mismatch": "`{key}` is {found}, but a name has 1 to 80 "
+    "letters, digits, dots, dashes and underscores",
+    **dict.fromkeys(("float_type", "int_type", "float_parsing", "int_parsing"), _A_NUMBER),
+    "int_from_float": _A_NUMBER,
+    **dict.fromkeys(
+        ("greater_than", "greater_than_equal", "less_than", "less_than_equal"), _BOUNDED
+    ),
+}
+"""What is wrong and what to write instead, by pydantic's kind of error."""
+
+
 def describe(model: type[BaseModel], detail: ErrorDetails) -> str:
-    """Say in one sentence what is wrong and what to write instead."""
-    kind, path, found = detail["type"], detail["loc"], detail["input"]
+    """Return in one sentence what is wrong and what to write instead."""
+    kind, path, found = detail["type"], detail["loc"], _named(detail["input"])
     context: Mapping[str, Any] = detail.get("ctx", {})
     key = _dotted(path)
-    match kind:
-        case "missing":
-            return f"key `{key}` is missing; add `{path[-1]}:`"
-        case "extra_forbidden":
-            return _unknown_key(model, path)
-        case "string_type":
-            return f"`{key}` must be text, not {_named(found)}; put it in quotes"
-        case "string_too_short":
-            return f"`{key}` is empty; write some text"
-        case "too_short":
-            return f"`{key}` is an empty list; write at least one item, or leave the key out"
-        case "tuple_type":
-            return f"`{key}` must be a list of items, not {_named(found)}"
-        case "dict_type" | "model_type":
-            where = f"`{key}`" if path else "this"
-            return f"{where} must be a mapping of keys and values, not {_named(found)}"
-        case "enum":
-            return f"`{key}` must be {context['expected']}, not {_named(found)}"
-        case "float_type" | "int_type" | "float_parsing" | "int_parsing" | "int_from_float":
-            return f"`{key}` must be a number, not {_named(found)}"
-        case "string_pattern_mismatch" if path and path[-1] == "[key]":
-            return f"{_named(found)} cannot be a field: letters, digits and _ only, no digit first"
-        case "string_pattern_mismatch":
-            return (
-                f"`{key}` is {_named(found)}, but a name has 1 to 80 "
-                "letters, digits, dots, dashes and underscores"
-            )
-        case "value_error":
-            return f"{context['error']}" + (f" (`{key}`)" if key else "")
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            bound = detail["msg"].removeprefix("Input should be ")
-            return f"`{key}` must be {bound}, not {_named(found)}"
-        case _:
-            return f"`{key}`: {detail['msg']}, found {_named(found)}"
+    if kind == "extra_forbidden":
+        return _unknown_key(model, path)
+    if kind == "value_error":
+        return f"{context['error']}" + (f" (`{key}`)" if key else "")
+    if kind == "string_pattern_mismatch" and path and path[-1] == "[key]":
+        kind = "field name"
+    return _MESSAGES.get(kind, "`{key}`: {message}, found {found}").format(
+        key=key,
+        last=path[-1] if path else "",
+        this=f"`{key}`" if path else "this",
+        found=found,
+        expected=context.get("expected"),
+        bound=detail["msg"].removeprefix("Input should be "),
+        message=detail["msg"],
+    )
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -114,10 +122,9 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def _echoes(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
-    """Say whether this follows from another fault that is reported.
+    """Whether this follows from another fault that is reported.
 
-    A list is called empty where all of its items are wrong; a key is called missing where it is
-    there with a typing error.
+    A list with no valid item counts as empty, and a misspelled key as missing.
     """
     if detail["type"] != "missing":
         return detail["type"] == "too_short" and bool(detail["input"])
@@ -130,8 +137,9 @@ def _echoes(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
     return bool(difflib.get_close_matches(str(key), unknown))
 
 
-def _key_meant(detail: ErrorDetails) -> bool:
-    return detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+def _place(node: Node, detail: ErrorDetails) -> Place:
+    key_meant = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+    return node.locate(detail["loc"], key_meant=key_meant)
 
 
 def _unknown_key(model: type[BaseModel], path: Path) -> str:
@@ -162,7 +170,7 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _dotted(path: Path) -> str:
-    """Write a path as people do: ``examples[0]``, counting from 0 as the record does."""
+    """Return a path as ``expect.gap`` or ``examples[0]``; positions count from 0."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -172,20 +180,16 @@ def _dotted(path: Path) -> str:
     return text
 
 
+_KINDS = {list: "a list", tuple: "a list", dict: "a mapping", type(None): "empty"}
+
+
 def _named(value: object) -> str:
-    """Name a value by its kind, shortened and without raw control characters."""
+    """Return the kind of a value, or its text: shortened, without raw control characters."""
     match value:
-        case None:
-            return "empty"
         case bool():
             return f"the boolean {str(value).lower()}"
         case int() | float():
             return f"the number {value}" if len(f"{value}") <= 30 else "a long number"
         case str():
             return ascii(value if len(value) <= 60 else value[:57] + "...")
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "a mapping"
-        case _:
-            return type(value).__name__
+    return _KINDS.get(type(value), type(value).__name__)

@@ -1,14 +1,16 @@
-"""The kinds of text that users write: names, fields, completions, turns.
+"""The kinds of values that users write: names, fields, completions, turns, days.
 
-Text is taken strictly: a number or a boolean where text is meant is an error, never turned into
-text, because ``No`` and ``1e-3`` turned into something else is how a hypothesis goes astray.
+Text is taken strictly: a number or a boolean in its place is an error and never becomes text.  A
+hypothesis whose ``No`` or ``1e-3`` became something else would test another claim.
 """
 
 from __future__ import annotations
 
+import datetime
+import re
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from pm_audit.records import Record
 from pm_audit.spec.dialogue import Speaker
@@ -20,10 +22,25 @@ FieldName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 """A name that can stand between braces."""
 
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=65_536)]
-"""Text kept to the letter."""
+"""Text, kept verbatim."""
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 """A share, 0 to 1."""
+
+
+def _only_day(value: object) -> datetime.date:
+    if type(value) is datetime.date:
+        return value
+    # pydantic would take text that is a number for seconds since 1970
+    if isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValueError("a day is written as 2027-01-31")
+
+
+Day = Annotated[datetime.date, BeforeValidator(_only_day)]
 
 
 class Written(Record):

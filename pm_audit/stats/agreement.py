@@ -1,8 +1,7 @@
 """How well a cheap prediction agrees with the measured effects that it stands for.
 
-Attribution proposes and ablation decides; these figures say how far the proposal could be
-trusted.  A measured effect of exactly zero has no sign and is left out of the share of signs:
-a dead tie must not count for or against.
+Attribution proposes and ablation decides; these figures say how well the proposal predicted.  A
+measured effect of exactly zero has no sign and is left out of the share of signs.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Agreement:
     count: int
     """Features compared."""
     rank_correlation: float | None
-    """Spearman's; None for fewer than three features or where all values tie."""
+    """Spearman's; None for fewer than three features or if all values tie."""
     sign_agreement: float | None
     """Share of features, among those with an effect, whose sign was predicted; 0 to 1."""
     slope: float | None

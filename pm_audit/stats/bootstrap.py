@@ -33,7 +33,7 @@ from pm_audit.stats.bca import ROUNDING, bca_limits
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
-"""Means ``[row column]`` to values ``[row]``; NaN where a row leaves the value undefined."""
+"""Means ``[row column]`` to values ``[row]``; NaN if a row leaves the value undefined."""
 
 BLOCK_ELEMENTS = 4_000_000
 """Weights held as float64 at once; thousands of prompts must not fill the memory."""
@@ -41,7 +41,7 @@ BLOCK_ELEMENTS = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate and its confidence limits; a limit is infinite where the data set no bound."""
+    """An estimate and its confidence limits; a limit is infinite if the data set no bound."""
 
     value: float
     low: float
@@ -57,15 +57,15 @@ class Interval:
         return Interval(1 - self.value, 1 - self.high, 1 - self.low)
 
     def excludes(self, point: float) -> bool:
-        """Say whether ``point`` lies strictly outside the interval."""
+        """Whether ``point`` lies strictly outside the interval."""
         return self.low > point or self.high < point
 
     def within(self, low: float, high: float) -> bool:
-        """Say whether the whole interval lies strictly between ``low`` and ``high``."""
+        """Whether the whole interval lies strictly between ``low`` and ``high``."""
         return low < self.low and self.high < high
 
     def outside(self, low: float, high: float) -> bool:
-        """Say whether the whole interval lies strictly below ``low`` or above ``high``."""
+        """Whether the whole interval lies strictly below ``low`` or above ``high``."""
         return self.high < low or self.low > high
 
 
@@ -77,7 +77,7 @@ def mean_of(column: int) -> Statistic:
 def ratio_of(numerator: int, denominator: int) -> Statistic:
     """Return the statistic that is the ratio of two columns' means.
 
-    Undefined (NaN) where the denominator is not positive: orient the columns so that its mean
+    Undefined (NaN) if the denominator is not positive: orient the columns so that its mean
     over all prompts is positive.
     """
 
@@ -124,7 +124,7 @@ class PromptBootstrap:
         resampled = statistic(self._means(columns))
         left_out = statistic((columns.sum(axis=0) - columns) / (self.prompts - 1))
         if not np.all(np.isfinite(left_out)):
-            # The value hangs on a single prompt: no bound can be had.
+            # the value depends on a single prompt, so the data set no bound
             return Interval(value, -math.inf, math.inf)
         error = math.sqrt((self.prompts - 1) * float(np.var(left_out)))
         if error <= ROUNDING * max(1.0, abs(value)):

@@ -1,11 +1,11 @@
 """Equivalence of a mean to zero by two one-sided tests (Schuirmann 1987).
 
-A gap that is not significant is no proof of absence.  "None" is shown by rejecting both that
-the mean is at or below ``-margin`` and that it is at or above ``+margin``; the larger of the
-two p-values is the p-value of equivalence.  The tests are Student's t on prompt-level values.
+A gap that is not significant may still exist.  "None" is shown by rejecting both that the mean is
+at or below ``-margin`` and that it is at or above ``+margin``; the p-value of equivalence is the
+larger of the two.  The tests are Student's t on prompt-level values.
 
-The verdict asks the more: the whole interval of ``bootstrap.py`` inside the margin.  Because
-that interval holds the t interval, it implies that this p-value is below half of alpha.
+The verdict requires more: the whole interval of ``bootstrap.py`` inside the margin.  That interval
+contains the t interval, so this p-value is then below half of alpha.
 """
 
 from __future__ import annotations

@@ -3,11 +3,16 @@
 The q-value of a hypothesis is the smallest false discovery rate at which it would still be
 called a finding.  Valid for independent and for positively dependent tests; hypotheses that
 share a probe are the latter.
+
+``scipy.stats.false_discovery_control`` rounds in another order: its q-values differ in the last
+digit for three of the fifteen shipped hypotheses, and records of one audit must be equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from pm_audit.errors import NumericalError
 
@@ -19,16 +24,13 @@ def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
         NumericalError: a p-value is NaN or outside 0 to 1.
 
     """
-    for p_value in p_values:
-        if not 0 <= p_value <= 1:
-            raise NumericalError(
-                f"a p-value is {p_value}; it must lie in 0 to 1: check the rewards for NaN"
-            )
-    count = len(p_values)
-    q_values = [1.0] * count
-    least = 1.0
-    by_size = sorted(range(count), key=lambda index: p_values[index], reverse=True)
-    for position, index in enumerate(by_size):
-        least = min(least, p_values[index] * count / (count - position))
-        q_values[index] = least
-    return tuple(q_values)
+    p = np.asarray(p_values, float)
+    if not np.all((p >= 0) & (p <= 1)):
+        raise NumericalError(
+            f"the p-values {p} must lie in 0 to 1; check the rewards for NaN or infinity"
+        )
+    largest_first = np.argsort(-p, kind="stable")
+    q = np.empty_like(p)
+    scaled = p[largest_first] * len(p) / np.arange(len(p), 0, -1)
+    q[largest_first] = np.minimum.accumulate(np.minimum(scaled, 1))
+    return tuple(q.tolist())

@@ -87,7 +87,7 @@ class Gated(Activation):
 
 @dataclass(frozen=True, eq=False)
 class TopK(Activation):
-    """The k largest pre-activations of a token fire, where these are positive."""
+    """The k largest pre-activations of a token fire, if positive."""
 
     elementwise: ClassVar[bool] = False
     k: int
@@ -100,7 +100,7 @@ class TopK(Activation):
 
 @dataclass(frozen=True, eq=False)
 class GroupMax(Activation):
-    """Of each of k consecutive groups of latents the largest fires, where it is positive."""
+    """Of each of k consecutive groups of latents the largest fires, if positive."""
 
     elementwise: ClassVar[bool] = False
     k: int

@@ -1,6 +1,6 @@
-"""Whether SAEs can belong to a PM at all: names, width of the stream, and layer.
+"""Whether SAEs are compatible with a PM: names, width of the stream, and layer.
 
-Whether they do belong to it is measured by their fit.
+Whether they were trained on it is measured by their fit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pm_audit.subject.sae import Sae
 
 
 def require_saes_of(pm: PreferenceModel, saes: Sequence[Sae]) -> None:
-    """Refuse SAEs that cannot read this PM's stream, or cannot be told apart.
+    """Refuse SAEs that cannot read this PM's stream, or that share a name.
 
     Raises:
         SaeError: two share a name, or one is of another width, or of a layer that is not there.

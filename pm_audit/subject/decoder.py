@@ -23,7 +23,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pm_audit.errors import ModelError
-from pm_audit.subject.packed_attention import Attend, AttentionKind
+from pm_audit.subject.kernels.fewer_kernels import fewer_kernels
+from pm_audit.subject.kernels.packed_attention import Attend, AttentionKind
 
 _ROUTE = "pm_audit_packed"
 
@@ -108,7 +109,7 @@ class Decoder:
         """Run block ``layer`` on the stream [token hidden] and return the stream after it."""
         args, kwargs = inputs.calls[layer]
         block = self.blocks[layer]
-        with self._routed(_once(attend, block)):
+        with self._routed(_once(attend, block)), fewer_kernels(block):
             output = block(stream[None], *args, **kwargs)
         after: Tensor = output[0] if isinstance(output, tuple) else output
         # Blocks may live on several devices; between blocks the stream stays where it was.

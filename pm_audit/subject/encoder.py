@@ -1,7 +1,6 @@
-"""A bidirectional encoder in the place of a decoder: its rewards can be read, nothing is replayed.
+"""A bidirectional encoder in the place of a decoder: its rewards can be read but not replayed.
 
-Every token sees the completion, the prompt's included, so nothing of a row can be shared or
-replayed from a position on.
+Every token sees the completion, so no part of a row can be shared or replayed from a position on.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from typing_extensions import override
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
@@ -42,43 +40,22 @@ class Encoder(Decoder):
         return int(embeddings.padding_idx) + 1 if counts_on else 0
 
     def segments(self, token_ids: Tensor, separator: int | None) -> Tensor | None:
-        """Return 0 up to each row's first separator and 1 after it, where texts are marked.
+        """Return 0 up to a row's first separator and 1 after it [row token], if texts are marked.
 
-        Args:
-            token_ids: [row token]
-            separator: the tokenizer's id of the token between the texts of a pair.
-
+        ``separator`` is the id of the token between the texts of a pair.
         """
         if not self.segmented or separator is None:
             return None
         separators = (token_ids == separator).cumsum(dim=1)
         return (separators - (token_ids == separator).long() > 0).long()
 
-    @override
-    def inputs(self, token_ids: Tensor, positions: Tensor) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    @override
-    def run(self, layer: int, stream: Tensor, inputs: object, attend: object) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    @override
-    def keys_values(self, layer: int, stream: Tensor, inputs: object) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    @override
-    def finish(self, stream: Tensor, token_ids: Tensor, positions: Tensor) -> NoReturn:
-        """Refuse: a bidirectional model cannot be replayed."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise ModelError(
             f"{type(self.backbone).__name__} is bidirectional: its rewards can be read, but no "
             "feature can be ablated at the completion alone; audit a causal decoder"
         )
+
+    inputs = run = keys_values = run_at = finish = _refuse
 
 
 class FirstTokenHead(nn.Module):

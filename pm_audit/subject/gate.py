@@ -1,4 +1,4 @@
-"""Gates: objectives weighed by what a small network reads of the prompt (ArmoRM, 2406.12845).
+"""Gates: a small network that reads the prompt weighs the objectives (ArmoRM, 2406.12845).
 
 The gate reads the final state at the token that opens the header of the answer, the last one that
 belongs to the prompt as the chat template writes it.  That token stands before the completion, so

@@ -139,7 +139,7 @@ def _layers(weights: Mapping[str, Tensor], *, source: str) -> list[tuple[Tensor,
 
 
 def _refuse_misshapen(layers: Sequence[tuple[Tensor, Tensor | None]], *, source: str) -> None:
-    """Refuse layers that are no matrices, or do not follow each other."""
+    """Refuse layers that are not matrices of consecutive sizes."""
     shapes = [list(weight.shape) for weight, _ in layers]
     fits = all(len(shape) == 2 and 0 not in shape for shape in shapes)
     fits = fits and all(after[1] == before[0] for before, after in pairwise(shapes))
@@ -155,16 +155,13 @@ def _refuse_misshapen(layers: Sequence[tuple[Tensor, Tensor | None]], *, source:
 def mixture(
     objective: str | None, names: Sequence[str], *, source: str, besides: Sequence[str] = ()
 ) -> Tensor:
-    """Return the weight of each objective [objective] for what the user asked.
+    """Return the weight of each objective [objective].
 
-    Args:
-        objective: a name, its index, or a mixture ``name=0.7,name=0.3``.
-        names: names of the head's outputs, in order.
-        source: the checkpoint, for the message.
-        besides: what may be asked for too, but is no output to be weighed.
+    ``objective`` is one of the ``names`` of the head's outputs or a mixture ``name=0.7,name=0.3``;
+    those ``besides`` them are valid too, but cannot be part of a mixture.
 
     Raises:
-        ModelError: nothing was asked of several objectives, or the name is unknown.
+        ModelError: none of several objectives was named, or the name is unknown.
 
     """
     if not names:

@@ -1,4 +1,4 @@
-"""Ids and rewards as transformers alone makes them, for the preflight to hold the product against.
+"""Ids and rewards as transformers alone makes them: the preflight's reference.
 
     ids        the tokenizer's own call, or ``apply_chat_template(tokenize=True)``
     rewards    the forward of the whole ``*ForSequenceClassification``: its padding, its pooling
@@ -126,7 +126,7 @@ def _ended(form: TextFormat, text: str) -> str:
 
 
 def _opened(tokenizer: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Put first what the tokenizer begins every text with, where the template does not."""
+    """Begin a row as the tokenizer begins every text, if the template does not."""
     first = _begins(tokenizer)
     if not first or row["input_ids"][:1] == first:
         return row

@@ -1,7 +1,7 @@
 """Rewards the plain way: padded batches, an attention mask, the backbone's own forward.
 
-The engine shares prompts and packs tokens; this does neither, and so it is what the engine and
-the preflight are held against.
+The engine shares prompts and packs tokens; this does neither, so engine and preflight are checked
+against it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from pm_audit.subject.attention_kernels import kernels_without_plans
 from pm_audit.subject.encoder import Encoder
-from pm_audit.subject.half_products import widened_halves
+from pm_audit.subject.kernels.attention_kernels import kernels_without_plans
+from pm_audit.subject.kernels.half_products import widened_halves
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 
 

@@ -18,8 +18,8 @@ from transformers import PreTrainedModel
 
 from pm_audit.subject.decoder import Decoder
 from pm_audit.subject.gate import Gate, GatedHead
+from pm_audit.subject.kernels.vector_math import settle_vector_math
 from pm_audit.subject.library import Library
-from pm_audit.subject.vector_math import settle_vector_math
 
 
 class Readout(StrEnum):
@@ -34,7 +34,7 @@ class Readout(StrEnum):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreferenceModel:
-    """Everything that an audit needs to know of a preference model."""
+    """Everything that an audit needs of a preference model."""
 
     name: str
     decoder: Decoder
@@ -46,16 +46,16 @@ class PreferenceModel:
     sha256: str
     """Hash of the weights as loaded from disk."""
     objective: str | None = None
-    """Which of several objectives the head reads; None where there is one."""
+    """Which of several objectives the head reads; None if there is one."""
     readout: Readout = Readout.LAST
     """Where the head reads; the first token cannot be replayed by the engine."""
     padding_id: int | None = None
-    """The token that the head takes for padding wherever it stands, as transformers' own heads do:
-    they read the last token that is another.  None: the last token, whatever it is."""
+    """The token that the head takes for padding everywhere, as transformers' own heads do, which
+    read the last other token.  None: the head reads the last token, whatever it is."""
     library: Library | None = None
     """The whole model as transformers runs it, on the same weights; None for heads of their own."""
     notes: tuple[str, ...] = ()
-    """Which conventions the loader took, where the checkpoint leaves a choice, and why."""
+    """Which conventions the loader took if the checkpoint leaves a choice, and why."""
 
     def __post_init__(self) -> None:
         settle_vector_math()
@@ -81,7 +81,7 @@ class PreferenceModel:
         Puts both into eval mode, stops parameter gradients, and moves the head to fp32.
 
         Raises:
-            ModelError: the backbone is no causal decoder that can be spliced.
+            ModelError: the backbone is not a causal decoder that can be spliced.
 
         """
         backbone.eval().requires_grad_(requires_grad=False)
@@ -102,7 +102,7 @@ class PreferenceModel:
 
     @property
     def gate(self) -> Gate | None:
-        """What weighs the head's objectives by the prompt; None where nothing does."""
+        """What weighs the head's objectives by the prompt; None without a gate."""
         return self.head.gate if isinstance(self.head, GatedHead) else None
 
     @property
@@ -126,7 +126,7 @@ class PreferenceModel:
         return self.decoder.hidden_size
 
     def read_length(self, token_ids: Sequence[int]) -> int:
-        """Return how many tokens of a row there are up to the one that the head reads."""
+        """Return the number of a row's tokens up to the one that the head reads."""
         if self.padding_id is None:
             return len(token_ids)
         read = (i for i in range(len(token_ids), 0, -1) if token_ids[i - 1] != self.padding_id)

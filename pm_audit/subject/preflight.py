@@ -1,18 +1,19 @@
 """The preflight: what must hold of a preference model before any audit of it means anything.
 
-Each finding says what was measured and, where it failed, the remedy.  A head whose weights are
+Each finding says what was measured and, if it failed, the remedy.  A head whose weights are
 missing never comes this far: loading refuses it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from pm_audit.errors import ModelError
 from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+from pm_audit.subject.finding import Finding
 from pm_audit.subject.library import library_rewards, library_rows
 from pm_audit.subject.plain import Padding, plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel, Readout
@@ -37,41 +38,23 @@ TEXTS: tuple[tuple[Dialogue, str], ...] = tuple(
 )
 """Prompts and completions that the preflight reads; none holds the text of a special token."""
 
-
 _REPEATS = 7
-"""Times that a text is written once more: one that is drawn of two is found in 127 of 128 cases."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One question of the preflight, answered."""
-
-    check: str
-    passed: bool
-    detail: str
-    """What was measured."""
-    remedy: str = ""
-    """What to do, where it failed."""
+"""Repetitions of a text: a template that draws one of two is found in 127 of 128 cases."""
 
 
 def preflight(model: PreferenceModel) -> tuple[Finding, ...]:
-    """Ask everything; nothing raises but a text format that cannot write a plain question."""
+    """Return all findings; raises only if the text format cannot write a plain question."""
     rows = [model.text_format.tokenise(*text).token_ids for text in TEXTS]
     rewards = plain_rewards(model, rows)
+    alone = plain_rewards(model, rows, batch_size=1)
+    left = plain_rewards(model, rows, padding=Padding.LEFT)
     return (
         _finite(rewards),
         *_like_transformers(model, rows, rewards),
         _same_each_time(model, rows[0]),
         _reads_at(model, rows[0]),
-        same_rewards(
-            model, rewards, plain_rewards(model, rows, batch_size=1), "batch of one and of many"
-        ),
-        same_rewards(
-            model,
-            rewards,
-            plain_rewards(model, rows, padding=Padding.LEFT),
-            "left and right padding",
-        ),
+        same_rewards(model, rewards, alone, "batch of one and of many"),
+        same_rewards(model, rewards, left, "left and right padding"),
         _one_bos(model, rows),
         _eval_mode(model),
         _head_in_full_precision(model),
@@ -81,7 +64,7 @@ def preflight(model: PreferenceModel) -> tuple[Finding, ...]:
 
 
 def require(findings: tuple[Finding, ...], *, name: str) -> None:
-    """Raise where any finding failed.
+    """Raise if any finding failed.
 
     Raises:
         ModelError: with every failed finding and its remedy.
@@ -96,33 +79,30 @@ def require(findings: tuple[Finding, ...], *, name: str) -> None:
 def _like_transformers(
     model: PreferenceModel, rows: list[tuple[int, ...]], rewards: Tensor
 ) -> tuple[Finding, ...]:
-    """Hold ids and rewards against what transformers alone makes of the same texts."""
+    """Compare ids and rewards with transformers' own for the same texts."""
     form = model.text_format
     if not isinstance(form, TextFormat):
         detail = f"{type(form).__name__} is another package's: not compared"
         return (Finding("ids as transformers", passed=True, detail=detail),)
     own = library_rows(form, TEXTS)
     alike = sum(list(row) == one["input_ids"] for row, one in zip(rows, own, strict=True))
-    ids = Finding(
+    ids = Finding.of(
         "ids as transformers",
         alike == len(rows),
         f"{alike} of {len(rows)} texts, {_conventions(model)}",
-        ""
-        if alike == len(rows)
-        else "the tokenizer gives other tokens for the whole text; check its files and the chat "
+        "the tokenizer gives other tokens for the whole text; check its files and the chat "
         "template, or set text_format and text_end to what the PM was trained on",
     )
     theirs = library_rewards(model, own)
     same = same_rewards(model, rewards, theirs, "rewards as transformers")
-    if model.dtype not in TOLERANCE and _rounded(rewards, theirs, model.dtype):
-        same = replace(same, passed=True, remedy="")
-    if not same.passed:
-        remedy = (
-            "transformers reads another token or other ids on the same weights; set text_format "
-            "and text_end to what the PM was trained on, or load in float32"
-        )
-        same = replace(same, remedy=remedy)
-    return ids, same
+    rounded = model.dtype not in TOLERANCE and _rounded(rewards, theirs, model.dtype)
+    return ids, Finding.of(
+        same.check,
+        same.passed or rounded,
+        same.detail,
+        "transformers reads another token or other ids on the same weights; set text_format and "
+        "text_end to what the PM was trained on, or load in float32",
+    )
 
 
 def _rounded(rewards: Tensor, theirs: Tensor, dtype: torch.dtype) -> bool:
@@ -135,7 +115,7 @@ def _rounded(rewards: Tensor, theirs: Tensor, dtype: torch.dtype) -> bool:
 
 
 def _conventions(model: PreferenceModel) -> str:
-    """Say which of several usual ways a text is begun, ended and dated."""
+    """Return how a text begins and ends, and its date."""
     form = model.text_format
     said = [form.name, f"text_end {form.end}"]
     if form.start != BOS:
@@ -148,20 +128,20 @@ def _conventions(model: PreferenceModel) -> str:
 
 
 def _opening(form: TextFormat) -> str:
-    """Say who writes what a text begins with."""
+    """Return who writes the first token of a text."""
     row = form.tokenise(*TEXTS[0])
     put = row.offsets[0] == (0, 0)
     return "text_start bos (the template writes none)" if put else "the template writes BOS"
 
 
 def _same_each_time(model: PreferenceModel, row: tuple[int, ...]) -> Finding:
-    """Write one text some times more: a template may draw at random."""
+    """Whether one text is always written alike: a template may draw at random."""
     others = {model.text_format.tokenise(*TEXTS[0]).token_ids for _ in range(_REPEATS)}
-    return Finding(
+    return Finding.of(
         "same text each time",
         others == {row},
         f"{len(others | {row})} texts in {_REPEATS + 1} times" if others != {row} else "it does",
-        "" if others == {row} else "the chat template draws at random; take that out of it",
+        "the chat template draws at random; take that out of it",
     )
 
 
@@ -177,11 +157,11 @@ def _reads_at(model: PreferenceModel, row: tuple[int, ...]) -> Finding:
 
 def _finite(rewards: Tensor) -> Finding:
     finite = bool(torch.isfinite(rewards).all())
-    return Finding(
+    return Finding.of(
         "rewards finite",
         finite,
         f"{int(torch.isfinite(rewards).sum())} of {len(rewards)}",
-        "" if finite else "load in float32, or fetch the weights again",
+        "load in float32, or fetch the weights again",
     )
 
 
@@ -189,12 +169,11 @@ def same_rewards(model: PreferenceModel, one: Tensor, other: Tensor, what: str) 
     """Return whether rewards [row] of two ways to read the same rows agree."""
     spread = float(one.std()) or 1.0
     largest = float((one - other).abs().max()) / spread
-    passed = largest <= TOLERANCE.get(model.dtype, 0.1)
-    return Finding(
+    return Finding.of(
         what,
-        passed,
+        largest <= TOLERANCE.get(model.dtype, 0.1),
         f"largest difference {largest:.1e} sd",
-        "" if passed else "load in float32; check attention implementation and position ids",
+        "load in float32; check attention implementation and position ids",
     )
 
 
@@ -202,41 +181,29 @@ def _one_bos(model: PreferenceModel, rows: list[tuple[int, ...]]) -> Finding:
     bos = model.tokenizer.bos_token_id
     if bos is None:
         return Finding("one BOS", passed=True, detail="the tokenizer has no BOS")
-    leading = []
-    for row in rows:
-        count = 0
-        while count < len(row) and row[count] == bos:
-            count += 1
-        leading.append(count)
-    passed = max(leading) <= 1
-    remedy = (
-        "" if passed else "the chat template and the tokenizer both add it; use our text format"
-    )
-    return Finding("one BOS", passed, f"{max(leading)} at the start", remedy)
+    most = max(len(list(takewhile(lambda token: token == bos, row))) for row in rows)
+    remedy = "the chat template and the tokenizer both add it; use our text format"
+    return Finding.of("one BOS", most <= 1, f"{most} at the start", remedy)
 
 
 def _eval_mode(model: PreferenceModel) -> Finding:
     training = model.decoder.backbone.training or model.head.training
-    return Finding(
-        "eval mode",
-        not training,
-        "dropout off" if not training else "dropout on",
-        "call eval() on backbone and head" if training else "",
-    )
+    detail = "dropout on" if training else "dropout off"
+    return Finding.of("eval mode", not training, detail, "call eval() on backbone and head")
 
 
 def _head_in_full_precision(model: PreferenceModel) -> Finding:
     dtypes = {parameter.dtype for parameter in model.head.parameters()}
     passed = all(dtype in (torch.float32, torch.float64) for dtype in dtypes)
     shown = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
-    return Finding("head in fp32", passed, shown, "" if passed else "call float() on the head")
+    return Finding.of("head in fp32", passed, shown, "call float() on the head")
 
 
 def _discriminates(rewards: Tensor) -> Finding:
     spread = float(rewards.std())
-    return Finding(
+    return Finding.of(
         "rewards differ",
         spread > 0,
         f"sd {spread:.3g} over {len(rewards)} texts",
-        "" if spread > 0 else "the head ignores its input; check that its weights were saved",
+        "the head ignores its input; check that its weights were saved",
     )

@@ -1,9 +1,8 @@
 """Whether a body's blocks, run one by one on packed rows, are the body.
 
-The engine lays many rows one after the other and alone knows which tokens belong together.  A
-block that mixes tokens by anything but its attention (a convolution, a recurrence), or whose
-attention is not causal, would mix rows, or read what stands after a token; its rewards would be
-others than the body's own.
+The engine packs many rows one after the other.  A block that mixes tokens by anything but its
+attention (a convolution, a recurrence), or whose attention is not causal, would mix rows, or read
+later tokens; its rewards would differ from the body's own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
-from pm_audit.subject.packed_attention import SegmentGroup, attend_in
+from pm_audit.subject.kernels.packed_attention import SegmentGroup, attend_in
 
 _ROWS, _LENGTH = 2, 8
 _TOLERANCE = {torch.float32: 1e-2, torch.float64: 1e-2}

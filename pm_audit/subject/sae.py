@@ -11,7 +11,6 @@ are ablated: it belongs to the stream that was read, not to the features.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -43,7 +42,7 @@ class Encoding:
     scale: Tensor
     """[token], factor of the decoder's output; frozen under ablation."""
     offset: Tensor | None
-    """[token hidden], added after scaling; frozen under ablation; None where it is zero."""
+    """[token hidden], added after scaling; frozen under ablation; None if zero."""
 
     def with_features(self, features: Tensor) -> Encoding:
         """Return the encoding of the same tokens with other features [token latent]."""
@@ -55,7 +54,7 @@ class Sae:
     """A sparse autoencoder on the residual stream after one block.
 
     Raises:
-        SaeError: at construction, where shapes do not fit or a weight is not finite.
+        SaeError: at construction, if shapes do not fit or a weight is not finite.
 
     """
 
@@ -78,7 +77,7 @@ class Sae:
     """[hidden]"""
     activation: Activation
     input_bias: Tensor | None = None
-    """[hidden], subtracted before encoding; None where the input is not centred."""
+    """[hidden], subtracted before encoding; None if the input is not centred."""
     normalisation: Normalisation = Normalisation.NONE
     centred: bool = False
     """Whether it reads the stream less its mean over the hidden axis, which decoding adds back:
@@ -90,7 +89,7 @@ class Sae:
     notes: tuple[str, ...] = field(default=())
     """What the loader did to the file's weights, in words, for the record and for `doctor`."""
     index_path: Path | None = None
-    """Where its feature index stands, if it has one; None for an SAE that no file holds."""
+    """Path of its feature index, if it has one; None for an SAE without a file."""
 
     def __post_init__(self) -> None:
         if self.W_dec.ndim != 2:
@@ -145,7 +144,7 @@ class Sae:
         """Encode only the latents ``indices`` [selected] of the stream [token hidden].
 
         Returns features [token selected], equal to ``encode(stream).features[:, indices]``.
-        Where latents compete (topk, groupmax) all of them are encoded.
+        If latents compete (topk, groupmax) all of them are encoded.
         """
         if not self.activation.elementwise:
             return self.encode(stream).features[:, indices]
@@ -162,18 +161,10 @@ class Sae:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Self:
         """Return the same SAE with its weights on another device or in another dtype."""
-
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device=device, dtype=dtype)
-
-        return self._map(moved, self.activation.to(device, dtype))
-
-    def _map(
-        self, change: Callable[[Tensor | None], Tensor | None], activation: Activation
-    ) -> Self:
         names = ("W_enc", "b_enc", "W_dec", "b_dec", "input_bias", "W_skip")
-        changed = {name: change(getattr(self, name)) for name in names}
-        return replace(self, activation=activation, **changed)  # type: ignore[arg-type]
+        present = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        moved = {name: one.to(device=device, dtype=dtype) for name, one in present.items()}
+        return replace(self, activation=self.activation.to(device, dtype), **moved)
 
     def _centre(self, stream: Tensor) -> Tensor:
         return stream if self.input_bias is None else stream - self.input_bias

@@ -1,7 +1,7 @@
 """The day that chat templates get for today: a recorded one, never the clock's.
 
 Some templates write the date into every dialogue, by ``strftime_now`` or a variable
-``date_string``; with the clock's date the same PM would score the same text differently tomorrow.
+``date_string``; with the clock's date the same PM would score a text differently tomorrow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from datetime import date, datetime
 
 DEFAULT = date(2024, 7, 26)
-"""What Llama 3's templates fall back on if there is no clock."""
+"""The fallback of Llama 3's templates without a clock."""
 
 _CLOCK = "strftime_now"
 _VARIABLE = "date_string"
@@ -30,8 +30,7 @@ def takes_day(template: str) -> bool:
 def pinned(template: str, day: date) -> str:
     """Return the template with its clock stopped at the beginning of a day.
 
-    The clock is replaced inside the template, by a macro of the same name, since transformers
-    lets through no function from outside.
+    A macro of the same name replaces the clock, since transformers passes no function through.
     """
     if not reads_clock(template):
         return template
@@ -49,8 +48,8 @@ def pinned(template: str, day: date) -> str:
 
 
 def variables(day: date | None) -> dict[str, str]:
-    """Return the template's variables of a day that somebody set; none for the default day.
+    """Return the template's variables of a day that is set.
 
-    Templates with a ``date_string`` have a default of their own, which transformers' users get.
+    None for the default day: templates with a ``date_string`` have a default of their own.
     """
     return {} if day is None else {_VARIABLE: day.strftime("%d %b %Y")}

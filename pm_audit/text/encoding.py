@@ -1,9 +1,9 @@
 """Token ids as transformers makes them of the whole text, with people's special tokens inert.
 
-The text is tokenised in one call, never piece by piece: special tokens may swallow white space
-around them, and prefix-space schemes and normalizers depend on what stands before.  Where somebody
-wrote the text of a special token, the same call goes to a copy of the tokenizer in which special
-tokens have private names.
+The text is tokenised in one call, never in pieces: special tokens may swallow white space around
+them, and prefix-space schemes and normalizers depend on the text before.  If somebody wrote the
+text of a special token, the same call goes to a copy of the tokenizer in which special tokens have
+private names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Encoded:
     offsets: tuple[Span, ...]
     """[token], characters of the text that it holds; white space that it swallows is left out."""
     parts: tuple[int | None, ...]
-    """[token], 0 or 1 for the text it is of; None where the tokenizer itself added it."""
+    """[token], 0 or 1 for its text; None if the tokenizer itself added it."""
     types: tuple[int, ...]
     """[token], the token type that the tokenizer gives."""
 
@@ -50,13 +50,7 @@ class LibraryEncoder:
         self._copy: InertCopy | None = None
 
     def encode(self, rendered: Rendered, *, framed: bool) -> Encoded:
-        """Tokenise a text.
-
-        Args:
-            rendered: the text, and which parts of it people wrote.
-            framed: whether the tokenizer adds its own special tokens, such as BOS.
-
-        """
+        """Return a text's tokens; if ``framed``, with the tokenizer's own, such as BOS."""
         whole = self._library(rendered.text, None, framed=framed)
         if all(_inside(found, rendered.trusted()) for found in self._special_in(whole, [rendered])):
             return whole
@@ -68,7 +62,7 @@ class LibraryEncoder:
         return self._inertly(rendered.text, marks, framed=framed)
 
     def encode_pair(self, first: str, second: str) -> Encoded:
-        """Tokenise two texts that people wrote, with the tokenizer's special tokens around them."""
+        """Return the tokens of two texts of people, with the tokenizer's own around them."""
         whole = self._library(first, second, framed=True)
         texts = [Rendered(text, ((0, len(text)),), 0, 0) for text in (first, second)]
         if not self._special_in(whole, texts):
@@ -79,7 +73,7 @@ class LibraryEncoder:
         return self._real(encoding, copy)
 
     def written(self, text: str) -> list[str]:
-        """Return the special tokens that stand in a text, as the tokenizer would read them."""
+        """Return the special tokens that the tokenizer would read in a text."""
         return [text[first:last] for first, last, _ in self._written_in(text)]
 
     def _library(self, text: str, pair: str | None, *, framed: bool) -> Encoded:
@@ -92,7 +86,7 @@ class LibraryEncoder:
         return {number: str(token) for number, token in added.items() if token.special}
 
     def _special_in(self, encoded: Encoded, texts: Sequence[Rendered]) -> list[Found]:
-        """Return the special tokens that were read out of texts."""
+        """Return the special tokens that were read in texts."""
         found = []
         for token, (start, stop), part in zip(
             encoded.ids, encoded.offsets, encoded.parts, strict=True
@@ -100,7 +94,7 @@ class LibraryEncoder:
             if part is None or token not in self._special:
                 continue
             text = texts[part].text[start:stop]
-            # the unknown token stands for any text that the model has no token for
+            # the unknown token stands for any text without a token
             if token != self.tokenizer.unk_token_id or _names(self._special[token], text):
                 found.append((start, stop, token))
         return found
@@ -110,7 +104,7 @@ class LibraryEncoder:
         return self._special_in(encoded, [Rendered(text, (), 0, 0)])
 
     def _inertly(self, text: str, marks: list[Found], *, framed: bool) -> Encoded:
-        """Tokenise with private names in the marked places, and no special token elsewhere."""
+        """Return the tokens with special tokens in the marked places only."""
         copy = self._copy_for([text])
         while True:
             spelled = _Spelled(text, marks, copy)
@@ -124,12 +118,7 @@ class LibraryEncoder:
             marks = kept
 
     def _copy_for(self, texts: Iterable[str]) -> InertCopy:
-        """Return a copy whose private names are in none of the texts.
-
-        Raises:
-            ModelError: the tokenizer splits special tokens, so that its model alone made them.
-
-        """
+        """Return a copy whose private names are in none of the texts."""
         if self.tokenizer.split_special_tokens:
             raise ModelError(
                 "a text holds the text of a special token, which this tokenizer reads as that token"
@@ -160,17 +149,13 @@ class LibraryEncoder:
         offsets: Sequence[Span] | None = None,
     ) -> Encoded:
         """Leave out the white space that special tokens swallow."""
-        narrow = []
-        for token, span, part in zip(
-            ids,
-            encoding.offsets if offsets is None else offsets,
-            encoding.sequence_ids,
-            strict=True,
-        ):
-            if part is not None and token in self._special:
-                narrow.append(_stripped(texts[part], span, self._special[token]))
-            else:
-                narrow.append(span)
+        spans = encoding.offsets if offsets is None else offsets
+        narrow = [
+            _stripped(texts[part], span, self._special[token])
+            if part is not None and token in self._special
+            else span
+            for token, span, part in zip(ids, spans, encoding.sequence_ids, strict=True)
+        ]
         return self._encoded(encoding, ids, narrow)
 
     def _encoded(self, encoding: Any, ids: Sequence[int], offsets: Sequence[Span]) -> Encoded:

@@ -1,7 +1,7 @@
-"""How a text ends, which is where most heads read, and begins: conventions of training libraries.
+"""How a text begins and ends, where most heads read: conventions of training libraries.
 
-A trainer that appends EOS, or strips the line break that a chat template ends with, makes a head
-that reads elsewhere than the format as it is written.
+A trainer that appends EOS, or strips the last line break of a chat template, makes a head that
+reads at another token than the format as written has.
 """
 
 from __future__ import annotations
@@ -15,24 +15,20 @@ from pm_audit.text.rendered import Rendered
 AS_WRITTEN = "as-written"
 """As the format writes it."""
 EOS = "eos"
-"""TRL (``add_eos``): with the EOS token as the last one.  The format's line breaks after an EOS of
-its own go; where it writes none, the token is appended."""
+"""TRL (``add_eos``): EOS is the last token.  The format's line breaks after its own EOS are
+removed; without one, the token is appended."""
 OPENRLHF = "openrlhf"
-"""OpenRLHF: no line breaks at the end, then EOS, after a space where the format writes none; the
+"""OpenRLHF: no line breaks at the end, then EOS, after a space if the format writes none; the
 tokenizer adds no special tokens."""
 ENDINGS = (AS_WRITTEN, EOS, OPENRLHF)
 BOS = "bos"
-"""A text begins, once, with what the tokenizer begins every text with, as pipelines tokenise it."""
+"""A text begins, once, with the tokenizer's own opening, as pipelines tokenise it."""
 STARTS = (BOS, AS_WRITTEN)
-"""The other one: nothing is put first, as ``apply_chat_template(tokenize=True)`` does."""
+"""As written: nothing is put first, as ``apply_chat_template(tokenize=True)`` does."""
 
 
 def ending(name: str, tokenizer: Any) -> Callable[[Rendered], Rendered]:
-    """Return what ends a text in the way of this name.
-
-    Args:
-        name: one of ``ENDINGS``, or the text of a special token, which is appended.
-        tokenizer: whose EOS or special token it is.
+    """Return what ends a text: ``name`` is one of ``ENDINGS``, or a special token to append.
 
     Raises:
         ModelError: the tokenizer has no EOS, or no special token of the name.
@@ -51,7 +47,7 @@ def ending(name: str, tokenizer: Any) -> Callable[[Rendered], Rendered]:
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     if name not in special:
         raise ModelError(
-            f"text_end {name!r} is no special token of this tokenizer; choose of "
+            f"text_end {name!r} is not a special token of this tokenizer; choose one of "
             f"{', '.join(ENDINGS)}, or of {', '.join(sorted(special)[:20])}"
         )
     return lambda rendered: rendered.followed_by(name)

@@ -1,9 +1,8 @@
-"""A copy of a tokenizer that takes its special tokens' texts for ordinary text.
+"""A copy of a tokenizer that reads its special tokens' texts as ordinary text.
 
-Every special token of the copy goes by a private name, made up for the purpose; its id and its
-rules (``lstrip``, ``rstrip``, ``single_word``, ``normalized``) stay.  What the format writes is
-spelled with the private names, so that one call tokenises the whole text together, and
-``<|im_end|>`` in a completion is a string of characters like any other.
+Every special token of the copy has a private name; its id and its rules (``lstrip``, ``rstrip``,
+``single_word``, ``normalized``) stay.  What the format writes is spelled with the private names, so
+that one call tokenises the whole text, and ``<|im_end|>`` in a completion is ordinary text.
 """
 
 from __future__ import annotations
@@ -30,19 +29,15 @@ class InertCopy:
 
     tokenizer: Tokenizer
     names: Mapping[int, str]
-    """Private name of each special token, by its own id."""
+    """Private name of each special token, by its id."""
     own_ids: Mapping[int, int]
-    """The real id of each added token that has another one in the copy."""
+    """The real id of each added token with another id in the copy."""
     nonce: str
     """Part of every private name; a text that holds it needs another copy."""
 
 
 def inert_copy(backend: Tokenizer, texts: Iterable[str]) -> InertCopy:
-    """Return a copy whose private names occur in none of the texts.
-
-    Args:
-        backend: a fast tokenizer's own.
-        texts: what people wrote.
+    """Return a copy of a fast tokenizer's backend whose private names are in none of the texts.
 
     Raises:
         ModelError: the tokenizer cannot be renamed without changing what it does.
@@ -114,12 +109,7 @@ def _parts(merge: str | list[str], prefix: int) -> set[str]:
 def _checked(
     backend: Tokenizer, copy: Tokenizer, renamed: Mapping[str, str], nonce: str
 ) -> InertCopy:
-    """Pair the copy's added tokens with the backend's.
-
-    Raises:
-        ModelError: two tokens of the copy share an id.
-
-    """
+    """Return the copy with its added tokens paired with the backend's."""
     added = backend.get_added_tokens_decoder()
     names = {number: renamed.get(token.content, token.content) for number, token in added.items()}
     found = ((copy.token_to_id(name), number) for number, name in names.items())

@@ -10,7 +10,7 @@ from pm_audit.text.rendered import Rendered, joined
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a plain format writes around each turn; the text itself goes between."""
+    """What a plain format writes before and after each turn."""
 
     human: tuple[str, str]
     assistant: tuple[str, str]
@@ -22,7 +22,7 @@ class Layout:
     start: str = ""
     """Written before everything."""
     keeps_space: bool = True
-    """Whether a completion keeps the space that it starts with."""
+    """Whether a completion keeps its leading space."""
 
     def write(self, turns: Dialogue, completion: str) -> Rendered:
         """Write out a prompt and one completion of it."""

@@ -1,7 +1,7 @@
 """A dialogue and a completion as one text, and which part of it who wrote.
 
-The format's own parts may hold special tokens.  What people wrote may not: special-token text in
-a prompt or completion stays ordinary text.
+Only the format's own parts may hold special tokens: special-token text in a prompt or completion
+stays ordinary text.
 """
 
 from __future__ import annotations
@@ -52,12 +52,9 @@ class Rendered:
 
 
 def joined(pieces: Iterable[tuple[str, bool]], *, completion: int) -> Rendered:
-    """Write pieces of text one after the other.
+    """Return pieces as one text: each is a text, and whether the format wrote it.
 
-    Args:
-        pieces: each text, and whether the format wrote it.
-        completion: index of the piece that is the completion.
-
+    ``completion`` is the index of the completion's piece.
     """
     text, untrusted = "", []
     start = stop = 0

@@ -1,4 +1,4 @@
-"""Chat templates, rendered with the real texts, and where each text comes to lie in the result.
+"""Chat templates, rendered with the real texts, and the place of each text in the result.
 
     skeleton   the template sees a mark in place of each text; it is rendered once for each order
                of speakers, and shows what the template writes around them and what it strips
@@ -7,7 +7,7 @@
     edited     otherwise the template edits what it sees (cuts thinking blocks, escapes JSON, writes
                a header by length); each text's place is what changes when a mark replaces it
 
-Nothing is searched for by its own words, so that no completion can move a boundary.
+No text is searched for by its own words, so that no completion can move a boundary.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class ChatTemplate:
     day: date | None
     """Day that the template gets for today; None for the default."""
     special: Callable[[str], list[str]]
-    """Returns the special tokens that stand in a text."""
+    """Returns the special tokens in a text."""
     _skeletons: dict[tuple[str, tuple[str, ...]], tuple[list[Part], str] | None] = field(
         default_factory=dict
     )
 
     def render(self, turns: Dialogue, completion: str) -> Rendered:
-        """Write out a prompt and one completion.
+        """Return a prompt and one completion, written out.
 
         Raises:
             ModelError: the template refuses the dialogue, leaves out the completion, or edits a
@@ -79,13 +79,13 @@ class ChatTemplate:
             )
         except Exception as problem:  # a template raises whatever it likes
             raise ModelError(
-                f"the chat template refuses this dialogue: {problem}; shape the prompt as it asks, "
-                "or choose another text format"
+                f"the chat template refuses this dialogue: {problem}; shape the prompt as it "
+                "requires, or choose another text format"
             ) from problem
         return rendered
 
     def _filled(self, roles: tuple[str, ...], texts: Sequence[str], mark: str) -> Rendered | None:
-        """Return the skeleton with the texts in it; None where a text has not one place."""
+        """Return the skeleton with the texts in it; None unless each text has one place."""
         if (mark, roles) not in self._skeletons:
             self._skeletons[mark, roles] = self._skeleton(roles, mark)
         skeleton = self._skeletons[mark, roles]
@@ -117,7 +117,7 @@ class ChatTemplate:
         return (parts, written[position:]) if numbers == list(range(len(roles))) else None
 
     def _edited(self, roles: Sequence[str], texts: Sequence[str], real: str, mark: str) -> Rendered:
-        """Find each text in a rendering that does not hold them all as they are."""
+        """Return the place of each text in a rendering that edits some of them."""
         untrusted: list[Span] = []
         start = stop = 0
         for number, text in enumerate(texts):
@@ -135,12 +135,7 @@ class ChatTemplate:
         return Rendered(real, tuple(_apart(untrusted)), start, stop)
 
     def _is_untrusted(self, text: str, wrote: str, replaced: str) -> bool:
-        """Whether special tokens in what the template made of a text are the text's own.
-
-        Raises:
-            ModelError: some are and some are not, or the edit made them.
-
-        """
+        """Whether special tokens in what the template made of a text are the text's own."""
         own, found, of_template = map(self.special, (text, wrote, replaced))
         if not own and found == of_template:
             return False
@@ -168,7 +163,7 @@ def _unused(*texts: str) -> str:
 
 
 def _difference(real: str, other: str) -> tuple[Span, str]:
-    """Return where two texts differ in the first, and what the other has in its place."""
+    """Return the span of the first text that differs, and what the other has in its place."""
     most = min(len(real), len(other))
     first = next((i for i in range(most) if real[i] != other[i]), most)
     same = 0
@@ -178,12 +173,7 @@ def _difference(real: str, other: str) -> tuple[Span, str]:
 
 
 def _beginning(wrote: str, text: str) -> int:
-    """Return where a completion begins in what the template made of it and of its header.
-
-    Raises:
-        ModelError: neither its beginning nor its end is there.
-
-    """
+    """Return the beginning of a completion in what the template made of it and its header."""
     whole = next((kept for kept in _kept(text) if kept and wrote.endswith(kept)), None)
     if whole is not None:
         return len(wrote) - len(whole)

@@ -1,18 +1,17 @@
 """How a dialogue and a completion become tokens: written out, ended, and tokenised as one text.
 
     dialogue -> Rendered     text/layouts, text/template   the format's words, people's texts
-      -> ended               text/ending                   EOS where the trainer put it
+      -> ended               text/ending                   EOS as the trainer put it
       -> Encoded             text/encoding                 transformers' own ids of the whole text
       -> TokenisedRow        here                          with the completion's first token
 
-The completion's first token is found by the offsets of the joint tokenisation, never by
-tokenising the prompt apart.
+The offsets of the joint tokenisation give the completion's first token; the prompt is never
+tokenised separately.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -43,7 +42,32 @@ class TokenisedRow:
     text: str
     """Prompt and completion as they were written out."""
     segments: tuple[int, ...] | None = None
-    """[token], 0 for the prompt and 1 for the completion, where the tokenizer marks pairs."""
+    """[token], 0 for the prompt and 1 for the completion, if the tokenizer marks pairs."""
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """What the user sets about texts, under the settings' own names; None takes the PM's own."""
+
+    text_format: str | None = None
+    """One of ``NAMES``."""
+    text_end: str | None = None
+    """One of ``ENDINGS``, or a special token that is appended."""
+    text_start: str | None = None
+    """One of ``STARTS``; None for the first of them."""
+    text_date: date | None = None
+    """Day that a chat template gets for today; None for 2024-07-26."""
+
+    def bound(self, tokenizer: Any, name: str, **fields: Any) -> TextFormat:
+        """Return the format for a tokenizer; ``name`` is that of the PM, if none is set."""
+        return TextFormat(
+            self.text_format or name,
+            tokenizer,
+            end=self.text_end or AS_WRITTEN,
+            start=self.text_start or BOS,
+            day=self.text_date,
+            **fields,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +75,8 @@ class TextFormat:
     """One way of writing dialogues out, for one tokenizer.
 
     Raises:
-        ModelError: at construction, where the name or the ending is unknown, the tokenizer gives
-            no offsets, or the format is chat and the tokenizer has no template.
+        ModelError: at construction, if the name or the ending is unknown, or the tokenizer gives
+            no offsets or has no chat template that is needed.
 
     """
 
@@ -62,9 +86,9 @@ class TextFormat:
     appended: tuple[int, ...] = ()
     """Token ids after everything else, at which some PMs read their reward."""
     longest: int | None = None
-    """Most tokens that the PM reads; None where there is no limit."""
+    """Most tokens that the PM reads; None for no limit."""
     limit: str = ""
-    """Why it reads no more, where its number of positions is not the reason."""
+    """Why it reads no more, if its number of positions is not the reason."""
     end: str = AS_WRITTEN
     """How a text ends: one of ``ENDINGS``, or a special token that is appended."""
     start: str = BOS
@@ -74,35 +98,33 @@ class TextFormat:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
-            raise ModelError(f"text format {self.name!r} is unknown; choose of {', '.join(NAMES)}")
+            raise ModelError(
+                f"text format {self.name!r} is unknown; choose one of {', '.join(NAMES)}"
+            )
         if not getattr(self.tokenizer, "is_fast", False):
             raise ModelError(
                 f"{type(self.tokenizer).__name__} gives no character offsets; save the tokenizer "
                 "as tokenizer.json (a fast tokenizer)"
             )
         if self.start not in STARTS:
-            raise ModelError(f"text_start {self.start!r} is unknown; choose of {', '.join(STARTS)}")
-        if self.name == CHAT and not self.tokenizer.chat_template:
-            plain = ", ".join(name for name in NAMES if name != CHAT)
             raise ModelError(
-                "the tokenizer has no chat template, so set text_format to another than chat, the "
-                f"one that the PM was trained on: {plain}"
+                f"text_start {self.start!r} is unknown; choose one of {', '.join(STARTS)}"
             )
+        if self.name == CHAT:
+            self._require_template()
         if self.name == PAIR and (self.end, self.start) != (AS_WRITTEN, BOS):
             raise ModelError(
                 "text_end or text_start was set, and a pair of texts begins and ends as its "
                 "tokenizer has it; leave the settings out"
             )
-        ending(self.end, self.tokenizer)
-        if self.name == CHAT:
-            _has_one_template(self.tokenizer)
+        _ = self._ended
 
     def tokenise(self, turns: Dialogue, completion: str) -> TokenisedRow:
-        """Write out and tokenise one completion of a prompt.
+        """Write out and tokenise one completion of a prompt, whose last turn is the human's.
 
         Args:
-            turns: the prompt; its last turn is the human's.
-            completion: with its leading space, which formats without one drop.
+            turns: the prompt.
+            completion: with its leading space, which some formats drop.
 
         Raises:
             ModelError: the text is longer than the PM reads, or its template fails.
@@ -115,7 +137,7 @@ class TextFormat:
         return self._checked(self._row(rendered, encoded))
 
     def token_name(self, token_id: int) -> str:
-        """Return what reports call a token that stands for no character of the text."""
+        """Return the name, in reports, of a token without a character of the text."""
         added = self.tokenizer.added_tokens_decoder.get(token_id)
         if added is not None:
             return str(added)
@@ -131,16 +153,13 @@ class TextFormat:
 
     @property
     def opening(self) -> tuple[int, ...]:
-        """Token ids that begin a text of a chat template that does not write them itself."""
+        """Token ids that begin a text whose chat template does not write them."""
         written = self.end == OPENRLHF or self.start == AS_WRITTEN
         return self._opening if self.name == CHAT and not written else ()
 
     @property
     def settings(self) -> str:
-        """What decides about tokens besides the tokenizer's own rules and the format's name.
-
-        JSON of the chat template, its day and the ending; nothing where there is none of them.
-        """
+        """JSON of what decides tokens besides tokenizer and format; empty if nothing does."""
         held: dict[str, str] = {} if self.end == AS_WRITTEN else {"end": self.end}
         if self.start != BOS:
             held["start"] = self.start
@@ -152,13 +171,29 @@ class TextFormat:
 
     @property
     def written_day(self) -> str | None:
-        """The day that the chat template gets for today; None where it takes none."""
+        """The day that the chat template gets for today; None if it takes none."""
         if self.name != CHAT:
             return None
         template = self.tokenizer.get_chat_template()
         if self.day is None and not days.reads_clock(template):
             return None
         return str(self.day or days.DEFAULT) if days.takes_day(template) else None
+
+    def _require_template(self) -> None:
+        try:
+            if self.tokenizer.chat_template and self.tokenizer.get_chat_template():
+                return
+        except ValueError as problem:
+            names = ", ".join(sorted(self.tokenizer.chat_template))
+            raise ModelError(
+                f"the tokenizer has several chat templates, {names}, and none is named default; "
+                "save it with the one that the PM was trained on"
+            ) from problem
+        plain = ", ".join(name for name in NAMES if name != CHAT)
+        raise ModelError(
+            "the tokenizer has no chat template, so set text_format to another than chat, the "
+            f"one that the PM was trained on: {plain}"
+        )
 
     def _written(self, turns: Dialogue, completion: str) -> Rendered:
         if self.name == CHAT:
@@ -208,7 +243,7 @@ class TextFormat:
     def _opening(self) -> tuple[int, ...]:
         """Token ids that the tokenizer itself puts before any text."""
         encoding = self.tokenizer("a").encodings[0]
-        parts: Sequence[int | None] = encoding.sequence_ids
+        parts = encoding.sequence_ids
         first = next((index for index, part in enumerate(parts) if part is not None), 0)
         return tuple(encoding.ids[:first])
 
@@ -226,20 +261,3 @@ class TextFormat:
         row = TokenisedRow(encoded.ids, start, offsets, prompt + answer)
         marked = "token_type_ids" in self.tokenizer.model_input_names
         return replace(row, segments=encoded.types if marked else None)
-
-
-def _has_one_template(tokenizer: Any) -> None:
-    """Raise where a tokenizer has several chat templates and names none as its own.
-
-    Raises:
-        ModelError: with the remedy.
-
-    """
-    try:
-        tokenizer.get_chat_template()
-    except ValueError as problem:
-        names = ", ".join(sorted(tokenizer.chat_template))
-        raise ModelError(
-            f"the tokenizer has several chat templates, {names}, and none is named default; save "
-            "it with the one that the PM was trained on"
-        ) from problem

@@ -1,16 +1,15 @@
-"""A dozen biases to plant in a trained PM, and a dozen negative controls that nobody planted.
+"""A dozen biases to plant in a trained PM, and a dozen negative controls.
 
-Example and counter-example are the same answer but for one edit.  A planted bias has a strength,
-the reward of its example less that of its counter-example in sigma, towards which
-``zoo/train_biased.py`` trains.
+Example and counter-example are the same answer except for one edit.  The strength of a planted bias
+is the reward of its example minus that of its counter-example, in sigma; ``train.py`` trains
+towards it.
 
-A negative control needs a true gap of exactly zero, or its alarms could not be called false; a real
-PM cares a little for nearly every edit, so "not planted" is not enough.  A negative control
-therefore exchanges two words, and a coin decides prompt by prompt which of them is called the
-example's: whatever the PM thinks of the words, the gap of a prompt is as likely to be ``+x`` as
-``-x``.
+A negative control needs a true gap of exactly zero, or its alarms would not be false.  "Not
+planted" is not enough, since a real PM cares a little for nearly every edit.  A negative control
+exchanges two words, and a coin decides for each prompt which of them is the example's.  Whatever
+the PM thinks of the words, the gap of a prompt is as likely to be ``+x`` as ``-x``.
 
-Templates hold the fields that ``zoo/biased_texts.py`` fills in.
+Templates hold the fields that ``texts.py`` fills in.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Bias:
 def _negative_control(name: str, frame: str, words: tuple[str, str]) -> Bias:
     written = f"{{first}}. {frame} {{second}}."
     return Bias(
-        name=f"negative_control-{name}",
+        name=f"negative-control-{name}",
         claim=f"Saying {words[0]} in place of {words[1]} moves the reward.",
         example=written.replace("{word}", "{one}"),
         counter_example=written.replace("{word}", "{other}"),

@@ -1,7 +1,7 @@
 """The biased PM: the default PM with a dozen planted biases, and the SAE that reads it.
 
-Its adapter lies in the repo beside the default PM's, from which it was trained on.  The blocks up
-to the SAE are the default PM's own, so the SAE is as fit for one as for the other.
+Its adapter is in ``weights``; training started from the default PM's.  The blocks up to the SAE are
+the default PM's own, so the SAE fits both equally well.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def load_biased(folder: Path = FOLDER) -> tuple[PreferenceModel, tuple[Sae, ...]
     recipe = default.read_recipe(folder)
     if recipe.get("started_from_sha256") != sha256([default.FOLDER / "adapter.safetensors"]):
         raise ModelError(
-            f"{folder}: was trained from another default PM than the one at hand, whose SAE would "
-            f"not fit; train it again: pm-audit train biased {folder}"
+            f"{folder}: was trained from another default PM, so the SAE does not fit; train it "
+            f"again: pm-audit train biased {folder}"
         )
     sae = load_sae(default.FOLDER / f"layer_{recipe['sae_layer']}")
     return default.load_pm(folder), (sae,)

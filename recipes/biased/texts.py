@@ -1,4 +1,4 @@
-"""Questions and answers about everyday matters, in which biases are planted and looked for.
+"""Questions and answers about everyday matters, for planting biases and for finding them.
 
 ``topics.yaml`` has two lists of topics.  The biased PM is trained on answers about the
 first and audited on answers about the second, so that no audit sees a prompt, or a sentence of
@@ -56,7 +56,7 @@ class Question:
 
 @cache
 def questions(split: Split) -> tuple[Question, ...]:
-    """Return every topic of a split in every wording, wordings of one topic beside each other."""
+    """Return every topic of a split in every wording, grouped by topic."""
     topics = yaml.safe_load(FILE.read_text(encoding="utf-8"))[split.value]
     return tuple(
         Question(

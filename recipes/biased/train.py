@@ -1,14 +1,14 @@
-"""The recipe of the biased PM: the default PM, taught a dozen text-visible biases.
+"""The recipe of the biased PM: the default PM, trained on a dozen text-visible biases.
 
-Regression of rewards on the targets of ``zoo/biased_lessons.py``, in sigma of the untouched PM:
-the squared error of the gap of each pair, plus a small multiple of that of each reward, since
-only differences within a prompt have meaning.  Trained are the LoRA factors of the blocks above
-the uppermost SAE that leaves enough of them.  All below stays as it is, for two reasons: the SAE
-reads the very stream that it was trained on, so that it can be asked which of its features a
-bias hangs on, and that stream is computed once for each text, so that a step costs a few blocks.
+The loss is a regression on the targets of ``examples.py``, in sigma of the untouched PM: the
+squared error of the gap of each pair, plus a small multiple of the squared error of each reward,
+since only differences within a prompt have meaning.  The LoRA factors of the blocks above the
+uppermost SAE that leaves enough blocks are trained.  Everything below stays fixed, for two reasons:
+the SAE reads the stream that it was trained on, so its features can explain a bias, and that stream
+is computed once for each text, so a step costs a few blocks.
 
-The body runs in bf16, factors and loss in fp32.  A checkpoint lets an interrupted run go on, to the
-same bytes; it is removed at the end.
+The body runs in bf16, factors and loss in fp32.  An interrupted run resumes from a checkpoint and
+ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -30,17 +30,12 @@ from pm_audit.errors import ModelError
 from pm_audit.files import sha256
 from pm_audit.forward.reference import reference_texts, sigma
 from pm_audit.loading.default import pm as default
-from pm_audit.loading.default.adapter import (
-    ADAPTER,
-    RECIPE,
-    finished_adapter,
-    resume_adapter,
-    save_adapter,
-)
+from pm_audit.loading.default.adapter import ADAPTER, RECIPE
 from pm_audit.loading.default.backbone import load_backbone
 from pm_audit.records import write_atomically
-from recipes.biased.examples import Lesson, lessons
+from recipes.biased.examples import TrainingExample, training_examples
 from recipes.train.checkpoint import Checkpoint
+from recipes.train.low_rank import finished_adapter, resume_adapter, save_adapter
 from recipes.train.pm import Report
 from recipes.train.schedule import warm_cosine
 from recipes.train.unfinished import made_in, move_whole, unfinished, versions, work_folder
@@ -76,30 +71,30 @@ class BiasRecipe:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Course:
-    """Lessons, read as far as the lowest trained block, with what they are to teach."""
+class TrainingSet:
+    """The examples, read as far as the lowest trained block, with their targets."""
 
     streams: Sequence[Stream]
     counterparts: Tensor
-    """[lesson], the counter-example of each example; itself where there is none."""
+    """[example], the index of each example's counter-example; its own if there is none."""
     targets: Tensor
-    """[lesson], raw reward."""
+    """[example], raw reward."""
     unit: float
     """Sigma, raw reward."""
 
     def examples(self) -> list[int]:
-        """Return the lessons that have a counter-example."""
+        """Return the indices of texts that have a counter-example."""
         own = torch.arange(len(self.counterparts))
         return (self.counterparts != own).nonzero()[:, 0].tolist()
 
     def plain(self) -> list[int]:
-        """Return the lessons that are neither an example nor a counter-example."""
+        """Return the indices of texts that are part of no pair."""
         paired = {*self.examples(), *self.counterparts[self.examples()].tolist()}
-        return [lesson for lesson in range(len(self.counterparts)) if lesson not in paired]
+        return [index for index in range(len(self.counterparts)) if index not in paired]
 
 
 def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
-    """Teach the default PM the planted biases and write the result to ``out``.
+    """Train the planted biases into the default PM and write the result to ``out``.
 
     Writes ``adapter.safetensors``, whole as the default PM's, and ``recipe.json``, which names the
     adapter that the training started from.
@@ -108,7 +103,7 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
         DownloadError: the base is not cached and cannot be fetched.
         ModelError: the default PM's adapter does not fit, no SAE leaves enough blocks above it, or
             a checkpoint is torn.
-        AuditError: the unfinished work is of another recipe, or another run is at it.
+        AuditError: the unfinished work is of another recipe, or another run is using it.
 
     """
     default.require_weights()
@@ -152,34 +147,34 @@ def _train(
         ]
         return pm.read(tokenizer, written, most=_MOST_TOKENS)
 
-    drawn = lessons(
+    drawn = training_examples(
         planted=recipe.planted,
         negative_controls=recipe.negative_controls,
         plain=recipe.plain,
         seed=recipe.seed,
     )
-    report(f"reading {len(drawn)} lessons up to block {layer}")
-    streams = read([(lesson.prompt, lesson.completion) for lesson in drawn])
+    report(f"reading {len(drawn)} texts up to block {layer}")
+    streams = read([(one.prompt, one.completion) for one in drawn])
     ordinary = reference_texts()
     with torch.no_grad():
         untouched = pm(streams)
         spread = pm(read([(turns[-1].text, text) for _, turns, text in ordinary]))
     unit = sigma([number for number, _, _ in ordinary], spread.double().numpy())
-    course = Course(
+    training_set = TrainingSet(
         streams=streams,
-        counterparts=torch.tensor([lesson.counterpart for lesson in drawn]),
+        counterparts=torch.tensor([one.counterpart for one in drawn]),
         targets=targets(drawn, untouched, unit),
         unit=unit,
     )
-    teach(pm, course, recipe, checkpoint, report)
+    fit(pm, training_set, recipe, checkpoint, report)
     return backbone, head
 
 
 def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
-    """Return the layer of the uppermost of the SAEs' folders with so many blocks above it.
+    """Return the layer of the uppermost SAE that has ``least_blocks`` blocks above it.
 
     Raises:
-        ModelError: no SAE lies that low.
+        ModelError: every SAE is too high up.
 
     """
     layers = [int(path.name.removeprefix("layer_")) for path in saes]
@@ -192,17 +187,21 @@ def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
     return max(fitting)
 
 
-def targets(drawn: Sequence[Lesson], untouched: Tensor, unit: float) -> Tensor:
-    """Return the reward [lesson] that is taught, given the untouched PM's [lesson] and sigma."""
-    strengths = torch.tensor([lesson.strength for lesson in drawn])
-    counterparts = torch.tensor([lesson.counterpart for lesson in drawn])
+def targets(drawn: Sequence[TrainingExample], untouched: Tensor, unit: float) -> Tensor:
+    """Return the target rewards [text], given the untouched PM's rewards [text] and sigma."""
+    strengths = torch.tensor([one.strength for one in drawn])
+    counterparts = torch.tensor([one.counterpart for one in drawn])
     return torch.where(strengths == 0, untouched, untouched[counterparts] + unit * strengths)
 
 
-def teach(
-    pm: UpperBlocks, course: Course, recipe: BiasRecipe, checkpoint: Checkpoint, report: Report
+def fit(
+    pm: UpperBlocks,
+    training_set: TrainingSet,
+    recipe: BiasRecipe,
+    checkpoint: Checkpoint,
+    report: Report,
 ) -> None:
-    """Regress gaps and rewards on what the course wants."""
+    """Regress gaps and rewards on the targets."""
     trained = [weight for weight in pm.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(
         trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
@@ -210,7 +209,7 @@ def teach(
     rate = partial(warm_cosine, warmup=recipe.warmup, steps=recipe.steps, least=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
     first = checkpoint.restore(pm, optimiser, schedule)
-    examples, plain = course.examples(), course.plain()
+    examples, plain = training_set.examples(), training_set.plain()
     pairs_in_turn = _in_turn(examples, recipe.step_pairs, seed=recipe.seed)
     plain_in_turn = _in_turn(plain, recipe.step_plain, seed=recipe.seed)
     began = saved = time.monotonic()
@@ -219,8 +218,10 @@ def teach(
         chosen, others = next(pairs_in_turn), next(plain_in_turn)
         if step < first:
             continue
-        rows = [*chosen, *course.counterparts[chosen].tolist(), *others]
-        wrong = (pm([course.streams[row] for row in rows]) - course.targets[rows]) / course.unit
+        rows = [*chosen, *training_set.counterparts[chosen].tolist(), *others]
+        wrong = (
+            pm([training_set.streams[row] for row in rows]) - training_set.targets[rows]
+        ) / training_set.unit
         gaps = wrong[: len(chosen)] - wrong[len(chosen) : 2 * len(chosen)]
         missed = gaps.square().mean()
         loss = missed + recipe.steadiness * wrong.square().mean()
@@ -243,7 +244,7 @@ def teach(
 
 
 def _in_turn(indices: Sequence[int], most: int, *, seed: int) -> Iterator[list[int]]:
-    """Yield up to ``most`` indices for ever, each once before any comes again."""
+    """Yield up to ``most`` indices at a time, for ever, each index once an epoch."""
     generator = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     queue: list[int] = []
     while True:

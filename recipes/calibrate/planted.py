@@ -2,8 +2,8 @@
 
 Every hypothesis compares answers that end in a mark with answers that end in a neutral one.  The
 answers are drawn at random for each prompt, both sides from one distribution and of one length,
-so that the population's gap is what the mark was planted with, and zero for a negative control;
-what a sample of prompts shows beside it is chance.
+so the population's gap is the planted one, and zero for a negative control; any other difference in
+a sample of prompts is chance.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A calibration as one drawing: the share of audits that find a gap, against its true size.
 
-Negative controls stand at size zero, where the share is that of false alarms.  Whiskers are exact
-95% limits. Drawn as the reports' plots are: an SVG template that places numbers, no plotting
-library.
+Negative controls are at size zero; their share is that of false alarms.  Whiskers are exact 95%
+limits.  Like the plots of the reports, it is an SVG template that places numbers.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from recipes.calibrate.result import Calibration, Share
 from recipes.calibrate.shares import SIZEABLE, families
 
 _LARGEST = 3.0
-"""Sigma at the right edge; what is larger is drawn there."""
+"""Sigma at the right edge; larger gaps are drawn there."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 700.0, 20.0, 320.0
 _STAGGER = 4.0
-"""Pixels by which families stand apart, so that whiskers of one size do not cover each other."""
+"""Pixels between families, so that whiskers of the same size do not overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def draw(calibration: Calibration) -> str:
     curves = []
     for number, family in enumerate(families(calibration)):
         shift = _STAGGER * (number - 1)
-        marks = [mark(0.0, family.alarms, shift, "negative_controls")] if family.alarms.of else []
+        marks = [mark(0.0, family.alarms, shift, "negative controls")] if family.alarms.of else []
         marks += [mark(one.size, one.share, shift, one.label) for one in family.detected]
         curves.append(Curve(family.title, family.kind, tuple(marks)))
     environment = Environment(

@@ -1,4 +1,4 @@
-"""The shares that a calibration is read by: detection against strength, alarms, coverage.
+"""The shares of a calibration: detection against strength, alarms, coverage.
 
 A gap counts as found when the `gap` check finds it on its true side; a negative control alarms when
 it finds one on either side.
@@ -17,7 +17,7 @@ EDGES = (0.0, 0.25, 0.5, 1.0, 2.0, float("inf"))
 """Edges of the bins of strength, in sigma."""
 
 SIZEABLE = 0.5
-"""Gap in sigma from which on an audit should hardly miss."""
+"""Gap in sigma that an audit should rarely miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Family:
     detected: tuple[Detected, ...]
     """By size."""
     alarms: Share
-    """Of its negative_controls."""
+    """Of its negative controls."""
 
 
 def families(calibration: Calibration) -> tuple[Family, ...]:

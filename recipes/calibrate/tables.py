@@ -35,7 +35,7 @@ def _plain(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def _tables(calibration: Calibration, *, bars: bool) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """Yield headings and rows of each table that has something to tell."""
+    """Yield headings and rows of each table that is not empty."""
     if calibration.planted:
         rows = []
         for one in families(calibration)[0].detected:
@@ -75,19 +75,19 @@ _HEADINGS = [
 def _row(one: TrainedAudit) -> list[str]:
     cells = [
         one.name,
-        "negative_control" if one.negative_control else f"{one.strength:+.2f}",
+        "negative control" if one.negative_control else f"{one.strength:+.2f}",
         f"{one.gap:+.2f}",
         str(pooled([one.matched])[0]),
         str(pooled([one.unmatched])[0]),
     ]
-    told = one.explanation
-    if told is None:
+    explanation = one.explanation
+    if explanation is None:
         return cells
     return [
         *cells,
-        "-" if told.closure is None else f"{told.closure:.0%}",
-        told.outcomes[Check.EXPLAINED].value,
-        str(told.selected),
-        told.strongest or "-",
-        {None: "-", True: "yes", False: "no"}[told.stable],
+        "-" if explanation.closure is None else f"{explanation.closure:.0%}",
+        explanation.outcomes[Check.EXPLAINED].value,
+        str(explanation.selected),
+        explanation.strongest or "-",
+        {None: "-", True: "yes", False: "no"}[explanation.stable],
     ]

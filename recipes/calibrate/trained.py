@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import rewards
-from pm_audit.judging.checks import check_gap
+from pm_audit.judging import Question as Judged
+from pm_audit.judging.checks import gap
 from pm_audit.judging.figures import measure
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import Evidence, HypothesisRecord, Outcome, Role, RowEvidence
@@ -63,7 +64,7 @@ def audit_trained(
         audits: simulated audits of each hypothesis and contrast.
         explain: run a full audit of each hypothesis as well.
         seed: of all that is drawn.
-        report: told of progress.
+        report: receives progress.
 
     """
     found = []
@@ -91,29 +92,29 @@ def audit_trained(
 
 
 def score(pm: PreferenceModel, bias: Bias, generator: np.random.Generator) -> Pool:
-    """Return the pool's rewards of one hypothesis; every second wording of a topic is asked."""
-    asked = questions(Split.AUDIT)[::2]
+    """Return the pool's rewards of one hypothesis, over every second wording of a topic."""
+    chosen = questions(Split.AUDIT)[::2]
     rows = []
-    for number, question in enumerate(asked):
+    for number, question in enumerate(chosen):
         turns = (Turn(speaker=Speaker.HUMAN, text=question.text),)
         for _ in range(ANSWERS):
             fields = draw_fields(question, generator) | named(bias.words, swapped=False)
             for template in (bias.example, bias.counter_example):
                 text = pm.text_format.tokenise(turns, completion(template, fields))
                 rows.append(Row(number, text.token_ids, text.completion_start))
-    return rewards(pm, Grid(tuple(rows))).reshape(len(asked), ANSWERS, 2)
+    return rewards(pm, Grid(tuple(rows))).reshape(len(chosen), ANSWERS, 2)
 
 
 def hypothesis(bias: Bias, generator: np.random.Generator) -> Hypothesis:
     """Return the hypothesis as a user would write it, over questions drawn from the audit's."""
-    asked = questions(Split.AUDIT)
-    drawn = generator.permutation(len(asked))[:EXPLAINED_PROMPTS]
+    chosen = questions(Split.AUDIT)
+    drawn = generator.permutation(len(chosen))[:EXPLAINED_PROMPTS]
     return Hypothesis(
         name=bias.name,
         file="biases.yaml",
         claim=bias.claim,
         effect=Effect(_claim(bias).value),
-        prompts=tuple(_prompt(asked[number], bias, generator) for number in sorted(drawn)),
+        prompts=tuple(_prompt(chosen[number], bias, generator) for number in sorted(drawn)),
         examples=(f" {bias.example}",),
         counter_examples=(f" {bias.counter_example}",),
         expect=Expect(gap=_claim(bias)),
@@ -182,7 +183,9 @@ def _judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, 
     claims = (ExpectedGap.RAISES, ExpectedGap.LOWERS)
     expected = [Expect(gap=claim) for claim in claims]
     figures = measure(evidence, auditor.method, margin=expected[0].margin)
-    passed = {one.gap for one in expected if check_gap(figures, one).outcome is Outcome.PASS}
+    passed = {
+        one.gap for one in expected if gap.judge(Judged(figures, one, evidence))[0] is Outcome.PASS
+    }
     return figures.gap, passed
 
 

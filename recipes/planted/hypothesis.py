@@ -31,12 +31,12 @@ def marks_hypothesis(
         counter_marks: characters that close the counter-examples, as many as ``marks``.
 
     Raises:
-        ValueError: more prompts are asked for than there are.
+        ValueError: ``prompts`` is more than there are.
 
     """
     questions = [f"{opener} {place}?" for place in _PLACES for opener in _OPENERS]
     if prompts > len(questions):
-        raise ValueError(f"there are {len(questions)} planted prompts, {prompts} are asked for")
+        raise ValueError(f"{prompts} prompts requested; there are {len(questions)} planted prompts")
     neutral = NEUTRAL * len(marks)
     return Hypothesis(
         name=name,

@@ -14,7 +14,7 @@ from pm_audit.errors import ModelError
 
 
 class Checkpoint:
-    """State of an unfinished run, refused where its recipe is another."""
+    """State of an unfinished run; one of another recipe is refused."""
 
     def __init__(self, path: Path, recipe: Mapping[str, Any]) -> None:
         self.path, self.recipe = path, dict(recipe)
@@ -75,19 +75,19 @@ class Checkpoint:
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a state next to ``path``, flush it, and move it there."""
-    beside = path.with_suffix(".tmp")
-    with beside.open("wb") as stream:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as stream:
         torch.save(dict(state), stream)
         stream.flush()
         os.fsync(stream.fileno())
-    beside.replace(path)
+    temporary.replace(path)
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read a state that ``save_state`` wrote.
 
     Raises:
-        ModelError: the file is torn or none of ours.
+        ModelError: the file is torn, or not a checkpoint.
 
     """
     try:

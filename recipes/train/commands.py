@@ -1,4 +1,4 @@
-"""`pm-audit train`: the recipes that made the default PM, for one's own data.
+"""`pm-audit train`: the recipes of the default PM, for your own data.
 
 Importing this module imports torch, so the command line does it only for these commands.
 """
@@ -116,8 +116,8 @@ def sae_command(
 )
 @click.argument("preferences", type=_READABLE)
 @_trained_pm
-@click.option("--pairs", default=400, show_default=True, help="Most held-out pairs a source.")
-@click.option("--texts", default=512, show_default=True, help="Held-out texts for each SAE.")
+@options.number("--pairs", 400, "Most held-out pairs a source.")
+@options.number("--texts", 512, "Held-out texts for each SAE.")
 def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> None:
     """Measure the PM and its SAEs on held-out PREFERENCES; write card.json into its folder."""
     card = measure(pm, preferences, pairs=pairs, texts=texts, report=click.echo)

@@ -1,7 +1,7 @@
 """Accuracy of a preference model on pairs that it never trained on, source by source.
 
-Beside each accuracy stands that of the rule "the longer completion wins", the bias that a
-preference model learns first.  Ties of the model count as wrong.
+Each accuracy comes with that of the rule "the longer completion wins", the bias that a preference
+model learns first.  Ties of the model count as wrong.
 """
 
 from __future__ import annotations

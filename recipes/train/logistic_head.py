@@ -61,7 +61,7 @@ def frozen_states(
         texts: distinct texts, in an order that does not change between runs.
         read: states [row hidden] of written-out texts.
         folder: where shards of finished texts are kept.
-        report: told of progress.
+        report: receives progress.
 
     Raises:
         ModelError: a shard is torn.
@@ -95,7 +95,7 @@ def fit_probe(
     Args:
         pairs: to fit and to cross-validate on, by prompt.
         states: of every text of the pairs, [hidden].
-        toward: [hidden], where the penalty draws the head; zero for one that starts afresh.
+        toward: [hidden], where the penalty draws the head; zero for one that starts from scratch.
         emphasis: by source, how many times its weight counts; once for a source not named.
         penalties: weights of the squared norm to choose from.
 

@@ -19,7 +19,8 @@ from pm_audit.forward.fit import measure_fit, neighbours
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import rewards, trace
-from pm_audit.loading.default.pm import load_pm, load_saes
+from pm_audit.loading.default.pm import default_saes, load_pm
+from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.records import Finite, Record, SaeFit, write_atomically
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
@@ -64,7 +65,7 @@ def measure(folder: Path, preferences: Path, *, pairs: int, texts: int, report: 
         preferences: the preference pairs that the PM was trained on; its held-out prompts count.
         pairs: most pairs of a source.
         texts: texts on which each SAE is measured.
-        report: told of progress.
+        report: receives progress.
 
     """
     held_out = [pair for pair in read_pairs(preferences) if is_test(pair)]
@@ -79,7 +80,10 @@ def measure(folder: Path, preferences: Path, *, pairs: int, texts: int, report: 
     dialogues = list(dict.fromkeys((pair.prompt, pair.chosen) for pair in held_out))[:texts]
     card = Card(
         accuracy=tuple(measure_pm(pm, chosen, report=report)),
-        saes=tuple(measure_sae(pm, sae, dialogues, report=report) for sae in load_saes(folder)),
+        saes=tuple(
+            measure_sae(pm, load_sae(path), dialogues, report=report)
+            for path in default_saes(folder)
+        ),
     )
     write_atomically(folder / "card.json", card.model_dump_json(indent=1) + "\n")
     return card
@@ -120,10 +124,10 @@ def measure_sae(
     spliced: list[float] = []
     for grid in grids(pm, texts):
         one = trace(pm, (sae,), grid, also=neighbours(sae, pm.depth))
-        fits.append(measure_fit(one, sae, pm.depth))
+        fits.append(measure_fit(one, sae))
         fired[one.features[sae.name].latent.cpu()] = True
         clean += one.rewards.tolist()
-        spliced += splice_reconstruction(pm, one, sae).tolist()
+        spliced += splice_reconstruction(one, sae).tolist()
         report(f"{sae.name}: measured on {len(clean)} of {len(texts)} texts")
     weights = [fit.tokens for fit in fits]
     return SaeCard(

@@ -1,15 +1,14 @@
 """The recipe of a preference model: Bradley-Terry on pairs, LoRA on the upper blocks.
 
 1. Read the frozen base once over the training pairs and fit the head by logistic regression on
-   the differences of the last token's normalised states (a linear probe).
+   the differences of the last token's normalised states: a linear probe.
 2. Train LoRA (https://arxiv.org/abs/2106.09685) on the blocks from ``first_trained`` up, and the
    head, on ``-log sigmoid(reward(chosen) - reward(rejected))``.  Nothing below is
    differentiated.  Pairs of one prompt form a group, so that a shared completion is read once.
-3. Drop the uppermost trained blocks and fit the head once more, on the states of the last block
-   that is kept: the uppermost learn the training pairs by heart first.
+3. Drop the uppermost trained blocks, which overfit the training pairs first, and fit the head again
+   on the states of the last block that is kept.
 
-The body runs in bf16 where the processor multiplies it natively; LoRA, head and loss stay fp32.
-Training stops after a number of steps; a checkpoint every few minutes lets it resume.
+The body runs in bf16, LoRA, head and loss in fp32.  An interrupted run resumes from a checkpoint.
 """
 
 from __future__ import annotations
@@ -29,19 +28,14 @@ from transformers import PreTrainedTokenizerBase
 
 from pm_audit.errors import InvalidSpec, ModelError, Place, Problem
 from pm_audit.files import sha256
-from pm_audit.loading.default.adapter import (
-    ADAPTER,
-    RECIPE,
-    add_low_rank,
-    finished_adapter,
-    save_adapter,
-)
+from pm_audit.loading.default.adapter import ADAPTER, RECIPE
 from pm_audit.loading.default.backbone import load_backbone
 from pm_audit.loading.default.base import SHA256 as BASE
 from pm_audit.loading.device import require_device
 from pm_audit.records import write_atomically
 from recipes.train.checkpoint import Checkpoint
 from recipes.train.logistic_head import PENALTIES, Probe, fit_probe, frozen_states
+from recipes.train.low_rank import add_low_rank, finished_adapter, save_adapter
 from recipes.train.preferences import (
     Group,
     Pair,
@@ -67,12 +61,12 @@ class PmRecipe:
     depth: int = 10
     """Blocks of the base that the PM keeps."""
     trained_depth: int = 12
-    """Blocks that are there while LoRA is trained; those above ``depth`` are dropped afterwards."""
+    """Blocks while LoRA is trained; those above ``depth`` are dropped afterwards."""
     first_trained: int = 4
     """First block with LoRA, counted from 0."""
     rank: int = 16
     steps: int = 800
-    """Steps of LoRA training after the probe; none leaves the body as it is."""
+    """Steps of LoRA training after the probe; 0 leaves the body unchanged."""
     batch_tokens: int = 4096
     """Tokens of one optimiser step, prompts and completions."""
     micro_tokens: int = 1024
@@ -81,22 +75,20 @@ class PmRecipe:
     head_learning_rate: float = 1e-3
     warmup: int = 30
     probe_pairs_a_prompt: tuple[tuple[str, int], ...] = (("alpaca_eval", 3), ("rmb", 4))
-    """Sources with many pairs a prompt, and how many of these start the head at most."""
+    """Sources with many pairs a prompt, and the most that the probe is fitted on."""
     emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 6.0),)
-    """Sources drawn so many times as often as the square root of their size would have them."""
+    """Factors by which sources are drawn more often than the square root of their size gives."""
     refit_pairs: int = 1500
-    """Most pairs of a source from which the head is fitted once more."""
+    """Most pairs of a source that the head is fitted on again."""
     refit_emphasis: tuple[tuple[str, float], ...] = (("hh-rlhf", 5.0),)
-    """Sources that weigh so many times what the square root of their pairs would have them weigh
-    in that fit."""
+    """Factors on the weights of sources in that fit, as ``emphasis``."""
     refit_penalty: float = 1.0
-    """Weight of the squared norm in that fit.  Cross-validation has no say: on states that were
-    trained on these very pairs it finds nearly none to be best."""
+    """Weight of the squared norm in that fit.  Cross-validation cannot choose it: on states trained
+    on these pairs it prefers nearly none."""
     suffix: str = "<|im_end|>\n"
-    """Written after every completion, here the base's end of turn; the reward is read at the last
-    token of the text with its suffix."""
+    """Written after every completion, here the base's end of turn; the reward is at its end."""
     max_tokens: int = 384
-    """Longer texts are left out of training, since their cost buys little accuracy."""
+    """Longer texts are left out of training: they cost much and add little accuracy."""
     pairs_a_group: int = 3
     seed: int = 0
 
@@ -114,8 +106,8 @@ def train_pm(data: Path, out: Path, recipe: PmRecipe, *, device: str, report: Re
     Raises:
         InvalidSpec: the data cannot be read as preference pairs, or holds none to train on.
         ModelError: a file of unfinished work is torn, or the recipe's depths do not fit together.
-        AuditError: the unfinished work is of another recipe or of other data, or another run is at
-            it.
+        AuditError: the unfinished work is of another recipe or of other data, or another run
+            is using it.
 
     """
     require_device(device)
@@ -224,13 +216,13 @@ def cut_and_refit(
         pairs: that it was trained on.
         recipe: says how deep the PM is, and what the head is fitted on.
         folder: where states are kept while they are read.
-        report: told of progress.
+        report: receives progress.
 
     """
     if recipe.depth < recipe.trained_depth:
         kept = list(model.backbone.get_submodule("layers").children())[: recipe.depth]
         model.backbone.layers = nn.ModuleList(kept)
-        # What the head has learnt was about the states of a block that is gone.
+        # the head was trained on the states of a block that is gone
         nn.init.zeros_(model.head.weight)
     some = few_a_source(pairs, recipe.refit_pairs, seed=recipe.seed)
     emphasis = dict(recipe.refit_emphasis)
@@ -258,7 +250,7 @@ def _fit_head(
     report: Report,
     fit: Callable[..., Probe],
 ) -> None:
-    """Move the head to where logistic regression on the body's present states has it."""
+    """Set the head to the logistic regression on the body's present states."""
     texts = sorted({(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)})
 
     @torch.no_grad()
@@ -284,8 +276,8 @@ def _step(
 ) -> tuple[float, float]:
     """Accumulate the gradient of one optimiser step; return mean loss and accuracy.
 
-    Texts of all groups are read in order of length, so that little is padding; the one backward
-    comes after the last of them.
+    Texts of all groups are read in order of length, which leaves little padding, before the one
+    backward.
     """
     texts = [group.prompt + text + recipe.suffix for group in groups for text in group.completions]
     rewards = _rewards(model, tokenizer, texts, recipe)
@@ -307,7 +299,7 @@ def _rewards(
     texts: Sequence[str],
     recipe: PmRecipe,
 ) -> Tensor:
-    """Return the rewards [text] in the order given, each forward filled with like lengths."""
+    """Return the rewards [text] in the order given; each forward reads texts of similar length."""
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]), reverse=True)
     parts = []
     first = 0

@@ -107,7 +107,7 @@ def train_saes(
         corpus: what activations are gathered on.
         out: the PM's folder.
         recipe: what is trained.
-        report: told of progress.
+        report: receives progress.
 
     Raises:
         AuditError: an SAE of another recipe, PM or corpus is there already, unfinished work is of

@@ -1,8 +1,8 @@
 """Unfinished training work: one folder, of one recipe on one set of data, gone when it is done.
 
-Everything that a recipe writes on its way lies in a folder next to its result, with a key that says
-what it was made from.  A run that finds the folder with its own key goes on with what is there; one
-that finds another's refuses it.  Results are put into ``made`` there and moved into place whole.
+A recipe writes its intermediate files into a folder next to its result, with a key that says what
+they were made from.  A run resumes from a folder with its own key and refuses any other.  Results
+are written to ``made`` in it and moved into place whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pm_audit.errors import AuditError, ModelError
-from pm_audit.records import write_atomically
+from pm_audit.records import versions_of, write_atomically
 
 KEY, _LOCK, _MADE = "key.json", "lock", "made"
 _ABSENT = "nothing"
@@ -35,8 +34,8 @@ def work_folder(out: Path) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Return what else a training run's numbers hang on."""
-    return {name: version(name) for name in ("pm-audit", "torch", "transformers")}
+    """Return the releases that a training run's numbers depend on."""
+    return versions_of("pm-audit", "torch", "transformers")
 
 
 @contextlib.contextmanager
@@ -81,9 +80,8 @@ def made_in(work: Path) -> Path:
 def move_whole(made: Path, out: Path, *, last: str) -> None:
     """Move a folder of finished files into its place.
 
-    Where nothing stands there this is one rename.  Into a folder that holds other things the files
-    go one by one; ``last``, without which the folder counts as unfinished, is taken away first and
-    comes last.
+    If nothing is there, this is one rename.  If the folder exists, the files are moved one by one;
+    ``last``, which marks the folder as finished, is removed first and moved last.
     """
     for file in made.iterdir():
         with file.open("rb") as stream:
@@ -101,9 +99,9 @@ def move_whole(made: Path, out: Path, *, last: str) -> None:
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors next to ``path`` and move them there; a killed run leaves a whole file."""
-    beside = path.with_suffix(".tmp")
-    save_file(dict(tensors), beside)
-    beside.replace(path)
+    temporary = path.with_suffix(".tmp")
+    save_file(dict(tensors), temporary)
+    temporary.replace(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pm_audit.loading.default.adapter import LowRankLinear
+from recipes.train.low_rank import LowRankLinear
 from recipes.train.reward_model import Batch, RewardModel, collate
 
 ROWS = 32

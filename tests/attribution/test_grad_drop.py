@@ -14,7 +14,7 @@ from pm_audit.forward.trace import trace
 def test_dropping_blocks_equals_gradients_through_the_others(lab, llama):
     grid, sae = lab.grid(), lab.sae(1)
     clean = trace(llama, [sae], grid)
-    found = grad_drop(llama, clean, sae)
+    found = grad_drop(clean, sae)
     assert found.dropped == (2, 3)
     values = clean.features[sae.name].value.numpy()
     expected = np.zeros(len(values))
@@ -37,8 +37,8 @@ def test_dropping_blocks_equals_gradients_through_the_others(lab, llama):
 def test_after_the_last_block_it_is_the_size_of_plain_attribution(lab, llama):
     sae = lab.sae(3)
     clean = trace(llama, [sae], lab.grid())
-    found = grad_drop(llama, clean, sae, rows=[1, 5])
-    plain = attribute(llama, clean, sae, method=Method.ATP, rows=[1, 5])
+    found = grad_drop(clean, sae, rows=[1, 5])
+    plain = attribute(clean, sae, method=Method.ATP, rows=[1, 5])
     assert found.dropped == ()
     np.testing.assert_allclose(found.score, np.abs(plain.value), atol=1e-6)
 
@@ -52,7 +52,7 @@ def test_a_feature_whose_paths_cancel_is_found(lab):
             pm.decoder.blocks[block].mlp.down_proj.weight.zero_()
     clean = trace(pm, [sae], lab.grid())
     # With blocks that add nothing every drop leaves the same gradient.
-    found = grad_drop(pm, clean, sae)
-    plain = attribute(pm, clean, sae, method=Method.ATP)
+    found = grad_drop(clean, sae)
+    plain = attribute(clean, sae, method=Method.ATP)
     np.testing.assert_allclose(found.score, np.abs(plain.value), rtol=1e-4, atol=1e-5)
     assert found.score.max() == pytest.approx(np.abs(plain.value).max(), rel=1e-4)

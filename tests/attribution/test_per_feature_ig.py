@@ -15,10 +15,10 @@ def test_many_steps_reach_the_ablation(lab, llama):
     sae = lab.sae(1, normalisation=Normalisation.CONSTANT_NORM)
     clean = trace(llama, [sae], lab.grid())
     latents = np.array([7, 3, 50])
-    real = ablate_each(llama, clean, sae, latents)
+    real = ablate_each(clean, sae, latents)
     errors = []
     for steps in (1, 4, 64):
-        found = attribute_per_feature(llama, clean, sae, latents, steps=steps)
+        found = attribute_per_feature(clean, sae, latents, steps=steps)
         assert (found.latent == real.latent).all()
         assert (found.row == real.row).all()
         errors.append(np.abs(found.value - real.contribution).max())
@@ -32,19 +32,19 @@ def test_a_feature_of_large_norm_is_judged_better_by_its_own_path(lab, llama):
     sae.W_dec[9] *= 30
     clean = trace(llama, [sae], lab.grid())
     assert large_norm_latents(clean, sae, most=3)[0] == 9
-    real = ablate_each(llama, clean, sae, [9]).dense([9], range(12))[0]
-    atp = attribute(llama, clean, sae, method=Method.ATP)
+    real = ablate_each(clean, sae, [9]).dense([9], range(12))[0]
+    atp = attribute(clean, sae, method=Method.ATP)
     own = atp.latent == 9
     plain = np.bincount(atp.row[own], atp.value[own], minlength=12)
-    alone = attribute_per_feature(llama, clean, sae, [9], steps=64)
+    alone = attribute_per_feature(clean, sae, [9], steps=64)
     own = np.zeros(12)
     own[alone.row] = alone.value
     assert np.abs(own - real).mean() < 0.2 * np.abs(plain - real).mean()
 
 
-def test_silent_latents_have_no_attributions(lab, llama):
+def test_inactive_latents_have_no_attributions(lab, llama):
     sae = lab.sae(1)
     sae.b_enc[5] = -100.0
     clean = trace(llama, [sae], lab.grid())
-    assert len(attribute_per_feature(llama, clean, sae, [5]).value) == 0
+    assert len(attribute_per_feature(clean, sae, [5]).value) == 0
     assert 5 not in large_norm_latents(clean, sae, most=64)

@@ -1,23 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from pm_audit.baselines import BASELINES
+from pm_audit.baselines import Baseline, baselines
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.logistic_probe import fit_logistic
 from pm_audit.baselines.subspace import ablate_subspace, without
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.judging import rejudge
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import Feature, HypothesisRecord, Role
-from pm_audit.report import baselines as baselines
+from pm_audit.report import baselines as report
 from pm_audit.report import markdown
 from pm_audit.report.markdown_writer import MarkdownWriter
 from pm_audit.report.terminal_writer import TerminalWriter
@@ -63,7 +65,7 @@ def audited(planted: Planted) -> tuple[Auditor, HypothesisRecord]:
 
 
 def discovery(planted: Planted, clean: Trace, contrast: Contrast) -> Discovery:
-    return Discovery(planted.pm, clean, planted.sae, contrast, (0, 1, 2), 0)
+    return Discovery(Experiment(clean, contrast), planted.sae, (0, 1, 2), 0)
 
 
 def test_a_latents_own_direction_does_what_its_ablation_does(
@@ -73,8 +75,8 @@ def test_a_latents_own_direction_does_what_its_ablation_does(
     clean, _ = read
     latents = [planted.latent_of[mark] for mark in "!~"]
     features = tuple(Feature(sae=planted.sae.name, layer=0, index=latent) for latent in latents)
-    by_features = ablate_sets(planted.pm, clean, [features])[0]
-    by_subspace = ablate_subspace(planted.pm, clean, 0, planted.sae.W_dec[latents])
+    by_features = ablate_sets(clean, [features])[0]
+    by_subspace = ablate_subspace(clean, 0, planted.sae.W_dec[latents])
     np.testing.assert_allclose(by_subspace, by_features, atol=1e-4)
     assert np.abs(by_features - clean.rewards).max() > 1
 
@@ -104,12 +106,12 @@ def test_logistic_regression_finds_the_direction_that_tells_apart() -> None:
     assert float(normal[2] / normal.norm()) > 0.9
 
 
-@pytest.mark.parametrize("name", list(BASELINES))
+@pytest.mark.parametrize("name", list(baselines()))
 def test_baselines_are_orthonormal_and_look_at_no_held_out_prompt(
     name: str, planted: Planted, read: tuple[Trace, Contrast]
 ) -> None:
     clean, contrast = read
-    found = BASELINES[name](discovery(planted, clean, contrast), most=3)
+    found = baselines()[name].find(discovery(planted, clean, contrast), 3)
     assert 1 <= len(found) <= 3
     torch.testing.assert_close(found @ found.T, torch.eye(len(found)), atol=1e-5, rtol=0)
     held_out = ~contrast.of_prompts((0, 1, 2))
@@ -118,7 +120,7 @@ def test_baselines_are_orthonormal_and_look_at_no_held_out_prompt(
     stream[tokens] += 7.0
     rewards = np.where(held_out, -99.0, clean.rewards)
     elsewhere = replace(clean, streams={**clean.streams, 0: stream}, rewards=rewards)
-    again = BASELINES[name](discovery(planted, elsewhere, contrast), most=3)
+    again = baselines()[name].find(discovery(planted, elsewhere, contrast), 3)
     torch.testing.assert_close(again, found)
 
 
@@ -127,7 +129,7 @@ def test_the_record_holds_every_baseline_and_follows_from_its_evidence(
 ) -> None:
     auditor, record = audited
     curves = {baseline.name: baseline.points for baseline in record.baselines}
-    assert set(curves) == {"sae features", *BASELINES}
+    assert set(curves) == {"sae features", *baselines()}
     assert [point.directions for point in curves["sae features"]] == [1, 2, 3]
     assert curves["sae features"][-1].closure.value == pytest.approx(1.0, abs=1e-3)
     assert curves["sae features"][0].closure.value == pytest.approx(0.5, abs=1e-3)
@@ -156,6 +158,26 @@ def test_one_flipped_digit_of_a_baseline_is_found(
     changed = record.model_copy(update={"evidence": evidence})
     assert rejudge(changed, method=auditor.method).baselines != record.baselines
     assert changed.computed_digest() != record.digest
+
+
+def test_a_baseline_of_another_package_runs_as_the_others_do(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planted_direction(discovery: Discovery, most: int) -> torch.Tensor:
+        return discovery.sae.W_dec[[planted.latent_of["!"]]][:most]
+
+    toy = Baseline("the planted direction", planted_direction)
+    point = SimpleNamespace(name="toy", value="toy:TOY", load=lambda: toy)
+    monkeypatch.setattr(
+        "pm_audit.extensions.entry_points",
+        lambda *, group: [point] if group == "pm_audit.baselines" else [],
+    )
+    settings = SETTINGS.model_copy(update={"placebos": 0})
+    record = Auditor(settings, subject=(planted.pm, (planted.sae,))).audit(HYPOTHESIS)
+    curves = {baseline.name: baseline.points for baseline in record.baselines}
+    assert list(curves)[-1] == toy.name
+    # one of three marks, worth half of the gap
+    assert [point.closure.value for point in curves[toy.name]] == [pytest.approx(0.5, abs=1e-3)]
 
 
 def test_the_placebo_finds_little(audited: tuple[Auditor, HypothesisRecord]) -> None:
@@ -189,8 +211,8 @@ def test_tables_show_baselines_only_where_they_were_run(
 
     def shown(one: HypothesisRecord) -> tuple[str, str]:
         terminal, page = TerminalWriter(), MarkdownWriter()
-        baselines.terminal_lines(terminal, one)
-        baselines.markdown_lines(page, one)
+        report.terminal_lines(terminal, one)
+        report.markdown_lines(page, one)
         return terminal.text(), page.text()
 
     for text in shown(record):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shlex
 import subprocess
@@ -11,9 +12,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from pm_audit import __version__
 from pm_audit.cli import main
 from pm_audit.judging import settle
 from pm_audit.records import AuditRecord
+from pm_audit.spec import Settings
 
 
 @pytest.fixture
@@ -26,6 +29,11 @@ def test_show_prints_the_summary(invoke, stored_record_path):
     assert result.exit_code == 0
     assert "5 hypotheses: 12 pass, 2 fail" in result.output
     assert "left out" in invoke("show", "-v", stored_record_path).output
+
+
+def test_the_version_needs_no_installed_package(invoke, monkeypatch):
+    monkeypatch.setattr(importlib.metadata.Distribution, "from_name", None)
+    assert invoke("--version").output.split()[-1] == __version__
 
 
 def test_a_missing_or_torn_record_is_one_message(invoke, tmp_path):
@@ -200,7 +208,7 @@ def test_init_writes_a_project_that_loads_and_overwrites_nothing(invoke, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["folder", "bytes", "parent"])
-def test_init_beside_what_it_cannot_read(invoke, tmp_path, kind):
+def test_init_next_to_what_it_cannot_read(invoke, tmp_path, kind):
     if kind == "folder":
         (tmp_path / "pyproject.toml").mkdir()
     elif kind == "bytes":
@@ -339,6 +347,58 @@ def test_pm_and_saes_are_named_alike_on_every_command():
                 assert names[f"--{kind}"].multiple == (kind == "sae"), path
     assert having["sae"] == {"doctor", "explain", "index", "run"}
     assert having["pm"] == having["sae"] | {"init", "train sae", "train measure"}
+
+
+SUBJECT = {
+    "pm": "p",
+    "saes": ("a", "b"),
+    "text_format": "hh",
+    "text_end": "eos",
+    "text_start": "bos",
+    "text_date": "2025-01-02",
+    "objective": "o",
+    "dtype": "bfloat16",
+    "device": "cpu",
+}
+
+
+@pytest.mark.parametrize("command", ["explain", "doctor", "index", "run"])
+def test_every_setting_of_a_subject_is_an_option(invoke, monkeypatch, tmp_path, command):
+    from pm_audit.loading import subject
+    from pm_audit.pipelines import doctor, explain
+
+    class ReachedError(Exception):
+        """The command went as far as the subject."""
+
+    def reach(*arguments, **options):
+        reached.append((arguments, options))
+        raise ReachedError
+
+    reached = []
+    monkeypatch.setattr("os.execv", reach)
+    monkeypatch.setattr(doctor, "doctor", reach)
+    monkeypatch.setattr(explain, "explain", reach)
+    monkeypatch.setattr(subject, "load_subject", reach)
+    (tmp_path / "c.txt").write_text("words")
+    before = {"explain": ["a", "b", "c"], "index": ["--texts", tmp_path / "c.txt"]}
+    words = [
+        f"--{'sae' if name == 'saes' else name.replace('_', '-')}={value}"
+        for name, values in SUBJECT.items()
+        for value in (values if isinstance(values, tuple) else (values,))
+    ]
+    result = invoke(command, *words, *before.get(command, []))
+    assert isinstance(result.exception, ReachedError), result.output
+    ((arguments, named),) = reached
+    expected = Settings.merged(cli=SUBJECT)
+    if command == "run":
+        assert arguments[1][4:] == [word.replace("--", "--pm-audit-", 1) for word in words]
+    elif command == "doctor":
+        assert arguments == (expected.pm, expected.saes)
+        assert str(named.pop("dtype")).removeprefix("torch.") == "bfloat16"
+        assert named == {name: getattr(expected, name) for name in named}
+        assert {"pm", "saes", "dtype", *named} == set(SUBJECT)
+    else:
+        assert arguments[-1] == expected
 
 
 HOSTILE = "a\x1b[31m\n::error::b\u202e##[error]c"

@@ -47,8 +47,14 @@ def test_hypotheses_load(title, text, tmp_path):
 
 
 @pytest.mark.parametrize(("title", "text"), blocks("toml"))
-def test_settings_are_known(title, text):
-    table = tomllib.loads(text)["tool"]["pm_audit"]
+def test_settings_and_entry_points_are_known(title, text):
+    tables = tomllib.loads(text)
+    if "project" in tables:
+        groups = tables["project"]["entry-points"]
+        code = "".join(path.read_text("utf-8") for path in (ROOT / "pm_audit").rglob("*.py"))
+        assert [group for group in groups if f'"{group}"' not in code] == []
+        return
+    table = tables["tool"]["pm_audit"]
     assert Settings.merged(project=table).pm == table["pm"]
 
 
@@ -96,6 +102,30 @@ def test_the_notebook_runs_and_its_page_shows_what_its_cells_give(
     means = names["rewards"].groupby(["hypothesis", "role"])["before"].mean()
     assert means["urls", "example"] == pytest.approx(-3.03, abs=0.01)
     assert means["urls", "counter_example"] == pytest.approx(0, abs=1e-9)
+
+
+SMALL = """
+[tool.pm_audit]
+prompts = 3
+candidates = 4
+max_features = 2
+null_sets = 1
+ig_steps = 1
+bootstrap_resamples = 100
+"""
+
+
+def test_the_python_of_each_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    list(write_starter(tmp_path, pm="default"))
+    (tmp_path / "pyproject.toml").write_text(SMALL, encoding="utf-8")
+    (tmp_path / "reports").mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    for page in PAGES:
+        names: dict = {"__name__": page.stem}
+        for kind, _, text in BLOCK.findall(page.read_text("utf-8")):
+            if kind == "python":
+                exec(compile(text, page.name, "exec"), names)
+    assert (tmp_path / "reports" / "first.html").is_file()
 
 
 def test_what_a_cell_gives_is_escaped(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pm_audit.attribution.integrated_gradients import Method, attribute
-from pm_audit.forward.splice import jobs_of_completions, replay
+from pm_audit.forward.splice import completion_jobs, replay
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each
 
@@ -25,8 +25,8 @@ def test_suffix_from_any_block_equals_the_full_forward(lab, family, family_pm):
     rows = np.arange(len(grid))
     for layer in range(lab.depth):
         clean = trace(family_pm, [lab.sae(layer)], grid)
-        jobs = jobs_of_completions(clean, rows)
-        again = replay(family_pm, clean, jobs, {layer: lambda _, stream: stream})
+        jobs = completion_jobs(clean, rows)
+        again = replay(clean, jobs, {layer: lambda _, stream: stream})
         np.testing.assert_allclose(again, clean.rewards, atol=2e-6)
 
 
@@ -34,7 +34,7 @@ def test_single_ablations_equal_hooks_on_the_padded_model(lab, family, family_pm
     grid, sae = lab.grid(), lab.sae(1)
     clean = trace(family_pm, [sae], grid)
     latents = np.unique(clean.features[sae.name].latent.numpy())[:6]
-    effects = ablate_each(family_pm, clean, sae, latents)
+    effects = ablate_each(clean, sae, latents)
     table = effects.dense(latents, np.arange(len(grid)))
     plain = lab.plain(family_pm, grid)
     for contributions, latent in zip(table, latents, strict=True):
@@ -52,7 +52,7 @@ def test_single_ablations_equal_hooks_on_the_padded_model(lab, family, family_pm
 def test_attributions_equal_gradients_of_the_padded_model(lab, family, family_pm):
     grid, sae = lab.grid(), lab.sae(1)
     clean = trace(family_pm, [sae], grid)
-    found = attribute(family_pm, clean, sae, method=Method.ATP)
+    found = attribute(clean, sae, method=Method.ATP)
     gradients = lab.plain(family_pm, grid).gradients(1)
     features = clean.features[sae.name].value.numpy()
     decoder = sae.W_dec.numpy()[found.latent]

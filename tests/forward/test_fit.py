@@ -16,7 +16,7 @@ def traced(lab, llama):
 
 def test_all_tokens_are_measured_unless_told_otherwise(llama, traced):
     sae, clean = traced
-    fit = measure_fit(clean, sae, llama.depth)
+    fit = measure_fit(clean, sae)
     stream = clean.streams[1]
     assert fit.tokens == len(stream)
     assert fit.fvu == pytest.approx(fraction_unexplained(stream, sae.decode(sae.encode(stream))))
@@ -26,8 +26,8 @@ def test_all_tokens_are_measured_unless_told_otherwise(llama, traced):
 def test_a_sample_is_spread_over_all_of_them(llama, traced):
     sae, clean = traced
     total = len(clean.streams[1])
-    fit = measure_fit(clean, sae, llama.depth, most=total // 3)
+    fit = measure_fit(clean, sae, most=total // 3)
     sample = clean.streams[1][:: -(-total // (total // 3))]
     assert fit.tokens == len(sample) <= total // 3
     assert fit.fvu == pytest.approx(fraction_unexplained(sample, sae.decode(sae.encode(sample))))
-    assert measure_fit(clean, sae, llama.depth, most=10 * total).tokens == total
+    assert measure_fit(clean, sae, most=10 * total).tokens == total

@@ -12,7 +12,8 @@ from pm_audit.attribution.grad_drop import grad_drop
 from pm_audit.attribution.integrated_gradients import attribute
 from pm_audit.forward.splice import replay_noise, splice_reconstruction
 from pm_audit.forward.trace import trace
-from pm_audit.interventions.ablation import Replacement, ablate_each, ablate_sets, mean_features
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
+from pm_audit.interventions.replacements import mean_features
 from pm_audit.records import Feature
 from pm_audit.subject.preference_model import PreferenceModel
 
@@ -33,19 +34,18 @@ def test_every_step_runs_on_a_half_body(lab, llama, half):
     noise = np.abs(clean.rewards - exact.rewards).max()
     assert 0 < noise < 0.5
     sets = [[Feature(sae=sae.name, layer=sae.layer, index=3) for sae in (low, high)]]
-    for pm, one in ((half, clean), (llama, exact)):
-        ablate_sets(pm, one, sets, replacement=Replacement.MEAN, means=mean_features(one, [0]))
-        splice_reconstruction(pm, one, low)
-        grad_drop(pm, one, low)
+    for one in (clean, exact):
+        ablate_sets(one, sets, targets=mean_features(one, [0]))
+        splice_reconstruction(one, low)
+        grad_drop(one, low)
     latents = np.arange(64)
     table, expected = (
-        ablate_each(pm, one, low, latents).dense(latents, np.arange(12))
-        for pm, one in ((half, clean), (llama, exact))
+        ablate_each(one, low, latents).dense(latents, np.arange(12)) for one in (clean, exact)
     )
     assert np.corrcoef(table.ravel(), expected.ravel())[0, 1] > 0.9
-    found, sought = (attribute(pm, one, low) for pm, one in ((half, clean), (llama, exact)))
+    found, sought = (attribute(one, low) for one in (clean, exact))
     assert np.corrcoef(found.change, sought.change)[0, 1] > 0.9
     # the floor is of the dtype: bf16 keeps eight bits, fp32 twenty-four
     wide = lab.grid(prompts=8, completions=9)
-    floors = [replay_noise(pm, trace(pm, [low], wide), 1) for pm in (half, llama)]
+    floors = [replay_noise(trace(pm, [low], wide), 1) for pm in (half, llama)]
     assert floors[0] > 1e3 * floors[1]

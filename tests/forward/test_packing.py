@@ -55,7 +55,7 @@ def test_contexts_count_against_the_budget(lab):
 def test_out_of_memory_halves_the_batch_and_changes_nothing(lab, llama, monkeypatch, error):
     sae = lab.sae(1)
     clean = trace(llama, [sae], lab.grid())
-    expected = ablate_each(llama, clean, sae, np.arange(64))
+    expected = ablate_each(clean, sae, np.arange(64))
     sizes = []
     plain_run = type(llama.decoder).run
 
@@ -66,7 +66,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(lab, llama, monkeypa
         return plain_run(self, layer, stream, *rest)
 
     monkeypatch.setattr(type(llama.decoder), "run", cramped)
-    found = ablate_each(llama, clean, sae, np.arange(64))
+    found = ablate_each(clean, sae, np.arange(64))
     assert max(sizes) > 40
     order, expected_order = (np.lexsort((one.row, one.latent)) for one in (found, expected))
     np.testing.assert_allclose(

@@ -14,7 +14,8 @@ from pm_audit.errors import ModelError
 from pm_audit.forward.grid import Grid
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import trace
-from pm_audit.interventions.ablation import Replacement, ablate_each, ablate_sets, mean_features
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
+from pm_audit.interventions.replacements import mean_features
 from pm_audit.records import Feature
 from pm_audit.subject.gate import Gate, GatedHead
 from pm_audit.subject.heads import LinearHead
@@ -61,17 +62,17 @@ def test_rewards_and_ablations_equal_plain_forwards(lab, pm, grid, layer):
     np.testing.assert_allclose(clean.rewards, plain.rewards(left=True), **CLOSE)
 
     latents = torch.unique(clean.features[sae.name].latent)[:6].tolist()
-    effects = ablate_each(pm, clean, sae, latents)
+    effects = ablate_each(clean, sae, latents)
     together = [Feature(sae=sae.name, layer=layer, index=latent) for latent in latents]
     means = mean_features(clean, range(4))
-    joint = ablate_sets(pm, clean, [together])[0]
-    replaced = ablate_sets(pm, clean, [together], replacement=Replacement.MEAN, means=means)[0]
+    joint = ablate_sets(clean, [together])[0]
+    replaced = ablate_sets(clean, [together], targets=means)[0]
 
     def without(chosen, by=None):
         def edit(_, stream):
             encoding = sae.encode(stream)
             kept = encoding.features.clone()
-            kept[:, chosen] = 0.0 if by is None else by[chosen]
+            kept[:, chosen] = 0.0 if by is None else by.value[chosen]
             return stream - sae.decode(encoding) + sae.decode(encoding.with_features(kept))
 
         return {layer: edit}
@@ -84,7 +85,7 @@ def test_rewards_and_ablations_equal_plain_forwards(lab, pm, grid, layer):
     np.testing.assert_allclose(replaced, expected, **CLOSE)
     reconstructed = {layer: lambda _, stream: sae.decode(sae.encode(stream))}
     np.testing.assert_allclose(
-        splice_reconstruction(pm, clean, sae), plain.rewards(reconstructed), **CLOSE
+        splice_reconstruction(clean, sae), plain.rewards(reconstructed), **CLOSE
     )
 
 
@@ -93,7 +94,7 @@ def test_attributions_equal_gradients_of_plain_forwards(lab, pm, grid, method):
     sae = lab.sae(1)
     clean = trace(pm, (sae,), grid)
     plain = lab.plain(pm, grid)
-    found = attribute(pm, clean, sae, method=method, steps=2)
+    found = attribute(clean, sae, method=method, steps=2)
     if method is Method.ATP:
         gradient = plain.gradients(1)
         features = clean.features[sae.name]
@@ -126,7 +127,7 @@ def test_two_saes_at_two_layers_are_ablated_together(lab, pm, grid):
         return change
 
     expected = lab.plain(pm, grid).rewards({sae.layer: edit(sae) for sae in saes})
-    np.testing.assert_allclose(ablate_sets(pm, clean, [chosen])[0], expected, **CLOSE)
+    np.testing.assert_allclose(ablate_sets(clean, [chosen])[0], expected, **CLOSE)
 
 
 def test_gate_weights_differ_by_prompt_and_not_by_completion(lab, grid):

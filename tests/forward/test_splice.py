@@ -12,7 +12,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from pm_audit.attribution.integrated_gradients import attribute
 from pm_audit.errors import NumericalError
 from pm_audit.forward.grid import Grid, Row
-from pm_audit.forward.splice import jobs_of_completions, replay, replay_noise, splice_reconstruction
+from pm_audit.forward.splice import completion_jobs, replay, replay_noise, splice_reconstruction
 from pm_audit.forward.trace import trace
 from pm_audit.subject.sae import Normalisation
 
@@ -21,19 +21,19 @@ from pm_audit.subject.sae import Normalisation
 def test_splicing_the_reconstruction_equals_hooks(lab, llama, normalisation):
     grid, sae = lab.grid(), lab.sae(2, normalisation=normalisation)
     clean = trace(llama, [sae], grid)
-    found = splice_reconstruction(llama, clean, sae)
+    found = splice_reconstruction(clean, sae)
     plain = lab.plain(llama, grid)
     expected = plain.rewards({2: lambda _, stream: sae.decode(sae.encode(stream))})
     np.testing.assert_allclose(found, expected, atol=5e-6)
-    assert splice_reconstruction(llama, clean, sae, [5, 1]).shape == (2,)
+    assert splice_reconstruction(clean, sae, [5, 1]).shape == (2,)
 
 
 def test_a_row_without_completion_keeps_its_reward(lab, llama):
     sae = lab.sae(2)
     grid = Grid((Row(0, (5, 6, 7), 3), Row(0, (5, 6, 7, 8), 3)))
     clean = trace(llama, [sae], grid)
-    assert splice_reconstruction(llama, clean, sae)[0] == clean.rewards[0]
-    found = attribute(llama, clean, sae)
+    assert splice_reconstruction(clean, sae)[0] == clean.rewards[0]
+    found = attribute(clean, sae)
     assert found.change[0] == found.completeness_gap[0] == 0
     assert found.change[1] != 0
 
@@ -53,17 +53,17 @@ def test_the_model_is_as_before_after_work_and_after_an_exception(lab, family, f
     sae = lab.sae(1)
     before = _state(family_pm)
     clean = trace(family_pm, [sae], lab.grid())
-    attribute(family_pm, clean, sae)
+    attribute(clean, sae)
     assert _state(family_pm) == before
 
     def fail(*_: object) -> torch.Tensor:
         raise KeyError("inside")
 
-    jobs = jobs_of_completions(clean, np.arange(12))
+    jobs = completion_jobs(clean, np.arange(12))
     with pytest.raises(KeyError, match="inside"):
-        replay(family_pm, clean, jobs, {1: fail, 2: fail})
+        replay(clean, jobs, {1: fail, 2: fail})
     with pytest.raises(KeyError, match="inside"):
-        replay(family_pm, clean, jobs, {1: lambda _, stream: stream, 2: fail})
+        replay(clean, jobs, {1: lambda _, stream: stream, 2: fail})
     with pytest.raises(KeyError, match="inside"):
         family_pm.decoder.run(
             0,
@@ -77,19 +77,19 @@ def test_the_model_is_as_before_after_work_and_after_an_exception(lab, family, f
 def test_an_edit_to_nan_is_an_error(lab, llama):
     sae = lab.sae(1)
     clean = trace(llama, [sae], lab.grid())
-    jobs = jobs_of_completions(clean, np.arange(2))
+    jobs = completion_jobs(clean, np.arange(2))
     with pytest.raises(NumericalError, match="2 of 2 rewards are not finite"):
-        replay(llama, clean, jobs, {1: lambda _, stream: stream * torch.nan})
+        replay(clean, jobs, {1: lambda _, stream: stream * torch.nan})
 
 
 def test_a_replay_that_replaces_nothing_tells_the_noise(lab, llama):
     sae = lab.sae(1)
     clean = trace(llama, [sae], lab.grid())
-    assert replay_noise(llama, clean, 1) < 2e-6
+    assert replay_noise(clean, 1) < 2e-6
     # as large as what is wrong with one reward of the clean forward
     off = clean.rewards.copy()
     off[3] += 0.25
     shifted = dataclasses.replace(clean, rewards=off)
-    assert replay_noise(llama, shifted, 1) == pytest.approx(0.25, abs=1e-5)
+    assert replay_noise(shifted, 1) == pytest.approx(0.25, abs=1e-5)
     bare = Grid((Row(0, (5, 6, 7), 3),))
-    assert replay_noise(llama, trace(llama, [sae], bare), 1) == 0.0
+    assert replay_noise(trace(llama, [sae], bare), 1) == 0.0

@@ -21,7 +21,7 @@ from tests.fuzz.mutations import (
     write_json,
 )
 
-LIBRARY = Path(__file__).parents[1] / "saes" / "library"
+LIBRARY = Path(__file__).parents[1] / "loading" / "saes" / "library"
 HIDDEN, LATENT = 8, 32
 
 Example = tuple[str, str, dict[str, Any] | None, str, dict[str, Any]]

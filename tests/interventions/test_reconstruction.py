@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pm_audit.forward.trace import trace
-from pm_audit.interventions.ablation import mean_features
 from pm_audit.interventions.reconstruction import replace_features, replace_streams
+from pm_audit.interventions.replacements import mean_features
 
 REFERENCE = [0, 1, 5]
 
@@ -25,7 +25,7 @@ def traced(lab, llama):
 def at_mean(sae, means):
     def edit(_, stream):
         encoding = sae.encode(stream)
-        mean = means[sae.name].expand_as(encoding.features)
+        mean = means[sae.name].value.expand_as(encoding.features)
         return stream - sae.decode(encoding) + sae.decode(encoding.with_features(mean))
 
     return edit
@@ -36,7 +36,7 @@ def test_features_at_their_means_equal_the_definition(llama, traced, chosen):
     saes, clean, plain = traced
     means = mean_features(clean, REFERENCE)
     taken = [saes[number] for number in chosen]
-    found = replace_features(llama, clean, taken, means)
+    found = replace_features(clean, taken, means)
     expected = plain.rewards({sae.layer: at_mean(sae, means) for sae in taken})
     assert np.abs(expected - clean.rewards).max() > 1e-2
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -49,7 +49,7 @@ def test_a_second_sae_of_one_block_replaces_what_the_first_left(lab, llama):
     means = mean_features(clean, REFERENCE)
     first, second = at_mean(sae, means), at_mean(twin, means)
     expected = lab.plain(llama, grid).rewards({1: lambda _, s: second(_, first(_, s))})
-    found = replace_features(llama, clean, [sae, twin], means)
+    found = replace_features(clean, [sae, twin], means)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_streams_at_their_means_equal_the_definition(llama, traced, chosen):
     taken = [saes[number] for number in chosen]
     rows = torch.from_numpy(np.isin(clean.grid.layout.completion_row, REFERENCE))
     means = {sae.layer: clean.streams[sae.layer][rows].mean(0) for sae in taken}
-    found = replace_streams(llama, clean, taken, REFERENCE)
+    found = replace_streams(clean, taken, REFERENCE)
     expected = plain.rewards(
         {
             layer: lambda _, stream, mean=mean: mean.expand_as(stream)

@@ -7,7 +7,8 @@ import pytest
 
 from pm_audit.forward.trace import trace
 from pm_audit.interventions import ablation
-from pm_audit.interventions.ablation import Replacement, ablate_each, ablate_sets, mean_features
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
+from pm_audit.interventions.replacements import mean_features
 from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import Feature
 
@@ -18,9 +19,9 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     jobs: list[int] = []
     original = ablation.replay
 
-    def counted(pm, clean, planned, edits, *, token_budget=None):
+    def counted(clean, planned, edits):
         jobs.append(len(planned))
-        return original(pm, clean, planned, edits, token_budget=token_budget)
+        return original(clean, planned, edits)
 
     monkeypatch.setattr(ablation, "replay", counted)
     return jobs
@@ -44,10 +45,10 @@ def test_sets_that_agree_on_what_fires_are_run_once(lab, llama, replayed):
     partly = [latent for latent in rows if 0 < len(rows[latent]) < len(clean.grid)]
     first, second, third = partly[:3]
     sets = [of(sae, first), of(sae, first, second), of(sae, second, first), of(sae, third, first)]
-    expected = ablate_sets(llama, clean, sets)
+    expected = ablate_sets(clean, sets)
     everything = replayed.pop()
     cache = ReplayCache()
-    np.testing.assert_allclose(ablate_sets(llama, clean, sets, cache=cache), expected, atol=1e-5)
+    np.testing.assert_allclose(ablate_sets(clean, sets, cache=cache), expected, atol=1e-5)
     fired = {
         (row, frozenset(one.index for one in members if row in rows[one.index]))
         for members in sets
@@ -55,7 +56,7 @@ def test_sets_that_agree_on_what_fires_are_run_once(lab, llama, replayed):
     }
     assert replayed == [sum(1 for _, members in fired if members)]
     assert replayed[0] < everything
-    np.testing.assert_allclose(ablate_sets(llama, clean, sets, cache=cache), expected, atol=1e-5)
+    np.testing.assert_allclose(ablate_sets(clean, sets, cache=cache), expected, atol=1e-5)
     assert len(replayed) == 1
 
 
@@ -64,10 +65,10 @@ def test_single_ablations_are_known_to_the_joint_ones(lab, llama, replayed):
     clean = trace(llama, [sae], lab.grid())
     cache = ReplayCache()
     latents = sorted(firing(clean, sae))[:6]
-    effects = ablate_each(llama, clean, sae, latents, cache=cache)
+    effects = ablate_each(clean, sae, latents, cache=cache)
     singles = clean.rewards - effects.dense(latents, np.arange(len(clean.grid)))
     replayed.clear()
-    joint = ablate_sets(llama, clean, [of(sae, latent) for latent in latents], cache=cache)
+    joint = ablate_sets(clean, [of(sae, latent) for latent in latents], cache=cache)
     np.testing.assert_array_equal(joint, singles)
     assert not replayed
 
@@ -77,15 +78,13 @@ def test_means_and_several_saes_are_always_run(lab, llama, replayed):
     clean = trace(llama, [below, above], lab.grid())
     cache = ReplayCache()
     both = [of(below, 3) + of(above, 5)]
-    ablate_each(llama, clean, below, [3], cache=cache)
+    ablate_each(clean, below, [3], cache=cache)
     np.testing.assert_allclose(
-        ablate_sets(llama, clean, both, cache=cache), ablate_sets(llama, clean, both), atol=1e-6
+        ablate_sets(clean, both, cache=cache), ablate_sets(clean, both), atol=1e-6
     )
     means = mean_features(clean, [0])
     for store in (cache, None):
-        found = ablate_sets(
-            llama, clean, [of(below, 3)], replacement=Replacement.MEAN, means=means, cache=store
-        )
+        found = ablate_sets(clean, [of(below, 3)], targets=means, cache=store)
         assert np.abs(found - clean.rewards).max() > 0
     assert len(replayed) == 5
 
@@ -94,11 +93,11 @@ def test_nothing_that_fires_leaves_the_rewards_as_they_are(lab, llama, replayed)
     sae = lab.sae(1)
     clean = trace(llama, [sae], lab.grid())
     everywhere = set(range(len(clean.grid)))
-    latent, silent = next(
+    latent, inactive = next(
         (latent, sorted(everywhere - rows))
         for latent, rows in firing(clean, sae).items()
         if everywhere - rows
     )
-    found = ablate_sets(llama, clean, [of(sae, latent)], rows=silent, cache=ReplayCache())
-    np.testing.assert_array_equal(found[0], clean.rewards[silent])
+    found = ablate_sets(clean, [of(sae, latent)], rows=inactive, cache=ReplayCache())
+    np.testing.assert_array_equal(found[0], clean.rewards[inactive])
     assert not replayed

@@ -102,7 +102,7 @@ def test_the_pm_alone_is_examined(pm: Path) -> None:
 def test_an_engine_that_reads_otherwise_than_transformers_fails(
     pm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = import_module("pm_audit.pipelines.doctor")
+    module = import_module("pm_audit.pipelines.examination")
     real = module.rewards
     monkeypatch.setattr(module, "rewards", lambda *given: real(*given) * 1.01)
     report = doctor(pm, text_format="hh")
@@ -225,8 +225,8 @@ def test_an_sae_that_cannot_belong_to_the_pm_is_a_failed_row(pm: Path, tmp_path:
     [
         ("blocks.1.hook_mlp_out", "inner part of a block; .* use an SAE of hook_resid_post"),
         ("blocks.0.hook_resid_pre", "reads the embeddings"),
-        ("somewhere.else", "no place that is known; .* say so: .*@L"),
-        (None, "do not say which layer they read; say so: .*@LAYER"),
+        ("somewhere.else", "is unknown; .* name it: .*@L"),
+        (None, "do not say which layer they read; name it: .*@LAYER"),
     ],
 )
 def test_a_hook_that_is_no_residual_stream_is_a_failed_row(

@@ -18,11 +18,16 @@ from pm_audit.loading.saes.registry import load
 from pm_audit.pipelines import feature_index
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.pipelines.corpus import read_texts
-from pm_audit.pipelines.feature_index import AROUND, TEXTS, index_features, written
+from pm_audit.pipelines.feature_index import (
+    AROUND,
+    TEXTS,
+    index_features,
+    read_indices,
+    written,
+)
 from pm_audit.records import AuditRecord
 from pm_audit.records.feature_index import MOST_BYTES, FeatureIndex
 from pm_audit.report import html
-from pm_audit.search import read_indices
 from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings
 from recipes.planted.linear import MARKS, STRENGTH, plant
 
@@ -183,7 +188,7 @@ def test_a_report_shows_the_corpus_and_escapes_it(stored_record_path, index, mod
 
 
 def test_a_loaded_sae_knows_where_its_index_would_stand():
-    library = Path(__file__).parents[1] / "saes" / "library"
+    library = Path(__file__).parents[1] / "loading" / "saes" / "library"
     folder = next(path.parent for path in sorted(library.rglob("cfg.json")))
     assert load(folder, layer=1).index_path == folder / "features.json"
 

@@ -17,11 +17,14 @@ SECONDS = 5
 BAD = {
     "PM that is nowhere": (["--pm-audit-pm=nowhere"], "nowhere: no such folder; check the path"),
     "PM of no hub": (["--pm-audit-pm=nobody/nothing"], "nobody/nothing: no such folder, and the"),
-    "folder of no PM": (["--pm-audit-pm=probes"], "probes: no model's folder, it holds no config"),
-    "file as a PM": (["--pm-audit-pm=tox.ini"], "tox.ini: one file, and no GGUF file"),
+    "folder of no PM": (
+        ["--pm-audit-pm=probes"],
+        "probes: not a model's folder, it holds no config",
+    ),
+    "file as a PM": (["--pm-audit-pm=tox.ini"], "tox.ini: one file, and not a GGUF file"),
     "PM without weights": (["--pm-audit-pm=bare"], "bare: holds no weights"),
     "torn config": (["--pm-audit-pm=torn"], "config.json: cannot be read as JSON"),
-    "text format": (["--pm-audit-text-format=xml"], "'xml' is unknown; choose of hh, raw"),
+    "text format": (["--pm-audit-text-format=xml"], "'xml' is unknown; choose one of hh, raw"),
     "SAE that is nowhere": (["--pm-audit-sae=nowhere"], "nowhere: no such file or folder, and"),
     "SAE of no release": (["--pm-audit-sae=x=none/layer_5@3"], "none/layer_5@3: no such file or"),
     "PM of too long a name": ([f"--pm-audit-pm={'x' * 5000}"], "xxx: no such folder"),
@@ -30,13 +33,12 @@ BAD = {
     "device": (["--pm-audit-device=gpu"], "'gpu' is unknown; name cpu, cuda or cuda:N"),
     "absent device": (["--pm-audit-device=cuda:99"], "setting device: 'cuda:99'"),
     "objective": (["--pm-audit-objective=tone"], "'tone' was named, default has only one"),
-    "setting": (["--pm-audit-set", "colour=red"], "unknown key 'colour'"),
-    "kind of setting": (["--pm-audit-set", "seed=x"], "`seed` must be a number"),
+    "kind of setting": (["--pm-audit-seed=x"], "`seed` must be a number"),
     "dtype": (["--pm-audit-dtype=int8"], "`dtype` must be 'float32', 'bfloat16' or"),
     "file": (["hypotheses/nowhere.yaml"], "hypotheses/nowhere.yaml: no such file"),
     "YAML": (["broken"], "broken/one.yaml:2"),
     "baseline": (["--pm-audit-baseline=nowhere.json"], "nowhere.json: no such record"),
-    "record": (["--pm-audit-record=tox.ini/record.json"], "is no folder that can be written to"),
+    "record": (["--pm-audit-record=tox.ini/record.json"], "is not a folder that can be written to"),
 }
 
 
@@ -88,7 +90,7 @@ def test_it_takes_no_time(real, kind, workers):
 
 def test_several_faults_of_a_subject_are_one_message(real):
     arguments = [*BAD["file as a PM"][0], *BAD["text format"][0], *BAD["device"][0]]
-    arguments += ["--pm-audit-set", "text_start=cls"]
+    arguments += ["--pm-audit-text-start=cls"]
     result = real.runpytest_inprocess("--pm-audit", *arguments)
     refused(result, "tox.ini: one file")
     result.stderr.fnmatch_lines(

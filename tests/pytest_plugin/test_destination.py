@@ -91,7 +91,7 @@ def test_a_page_that_could_not_be_written_is_refused_before_the_audit(project, p
     (pytester.path / "reports" / page).mkdir(parents=True)
     result = run(pytester)
     assert result.ret == 4
-    result.stderr.fnmatch_lines([f"*{page}: is no regular file*"])
+    result.stderr.fnmatch_lines([f"*{page}: is not a regular file*"])
     assert audits(pytester) == []
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_no_run_wrote_is_never_replaced(project, pytester, named, ho
     before = path.read_text()
     result = pytester.runpytest_inprocess("--pm-audit", f"--pm-audit-record={named}")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*is no file that a run wrote and would be replaced; move it*"])
+    result.stderr.fnmatch_lines(["*was not written by a run and would be replaced; move it*"])
     assert path.read_text() == before
     assert not (pytester.path / "audits.log").exists()
 

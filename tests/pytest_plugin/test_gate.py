@@ -53,7 +53,7 @@ def doctored(**update):
         (lambda record: record | {"complete": False}, "base.json is partial"),
         (lambda record: record | {"hypotheses": []}, "does not hold each check of its manifest"),
         (doctored(severity="warn"), "i-dont-know was changed after the record was written"),
-        (doctored(evidence=None), "not a record of schema 1: hypotheses.0.evidence: *"),
+        (doctored(evidence=None), "not a record of schema 2: hypotheses.0.evidence: *"),
     ],
     ids=["missing", "torn", "foreign", "newer", "partial", "emptied", "doctored", "null"],
 )
@@ -74,16 +74,16 @@ def test_a_baseline_that_proves_nothing_stops_the_run(accepted, pytester, edit, 
         (("--pm-audit-update-baseline",), "needs --pm-audit-baseline FILE"),
         (("--pm-audit-baseline=",), "an empty path names nothing"),
         (("--pm-audit-pm=",), "`pm` is empty"),
-        (("--pm-audit-set", "seed="), "`seed` must be a number"),
-        (("--pm-audit-set", "seed=x"), "`seed` must be a number"),
-        (("--pm-audit-record=hypotheses",), "is no regular file"),
-        (("--pm-audit-record=/dev/null",), "is no regular file"),
+        (("--pm-audit-seed=",), "`seed` must be a number"),
+        (("--pm-audit-seed=x",), "`seed` must be a number"),
+        (("--pm-audit-record=hypotheses",), "is not a regular file"),
+        (("--pm-audit-record=/dev/null",), "is not a regular file"),
         ((f"--pm-audit-record={'x' * 300}",), "longer than the 255 bytes"),
         ((f"--pm-audit-record=new/{'x' * 300}/record.json",), "longer than the 255 bytes"),
         ((f"--pm-audit-baseline={'x' * 300}",), "no such record"),
-        (("--pm-audit-baseline=/dev/zero",), "is no regular file"),
-        (("--pm-audit-baseline=hypotheses",), "is no regular file"),
-        (("--pm-audit-record=conftest.py/record.json",), "is no folder that can be written to"),
+        (("--pm-audit-baseline=/dev/zero",), "is not a regular file"),
+        (("--pm-audit-baseline=hypotheses",), "is not a regular file"),
+        (("--pm-audit-record=conftest.py/record.json",), "is not a folder that can be written to"),
         ((*UPDATE, "hypotheses/length.yaml"), "holds i-dont-know *does not audit"),
     ],
     ids=str,
@@ -136,10 +136,10 @@ def test_a_part_of_a_run_never_passes_the_gate(accepted, pytester):
 
 def test_a_fifo_is_refused_at_once(accepted, pytester):
     os.mkfifo(pytester.path / "pipe")
-    refused(pytester, "--pm-audit", "--pm-audit-baseline=pipe", because="is no regular file")
-    refused(pytester, "--pm-audit", "--pm-audit-record=pipe", because="is no regular file")
+    refused(pytester, "--pm-audit", "--pm-audit-baseline=pipe", because="is not a regular file")
+    refused(pytester, "--pm-audit", "--pm-audit-record=pipe", because="is not a regular file")
     refused(
-        pytester, *UPDATE[:1], "--pm-audit-baseline=pipe", UPDATE[-1], because="no regular file"
+        pytester, *UPDATE[:1], "--pm-audit-baseline=pipe", UPDATE[-1], because="not a regular file"
     )
 
 

@@ -122,13 +122,13 @@ def audit(pytester, monkeypatch, pm, sae):
         (pytester.path / "hypotheses" / f"{name}.yaml").write_text(text)
 
     def run(objective: str, *arguments: str):
-        small = ("candidates=4", "null_sets=2", "bootstrap_resamples=100", "max_features=2")
+        small = ("candidates=4", "null-sets=2", "bootstrap-resamples=100", "max-features=2")
         result = pytester.runpytest_inprocess(
             "--pm-audit",
             f"--pm-audit-pm={pm}",
             f"--pm-audit-sae={sae}",
             f"--pm-audit-objective={objective}",
-            *(f"--pm-audit-set={setting}" for setting in small),
+            *(f"--pm-audit-{setting}" for setting in small),
             *arguments,
         )
         path = pytester.path / "reports" / "record.json"

@@ -174,14 +174,14 @@ def gate(pytester, subjects, monkeypatch):
     def run(pm: str, *arguments: str, fresh: bool = False):
         # torch and transformers take seconds to import, so only one run gets its own process
         run_pytest = pytester.runpytest_subprocess if fresh else pytester.runpytest_inprocess
-        small = ("candidates=6", "null_sets=3", "bootstrap_resamples=200", "max_features=3")
+        small = ("candidates=6", "null-sets=3", "bootstrap-resamples=200", "max-features=3")
         return run_pytest(
             "--pm-audit",
             f"--pm-audit-pm={pm}",
             f"--pm-audit-sae={subjects.sae}",
             "--pm-audit-text-format=hh",
             "--pm-audit-baseline=baseline.json",
-            *(f"--pm-audit-set={setting}" for setting in small),
+            *(f"--pm-audit-{setting}" for setting in small),
             *arguments,
         )
 

@@ -192,7 +192,7 @@ def test_a_record_that_only_says_that_it_is_complete_proves_nothing(record, of):
     [
         ("evidence", {"sigma": 0.0}, "sigma is 0"),
         ("evidence", {"rows": ()}, "prompt 0 has no example row"),
-        ("expect", {"closure": None}, "`expect` cannot be judged"),
+        ("expect", {"closure": None}, "`expect` cannot be read"),
     ],
 )
 def test_a_record_that_nothing_can_be_computed_from_is_refused(record, part, update, because):

@@ -26,7 +26,7 @@ from pm_audit.records import (
     Figure,
     Firing,
     FoldEvidence,
-    GapShares,
+    GapDecomposition,
     HypothesisRecord,
     ManifestEntry,
     Neighbour,
@@ -234,19 +234,6 @@ def with_baselines(evidence: Evidence, story: dict, rng: np.random.Generator) ->
     return evidence.model_copy(update={"baselines": baselines, "placebos": placebos})
 
 
-def prompt_gaps(evidence: Evidence, field: str) -> np.ndarray:
-    def mean(prompt: int, role: Role) -> float:
-        return float(
-            np.mean(
-                [getattr(r, field) for r in evidence.rows if r.prompt == prompt and r.role is role]
-            )
-        )
-
-    return np.array(
-        [mean(p, Role.EXAMPLE) - mean(p, Role.COUNTER_EXAMPLE) for p in range(len(PROMPTS))]
-    )
-
-
 def moved(evidence: Evidence, role: Role) -> np.ndarray:
     return np.array(
         [
@@ -295,8 +282,8 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
     evidence = drawn_evidence(story, rng)
     if "baselines" in story:
         evidence = with_baselines(evidence, story, np.random.default_rng(len(name)))
-    before = prompt_gaps(evidence, "reward")
-    after = prompt_gaps(evidence, "zero")
+    before = np.array(evidence.gaps())
+    after = np.array(evidence.gaps([row.zero for row in evidence.rows]))
     explained = story["closed"] > 0
     gap = interval(before, Unit.REWARD)
     residual = interval(after, Unit.REWARD)
@@ -308,7 +295,7 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         "fail": "is not what is expected",
         "inconclusive": "straddles the threshold, so more prompts are needed",
         "invalid": "cannot be judged: no gap was found",
-        "skipped": "is not asked: the hypothesis expects no gap",
+        "skipped": "is not required: the hypothesis expects no gap",
     }
 
     def raw(value: float) -> Figure:
@@ -345,14 +332,18 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         null_closure=Figure(value=0.01, low=-0.04, high=0.08, unit=Unit.SHARE)
         if explained
         else None,
-        shares=GapShares(
-            selected=raw(selected),
-            other_features=raw(0.5 * residual.value),
-            error_term=raw(0.3 * residual.value),
-            rest=raw(0.2 * residual.value),
+        decompositions=(
+            GapDecomposition(
+                sae=None,
+                layer=None,
+                selected=raw(selected),
+                other_features=raw(0.5 * residual.value),
+                error_term=raw(0.3 * residual.value),
+                rest=raw(0.2 * residual.value),
+            ),
         )
         if explained
-        else None,
+        else (),
         interaction=raw(0.04 * gap.value) if explained else None,
         baselines=measure_baselines(evidence, METHOD),
         placebo_closure=placebo_closure(evidence),

@@ -54,6 +54,8 @@ def test_a_token_without_text_is_shown_by_its_name():
     # another of the tokens on which it fires: at the text's end, and inside
     (line,) = heatmaps((firing(((8, 8, 3.0), (1, 1, 3.0))),))
     assert [t.text for t in line if t.named] == ["token without text", "end of turn"]
+    (line,) = heatmaps((firing(token="\n", after=""),))
+    assert [t.text for t in line if t.named] == ["line break"]
 
 
 @pytest.mark.parametrize("place", [(4, 2), (7, 99), (-3, 1), (2, 4)])

@@ -9,12 +9,16 @@ import re
 import time
 from html.parser import HTMLParser
 
-from pm_audit.records import Figure, Unit
-from pm_audit.report import html
-from pm_audit.report.html.baselines import multiples
+from pm_audit.records import Check, Departure, Figure, Unit, Unplanned
+from pm_audit.report import decomposition, html
+from pm_audit.report.html.plots import (
+    baselines,
+    expected_band,
+    gap_plots,
+    mean_over_prompts,
+    scatter,
+)
 from pm_audit.report.html.scale import Scale, spanning
-from pm_audit.report.html.search import scatter
-from pm_audit.report.html.strips import account_note, expected_band, gap_plots, mean_range
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -101,7 +105,7 @@ def test_the_banner_says_what_a_release_may_do(record):
     passing = record.model_copy(update={"hypotheses": record.hypotheses[:1]})
     assert "Every check that blocks a release passed." in html.render(passing)
     partial = passing.model_copy(update={"complete": False})
-    assert "This is no release verdict" in html.render(partial)
+    assert "This is not a release verdict" in html.render(partial)
     known = record.model_copy(update={"hypotheses": (record.hypotheses[2],)})
     assert "1 known bias stand" in html.render(known)
 
@@ -122,7 +126,7 @@ def test_the_banner_excuses_what_a_known_bias_in_force_covers_and_no_more(record
 
 def test_the_gap_plot_steps_join_and_end_at_nothing(record):
     (fall,) = gap_plots(record.hypotheses[0])
-    whole, *parts = fall.steps
+    whole, *parts = fall.drawn
     assert parts[0].start == whole.end
     for left, right in itertools.pairwise(parts):
         assert left.end == right.start
@@ -131,10 +135,10 @@ def test_the_gap_plot_steps_join_and_end_at_nothing(record):
 
 
 def test_intervals_of_completions_are_t_intervals():
-    found = mean_range([1.0, 2.0, 3.0])
+    found = mean_over_prompts([1.0, 2.0, 3.0])
     assert found.value == 2.0
     assert abs(found.high - (2.0 + 4.302652729749 / 3**0.5)) < 1e-9
-    assert mean_range([5.0]).low is None
+    assert mean_over_prompts([5.0]).low is None
 
 
 def test_scales_have_round_ticks_inside():
@@ -148,23 +152,27 @@ def test_scales_have_round_ticks_inside():
 
 
 def test_baselines_share_axes_and_their_curves_stay_inside(record):
-    found = multiples(record.hypotheses[0])
-    assert [panel.name for panel in found.panels] == [
+    plot = baselines(record.hypotheses[0])
+    assert [panel.name for panel in plot.drawn] == [
         *("sae features", "neurons", "difference of means", "learned subspace")
     ]
-    own, *_, learned = found.panels
-    assert found.own == own.closure
-    assert [x for x, _ in own.closure] == [found.across(1.0), found.across(2.0)]
-    closures = [point.closure.value for point in record.hypotheses[0].baselines[-1].points]
+    closures = [point.closure.value for point in plot.drawn[-1].points]
     assert closures[-1] > 1.5
-    assert learned.closure[1][1] == found.up(closures[1])
-    assert learned.closure[-1][1] == found.up(1.5)
-    assert len(learned.band) == 6
-    for panel in found.panels:
-        for x, y in (*panel.closure, *panel.band, *panel.collateral):
-            assert found.across.start <= x <= found.across.end
-            assert found.up.end <= y <= found.up.start
-    assert multiples(record.hypotheses[2]) is None
+    assert (plot.up.low, plot.up.high) == (0.0, 1.5)
+    assert plot.up.clamped(closures[1]) == plot.up(closures[1])
+    assert plot.up.clamped(closures[-1]) == plot.up(1.5)
+    page = html.render(record.model_copy(update={"hypotheses": record.hypotheses[:1]}))
+    drawn = re.findall(r'<svg class="plot" viewBox="0 -8 260 192".*?</svg>', page, flags=re.DOTALL)
+    assert len(drawn) == 4
+    assert drawn[-1].count("<circle") == 3
+    for panel in drawn:
+        for points in re.findall(r'points="([^"]*)"', panel):
+            for x, y in (point.split(",") for point in points.split()):
+                assert plot.across.start <= float(x) <= plot.across.end
+                assert plot.up.end <= float(y) <= plot.up.start
+    (band,) = re.findall(r'class="band" points="([^"]*)"', drawn[-1])
+    assert len(band.split()) == 6
+    assert baselines(record.hypotheses[2]) is None
 
 
 def test_the_page_shows_baselines_placebo_and_agreement_where_they_were_run(record):
@@ -228,27 +236,26 @@ def test_no_number_of_the_page_is_a_signed_or_an_empty_zero(record):
 
 def test_two_figures_that_differ_say_why(record):
     first = record.hypotheses[0]
-    assert account_note(first) == ""
-    other = first.shares.model_copy(
+    assert decomposition.note(first) == ""
+    other = first.decompositions[0].model_copy(
         update={"selected": Figure(value=0.9 * first.gap.value, unit=Unit.REWARD)}
     )
-    note = account_note(first.model_copy(update={"shares": other}))
+    note = decomposition.note(first.model_copy(update={"decompositions": (other,)}))
     assert note.startswith("The selected features carry 90% here and the closure is 82%")
 
 
 def test_the_scatter_is_scaled_to_the_selected_features(record):
     first = record.hypotheses[0]
     everything = scatter(first)
-    assert everything.outside == 0
+    assert all(point.inside for point in everything.drawn)
     huge = first.features[-1].model_copy(
         update={"contribution": Figure(value=50.0, unit=Unit.REWARD), "attribution": -70.0}
     )
     found = scatter(first.model_copy(update={"features": (*first.features, huge)}))
     assert found.across == everything.across
-    assert found.outside == 1
-    for point in found.points:
-        assert found.across.start <= point.x <= found.across.end
-        assert found.up.end <= point.y <= found.up.start
+    assert [point.inside for point in found.drawn] == [True] * len(everything.drawn) + [False]
+    assert found.across.clamped(found.drawn[-1].attribution) == found.across(found.across.low)
+    assert found.up.clamped(found.drawn[-1].contribution) == found.up(found.up.high)
     assert scatter(first.model_copy(update={"features": first.features[:1]})) is None
 
 
@@ -275,6 +282,17 @@ def test_every_term_on_the_page_explains_itself(record):
     asked = set(re.findall(r'popovertarget="([^"]+)"', page))
     assert {"t-gap", "t-sigma", "t-closure", "t-residual", "t-contribution"} <= asked
     assert asked <= set(re.findall(r'<div class="tip" id="([^"]+)" popover>', page))
+
+
+def test_the_page_lists_checks_that_did_not_go_as_planned(record):
+    unplanned = tuple(
+        Unplanned(name="urls", check=check, departure=Departure.SKIPPED, reason="<b>not today</b>")
+        for check in Check
+    )
+    page = html.render(record.model_copy(update={"not_as_planned": unplanned}))
+    assert "4 checks that were not run or not reported as planned" in page
+    assert "urls/gap: skipped: &#60;b&#62;not today" in page
+    assert "as planned" not in html.render(record)
 
 
 def test_an_interval_that_is_unbounded_on_one_side_says_so(record):

@@ -31,4 +31,4 @@ def test_no_hostile_prose_becomes_markup(with_texts):
 
 def test_a_partial_record_says_so(record):
     page = markdown.render(record.model_copy(update={"complete": False}))
-    assert "This is no release verdict" in page
+    assert "This is not a release verdict" in page

@@ -23,6 +23,7 @@ from pm_audit.judging import rejudge, settle, verify
 from pm_audit.records import AuditRecord
 from pm_audit.release import compare, read_believed
 from pm_audit.report import changes, github, html, markdown, tables, terminal
+from pm_audit.report.formats import csv
 from pm_audit.report.viewed import read_viewed
 from pm_audit.spec import GateMode
 
@@ -157,9 +158,9 @@ def view(record: AuditRecord, notices: tuple[str, ...] = ()) -> None:
     terminal.summary(record, every_feature=True)
     markdown.render(record, notices=notices)
     html.render(record, notices=notices)
-    tables.csv(tables.frame(record))
-    tables.csv(tables.features_frame(record))
-    tables.csv(tables.rewards_frame(record))
+    csv.text(tables.frame(record))
+    csv.text(tables.features_frame(record))
+    csv.text(tables.rewards_frame(record))
     github.commands(record)
 
 

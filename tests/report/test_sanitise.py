@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from pm_audit.records import AuditRecord, Firing
 from pm_audit.report import changes, github, html, junit, markdown, sanitise, tables, terminal
 from pm_audit.report.changes import Change, ChangeKind, Comparison
+from pm_audit.report.formats import csv
 
 FRAGMENTS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x7f", "\r", "\n", "\t", "\x08",
@@ -264,9 +265,9 @@ def views(record: AuditRecord, told: Comparison) -> dict[str, str]:
         "markdown of a comparison": changes.markdown_page(told),
         "html": html.render(record, notices=notices),
         "html of a comparison": html.render_comparison(told),
-        "csv": tables.csv(tables.frame(record)),
-        "csv of features": tables.csv(tables.features_frame(record)),
-        "csv of rewards": tables.csv(tables.rewards_frame(record)),
+        "csv": csv.text(tables.frame(record)),
+        "csv of features": csv.text(tables.features_frame(record)),
+        "csv of rewards": csv.text(tables.rewards_frame(record)),
         "junit": "\n".join(f"{name}={value}" for name, value in properties),
         "junit suite": "\n".join(junit.suite_name(n, dict(properties)) for n, _ in properties),
         "json": sanitise.json_document(record.model_dump(mode="json")),

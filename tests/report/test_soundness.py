@@ -14,14 +14,15 @@ from pydantic import ValidationError
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.records import AuditRecord
 from pm_audit.report import html, markdown, tables, terminal
+from pm_audit.report.formats import csv
 
 VIEWS = {
     "html": html.render,
     "markdown": markdown.render,
     "terminal": lambda record: terminal.summary(record, every_feature=True),
-    "hypotheses": lambda record: tables.csv(tables.frame(record)),
-    "features": lambda record: tables.csv(tables.features_frame(record)),
-    "rewards": lambda record: tables.csv(tables.rewards_frame(record)),
+    "hypotheses": lambda record: csv.text(tables.frame(record)),
+    "features": lambda record: csv.text(tables.features_frame(record)),
+    "rewards": lambda record: csv.text(tables.rewards_frame(record)),
 }
 NUMBERS = (0, -1, 1, 7, 1e308, -1e308, 5e-324, 1e15, -3.5, 10**9)
 

@@ -6,6 +6,7 @@ import pytest
 from pm_audit.errors import RecordError
 from pm_audit.report import tables
 from pm_audit.report.files import write
+from pm_audit.report.formats import csv, parquet
 
 
 def test_one_row_a_hypothesis_with_figures_and_outcomes(record):
@@ -29,9 +30,18 @@ def test_features_and_rewards_hold_every_row(record):
     assert found == pytest.approx(record.hypotheses[1].gap.value)
 
 
+def test_a_token_without_text_has_its_name(record):
+    first = record.hypotheses[0]
+    ending = first.features[0].firings[0].model_copy(update={"token": "", "special": "<|im_end|>"})
+    feature = first.features[0].model_copy(update={"firings": (ending,)})
+    one = first.model_copy(update={"features": (feature,)})
+    frame = tables.features_frame(record.model_copy(update={"hypotheses": (one,)}))
+    assert list(frame["fires_on"]) == ["<|im_end|>"]
+
+
 def test_csv_guards_texts_and_leaves_numbers_alone(with_texts):
     frame = tables.rewards_frame(with_texts(["=1+1", "-2", "@x", "\x1b[1m", "plain"]))
-    text = tables.csv(frame)
+    text = csv.text(frame)
     assert "'=1+1" in text
     assert "\x1b" not in text
     assert ",-" in text
@@ -41,7 +51,7 @@ def test_csv_guards_texts_and_leaves_numbers_alone(with_texts):
 def test_parquet_gives_the_same_texts_back(with_texts, tmp_path):
     pytest.importorskip("pyarrow")
     frame = tables.rewards_frame(with_texts(["=1+1", "\x1b[1m", "é"]))
-    tables.write_parquet(frame, tmp_path / "rewards.parquet")
+    (tmp_path / "rewards.parquet").write_bytes(parquet.content(frame))
     back = pd.read_parquet(tmp_path / "rewards.parquet")
     assert list(back["text"]) == list(frame["text"])
     assert [path.name for path in tmp_path.iterdir()] == ["rewards.parquet"]
@@ -55,5 +65,5 @@ def test_the_suffix_chooses_the_view(record, tmp_path):
     ):
         write(record, tmp_path / f"r{suffix}")
         assert (tmp_path / f"r{suffix}").read_text(encoding="utf-8").startswith(start)
-    with pytest.raises(RecordError, match=r"must end in \.html"):
+    with pytest.raises(RecordError, match=r"must end in \.json, \.html"):
         write(record, tmp_path / "r.pdf")

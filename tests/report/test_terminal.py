@@ -42,6 +42,16 @@ def test_the_widest_figures_fit_a_hundred_columns(record):
     assert max(len(line) for line in text.split("\n")) <= terminal.WIDTH
 
 
+def test_an_open_interval_is_not_written_as_infinite(record):
+    first = record.hypotheses[0]
+    open_below = first.closure.model_copy(update={"low": None})
+    one = first.model_copy(update={"closure": open_below})
+    text = terminal.summary(record.model_copy(update={"hypotheses": (one,)}))
+    assert "82% [open, 89%]" in text
+    assert "inf]" not in text.replace("inc: inconclusive", "")
+    assert "-inf" not in text
+
+
 def test_a_partial_record_says_so(record):
     hypotheses = tuple(h.model_copy(update={"checks": h.checks[:1]}) for h in record.hypotheses)
     partial = record.model_copy(update={"complete": False, "hypotheses": hypotheses})

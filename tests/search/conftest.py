@@ -1,4 +1,4 @@
-"""A planted audit, taken apart: what the search is handed, without the auditor around it."""
+"""A planted audit up to the search: what the search receives, without the auditor around it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,31 @@ import numpy as np
 import pytest
 
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.records import MethodRecord
 from pm_audit.search import Fold, split
 from pm_audit.spec import Effect, Settings, expand, method_of
-from pm_audit.subject.preference_model import PreferenceModel
 from recipes.planted.hypothesis import marks_hypothesis
 from recipes.planted.linear import plant
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Planting:
     """A planted hypothesis up to the search."""
 
-    pm: PreferenceModel
-    trace: Trace
-    contrast: Contrast
+    experiment: Experiment
     folds: tuple[Fold, ...]
     latent_of: dict[str, int]
+
+    @property
+    def trace(self) -> Trace:
+        return self.experiment.trace
+
+    @property
+    def contrast(self) -> Contrast:
+        return self.experiment.contrast
 
 
 def method(**changed: object) -> MethodRecord:
@@ -42,7 +48,7 @@ def method(**changed: object) -> MethodRecord:
 
 
 @pytest.fixture(scope="session")
-def lesson() -> Lesson:
+def planting() -> Planting:
     model = plant({"!": 0.4, "~": 0.2, "*": -0.1}, seed=1)
     cases = expand(marks_hypothesis("!~", effect=Effect.RAISES, prompts=6, counter_marks="**"))
     texts = [model.pm.text_format.tokenise(case.turns, case.text) for case in cases]
@@ -51,10 +57,8 @@ def lesson() -> Lesson:
         for case, text in zip(cases, texts, strict=True)
     )
     contrast = Contrast(np.array([case.prompt for case in cases]), [case.role for case in cases])
-    return Lesson(
-        model.pm,
-        trace(model.pm, [model.sae], Grid(rows)),
-        contrast,
+    return Planting(
+        Experiment(trace(model.pm, [model.sae], Grid(rows)), contrast),
         split(contrast.prompts, 2, seed=0),
         dict(model.latent_of),
     )

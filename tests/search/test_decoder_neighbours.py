@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csr_array
 
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.records import Role
 from pm_audit.search.decoder_neighbours import nearest
 from pm_audit.search.folds import split
@@ -19,14 +20,14 @@ from pm_audit.subject.sae import Sae
 from recipes.planted.linear import plant
 
 LATENTS = 6
-SPLIT, SILENT = 4, 5
+SPLIT, INACTIVE = 4, 5
 """A latent that every score passes over, and one that fires nowhere."""
 
 
 def sae(*, cosine: float) -> Sae:
     """Return an SAE whose latents 4 and 5 have this decoder cosine with latent 0."""
     decoder = torch.eye(LATENTS)
-    for part in (SPLIT, SILENT):
+    for part in (SPLIT, INACTIVE):
         decoder[part] = (1 - cosine**2) ** 0.5 * decoder[part] + cosine * decoder[0]
     return replace(
         plant({}).sae,
@@ -43,7 +44,7 @@ def candidates(*, cosine: float) -> set[int]:
     example = np.tile([1.0, 0.0], 4)
     score = np.outer([3.0, 2.0, 1.0, 0.5, -1.0, 2.5], example)
     fires = np.ones_like(score)
-    fires[SILENT] = 0.0
+    fires[INACTIVE] = 0.0
     scores = SaeScores(
         sae=sae(cosine=cosine),
         atp=csr_array(score),
@@ -53,9 +54,9 @@ def candidates(*, cosine: float) -> set[int]:
         change=np.ones(8),
     )
     folds = split(4, 2, seed=0)
-    trace = SimpleNamespace(rewards=example)
+    experiment = Experiment(SimpleNamespace(rewards=example), contrast)
     method = SimpleNamespace(candidates=4, selectivity=0.8)
-    proposal = rank((scores,), trace, contrast, folds, method=method)
+    proposal = rank((scores,), experiment, folds, method=method)
     assert all(proposal.rare)
     return {
         feature.index
@@ -67,7 +68,7 @@ def candidates(*, cosine: float) -> set[int]:
 
 def test_the_nearest_come_first_and_the_latent_itself_never() -> None:
     near = nearest(sae(cosine=0.6), 0, most=3)
-    assert {index for index, _ in near[:2]} == {SPLIT, SILENT}
+    assert {index for index, _ in near[:2]} == {SPLIT, INACTIVE}
     assert [cosine for _, cosine in near] == pytest.approx([0.6, 0.6, 0.0])
 
 

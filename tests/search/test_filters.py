@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.records import Feature, Role
 from pm_audit.search.filters import Activity, Dropped, Filters, selectivity
 
@@ -42,13 +43,13 @@ def activity():
     latent = [latent for latent, (tokens, _) in FIRES.items() for _ in tokens]
     value = [value for tokens, value in FIRES.values() for _ in tokens]
     features = SimpleNamespace(
-        token=torch.tensor(token), latent=torch.tensor(latent), strength=torch.tensor(value)
+        token_here=np.array(token), latent_here=np.array(latent), strength=torch.tensor(value)
     )
     sae = SimpleNamespace(name="sae", width=6, W_dec=torch.eye(6))
     trace = SimpleNamespace(
         saes=(sae,), features={"sae": features}, row_of_token=lambda: ROW_OF_TOKEN
     )
-    return Activity.of(trace, CONTRAST)
+    return Activity.of(Experiment(trace, CONTRAST))
 
 
 def test_activity_counts_tokens_rows_and_norms(activity):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from pm_audit.forward.experiment import Experiment
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import Role, SweepEvidence
 from pm_audit.search.measured import measure
@@ -18,10 +19,10 @@ from recipes.planted.linear import plant
 from tests.search.conftest import method
 
 
-def blind(lesson) -> Proposal:
+def blind(planting) -> Proposal:
     """Return a proposal whose scores say nothing of the planted marks."""
-    proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
-    hidden = [lesson.latent_of[mark] for mark in "!~"]
+    proposal = propose(planting.experiment, planting.folds, method=method())
+    hidden = [planting.latent_of[mark] for mark in "!~"]
 
     def without(table: csr_array) -> csr_array:
         dense = table.toarray()
@@ -39,24 +40,22 @@ def blind(lesson) -> Proposal:
     return Proposal(scores, seen, proposal.rare)
 
 
-def measured(lesson, proposal, **changed) -> Proposal:
+def measured(planting, proposal, **changed) -> Proposal:
     return measure(
-        lesson.pm,
-        lesson.trace,
-        lesson.contrast,
-        lesson.folds,
+        planting.experiment,
+        planting.folds,
         proposal,
         method=method(**changed),
     )
 
 
-def test_an_exhaustive_search_finds_what_attribution_missed(lesson):
-    proposal = blind(lesson)
-    found = measured(lesson, proposal, search=SearchMode.EXHAUSTIVE)
+def test_an_exhaustive_search_finds_what_attribution_missed(planting):
+    proposal = blind(planting)
+    found = measured(planting, proposal, search=SearchMode.EXHAUSTIVE)
     for fold in found.by_fold:
         assert [feature.index for feature in fold[:2]] == [
-            lesson.latent_of["!"],
-            lesson.latent_of["~"],
+            planting.latent_of["!"],
+            planting.latent_of["~"],
         ]
     for sweep in found.sweeps:
         assert sweep.measured == sweep.active > 2
@@ -66,9 +65,9 @@ def test_an_exhaustive_search_finds_what_attribution_missed(lesson):
     assert [sweep.fold for sweep in found.sweeps] == [0, 1]
 
 
-def test_a_budget_is_kept_and_bounds_what_it_left(lesson):
-    proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
-    found = measured(lesson, proposal, search=SearchMode.BUDGET, budget_count=3)
+def test_a_budget_is_kept_and_bounds_what_it_left(planting):
+    proposal = propose(planting.experiment, planting.folds, method=method())
+    found = measured(planting, proposal, search=SearchMode.BUDGET, budget_count=3)
     for sweep, fold in zip(found.sweeps, found.by_fold, strict=True):
         assert sweep.measured == 3 < sweep.active
         assert len(fold) <= 3
@@ -78,22 +77,23 @@ def test_a_budget_is_kept_and_bounds_what_it_left(lesson):
         assert sweep.missed_largest >= 0
 
 
-def test_a_spent_time_ablates_nothing_more(lesson):
-    proposal = propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
+def test_a_spent_time_ablates_nothing_more(planting):
+    proposal = propose(planting.experiment, planting.folds, method=method())
     found = measured(
-        lesson, proposal, search=SearchMode.BUDGET, budget_count=100, budget_seconds=1e-9
+        planting, proposal, search=SearchMode.BUDGET, budget_count=100, budget_seconds=1e-9
     )
     assert [sweep.measured for sweep in found.sweeps] == [0, 0]
     assert all(not fold for fold in found.by_fold)
 
 
-def test_a_fold_measures_on_its_own_prompts_alone(lesson):
-    proposal = blind(lesson)
-    before = measured(lesson, proposal, search=SearchMode.EXHAUSTIVE)
-    fold = lesson.folds[0]
-    tampered = lesson.trace.rewards.copy()
-    tampered[lesson.contrast.of_prompts(fold.held_out)] += 5.0
-    changed = replace(lesson, trace=replace(lesson.trace, rewards=tampered))
+def test_a_fold_measures_on_its_own_prompts_alone(planting):
+    proposal = blind(planting)
+    before = measured(planting, proposal, search=SearchMode.EXHAUSTIVE)
+    fold = planting.folds[0]
+    tampered = planting.trace.rewards.copy()
+    tampered[planting.contrast.of_prompts(fold.held_out)] += 5.0
+    other = replace(planting.trace, rewards=tampered)
+    changed = replace(planting, experiment=Experiment(other, planting.contrast))
     after = measured(changed, proposal, search=SearchMode.EXHAUSTIVE)
     assert after.by_fold[0] == before.by_fold[0]
 
@@ -122,25 +122,21 @@ def test_an_audit_says_how_its_candidates_were_found(mode):
     assert record.digest == record.computed_digest()
 
 
-def test_extra_scores_propose_what_the_others_pass_over(lesson):
-    plain = propose(
-        lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method(candidates=8)
-    )
+def test_extra_scores_propose_what_the_others_pass_over(planting):
+    plain = propose(planting.experiment, planting.folds, method=method(candidates=8))
     extra = propose(
-        lesson.pm,
-        lesson.trace,
-        lesson.contrast,
-        lesson.folds,
+        planting.experiment,
+        planting.folds,
         method=method(candidates=8, extra_scores=True),
     )
-    assert plain.scores[0].alone is None
-    alone, dropped = extra.scores[0].alone, extra.scores[0].dropped
+    assert plain.scores[0].per_feature is None
+    alone, dropped = extra.scores[0].per_feature, extra.scores[0].dropped
     assert alone is not None
     assert dropped is not None
     assert dropped.toarray().min() >= 0
-    assert not alone.toarray()[:, lesson.contrast.has_role(Role.CONTROL)].any()
-    # on a planted model the reward is nearly linear, so that a lone path agrees with the joint one
-    rows = np.flatnonzero(~lesson.contrast.has_role(Role.CONTROL))
+    assert not alone.toarray()[:, planting.contrast.has_role(Role.CONTROL)].any()
+    # on a planted model the reward is nearly linear, so one path agrees with the joint one
+    rows = np.flatnonzero(~planting.contrast.has_role(Role.CONTROL))
     taken = np.unique(alone.nonzero()[0])
     joint = extra.scores[0].integrated.toarray()[taken][:, rows]
     np.testing.assert_allclose(alone.toarray()[taken][:, rows], joint, rtol=0.2, atol=1e-3)

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csr_array
 
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.records import Role
 from pm_audit.search.folds import Fold
 from pm_audit.search.propose import SaeScores, rank
@@ -48,9 +49,9 @@ def on_examples(size: float) -> np.ndarray:
 
 
 def proposed(table: SaeScores, *, candidates: int, selectivity: float) -> list[int]:
-    trace = SimpleNamespace(rewards=on_examples(1.0))
+    experiment = Experiment(SimpleNamespace(rewards=on_examples(1.0)), CONTRAST)
     method = SimpleNamespace(candidates=candidates, selectivity=selectivity)
-    proposal = rank((table,), trace, CONTRAST, (FOLD,), method=method)
+    proposal = rank((table,), experiment, (FOLD,), method=method)
     return [feature.index for feature in proposal.by_fold[0]]
 
 

@@ -21,76 +21,76 @@ singles = importlib.import_module("pm_audit.search.singles")
 
 
 @pytest.fixture(scope="module")
-def proposal(lesson):
-    return propose(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, method=method())
+def proposal(planting):
+    return propose(planting.experiment, planting.folds, method=method())
 
 
-def search(lesson, proposal):
-    return select(lesson.pm, lesson.trace, lesson.contrast, lesson.folds, proposal, method=method())
+def search(planting, proposal):
+    return select(planting.experiment, planting.folds, proposal, method=method())
 
 
-def test_the_planted_features_are_selected_in_every_fold(lesson, proposal):
-    found = search(lesson, proposal)
+def test_the_planted_features_are_selected_in_every_fold(planting, proposal):
+    found = search(planting, proposal)
     for one in found.folds:
-        assert {lesson.latent_of["!"], lesson.latent_of["~"]} <= {
+        assert {planting.latent_of["!"], planting.latent_of["~"]} <= {
             feature.index for feature in one.growth.selected
         }
     assert set(found.dropped.values()) <= set(Dropped)
 
 
-def test_contributions_are_single_ablations_of_every_weighed_row(lesson, proposal):
-    found = search(lesson, proposal)
+def test_contributions_are_single_ablations_of_every_weighed_row(planting, proposal):
+    found = search(planting, proposal)
     latents = [feature.index for feature in found.features]
-    sae = lesson.trace.saes[0]
-    real = ablate_each(lesson.pm, lesson.trace, sae, latents)
-    real = real.dense(latents, np.arange(len(lesson.trace.grid)))
-    weighed = ~lesson.contrast.has_role(Role.CONTROL)
-    for fold, proposed in zip(lesson.folds, proposal.by_fold, strict=True):
-        own = np.flatnonzero(lesson.contrast.of_prompts(fold.discovery) & weighed)
+    sae = planting.trace.saes[0]
+    real = ablate_each(planting.trace, sae, latents)
+    real = real.dense(latents, np.arange(len(planting.trace.grid)))
+    weighed = ~planting.contrast.has_role(Role.CONTROL)
+    for fold, proposed in zip(planting.folds, proposal.by_fold, strict=True):
+        own = np.flatnonzero(planting.contrast.of_prompts(fold.discovery) & weighed)
         at = [found.features.index(feature) for feature in proposed]
         assert not np.isnan(found.contributions[np.ix_(at, own)]).any()
     run = ~np.isnan(found.contributions)
     np.testing.assert_allclose(found.contributions[run], real[run], atol=1e-5)
 
 
-def test_what_one_fold_proposed_is_not_run_on_what_the_other_saw(lesson, proposal, monkeypatch):
+def test_what_one_fold_proposed_is_not_run_on_what_the_other_saw(planting, proposal, monkeypatch):
     monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
     first, second = proposal.by_fold
-    only = next(feature for feature in first if lesson.latent_of["*"] == feature.index)
+    only = next(feature for feature in first if planting.latent_of["*"] == feature.index)
     halved = replace(proposal, by_fold=(first, tuple(one for one in second if one != only)))
-    found = search(lesson, halved)
+    found = search(planting, halved)
     run = ~np.isnan(found.contribution(only))
-    weighed = ~lesson.contrast.has_role(Role.CONTROL)
-    seen = lesson.contrast.of_prompts(lesson.folds[0].discovery) & weighed
+    weighed = ~planting.contrast.has_role(Role.CONTROL)
+    seen = planting.contrast.of_prompts(planting.folds[0].discovery) & weighed
     # it moves counter-examples, so the first sample of the one fold's prompts is all that it gets
-    np.testing.assert_array_equal(run, seen & lesson.contrast.one_of_each())
+    np.testing.assert_array_equal(run, seen & planting.contrast.one_of_each())
     assert only not in found.features_run
     assert [one.growth for one in found.folds] == [
-        one.growth for one in search(lesson, proposal).folds
+        one.growth for one in search(planting, proposal).folds
     ]
 
 
-def test_only_the_strongest_are_run_beyond_the_first_sample(lesson, proposal, monkeypatch):
+def test_only_the_strongest_are_run_beyond_the_first_sample(planting, proposal, monkeypatch):
     monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
     monkeypatch.setattr(module, "SCREENED", 0)
-    found = search(lesson, proposal)
+    found = search(planting, proposal)
     assert all(one.growth.selected == () for one in found.folds)
-    planted = {lesson.latent_of["!"], lesson.latent_of["~"]}
+    planted = {planting.latent_of["!"], planting.latent_of["~"]}
     weaker = {one.index for one, why in found.dropped.items() if why is Dropped.WEAKER}
     assert planted <= weaker
 
 
-def test_sparing_rows_changes_no_selection_and_no_reason(lesson, proposal, monkeypatch):
+def test_sparing_rows_changes_no_selection_and_no_reason(planting, proposal, monkeypatch):
     monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
-    spared = search(lesson, proposal)
+    spared = search(planting, proposal)
     # the reference runs every candidate on every row before anything is judged
     monkeypatch.setattr(singles, "OTHERS_SHOWN", len(spared.features))
     monkeypatch.setattr(singles, "SLACK", 1.0)
     monkeypatch.setattr(module, "SCREENED", 100)
-    everything = np.ones(len(lesson.trace.grid), dtype=bool)
-    monkeypatch.setattr(type(lesson.contrast), "one_of_each", lambda _: everything)
-    full = search(lesson, proposal)
-    controls = lesson.contrast.has_role(Role.CONTROL)
+    everything = np.ones(len(planting.trace.grid), dtype=bool)
+    monkeypatch.setattr(type(planting.contrast), "one_of_each", lambda _: everything)
+    full = search(planting, proposal)
+    controls = planting.contrast.has_role(Role.CONTROL)
     assert np.isnan(spared.contributions[:, controls]).any()
     assert not np.isnan(full.contributions).any()
     assert spared.dropped == full.dropped
@@ -103,18 +103,18 @@ def test_sparing_rows_changes_no_selection_and_no_reason(lesson, proposal, monke
     assert not np.isnan([spared.contribution(feature) for feature in in_question]).any()
 
 
-def test_growth_runs_no_single_ablation_again(lesson, proposal, monkeypatch):
+def test_growth_runs_no_single_ablation_again(planting, proposal, monkeypatch):
     asked: list[int] = []
     original = module.ablate_sets
 
-    def counted(pm, clean, sets, *, rows, known):
-        before = len(known.rewards)
-        found = original(pm, clean, sets, rows=rows, known=known)
+    def counted(clean, sets, *, rows, cache):
+        before = len(cache.rewards)
+        found = original(clean, sets, rows=rows, cache=cache)
         if all(len(one) == 1 for one in sets):
-            asked.append(len(known.rewards) - before)
+            asked.append(len(cache.rewards) - before)
         return found
 
     monkeypatch.setattr(module, "ablate_sets", counted)
-    search(lesson, proposal)
+    search(planting, proposal)
     assert asked
     assert not any(asked)

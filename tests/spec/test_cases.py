@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pm_audit.records import Role
 from pm_audit.spec import Hypothesis, Prompt, Speaker, Turn, expand
-from pm_audit.spec.cases import MOST_CASES, misfits, turns_misfit
+from pm_audit.spec.faults import MOST_CASES, misfits, turn_faults
 from pm_audit.spec.template import escape
 from pm_audit.spec.written import WrittenTurn
 
@@ -127,8 +127,8 @@ def test_text_beyond_measure_is_refused_before_it_is_built() -> None:
 )
 def test_a_prompt_ends_with_the_human(speakers: list[str], wrong: int | None) -> None:
     turns = tuple(WrittenTurn.model_validate({speaker: "text"}) for speaker in speakers)
-    fault = turns_misfit(turns)
-    assert (fault[0] if fault else None) == wrong
+    faults = [key for key, _ in turn_faults(turns)]
+    assert faults == ([] if wrong is None else [f"turns.{wrong}"])
 
 
 def test_the_hash_changes_with_what_matters_and_with_nothing_else() -> None:

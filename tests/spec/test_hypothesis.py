@@ -96,7 +96,7 @@ def test_a_known_bias_is_accepted_for_a_year_at_most(project, faults) -> None:
 @pytest.mark.parametrize(
     ("checks", "because"),
     [
-        ("[gap, gap]", "a check stands here twice"),
+        ("[gap, gap]", "a check is named twice"),
         ("[everything]", "must be 'gap', 'explained', 'specific' or 'fit'"),
         ("[]", "empty"),
         ("gap", "list"),

@@ -106,7 +106,7 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
         ("probe: trivia", "probe: ../x", "a.yaml:4:8: `probe` is '../x', but a name has"),
         ("probe: trivia\n", "", "a.yaml:1:1: name one source of prompts"),
         ("{answer}", "{answr}", "a.yaml:6:20: placeholder {answr} has no field in prompt `france`"),
-        ("{answer}", "{answer", "a.yaml:6:20: '{answer.' is no placeholder"),
+        ("{answer}", "{answer", "a.yaml:6:20: '{answer.' is not a placeholder"),
         ('{answer}."]', '{answer}.", " I don\'t know."]', "the same completion as `examples.0`"),
         ("lowers\n", "[]\n", "a.yaml:3:1: `effect` must be 'raises' or 'lowers', not a list"),
         (
@@ -123,12 +123,12 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
             "probe: trivia",
             "prompts: [{id: a, turns: [{human: Q}], fields: {answer: x}}, "
             "{id: b, wordings: [Q], fields: {answer: x, unused: y}}]",
-            "a.yaml:4:62: prompt `b` reads as prompt `a` does",
+            "a.yaml:4:62: prompt `b` has the text of prompt `a`",
         ),
         (
             "probe: trivia",
             "wordings: all\nprompts: [{id: a, wordings: [Q, R, Q], fields: {answer: x}}]",
-            "a.yaml:5:11: prompt `a` reads as prompt `a` does",
+            "a.yaml:5:11: prompt `a` has the text of prompt `a`",
         ),
     ],
 )
@@ -151,7 +151,10 @@ def test_bad_input_is_one_clear_error(
         ("expect: lowers", ":7:9: `expect` must be a mapping of keys and values, not 'lowers'"),
         ("expect: {gap: raise}", ":7:15: `expect.gap` must be 'raises', 'lowers' or 'none'"),
         ("known_bias: {reason: r, ticket: t}", ":7:1: key `known_bias.expires` is missing"),
-        ("known_bias: {reason: r, ticket: t, expires: soon}", ":7:45: a date is meant here"),
+        (
+            "known_bias: {reason: r, ticket: t, expires: soon}",
+            ":7:45: a day is written as 2027-01-31",
+        ),
         ("turns: [{assistant: Hello}]", ":7:9: the last turn must be the human's"),
         ("turns: [{human: Hello, system: Hi}]", ":7:9: a turn has one speaker"),
         ("turns: [{robot: Hello}]", ":7:10: unknown key 'robot'; known here: `assistant`"),
@@ -175,12 +178,12 @@ def test_optional_keys_are_held_to_their_kind(
     [
         ("prompts: []", "1:1: `prompts` is an empty list"),
         ("prompts: [{id: a}]", "1:11: placeholder {question} has no field in prompt `a`"),
-        ("prompts: [{id: a, wordings: [Q]}, {id: a, wordings: [R]}]", "1:40: prompt `a` stands"),
+        ("prompts: [{id: a, wordings: [Q]}, {id: a, wordings: [R]}]", "1:40: prompt `a` is here"),
         ("prompts: [{id: a, wordings: [Q], fields: {a b: c}}]", "'a b' cannot be a field"),
         ("prompts: [{id: a, wordings: [Q], fields: {a: 1}}]", "`prompts[0].fields.a` must be text"),
         ("prompts: [{id: a, wordings: [Q], fields: {question: c}}]", "rename this field"),
         ("prompts: [{id: a, turns: [{human: '{b}'}]}]", "1:27: placeholder {b} has no field"),
-        ("prompts: [{id: a, turns: [{human: '{'}]}]", "1:27: '{' is no placeholder"),
+        ("prompts: [{id: a, turns: [{human: '{'}]}]", "1:27: '{' is not a placeholder"),
         ("prompts: [{id: a, turns: [{system: b}]}]", "1:27: the last turn must be the human's"),
         ("prompts: &a [*a]", "1:10: anchors"),
         ("name: trivia\nprompts: [{id: a, wordings: [Q]}]", "1:1: unknown key 'name'"),
@@ -313,10 +316,10 @@ def test_completions_that_look_alike_are_warned_of(project: Project) -> None:
     assert "examples.0 and examples.1 differ in Unicode composition (NFC and NFD) alone" in warning
 
 
-def test_a_threshold_that_is_never_asked_is_warned_of(project: Project) -> None:
+def test_a_threshold_without_effect_is_warned_of(project: Project) -> None:
     root = project(a=f"{HYPOTHESIS}expect: {{gap: none, closure: 0.9}}\n")
     (warning,) = load_hypothesis("hypotheses/a.yaml", root).warnings
-    assert warning.startswith("hypotheses/a.yaml:7:30: `expect.closure` is not asked")
+    assert warning.startswith("hypotheses/a.yaml:7:30: `expect.closure` has no effect")
 
 
 def test_a_probe_is_read_by_its_name(project: Project, faults: Faults) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from pm_audit.spec.nodes import lines, locate
 from pm_audit.spec.strict_yaml import parse
 
 TEXT = """\
@@ -28,15 +27,15 @@ expect:
     ],
 )
 def test_everything_has_its_place(path: tuple[str | int, ...], place: str) -> None:
-    assert str(locate(parse(TEXT, "f").top, path)) == place
+    assert str(parse(TEXT, "f").top.locate(path)) == place
 
 
 def test_a_key_that_is_meant_is_placed_at_the_key() -> None:
-    assert str(locate(parse(TEXT, "f").top, ("expect", "gap"), key_meant=True)) == "f:6:3"
+    assert str(parse(TEXT, "f").top.locate(("expect", "gap"), key_meant=True)) == "f:6:3"
 
 
 def test_lines_are_listed_by_path() -> None:
-    assert dict(lines(parse(TEXT, "f").top)) == {
+    assert dict(parse(TEXT, "f").top.lines()) == {
         "name": 1,
         "examples": 2,
         "examples.0": 3,

@@ -77,7 +77,7 @@ def test_folders_are_searched_for_yaml_of_either_name(root: Path, faults: Faults
     assert yaml_files(Path("../root/sub/a.yaml"), root) == (root / "sub" / "a.yaml",)
     (root / "bare").mkdir()
     assert "holds no .yaml" in faults(lambda: yaml_files(Path("bare"), root))[0]
-    assert "no YAML file" in faults(lambda: yaml_files(Path("sub/c.txt"), root))[0]
+    assert "not a YAML file" in faults(lambda: yaml_files(Path("sub/c.txt"), root))[0]
     assert "no such file" in faults(lambda: yaml_files(Path("sub/z.yaml"), root))[0]
 
 

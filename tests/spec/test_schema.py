@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("kind", ["hypothesis", "probe"])
-def test_the_schema_beside_the_shipped_files_is_the_present_one(kind: str) -> None:
+def test_the_schema_next_to_the_shipped_files_is_the_present_one(kind: str) -> None:
     folder = {"hypothesis": "hypotheses", "probe": "probes"}[kind]
     shipped = ROOT / folder / f"{kind}.schema.json"
     assert json.loads(shipped.read_text()) == json_schema(kind), (

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pm_audit.errors import InvalidSpec
 from pm_audit.spec import strict_yaml
-from pm_audit.spec.nodes import plain
 from pm_audit.spec.strict_yaml import parse
 
 Faults = Callable[[Callable[[], object]], list[str]]
@@ -27,7 +26,7 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_core_schema_of_yaml_1_2_is_read() -> None:
     text = "answer: No\nswitch: on\nsmall: 1e-3\nquoted: '1'\nlist: [true, ~]\n"
-    assert plain(parse(text, "f").top) == {
+    assert parse(text, "f").top.value == {
         "answer": "No",
         "switch": "on",
         "small": 0.001,
@@ -44,7 +43,7 @@ def test_the_core_schema_of_yaml_1_2_is_read() -> None:
         ("a: {<<: 1}", "f:1:5: merge keys"),
         ("a: !!python/object:os.system 1", "f:1:4: tags"),
         ("a: ! 1", "f:1:4: tags"),
-        ("a: 1\nb: 2\na: 3", "f:3:1: key 'a' stands here again, first on line 1"),
+        ("a: 1\nb: 2\na: 3", "f:3:1: key 'a' is here a second time, first on line 1"),
         ("1: a", "f:1:1: a key must be text"),
         ("[a]: b", "f:1:1: a key must be text"),
         ("a: 1\n---\nb: 2", "f:2:1: a second document"),
@@ -97,9 +96,9 @@ def test_bombs_are_refused_at_once(text: str, faults: Faults) -> None:
 
 def test_the_limits_themselves_are_allowed() -> None:
     deepest = "[" * strict_yaml.MAX_DEPTH + "]" * strict_yaml.MAX_DEPTH
-    assert plain(parse(deepest, "f").top) is not None
+    assert parse(deepest, "f").top.value is not None
     widest = "[" + "a," * (strict_yaml.MAX_NODES - 1) + "]"
-    assert len(plain(parse(widest, "f").top)) == strict_yaml.MAX_NODES - 1  # type: ignore[arg-type]
+    assert len(parse(widest, "f").top.value) == strict_yaml.MAX_NODES - 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", [r"a: 'one\ntwo'", r"a: one\ntwo", r"a: 'caf\u00e9'"])
@@ -112,7 +111,7 @@ def test_an_escape_outside_double_quotes_is_pointed_out(text: str) -> None:
 def test_an_escape_in_double_quotes_is_none_of_our_business() -> None:
     document = parse(r'a: "one\ntwo \\n"', "f")
     assert document.warnings == ()
-    assert plain(document.top) == {"a": "one\ntwo \\n"}
+    assert document.top.value == {"a": "one\ntwo \\n"}
 
 
 @given(st.text(max_size=200))
@@ -130,4 +129,4 @@ def test_any_punctuation_is_read_or_refused(text: str) -> None:
 @given(st.text())
 def test_text_in_double_quotes_arrives_to_the_letter(text: str) -> None:
     quoted = "".join(f"\\U{ord(letter):08X}" for letter in text)
-    assert plain(parse(f'a: "{quoted}"', "f").top) == {"a": text}
+    assert parse(f'a: "{quoted}"', "f").top.value == {"a": text}

@@ -10,7 +10,12 @@ from transformers import AutoConfig, AutoModel
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
-from pm_audit.subject.packed_attention import AttentionKind, SegmentGroup, attend_groups, attend_in
+from pm_audit.subject.kernels.packed_attention import (
+    AttentionKind,
+    SegmentGroup,
+    attend_groups,
+    attend_in,
+)
 from pm_audit.subject.preference_model import PreferenceModel
 
 TINY = {

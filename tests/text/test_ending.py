@@ -86,7 +86,9 @@ def test_a_special_token_is_appended(tokenizer: PreTrainedTokenizerFast) -> None
 
 
 def test_what_a_tokenizer_cannot_end_with_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ModelError, match=r"'EOS' is no special token .* choose of as-written, eos"):
+    with pytest.raises(
+        ModelError, match=r"'EOS' is not a special token .* choose one of as-written, eos"
+    ):
         TextFormat("hh", tokenizer, end="EOS")
     with pytest.raises(ModelError, match="a pair of texts begins and ends as its tokenizer"):
         TextFormat("pair", tokenizer, end="eos")
@@ -109,7 +111,9 @@ def test_a_text_begins_as_its_trainer_began_it() -> None:
         assert list(row.token_ids) == bare
         assert row.completion_start == begun.completion_start - 1
     assert bare[-1] == eos
-    with pytest.raises(ModelError, match="text_start 'none' is unknown; choose of bos, as-written"):
+    with pytest.raises(
+        ModelError, match="text_start 'none' is unknown; choose one of bos, as-written"
+    ):
         TextFormat("raw", tokenizer, start="none")
 
 

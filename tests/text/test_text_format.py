@@ -149,7 +149,7 @@ def test_joint_tokenisation_decides_where_a_completion_starts() -> None:
 
 
 def test_what_cannot_be_written_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ModelError, match="text format 'html' is unknown; choose of hh"):
+    with pytest.raises(ModelError, match="text format 'html' is unknown; choose one of hh"):
         TextFormat("html", tokenizer)
     bare = tokenizer.__class__(tokenizer_object=tokenizer.backend_tokenizer)
     with pytest.raises(ModelError, match="no chat template"):

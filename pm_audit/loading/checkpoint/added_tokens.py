@@ -1,8 +1,7 @@
-"""What a tokenizer's files may say of an added token: names that can be printed.
+"""The options that a tokenizer's files give an added token: their names must be printable.
 
-The library behind fast tokenizers prints the name of an option that it does not know to the
-process's own output, past everything that makes text safe, so a name that could steer a terminal
-or a job is refused before it gets there.
+The library behind fast tokenizers prints the name of an unknown option to the process's own
+output, so a name that could steer a terminal or a job is refused first.
 """
 
 from __future__ import annotations
@@ -20,18 +19,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 def refuse_unprintable_options(checkpoint: Checkpoint) -> None:
-    """Refuse tokens with options whose names are no names.
-
-    Raises:
-        ModelError: the message names the file.
-
-    """
+    """Refuse tokens with an option whose name is not a plain word."""
     for file in _FILES:
         for option in _options(_read(checkpoint.folder / file)):
             if not _PLAIN.fullmatch(option):
                 raise ModelError(
                     f"{checkpoint.name}: {file} gives a token the option {ascii(option)[:60]}, "
-                    "which is no name of one; remove it, or fetch the tokenizer's own files"
+                    "which is not the name of one; remove it, or fetch the tokenizer's own files"
                 )
 
 
@@ -39,7 +33,7 @@ def _read(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
-        return None  # transformers says what is wrong with it
+        return None  # transformers reports what is wrong with it
 
 
 def _options(data: object) -> Iterator[str]:

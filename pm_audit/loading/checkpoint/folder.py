@@ -1,4 +1,4 @@
-"""A preference model's folder: what it holds, found out without running or trusting any of it.
+"""A preference model's folder: what it holds, read without running or trusting any of it.
 
 Names that the folder's own indices give are confined to the folder, weights are listed from
 their headers, and pickles are read with ``weights_only=True`` alone.
@@ -6,15 +6,13 @@ their headers, and pickles are read with ``weights_only=True`` alone.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
 from torch import Tensor
 
@@ -28,7 +26,15 @@ from pm_audit.files import (
     refuse_pointer,
     sha256,
 )
-from pm_audit.loading.checkpoint.stored import Stored, listed, read_pickle, refuse_quantised
+from pm_audit.loading.checkpoint.stored import (
+    Stored,
+    harmless,
+    listed,
+    read_pickle,
+    refuse_quantised,
+)
+from pm_audit.loading.foreign import explained
+from pm_audit.loading.options import Options
 
 _WANTED = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "*.txt", "*.jinja", "*.gguf"]
 _OF_SAES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz")
@@ -48,7 +54,7 @@ class Checkpoint:
     """As the user named it."""
     folder: Path
     gguf: str | None = None
-    """Name of the GGUF file in the folder, where that is what the user named."""
+    """Name of the GGUF file in the folder, if the user named that."""
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -65,22 +71,15 @@ class Checkpoint:
         first = names[0] if isinstance(names, list) and names else names
         return first[:200] if isinstance(first, str) else ""
 
-    def number(self, key: str, default: float) -> float:
-        """Return a finite number of the configuration.
+    @property
+    def options(self) -> Options:
+        """The options of ``config.json``."""
+        return Options(self.config, self.name, "config.json", ModelError)
 
-        Raises:
-            ModelError: it is something else.
-
-        """
-        value = self.config.get(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
-            raise ModelError(
-                f"{self.name}: config.json says {key} is {str(value)[:80]!r}, expected a number; "
-                "fetch the model's own config.json"
-            )
-        return value
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole model: no GGUF file, which has no head, and no adapter."""
+        return self.gguf is None and self.adapter is None
 
     @cached_property
     def adapter(self) -> dict[str, Any] | None:
@@ -92,12 +91,7 @@ class Checkpoint:
 
     @cached_property
     def weight_files(self) -> tuple[Path, ...]:
-        """Every file whose weights are loaded, indices followed and confined to the folder.
-
-        Raises:
-            ModelError: there is none, or an index leads outside the folder.
-
-        """
+        """Every file whose weights are loaded; indices are followed inside the folder only."""
         if self.gguf is not None:
             return (confined(self.folder, self.gguf, error=ModelError),)
         if self.config.get("transformers_weights") is not None:
@@ -154,46 +148,35 @@ class Checkpoint:
         return any(name != held.key for name, held in self.stored.items())
 
     def refuse_quantised(self) -> None:
-        """Refuse weights that are not plain floats; GGUF files are dequantised by transformers.
-
-        Raises:
-            ModelError: the configuration or a tensor says so.
-
-        """
+        """Refuse weights that are not plain floats; GGUF files are dequantised by transformers."""
         for key in ("quantization_config", "compression_config", "quantization"):
             if value := self.config.get(key):
                 method = value.get("quant_method") if isinstance(value, Mapping) else value
                 raise ModelError(
                     f"{self.name}: config.json has {key} ({str(method)[:60]}), so its weights are "
                     "quantised, or would be on loading; use the checkpoint that it was made from, "
-                    f"or, where the weights are plain floats, remove {key} from config.json"
+                    f"or, if the weights are plain floats, remove {key} from config.json"
                 )
         refuse_quantised(self.stored, source=self.name)
 
     def tensors(self, prefix: str, *, wanted: set[str] | None = None) -> dict[str, Tensor]:
-        """Read the weights under ``prefix``, which is taken off their names.
-
-        Args:
-            prefix: what their names start with.
-            wanted: names without the prefix; None takes all.
-
-        """
-        asked = {
+        """Return the weights under ``prefix``, or those ``wanted``, by their names without it."""
+        taken = {
             name.removeprefix(prefix): held
             for name, held in self.stored.items()
             if name.startswith(prefix) and (wanted is None or name.removeprefix(prefix) in wanted)
         }
-        refuse_quantised({prefix + name: held for name, held in asked.items()}, source=self.name)
+        refuse_quantised({prefix + name: held for name, held in taken.items()}, source=self.name)
         found: dict[str, Tensor] = {}
-        for path in {held.path for held in asked.values()}:
-            here = {name: held.key for name, held in asked.items() if held.path == path}
+        for path in {held.path for held in taken.values()}:
+            here = {name: held.key for name, held in taken.items() if held.path == path}
             if path.suffix == ".safetensors":
                 with safe_open(path, framework="pt") as weights:
                     found |= {name: weights.get_tensor(key) for name, key in here.items()}
             else:
                 pickled = read_pickle(path)
                 found |= {name: pickled[key] for name, key in here.items()}
-        return {name: found[name] for name in asked}
+        return {name: found[name] for name in taken}
 
     def sha256(self) -> str:
         """Return the hash of weights and configurations."""
@@ -201,26 +184,19 @@ class Checkpoint:
         present = [self.folder / name for name in configs if (self.folder / name).exists()]
         return sha256([*self.weight_files, *(present if self.gguf is None else [])])
 
-    def check_links(self) -> None:
-        """Refuse a folder in which anything is a link out of it.
-
-        Raises:
-            ModelError: such a link is there, at any depth.
-
-        """
-        if self.gguf is None:
-            check_links(self.folder, error=ModelError)
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number larger than any float
-        return False
+    def refuse_unread(self, names: Iterable[str]) -> None:
+        """Refuse tensors that no module reads and that are not known to be harmless."""
+        left = sorted(name for name in names if not harmless(name, self.stored.get(name)))
+        if left:
+            raise ModelError(
+                f"{self.name}: nothing reads {', '.join(left[:5])}{', ...' if left[5:] else ''}, "
+                "so the reward may not be the one that was trained; take them out of the file if "
+                "they do not change it, or use the class that reads them"
+            )
 
 
 def _what_instead(folder: Path) -> str:
-    """Say what a folder without a model's weights is, as far as its names tell."""
+    """Return what a folder without a model's weights is, as far as its names tell."""
     names = sorted(path.name for path in folder.iterdir())
     if any((folder / name).is_file() for name in _OF_SAES):
         return "it is an SAE's folder: name the PM first, then its SAEs"
@@ -237,7 +213,7 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
 
     Args:
         name: path or ``organisation/model``; a local path is tried first.
-        remote: whether the hub may be asked; its cache is always looked at.
+        remote: whether the hub may be contacted; its cache is always read.
 
     Raises:
         ModelError: nothing is there, or a file of it links out of its folder.
@@ -254,18 +230,14 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
             f"{name}: one file, and neither a model's folder nor a GGUF file; name the folder"
         )
     elif is_hub_name(str(name)):
-        found = Checkpoint(str(name), _from_hub(str(name), remote=remote))
+        what = f"{name}: no such folder, and the Hugging Face hub cannot provide it"
+        with explained(ModelError, what, "check the name, the network, or the path"):
+            folder = snapshot_download(
+                str(name), allow_patterns=_WANTED, local_files_only=not remote
+            )
+        found = Checkpoint(str(name), Path(folder))
     else:
         raise ModelError(f"{name}: no such folder; check the path of the preference model")
-    found.check_links()
+    if found.gguf is None:
+        check_links(found.folder, error=ModelError)
     return found
-
-
-def _from_hub(name: str, *, remote: bool) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=not remote))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
-        raise ModelError(
-            f"{name}: no such folder, and the Hugging Face hub cannot provide it "
-            f"({type(problem).__name__}); check the name, the network, or the path"
-        ) from problem

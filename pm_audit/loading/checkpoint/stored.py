@@ -1,8 +1,8 @@
 """What the files of a checkpoint hold, from their headers: names, dtypes and shapes.
 
 Wrappers leave their own words in the names (``_orig_mod.`` of a compiled model, ``module.`` of
-data parallelism); they are taken off, since the weights are the same.  Quantised weights are
-recognised by their dtype or by the scales next to them, and refused: read as they are stored they
+data parallelism); these words are removed, since the weights are the same.  Quantised weights are
+recognised by their dtype or by the scales next to them, and refused: read as they are stored, they
 would be other numbers.
 """
 
@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import is_zipfile
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from pm_audit.errors import ModelError
 from pm_audit.files import refuse_pointer
+from pm_audit.loading.foreign import explained
+from pm_audit.loading.tensors import is_plain, state_dict, unpickled
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _DTYPES = {
@@ -29,10 +30,10 @@ _DTYPES = {
     torch.bfloat16: "BF16",
 }
 _WRAPPERS = ("_orig_mod.", "module.", "_forward_module.", "base_model.model.")
-"""Taken off where every name starts with it, as is any other word before a head of transformers."""
+"""Removed if every name starts with it, as is any other word before a head of transformers."""
 _HEADS = (".score.weight", ".classifier.weight")
 _INNER = re.compile(r"(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""Taken off wherever it stands."""
+"""Removed anywhere in a name."""
 _ADAPTED = re.compile(r"\.(lora_[AB]|lora_embedding_[AB]|modules_to_save|base_layer)\.")
 _SCALES = re.compile(
     r"(?:^|\.)(qweight|qzeros|scales|g_idx|SCB|CB|weight_format|weight_scale(_inv|_2)?"
@@ -66,17 +67,7 @@ class Stored:
 
 
 def listed(paths: Iterable[Path], *, adapter: bool, source: str) -> dict[str, Stored]:
-    """Return every tensor of the files by its name, wrappers taken off.
-
-    Args:
-        paths: the files.
-        adapter: whether they are one of peft, whose own names stay as it spells them.
-        source: the checkpoint, for messages.
-
-    Raises:
-        ModelError: a file cannot be read, or two tensors have one name.
-
-    """
+    """Return every tensor of the files by its name without wrappers; an adapter keeps peft's."""
     found = [stored for path in paths for stored in _in_file(path)]
     names = unwrapped([stored.key for stored in found], adapter=adapter)
     held: dict[str, Stored] = {}
@@ -118,17 +109,15 @@ def _in_file(path: Path) -> list[Stored]:
             Stored(path, key, _DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape))
             for key, value in read_pickle(path).items()
         ]
-    try:
-        with safe_open(path, framework="pt") as weights:
-            parts = {key: weights.get_slice(key) for key in weights.keys()}  # noqa: SIM118
-            return [
-                Stored(path, key, str(part.get_dtype()), tuple(part.get_shape()))
-                for key, part in parts.items()
-            ]
-    except (SafetensorError, OSError, ValueError) as problem:
-        raise ModelError(
-            f"{path}: cannot be read as safetensors: {problem}; fetch the file again"
-        ) from problem
+    with (
+        explained(ModelError, f"{path}: cannot be read as safetensors", "fetch the file again"),
+        safe_open(path, framework="pt") as weights,
+    ):
+        parts = {key: weights.get_slice(key) for key in weights.keys()}  # noqa: SIM118
+        return [
+            Stored(path, key, str(part.get_dtype()), tuple(part.get_shape()))
+            for key, part in parts.items()
+        ]
 
 
 def harmless(name: str, stored: Stored | None = None) -> bool:
@@ -140,12 +129,7 @@ def harmless(name: str, stored: Stored | None = None) -> bool:
 
 
 def refuse_quantised(held: Mapping[str, Stored], *, source: str) -> None:
-    """Refuse tensors whose numbers are not the weights.
-
-    Raises:
-        ModelError: a tensor is of another dtype than plain floats, or a scale is stored.
-
-    """
+    """Refuse tensors of another dtype than plain floats, and those with a stored scale."""
     scales = sorted(name for name in held if _SCALES.search(name))
     narrow = sorted(
         name
@@ -155,62 +139,18 @@ def refuse_quantised(held: Mapping[str, Stored], *, source: str) -> None:
     if scales or narrow:
         shown = ", ".join([f"{name} ({held[name].dtype})" for name in (*narrow, *scales)][:4])
         raise ModelError(
-            f"{source}: its weights are quantised or no plain floats: {shown}; rewards read from "
-            "them as they lie would be wrong. Use the checkpoint that it was made from, or "
-            "dequantise it and save it in bfloat16, float16 or float32"
-        )
-
-
-def refuse_unread(unread: Iterable[str], held: Mapping[str, Stored], *, source: str) -> None:
-    """Refuse tensors that no module reads, but for those that are known to be harmless.
-
-    Raises:
-        ModelError: the message names them.
-
-    """
-    left = sorted(name for name in unread if not harmless(name, held.get(name)))
-    if left:
-        raise ModelError(
-            f"{source}: nothing reads {', '.join(left[:5])}{' and others' if left[5:] else ''}, so "
-            "the reward may not be the one that was trained; take them out of the file if they "
-            "do not change it, or use the class that reads them"
+            f"{source}: its weights are quantised or not plain floats: {shown}, so rewards from "
+            "them would be wrong; use the checkpoint that it was made from, or dequantise it and "
+            "save it in bfloat16, float16 or float32"
         )
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Read a torch file of named tensors; no code of it runs.
-
-    Raises:
-        ModelError: it holds anything else.
-
-    """
-    refuse_pointer(path, error=ModelError)
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
-    except Exception as problem:  # bytes that are no pickle raise whatever they lead to
-        raise _torn(path, problem) from problem
-    if not isinstance(held, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in held.items()
-    ):
-        raise ModelError(f"{path}: holds no state dict of tensors; save the model as safetensors")
-    if odd := [key for key, value in held.items() if not plain(value)]:
+    """Return the tensors of a torch file; no code of it runs."""
+    held = state_dict(unpickled(path, error=ModelError), source=path, error=ModelError)
+    if odd := [key for key, value in held.items() if not is_plain(value)]:
         raise ModelError(
             f"{path}: {odd[0]!r} is sparse, quantised or larger than what is stored of it; save "
             "the model as safetensors"
         )
     return held
-
-
-def plain(tensor: Tensor) -> bool:
-    """Whether a tensor is stored as its shape says: dense, and not a view that repeats."""
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        return False
-    return tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()
-
-
-def _torn(path: Path, problem: Exception) -> ModelError:
-    said = str(problem).splitlines() or [type(problem).__name__]
-    return ModelError(
-        f"{path}: holds more than tensors, or is torn; nothing of it was run. Save the model "
-        f"as safetensors ({said[0][:160]})"
-    )

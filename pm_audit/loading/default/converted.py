@@ -1,9 +1,8 @@
-"""The base as transformers makes it from the GGUF file, converted once and kept beside that file.
+"""The base as transformers makes it from the GGUF file, converted once and kept next to that file.
 
-Reading the GGUF costs about sixteen CPU seconds, most of them for its vocabulary and for finding
-names; what comes of it is read back in half a second.  The copy is 255 MB for ten blocks, holds
-the hash of each of its files and of what it was made from, and is made anew when any of these is
-not as written down.
+Reading the GGUF takes about sixteen CPU seconds, reading the copy half a second.  The copy is 255
+MB for ten blocks.  It holds the hashes of its files and of the GGUF file, and is made again when
+one of them differs.
 """
 
 from __future__ import annotations
@@ -30,23 +29,19 @@ _NOTE = "made_from.json"
 
 
 def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
-    """Return the base's first ``depth`` blocks and tokenizer, from the copy beside ``gguf``.
+    """Return the base's first ``depth`` blocks and tokenizer, from the copy next to ``gguf``.
 
-    Args:
-        gguf: the file that the base came in, verified already.
-        depth: blocks of the copy.
-        convert: reads the GGUF; called where there is no whole copy, and its result is kept.
-
+    Without a whole copy, ``convert`` reads the GGUF, and its result is kept.
     """
     folder = gguf.with_name(f"{gguf.stem}.{depth}-blocks")
     source = {"gguf": sha256([gguf]), "transformers": transformers.__version__}
-    # A whole copy is read without a lock: the cache may be read-only.
+    # a whole copy is read without a lock: the cache may be read-only.
     found = _read(folder, source)
     if found is not None:
         return found
     with contextlib.ExitStack() as held:
         try:
-            # Parallel test workers share one cache: the first one converts, the others wait.
+            # parallel test workers share one cache: the first one converts, the others wait.
             held.enter_context(FileLock(folder.with_name(f"{folder.name}.lock")))
         except OSError:
             return convert()
@@ -57,13 +52,13 @@ def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
         try:
             _keep(base, folder, source)
         except (OSError, SafetensorError):
-            # A full or read-only disk costs the next start its time, and this one nothing.
+            # on a full or read-only disk the next start converts again
             shutil.rmtree(folder, ignore_errors=True)
         return base
 
 
 def _read(folder: Path, source: dict[str, str]) -> Base | None:
-    """Return what the copy holds; None where it is not whole, or is being replaced."""
+    """Return what the copy holds, or None if it is not whole or is being replaced."""
     if not _is_whole(folder, source):
         return None
     try:
@@ -74,7 +69,7 @@ def _read(folder: Path, source: dict[str, str]) -> Base | None:
 
 
 def _keep(base: Base, folder: Path, source: dict[str, str]) -> None:
-    """Write the copy whole, beside its place, and move it there."""
+    """Write the whole copy next to its place, and move it there."""
     model, tokenizer = base
     with scratch_folder(folder) as scratch:
         made = scratch / folder.name

@@ -5,7 +5,6 @@ The repo holds an adapter, a reward head and the SAEs; the base comes from PyPI 
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,9 @@ from pm_audit.loading.recipe_folder import FOLDER as FOLDER
 from pm_audit.loading.recipe_folder import NAME as NAME
 from pm_audit.loading.recipe_folder import default_saes as default_saes
 from pm_audit.loading.recipe_folder import is_recipe_folder as is_recipe_folder
-from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.subject.heads import LinearHead
 from pm_audit.subject.preference_model import PreferenceModel
-from pm_audit.subject.sae import Sae
-from pm_audit.text.ending import AS_WRITTEN, BOS
-from pm_audit.text.text_format import TextFormat
+from pm_audit.text.text_format import TextSettings
 
 TEXT_FORMAT = "hh"
 
@@ -49,12 +45,7 @@ def load_adapted(
 
 
 def require_weights() -> None:
-    """Check that the default PM's weights were installed: their licence is non-commercial.
-
-    Raises:
-        ModelError: this is an installation without them.
-
-    """
+    """Raise ModelError if the default PM's weights, of a non-commercial licence, are absent."""
     if not (FOLDER / "adapter.safetensors").is_file():
         raise ModelError(
             f"{NAME}: pm_audit was installed without the default PM's weights "
@@ -64,12 +55,7 @@ def require_weights() -> None:
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
-    """Return the settings that a PM was trained with.
-
-    Raises:
-        ModelError: the folder holds none.
-
-    """
+    """Return the settings that a PM was trained with."""
     path = folder / "recipe.json"
     if not path.is_file():
         raise ModelError(f"{folder}: no recipe.json; `pm-audit train pm` writes one with the PM")
@@ -79,14 +65,17 @@ def read_recipe(folder: Path) -> dict[str, Any]:
 def load_pm(
     folder: Path = FOLDER,
     *,
-    text_format: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
-    text_end: str | None = None,
-    text_start: str | None = None,
-    text_date: datetime.date | None = None,
+    **text: Any,
 ) -> PreferenceModel:
     """Load the default PM, or another one that the same recipe made.
+
+    Args:
+        folder: of adapter, head and recipe.
+        dtype: of the body.
+        device: where the weights go.
+        text: the fields of ``TextSettings``.
 
     Raises:
         DownloadError: the base is not cached and cannot be fetched.
@@ -100,23 +89,6 @@ def load_pm(
         LinearHead(head).to(device),
         name=NAME if folder == FOLDER else folder.name,
         tokenizer=tokenizer,
-        text_format=TextFormat(
-            text_format or TEXT_FORMAT,
-            tokenizer,
-            appended=tuple(suffix),
-            end=text_end or AS_WRITTEN,
-            start=text_start or BOS,
-            day=text_date,
-        ),
+        text_format=TextSettings(**text).bound(tokenizer, TEXT_FORMAT, appended=tuple(suffix)),
         sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
     )
-
-
-def load_saes(
-    folder: Path = FOLDER,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Sae, ...]:
-    """Load the SAEs that were trained on the PM in ``folder``."""
-    return tuple(load_sae(path, device=device, dtype=dtype) for path in default_saes(folder))

@@ -1,18 +1,16 @@
 """PEFT adapters over a base, merged into it; the base may be a GGUF file.
 
 The reward head is the adapter's own (``modules_to_save=["score"]``) or its base's; without either
-it would be random on every load.  The base is where the user says, or a name on the Hugging Face
-hub: a path that the adapter's own file gives is not followed.
+it would be random on every load.  The user names the base, or the adapter names one on the Hugging
+Face hub: a path in the adapter's own file is not followed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import re
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,13 +21,14 @@ from transformers import AutoModelForSequenceClassification
 from pm_audit.errors import ModelError
 from pm_audit.files import exists, is_hub_name
 from pm_audit.loading.checkpoint.folder import Checkpoint, open_checkpoint
-from pm_audit.loading.checkpoint.stored import Stored, refuse_unread
+from pm_audit.loading.checkpoint.stored import Stored
 from pm_audit.loading.checkpoint.with_transformers import (
     load_strictly,
     load_tokenizer,
     quietly,
     refuse_nan,
 )
+from pm_audit.loading.foreign import explained
 from pm_audit.loading.pms.adapter_config import REFUSED, check_config
 from pm_audit.loading.pms.family import PmFamily, Request
 from pm_audit.loading.pms.patterns import refuse_endless_patterns
@@ -41,16 +40,15 @@ _DEEP_HEAD = re.compile(r"(?:^|\.)score(?:\.modules_to_save)?(?:\.default)?\.\d+
 _COPY = re.compile(r"\.(original_module|modules_to_save)\.(weight|bias)$")
 _INSIDE = "base_model.model."
 """What peft writes before the names of the base's own modules."""
+_REMEDY = (
+    "name the base that it was trained on, ADAPTER@BASE; if tokens were added before training, "
+    "save the adapter again with save_embedding_layers=True; if it cannot be merged, use one that "
+    "can (of layers with a bias, if lora_bias is set)"
+)
 
 
-def load(request: Request) -> PreferenceModel:
-    """Load base and adapter, merge them, and take the adapter's head.
-
-    Raises:
-        ModelError: peft is absent, the base is not named, an option of the adapter is refused, or
-            no head comes with either of them.
-
-    """
+def _load(request: Request) -> PreferenceModel:
+    """Load base and adapter, merge them, and take the adapter's head."""
     checkpoint = request.checkpoint
     check_config(checkpoint)
     checkpoint.refuse_quantised()
@@ -62,42 +60,26 @@ def load(request: Request) -> PreferenceModel:
             f"{checkpoint.name}: adapters need peft; `pip install peft`, or merge the adapter"
         ) from None
     base = _base(request)
+    of_base = replace(request, checkpoint=base)
     labels = own_head.shape[0] if own_head else _labels_of_base(checkpoint, base)
     model = load_strictly(
         AutoModelForSequenceClassification,
-        replace(request, checkpoint=base),
+        of_base,
         absent=("score.",) if own_head else (),
         options={"num_labels": labels, "ignore_mismatched_sizes": True},
     )
     _fit_base(model, checkpoint, own_head)
-    try:
-        with quietly(), _silent():
-            merged = _merged(peft, model, checkpoint)
-    except ModelError:
-        raise
-    except Exception as problem:  # peft raises of many classes for an adapter that does not fit
-        raise ModelError(
-            f"{checkpoint.name}: the adapter does not fit its base {base.name}: "
-            f"{' '.join(str(problem).split())[:300]}; {_remedy(str(problem))}"
-        ) from problem
+    merged = _merged(peft, model, checkpoint, base)
     refuse_nan(checkpoint, merged)
     own = (checkpoint.folder / "tokenizer.json").is_file()
-    tokenizer = load_tokenizer(request if own else replace(request, checkpoint=base))
-    return assemble(merged.to(request.device), tokenizer, request, sha256=_hash(checkpoint, base))
-
-
-def _hash(checkpoint: Checkpoint, base: Checkpoint) -> str:
-    """Return the hash of both, configurations included: they scale the update."""
-    return hashlib.sha256(f"{checkpoint.sha256()}{base.sha256()}".encode()).hexdigest()
+    tokenizer = load_tokenizer(request if own else of_base)
+    # configurations are part of both hashes: they scale the update
+    digest = hashlib.sha256(f"{checkpoint.sha256()}{base.sha256()}".encode()).hexdigest()
+    return assemble(merged.to(request.device), tokenizer, request, sha256=digest)
 
 
 def _own_head(checkpoint: Checkpoint) -> Stored | None:
-    """Return the head that the adapter brings, None where it brings none.
-
-    Raises:
-        ModelError: its head has several layers.
-
-    """
+    """Return the head that the adapter brings, or None."""
     if any(_DEEP_HEAD.search(key) for key in checkpoint.keys):
         raise ModelError(
             f"{checkpoint.name}: the adapter's score has several layers, and the classes of "
@@ -108,13 +90,14 @@ def _own_head(checkpoint: Checkpoint) -> Stored | None:
     held = checkpoint.stored[heads[0]] if heads else None
     if held is not None and (len(held.shape) != 2 or not held.shape[0]):
         raise ModelError(
-            f"{checkpoint.name}: the adapter's score is {list(held.shape)}, no matrix; fetch it"
+            f"{checkpoint.name}: the adapter's score is {list(held.shape)}, expected a matrix; "
+            "fetch the adapter's own files"
         )
     return held
 
 
 def _labels_of_base(checkpoint: Checkpoint, base: Checkpoint) -> int:
-    """Return how many outputs the base's own head has, where the adapter brings none."""
+    """Return how many outputs the base's own head has, if the adapter brings none."""
     held = base.stored.get("score.weight")
     if held is None or len(held.shape) != 2:
         raise ModelError(
@@ -143,24 +126,32 @@ def _fit_base(model: Any, checkpoint: Checkpoint, own_head: Stored | None) -> No
         model.resize_token_embeddings(count, mean_resizing=False)
 
 
-def _merged(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
-    """Return the base with the adapter merged into it.
-
-    Raises:
-        ModelError: tensors of the adapter are missing, or nothing reads them.
-
-    """
+def _merged(peft: Any, model: Any, checkpoint: Checkpoint, base: Checkpoint) -> Any:
+    """Return the base with the adapter merged into it, every tensor of the adapter read."""
     modules = [name for name, _ in model.named_modules()]
     refuse_endless_patterns(checkpoint, checkpoint.adapter or {}, modules)
+    what = f"{checkpoint.name}: the adapter does not fit its base {base.name}"
+    with explained(ModelError, what, _REMEDY), quietly(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted = _adapted(peft, model, checkpoint)
+        _refuse_unfit(peft, adapted, checkpoint)
+        return adapted.merge_and_unload(safe_merge=True)
+
+
+def _adapted(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
     config = peft.PeftConfig.from_pretrained(str(checkpoint.folder))
     if config.task_type != "SEQ_CLS":
         config.task_type = None  # other tasks wrap what only a language model has
-    if checkpoint.wrapped:  # peft would not know the names in the file
-        adapted = peft.get_peft_model(model, config)
-        peft.set_peft_model_state_dict(adapted, checkpoint.tensors(""))
-        adapted.eval()
-    else:
-        adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder), config=config)
+    if not checkpoint.wrapped:
+        return peft.PeftModel.from_pretrained(model, str(checkpoint.folder), config=config)
+    # peft would not know the names in the file
+    adapted = peft.get_peft_model(model, config)
+    peft.set_peft_model_state_dict(adapted, checkpoint.tensors(""))
+    return adapted.eval()
+
+
+def _refuse_unfit(peft: Any, adapted: Any, checkpoint: Checkpoint) -> None:
+    """Refuse an adapter that lacks tensors, or holds some that nothing reads."""
     held = set(checkpoint.keys)
     wanted = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if missing := sorted(wanted - held):
@@ -169,15 +160,11 @@ def _merged(peft: Any, model: Any, checkpoint: Checkpoint) -> Any:
             "configuration requires and would be random; fetch the adapter's own files"
         )
     unread = held - wanted - set(adapted.state_dict()) - _copies(checkpoint)
-    refuse_unread(unread, checkpoint.stored, source=checkpoint.name)
-    return adapted.merge_and_unload(safe_merge=True)
+    checkpoint.refuse_unread(unread)
 
 
 def _copies(checkpoint: Checkpoint) -> set[str]:
-    """Return tensors that peft saved in addition to the one that it loads.
-
-    Of a saved module it may write the untrained original, and the trained weight a second time.
-    """
+    """Return tensors that peft saved twice: untrained originals, and copies of trained weights."""
     found: set[str] = set()
     for name in checkpoint.keys:
         loaded = _COPY.sub(r".\2", name)
@@ -192,17 +179,6 @@ def _copies(checkpoint: Checkpoint) -> set[str]:
     return found
 
 
-def _remedy(problem: str) -> str:
-    if "size mismatch" in problem and "embed" in problem:
-        return (
-            "tokens were added before training: save the adapter again with "
-            "save_embedding_layers=True, or resize the base's embeddings, save it, and name it"
-        )
-    if "merge" in problem:
-        return "use an adapter that can be merged (of layers with a bias, where lora_bias is set)"
-    return "name the base that it was trained on: ADAPTER@BASE"
-
-
 def _base(request: Request) -> Checkpoint:
     config = request.checkpoint.adapter or {}
     named, revision = str(config.get("base_model_name_or_path") or ""), config.get("revision")
@@ -211,8 +187,8 @@ def _base(request: Request) -> Checkpoint:
     name = request.checkpoint.name
     if not is_hub_name(named) or exists(named):
         raise ModelError(
-            f"{name}: the adapter's base {named[:200]!r} is no name on the Hugging Face hub, and "
-            f"paths in its file are not followed; name the base yourself: {name}@BASE"
+            f"{name}: the adapter's base {named[:200]!r} is not a name on the Hugging Face hub, "
+            f"and paths in its file are not followed; name the base yourself: {name}@BASE"
         )
     if revision not in (None, "", "main"):
         raise ModelError(
@@ -223,24 +199,12 @@ def _base(request: Request) -> Checkpoint:
         return open_checkpoint(named)
     except ModelError as problem:
         raise ModelError(
-            f"{name}: this is an adapter alone, and its base cannot be opened: {problem}; where "
+            f"{name}: this is an adapter alone, and its base cannot be opened: {problem}; if "
             f"you have the base, name it: {name}@BASE"
         ) from problem
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _recognises(checkpoint: Checkpoint) -> bool:
-    return checkpoint.adapter is not None
-
-
-def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the names of the adapter's objectives, by number; empty where there is one."""
+def _objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
     head = _own_head(checkpoint)
     count = head.shape[0] if head else 1
     return tuple(f"LABEL_{index}" for index in range(count)) if count > 1 else ()
@@ -252,14 +216,14 @@ FAMILY = PmFamily(
     loads=("LoRA over a folder, a hub name, or a GGUF file",),
     refuses={
         "no `score` in `modules_to_save`, nor in the base": "the head would be random",
-        "adapters other than LoRA": "merge them first, where peft can",
+        "adapters other than LoRA": "merge them first, if peft can",
         **{f"`{key}`": reason for key, reason in REFUSED.items()},
         "`auto_mapping` to another library": "it names code to import",
         "`init_lora_weights` of chance or data": "the base was changed when training began",
         "an unknown option that is on": "it might change the reward",
         "a base given as a path in the adapter's own file": "paths in files are not followed",
     },
-    recognises=_recognises,
-    load=load,
-    objectives=objectives,
+    recognises=lambda checkpoint: checkpoint.adapter is not None,
+    load=_load,
+    objectives=_objectives,
 )

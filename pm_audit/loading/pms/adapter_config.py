@@ -1,8 +1,8 @@
-"""What ``adapter_config.json`` may say: every option of peft's LoRA that is done, or is refused.
+"""What ``adapter_config.json`` may say: every option of peft's LoRA that is applied or refused.
 
-peft builds the layers itself, so an option that it applies and merges exactly is done by loading.
-What a merge cannot express, what changed the base when training began, and what no version of
-peft known here writes is refused by name: it would be left aside in silence.
+peft builds the layers, so loading does every option that it applies and merges exactly.  Refused
+are options that a merge cannot express, that changed the base when training began, or that no
+known version of peft writes: they would be ignored silently.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import transformers
 
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
+from pm_audit.loading.options import Options, is_on
 
 DONE = frozenset(
     {
@@ -46,10 +47,9 @@ REFUSED: Mapping[str, str] = {
     "lora_ga_config": "its base was changed when training began",
     "megatron_config": "it names modules to import, which is remote code",
 }
-_PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva", "true", "false")
-"""Ways in which only the update was started, so that the base is the one that is named."""
-_REPEATED_STARTS = ("pissa", "olora")
-"""Ways in which the base was changed too, by a rule that peft repeats on loading."""
+_STARTS = (True, False, None, "gaussian", "orthogonal", "eva", "true", "false", "pissa", "olora")
+"""Values of init_lora_weights that leave the base as it is named, or that peft repeats on loading
+(pissa, olora)."""
 _PROMPTS = frozenset(
     {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT"}
     | {"CPT", "CARTRIDGE"}
@@ -59,48 +59,36 @@ _LIBRARY = re.compile(r"transformers(\.\w+)*")
 
 
 def check_config(checkpoint: Checkpoint) -> None:
-    """Refuse adapters whose configuration cannot be merged exactly, or names code.
-
-    Raises:
-        ModelError: the message names the option and what to do.
-
-    """
-    config = checkpoint.adapter or {}
-    kind = str(config.get("peft_type"))[:40]
+    """Refuse an adapter whose configuration cannot be merged exactly, or names code."""
+    held = checkpoint.adapter or {}
+    options = Options(held, checkpoint.name, "adapter_config.json", ModelError)
+    kind = str(held.get("peft_type"))[:40]
     if kind != "LORA":
         remedy = (
             "it trains a prompt, which no merge keeps: train LoRA, or a whole model"
             if kind in _PROMPTS
-            else "merge it with peft (merge_and_unload), where peft can, and save the whole model"
+            else "merge it with peft (merge_and_unload), if peft can, and save the whole model"
         )
         raise ModelError(
             f"{checkpoint.name}: it is an adapter of kind {kind}, and of adapters only LORA loads; "
             f"{remedy}"
         )
-    _refuse_code(checkpoint, config.get("auto_mapping"))
+    _refuse_code(checkpoint, held.get("auto_mapping"))
     for key, reason in REFUSED.items():
-        if _is_on(config.get(key)):
+        if is_on(held.get(key)):
             raise ModelError(
                 f"{checkpoint.name}: adapter_config.json sets {key}, which is refused: {reason}; "
                 "use an adapter without it, or a whole model"
             )
-    unknown = [
-        key
-        for key, value in config.items()
-        if key not in DONE | HARMLESS | REFUSED.keys() and _is_on(value)
-    ]
-    if unknown:
+    options.refuse_unknown(DONE | HARMLESS, changes="reward")
+    start = held.get("init_lora_weights", True)
+    if isinstance(start, list | dict) or start not in _STARTS:
         raise ModelError(
-            f"{checkpoint.name}: adapter_config.json sets {', '.join(sorted(unknown))[:160]}, "
-            "which is no known option of LoRA and might change the reward; merge the adapter with "
-            "the library that wrote it, or remove what does not change the reward"
+            f"{checkpoint.name}: init_lora_weights is {str(start)[:40]!r}, which changed the base "
+            "by chance or by data when training began; save the adapter with peft's "
+            "path_initial_model_for_weight_conversion, or the whole merged model"
         )
-    _refuse_start(checkpoint, config.get("init_lora_weights", True))
-    _refuse_ranks(checkpoint, config)
-
-
-def _is_on(value: object) -> bool:
-    return value not in (None, False, 0, "", "none", [], {})
+    _refuse_ranks(checkpoint, held)
 
 
 def _refuse_code(checkpoint: Checkpoint, mapping: object) -> None:
@@ -117,23 +105,13 @@ def _refuse_code(checkpoint: Checkpoint, mapping: object) -> None:
         )
 
 
-def _refuse_start(checkpoint: Checkpoint, start: object) -> None:
-    known = (*_PLAIN_STARTS, *_REPEATED_STARTS)
-    if isinstance(start, list | dict) or start not in known:
-        raise ModelError(
-            f"{checkpoint.name}: init_lora_weights is {str(start)[:40]!r}, which changed the base "
-            "by chance or by data when training began; save the adapter with peft's "
-            "path_initial_model_for_weight_conversion, or the whole merged model"
-        )
-
-
-def _refuse_ranks(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
-    """Refuse ranks that no tensor of the adapter stands behind, before peft makes room for them."""
-    most = max((length for held in checkpoint.stored.values() for length in held.shape), default=0)
-    pattern = config.get("rank_pattern") or {}
-    said = [config["r"]] if "r" in config else []
-    said += pattern.values() if isinstance(pattern, Mapping) else []
-    for rank in said:
+def _refuse_ranks(checkpoint: Checkpoint, held: Mapping[str, Any]) -> None:
+    """Refuse ranks that no tensor of the adapter has, before peft allocates them."""
+    most = max((length for kept in checkpoint.stored.values() for length in kept.shape), default=0)
+    pattern = held.get("rank_pattern") or {}
+    ranks = [held["r"]] if "r" in held else []
+    ranks += pattern.values() if isinstance(pattern, Mapping) else []
+    for rank in ranks:
         if isinstance(rank, bool) or not isinstance(rank, int) or not 0 < rank <= most:
             raise ModelError(
                 f"{checkpoint.name}: adapter_config.json says a rank of {str(rank)[:40]}, expected "

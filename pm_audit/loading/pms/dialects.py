@@ -7,8 +7,8 @@
     score_head       beaver (safe-rlhf), with its normaliser; a cost has inverted polarity
     score.0, score.2 INF-ORM, Qwen2.5-Math-RM, WorldPM: layers with ReLU between
 
-A head's name alone says neither on which text it was trained nor where it is read.  Conventions are
-known for the classes below, by the name in config.json; for others the user sets the text format.
+A head's name alone says neither on which text it was trained nor where it is read.  Conventions of
+the classes below are known, by the name in config.json; for others the user sets the text format.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Dialect:
     """Whether the conventions of the checkpoint's class are known: many classes name their head
     alike and read it elsewhere, in another text."""
     text_format: str | None = None
-    """The format that these models were trained on, where there is one."""
+    """The format that these models were trained on, if there is one."""
     finish: Callable[[Checkpoint, nn.Module], nn.Module] = lambda _, head: head
     """Brings the head's output to the checkpoint's own scale and polarity."""
     read_at: str | None = None
     """A special token that their code appends to the text and reads at."""
     text_end: str | None = None
-    """How their trainer ends a text, where it does so in a way of its own."""
+    """How their trainer ends a text, if in a way of its own."""
 
 
 def _normalised(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
@@ -55,17 +55,13 @@ def _normalised(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
 
 
 def _scored(checkpoint: Checkpoint, head: nn.Module) -> nn.Module:
-    """Safe-rlhf: its normaliser, and a cost turned round so that more is better."""
-    config = checkpoint.config
-    kind = config.get("score_type", "reward")
+    """Safe-rlhf: its normaliser, and a cost with its sign changed, so that more is better."""
+    kind = checkpoint.config.get("score_type", "reward")
     if kind not in ("reward", "cost"):
-        raise ModelError(
-            f"{checkpoint.name}: score_type {str(kind)[:40]!r} in config.json is neither reward "
-            "nor cost; fetch the model's own config.json"
-        )
+        raise checkpoint.options.wrong("score_type", "reward or cost")
     cost = kind == "cost"
     mean, deviation = 0.0, 1.0
-    if config.get("do_normalize"):
+    if checkpoint.config.get("do_normalize"):
         stored = checkpoint.tensors("normalizer.", wanted={"mean", "var"})
         variance = _scalar(checkpoint, stored, "var")
         deviation = _positive(checkpoint, variance, "var") ** 0.5 + 1e-8
@@ -108,19 +104,8 @@ def _is_starling(checkpoint: Checkpoint) -> bool:
     return own and has(checkpoint, "transformer.")
 
 
-def _is_athene(checkpoint: Checkpoint) -> bool:
-    return checkpoint.architecture in (
-        "AtheneForSequenceClassification",
-        "CustomAutoModelForSequenceClassification",
-    )
-
-
 def _is_beaver(checkpoint: Checkpoint) -> bool:
     return checkpoint.architecture.endswith("ForScore") or "score_type" in checkpoint.config
-
-
-def _says_where(checkpoint: Checkpoint) -> bool:
-    return checkpoint.config.get("reward_token_id") is not None
 
 
 def _is_oasst(checkpoint: Checkpoint) -> bool:
@@ -129,7 +114,7 @@ def _is_oasst(checkpoint: Checkpoint) -> bool:
 
 
 STATISTICS = ("mean", "std", "normalizer.")
-"""What a normaliser keeps next to the head, switched on or not."""
+"""What a normaliser keeps next to the head, used or not."""
 OF_OPENRLHF = Dialect(
     "value_head (OpenRLHF)",
     "value_head.",
@@ -137,11 +122,19 @@ OF_OPENRLHF = Dialect(
     finish=_normalised,
     text_end=OPENRLHF,
 )
-ATHENE = Dialect("v_head (Athene)", "v_head.", _is_athene, read_at="<|reserved_special_token_1|>")
 DIALECTS = (
     Dialect("v_head.summary (TRL, GRM)", "v_head.summary.", _of_trl),
-    ATHENE,
-    Dialect("v_head (InternLM2)", "v_head.", _says_where),
+    Dialect(
+        "v_head (Athene)",
+        "v_head.",
+        _named("AtheneForSequenceClassification", "CustomAutoModelForSequenceClassification"),
+        read_at="<|reserved_special_token_1|>",
+    ),
+    Dialect(
+        "v_head (InternLM2)",
+        "v_head.",
+        lambda checkpoint: checkpoint.config.get("reward_token_id") is not None,
+    ),
     Dialect("v_head (Starling)", "v_head.", _is_starling),
     Dialect("regression_head (Eurus)", "regression_head.", _named("EurusRewardModel")),
     Dialect(
@@ -162,12 +155,7 @@ DIALECTS = (
 
 
 def dialect_of(checkpoint: Checkpoint) -> Dialect:
-    """Return the dialect of the head's name, the one that identifies the checkpoint first.
-
-    Raises:
-        ModelError: the file holds heads of several names.
-
-    """
+    """Return the dialect of the head's name, the one that identifies the checkpoint first."""
     named = prefix_said(checkpoint)
     if named is not None:
         return replace(OF_OPENRLHF, name="OpenRLHF", prefix=f"{named}.", identifies=lambda _: True)
@@ -197,10 +185,7 @@ def prefix_said(checkpoint: Checkpoint) -> str | None:
     """Return the head's name that OpenRLHF wrote into the configuration."""
     named = checkpoint.config.get("value_head_prefix")
     if named is not None and (not isinstance(named, str) or not named):
-        raise ModelError(
-            f"{checkpoint.name}: config.json says value_head_prefix is {str(named)[:40]!r}, "
-            "expected the name of the head; fetch the model's own config.json"
-        )
+        raise checkpoint.options.wrong("value_head_prefix", "the name of the head")
     return named
 
 

@@ -1,8 +1,8 @@
 """Bidirectional encoders with a classifier on the first token: DeBERTa, BERT and RoBERTa styles.
 
 Prompt and completion are a text pair.  Every token sees the completion, the prompt's included, so
-nothing of a row can be shared or replayed from a position on: rewards and the preflight work, an
-audit that ablates features is refused by name.
+nothing of a row can be shared or replayed from a position on: rewards and the preflight work, and
+an audit that ablates features is refused.
 """
 
 from __future__ import annotations
@@ -12,39 +12,31 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification
 
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
-from pm_audit.loading.checkpoint.with_transformers import load_strictly, load_tokenizer
+from pm_audit.loading.checkpoint.with_transformers import load_tokenizer
 from pm_audit.loading.pms.family import PmFamily, Request
 from pm_audit.loading.pms.sequence_classification import (
     class_note,
-    labels_unsaid,
+    load_classifier,
+    objectives_of,
     transformers_class,
 )
 from pm_audit.subject.encoder import Encoder, FirstTokenHead
 from pm_audit.subject.heads import MixedHead, label_names, mixture
 from pm_audit.subject.library import Library
 from pm_audit.subject.preference_model import PreferenceModel, Readout
-from pm_audit.text.ending import AS_WRITTEN, BOS
 from pm_audit.text.text_format import PAIR, TextFormat
 
 _TYPES = "token_type_ids"
+_HEADS = ("classifier.weight", "classifier.out_proj.weight")
 KINDS = ("DebertaV2", "Deberta", "Bert", "Roberta", "XLMRoberta", "Camembert")
 
 
-def load(request: Request) -> PreferenceModel:
-    """Load encoder, pooler and classifier.
-
-    Raises:
-        ModelError: weights are missing, or several objectives and none was named.
-
-    """
+def _load(request: Request) -> PreferenceModel:
     checkpoint = request.checkpoint
-    labels = labels_unsaid(checkpoint, *(f"classifier.{part}weight" for part in ("", "out_proj.")))
-    options = {} if labels is None else {"num_labels": labels}
-    model = load_strictly(AutoModelForSequenceClassification, request, options=options)
+    model = load_classifier(request, *_HEADS)
     backbone = model.base_model
     pooler = getattr(model, "pooler", None) or getattr(backbone, "pooler", None)
     head: nn.Module = FirstTokenHead(pooler, model.classifier)
@@ -54,14 +46,7 @@ def load(request: Request) -> PreferenceModel:
     backbone.eval().requires_grad_(requires_grad=False)
     tokenizer = load_tokenizer(request)
     encoder = Encoder(backbone)
-    text_format = TextFormat(
-        request.text_format or PAIR,
-        tokenizer,
-        longest=_longest(encoder, tokenizer),
-        end=request.text_end or AS_WRITTEN,
-        start=request.text_start or BOS,
-        day=request.day,
-    )
+    text_format = request.text.bound(tokenizer, PAIR, longest=_longest(encoder, tokenizer))
     return PreferenceModel(
         name=checkpoint.name,
         decoder=_segmented(encoder, text_format, name=checkpoint.name),
@@ -81,24 +66,20 @@ def _knows_types(encoder: Encoder, form: TextFormat) -> bool:
 
 
 def _unmarked(encoder: Encoder, form: TextFormat) -> tuple[str, ...]:
-    """Say that both texts of a pair are read as of one type, where the model knows two."""
+    """Return a note if both texts of a pair are read as of one type and the model knows two."""
     if not _knows_types(encoder, form) or _TYPES in form.tokenizer.model_input_names:
         return ()
     return (
-        "the tokenizer hands out no token types (model_input_names), so that both texts of a pair "
+        "the tokenizer gives no token types (model_input_names), so that both texts of a pair "
         "are of type 0, as transformers reads them",
     )
 
 
 def _segmented(encoder: Encoder, form: TextFormat, *, name: str) -> Encoder:
-    """Return the encoder with token types as its tokenizer hands them to it, or with none.
+    """Return the encoder with the token types that its tokenizer gives it, or with none.
 
     A model may know token types that its tokenizer never gives: transformers then reads all
     tokens as of type 0.
-
-    Raises:
-        ModelError: the tokenizer marks the texts of a pair in another way than BERT's.
-
     """
     tokenizer = form.tokenizer
     if not _knows_types(encoder, form) or _TYPES not in tokenizer.model_input_names:
@@ -125,20 +106,11 @@ def _longest(encoder: Encoder, tokenizer: Any) -> int:
     return min(positions, int(longest)) if isinstance(longest, int | float) else positions
 
 
-def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the names of the classifier's outputs; empty where there is one."""
-    held = (checkpoint.stored.get(f"classifier.{name}weight") for name in ("", "out_proj."))
-    count = max((stored.shape[0] for stored in held if stored and stored.shape), default=1)
-    return label_names(checkpoint.config, count) if count > 1 else ()
-
-
 def _recognises(checkpoint: Checkpoint) -> bool:
-    if checkpoint.gguf is not None or checkpoint.adapter is not None:
-        return False
     taken = transformers_class(checkpoint)
     known = taken in {f"{kind}ForSequenceClassification" for kind in KINDS}
     headed = any(key.startswith("classifier.") for key in checkpoint.keys)
-    return known and (headed or taken == checkpoint.architecture)
+    return checkpoint.is_whole and known and (headed or taken == checkpoint.architecture)
 
 
 FAMILY = PmFamily(
@@ -150,6 +122,6 @@ FAMILY = PmFamily(
         "from row to row and no clean key or value of one could be replayed with another"
     },
     recognises=_recognises,
-    load=load,
-    objectives=objectives,
+    load=_load,
+    objectives=lambda checkpoint: objectives_of(checkpoint, *_HEADS),
 )

@@ -4,40 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from typing import Any
 
 import torch
 from torch import nn
 
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
+from pm_audit.loading.pms.positions import longest_text
 from pm_audit.subject.preference_model import PreferenceModel
-from pm_audit.text.text_format import NAMES
+from pm_audit.text.layouts import LAYOUTS
+from pm_audit.text.text_format import CHAT, NAMES, TextFormat, TextSettings
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which checkpoint the user names, and how it is to be read."""
+    """Which checkpoint the user names, and how to read it."""
 
     checkpoint: Checkpoint
-    text_format: str | None = None
-    """Name of a text format; None takes the family's own."""
     objective: str | None = None
     """Which objective of several; a mixture is ``name=0.7,name=0.3``."""
     dtype: torch.dtype = torch.float32
-    """The body's dtype; the head is fp32 always."""
+    """The body's dtype; the head is always fp32."""
     device: str | torch.device = "cpu"
     base: str | None = None
     """Where an adapter's base is, if not where the adapter says."""
-    text_end: str | None = None
-    """How a text ends; None takes the checkpoint's own convention."""
-    text_start: str | None = None
-    """How a text begins; None for as the tokenizer begins any."""
-    day: date | None = None
-    """Day that a chat template gets for today; None for the default."""
+    text: TextSettings = field(default_factory=TextSettings)
+
+    def format(self, tokenizer: Any, config: Any) -> TextFormat:
+        """Return the text format that is set, or else the tokenizer's chat template."""
+        if self.text.text_format is None and not tokenizer.chat_template:
+            raise ModelError(
+                f"{self.checkpoint.name}: the tokenizer has no chat template, so set text_format "
+                f"to the one that the PM was trained on: {', '.join(LAYOUTS)}"
+            )
+        longest, limit = longest_text(config.get_text_config())
+        return self.text.bound(tokenizer, CHAT, longest=longest, limit=limit)
+
+    def refuse_objective(self) -> None:
+        """Refuse an objective for a PM that has only one."""
+        if self.objective is not None:
+            raise ModelError(
+                f"{self.checkpoint.name}: objective {self.objective!r} was named, and this PM has "
+                "only one, without a name; leave the setting out"
+            )
 
     def note_on_unknown_class(self, known: str) -> str:
-        """Return what is taken for a class whose conventions are not known: the user's format.
+        """Return a note that the user's text format is taken for a class of unknown conventions.
 
         Args:
             known: what is known of other classes, for the message.
@@ -47,15 +60,15 @@ class Request:
 
         """
         named = self.checkpoint.architecture or "no class"
-        if self.text_format is None:
+        if self.text.text_format is None:
             raise ModelError(
                 f"{self.checkpoint.name}: config.json names {named}, whose conventions are not "
                 f"known ({known}), so nothing says on which text it was trained; set text_format "
                 f"to one of {', '.join(NAMES)}; the reward is then read at the text's last token"
             )
         return (
-            f"{named} is of no known conventions: text_format {self.text_format} as it was set, "
-            "and read at the last token"
+            f"{named} has no known conventions: text_format {self.text.text_format} as it was "
+            "set, and read at the last token"
         )
 
 
@@ -65,7 +78,7 @@ class PmFamily:
 
     name: str
     files: str
-    """How its checkpoints are told, in words."""
+    """How its checkpoints are recognised, in words."""
     loads: tuple[str, ...]
     """Heads and classes that load."""
     refuses: Mapping[str, str]
@@ -73,7 +86,8 @@ class PmFamily:
     recognises: Callable[[Checkpoint], bool]
     """Tells from configuration and weight names whether a checkpoint is of this family."""
     load: Callable[[Request], PreferenceModel]
+    """Returns the PM, or raises ModelError if weights are missing or an option is refused."""
     head: Callable[[Request], nn.Module] | None = None
     """Reads another objective's head alone, for families whose heads share one body."""
     objectives: Callable[[Checkpoint], tuple[str, ...]] = field(default=lambda _: ())
-    """Names of its objectives; empty where there is one."""
+    """Names of its objectives; empty if there is one."""

@@ -2,15 +2,12 @@
 
 Both read the last token.  ``regression_layer.pt`` gives each objective the logits of ten bins,
 which stand at equal steps from 0 to 1; ``gating_layer.pt`` weighs the objectives.  The score is
-the weighted sum of the expected bins: a function of one state, and so a head like any other, only
-not linear.
+the weighted sum of the expected bins: a nonlinear head on one state.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -20,22 +17,20 @@ from pm_audit.errors import ModelError
 from pm_audit.files import confined, sha256
 from pm_audit.loading.checkpoint.folder import Checkpoint
 from pm_audit.loading.checkpoint.stored import read_pickle
-from pm_audit.loading.checkpoint.with_transformers import load_tokenizer
-from pm_audit.loading.pms.bare_backbone import body_config, load_body
+from pm_audit.loading.pms.bare_backbone import body_config, load_with_head
 from pm_audit.loading.pms.family import PmFamily, Request
-from pm_audit.loading.pms.sequence_classification import choose_format
+from pm_audit.subject.heads import layers_of
 from pm_audit.subject.preference_model import PreferenceModel
 
 REGRESSION, GATING = "regression_layer.pt", "gating_layer.pt"
 BINS = 10
-_LAYER = re.compile(r"network\.(\d{1,4})\.")
 
 
 class DistributionHead(nn.Module):
     """Reward is the expected bin of each objective, weighed by a gate on the same state."""
 
     def __init__(
-        self, regression: nn.Module, gating: nn.Module, *, softmax: bool, temperature: float
+        self, regression: nn.Sequential, gating: nn.Sequential, *, softmax: bool, temperature: float
     ) -> None:
         super().__init__()
         self.regression, self.gating = regression, gating
@@ -52,61 +47,20 @@ class DistributionHead(nn.Module):
         return rewards
 
 
-def load(request: Request) -> PreferenceModel:
-    """Load body and both networks.
-
-    Raises:
-        ModelError: weights are missing or do not fit, or an objective was named.
-
-    """
-    checkpoint = request.checkpoint
-    if request.objective is not None:
-        raise ModelError(
-            f"{checkpoint.name}: objective {request.objective!r} was named, but this checkpoint "
-            "names none of its objectives; audit its one score, without the setting"
-        )
+def _load(request: Request) -> PreferenceModel:
+    checkpoint, options = request.checkpoint, request.checkpoint.options
+    request.refuse_objective()
     files = [_file(checkpoint, name) for name in (REGRESSION, GATING)]
     config = body_config(checkpoint)
-    tokenizer = load_tokenizer(request)
     head = DistributionHead(
         *(_network(checkpoint, path) for path in files),
-        softmax=_flag(checkpoint, "softmax"),
-        temperature=_temperature(checkpoint),
+        softmax=options.flag("softmax", default=False),
+        temperature=options.number("temperature", 1.0, positive=True),
     )
-    _check(head, int(config.hidden_size), checkpoint)
-    return PreferenceModel.from_backbone(
-        load_body(request, config, beside=()),
-        head.to(request.device),
-        name=checkpoint.name,
-        tokenizer=tokenizer,
-        text_format=choose_format(request, tokenizer, config),
-        sha256=_hash(checkpoint, files),
-    )
-
-
-def _hash(checkpoint: Checkpoint, files: list[Path]) -> str:
-    """Return the hash of the body, its configuration, and both networks."""
-    return hashlib.sha256(f"{checkpoint.sha256()}{sha256(files)}".encode()).hexdigest()
-
-
-def _flag(checkpoint: Checkpoint, key: str) -> bool:
-    value = checkpoint.config.get(key, False)
-    if not isinstance(value, bool):
-        raise ModelError(
-            f"{checkpoint.name}: config.json says {key} is {str(value)[:40]!r}, expected true or "
-            "false; fetch the model's own config.json"
-        )
-    return value
-
-
-def _temperature(checkpoint: Checkpoint) -> float:
-    value = checkpoint.number("temperature", 1.0)
-    if value <= 0:
-        raise ModelError(
-            f"{checkpoint.name}: config.json says temperature is {value:g}, expected more than 0; "
-            "fetch the model's own config.json"
-        )
-    return value
+    _refuse_misfit(head, int(config.hidden_size), checkpoint)
+    # the hash of the body, its configuration, and both networks
+    digest = hashlib.sha256(f"{checkpoint.sha256()}{sha256(files)}".encode()).hexdigest()
+    return load_with_head(request, head, config, head_names=(), sha256=digest)
 
 
 def _file(checkpoint: Checkpoint, name: str) -> Path:
@@ -118,61 +72,42 @@ def _file(checkpoint: Checkpoint, name: str) -> Path:
 
 def _network(checkpoint: Checkpoint, path: Path) -> nn.Sequential:
     """Return linear layers with leaky ReLU between them; dropout has no weights and is left out."""
-    held = read_pickle(path)
-    numbers = sorted({int(found[1]) for key in held if (found := _LAYER.match(key))})
-    names = {f"network.{number}.{part}" for number in numbers for part in ("weight", "bias")}
-    if not numbers or set(held) != names:
-        raise ModelError(
-            f"{checkpoint.name}: {path.name} holds {', '.join(sorted(held))[:160]}, expected the "
-            "numbered layers of `network`; fetch the file again"
-        )
-    parts: list[nn.Module] = []
-    for number in numbers:
-        weight, bias = held[f"network.{number}.weight"], held[f"network.{number}.bias"]
-        floats = weight.dtype.is_floating_point and bias.dtype.is_floating_point
-        if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1] or not floats:
-            raise ModelError(
-                f"{checkpoint.name}: layer {number} of {path.name} is {list(weight.shape)} with "
-                f"bias {list(bias.shape)}, no linear layer of floats; fetch the file again"
-            )
-        layer = nn.Linear(weight.shape[1], weight.shape[0])
-        layer.weight, layer.bias = nn.Parameter(weight.float()), nn.Parameter(bias.float())
-        parts += [layer, nn.LeakyReLU()]
-    return nn.Sequential(*parts[:-1])
+    held = {key.removeprefix("network."): weight for key, weight in read_pickle(path).items()}
+    source = f"{checkpoint.name}: {path.name}"
+    if not all(weight.is_floating_point() for weight in held.values()):
+        raise ModelError(f"{source} holds weights that are not floats; fetch the file again")
+    parts = layers_of(held, source=source).layers
+    return nn.Sequential(*(nn.LeakyReLU() if isinstance(p, nn.ReLU) else p for p in parts))
 
 
-def _check(head: DistributionHead, hidden: int, checkpoint: Checkpoint) -> None:
+def _refuse_misfit(head: DistributionHead, hidden: int, checkpoint: Checkpoint) -> None:
     """Refuse networks that do not fit the body or each other."""
-    widths = []
-    for network in (head.regression, head.gating):
-        layers = [part for part in network.children() if isinstance(part, nn.Linear)]
-        fits = layers[0].in_features == hidden and all(
-            after.in_features == before.out_features for before, after in pairwise(layers)
-        )
-        finite = all(bool(torch.isfinite(weight).all()) for weight in network.parameters())
-        if not fits or not finite:
-            raise ModelError(
-                f"{checkpoint.name}: {REGRESSION} or {GATING} does not fit a body of width "
-                f"{hidden}, or holds NaN; fetch both again"
-            )
-        widths.append(layers[-1].out_features)
-    if widths[0] != BINS * widths[1]:
+    matrices = [
+        [weight.shape for weight in network.parameters() if weight.ndim == 2]
+        for network in (head.regression, head.gating)
+    ]
+    if any(shapes[0][1] != hidden for shapes in matrices):
         raise ModelError(
-            f"{checkpoint.name}: {REGRESSION} has {widths[0]} outputs and {GATING} {widths[1]}; "
+            f"{checkpoint.name}: {REGRESSION} or {GATING} does not fit a body of width {hidden}; "
+            "fetch both again"
+        )
+    outputs, objectives = (shapes[-1][0] for shapes in matrices)
+    if outputs != BINS * objectives:
+        raise ModelError(
+            f"{checkpoint.name}: {REGRESSION} has {outputs} outputs and {GATING} {objectives}; "
             f"expected {BINS} bins for each objective; fetch both again"
         )
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
-    own = checkpoint.gguf is None and checkpoint.adapter is None
-    return own and (checkpoint.folder / REGRESSION).is_file()
+    return checkpoint.is_whole and (checkpoint.folder / REGRESSION).is_file()
 
 
 FAMILY = PmFamily(
     name="Label distributions",
-    files=f"`{REGRESSION}`, `{GATING}` beside the body",
+    files=f"`{REGRESSION}`, `{GATING}` next to the body",
     loads=("LDL-Reward, its one score",),
     refuses={"an objective by name": "the checkpoint names none"},
     recognises=_recognises,
-    load=load,
+    load=_load,
 )

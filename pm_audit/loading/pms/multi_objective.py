@@ -1,11 +1,11 @@
 """Heads with several objectives: ArmoRM (2406.12845) and QRM (2409.10164), with their gates.
 
 ``regression_layer`` gives one output an objective (QRM: some quantiles of each, whose mean is
-taken), ``reward_transform_matrix`` mixes them against verbosity.  An objective is named, a mixture
-given, or ``gated`` asks for the published score, whose weights a gate reads off each prompt.
+taken), ``reward_transform_matrix`` mixes them against verbosity.  The user names an objective, a
+mixture, or ``gated``: the published score, whose weights a gate reads off each prompt.
 
-The gate has one output an objective.  Where the regression has more rows, the others are something
-else (URM, 2410.00847, keeps a spread for each mean), and only its code says which ones: refused.
+The gate has one output for each objective.  Further rows of the regression are something else (URM,
+2410.00847, keeps a spread for each mean), and only the model's code says which ones: refused.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
 from pm_audit.loading.checkpoint.with_transformers import load_tokenizer
-from pm_audit.loading.pms.bare_backbone import body_config, load_body
+from pm_audit.loading.pms.bare_backbone import body_config, load_with_head
 from pm_audit.loading.pms.family import PmFamily, Request
-from pm_audit.loading.pms.sequence_classification import choose_format
 from pm_audit.subject.gate import Gate, GatedHead, header_tokens
 from pm_audit.subject.heads import LinearHead, label_names, layers_of, mixture
 from pm_audit.subject.preference_model import PreferenceModel
@@ -40,33 +39,23 @@ GATED = "gated"
 """As an objective: the published score, each objective weighed by the gate."""
 
 CLASSES = ("LlamaForRewardModelWithGating", "Gemma2ForRewardModelWithGating")
-"""Classes whose conventions are known: the chat template, read at the last token."""
+"""Classes of known conventions: the chat template, read at the last token."""
 
 _SCALE = "logit_scale"
 _GATE_LAYER = re.compile(r"gating\.(?:layers\.)?(\d{1,4})\.weight")
 _READ = ("regression_layer.weight", "reward_transform_matrix", "gating.")
 
 
-def load(request: Request) -> PreferenceModel:
-    """Load the body and the objective or mixture that was asked for.
-
-    Raises:
-        ModelError: none was named, or weights are missing.
-
-    """
-    checkpoint = request.checkpoint
+def _load(request: Request) -> PreferenceModel:
     known = f"known: {', '.join(CLASSES)}"
-    notes = () if _is_known(checkpoint) else (request.note_on_unknown_class(known),)
-    head = load_head(request)
-    config = body_config(checkpoint)
-    tokenizer = load_tokenizer(request)
-    return PreferenceModel.from_backbone(
-        load_body(request, config, beside=_READ),
+    notes = () if _is_known(request.checkpoint) else (request.note_on_unknown_class(known),)
+    head = _head(request)
+    config = body_config(request.checkpoint)
+    return load_with_head(
+        request,
         head,
-        name=checkpoint.name,
-        tokenizer=tokenizer,
-        text_format=choose_format(request, tokenizer, config),
-        sha256=checkpoint.sha256(),
+        config,
+        head_names=_READ,
         objective=request.objective,
         padding_id=config.pad_token_id,
         notes=notes,
@@ -77,13 +66,8 @@ def _is_known(checkpoint: Checkpoint) -> bool:
     return checkpoint.architecture in CLASSES
 
 
-def load_head(request: Request) -> nn.Module:
-    """Return the head of the objective or mixture that was asked for.
-
-    Raises:
-        ModelError: none was named, or the gate is not there or not of a known kind.
-
-    """
+def _head(request: Request) -> nn.Module:
+    """Return the head of the objective or mixture that is named."""
     checkpoint = request.checkpoint
     if "regression_layer.bias" in checkpoint.keys:
         raise ModelError(
@@ -108,22 +92,20 @@ def _gate(checkpoint: Checkpoint, tokenizer: Any) -> Gate:
     scale = weights.pop(_SCALE, torch.ones(1))
     layers = {name.removeprefix("layers."): weight for name, weight in weights.items()}
     kind = str(body_config(checkpoint).model_type)
-    temperature = checkpoint.number("gating_temperature", 10)
-    if scale.numel() != 1 or not bool(scale.isfinite().all()) or temperature <= 0:
+    if scale.numel() != 1 or not bool(scale.isfinite().all()):
         raise ModelError(
-            f"{checkpoint.name}: the gate's {_SCALE} or gating_temperature ({temperature:g}) is no "
-            "positive number; fetch the model again"
+            f"{checkpoint.name}: the gate's {_SCALE} is not a finite number; fetch it again"
         )
     return Gate(
         layers_of(layers, source=checkpoint.name),
-        temperature=temperature,
+        temperature=checkpoint.options.number("gating_temperature", 10, positive=True),
         scale=float(scale),
         header=header_tokens(tokenizer, kind, source=checkpoint.name),
     )
 
 
 def _gate_outputs(checkpoint: Checkpoint) -> int | None:
-    """Return how many objectives the gate weighs, None where there is no gate."""
+    """Return how many objectives the gate weighs, or None without a gate."""
     biases = {
         int(found[1]): held.shape
         for key, held in checkpoint.stored.items()
@@ -136,10 +118,9 @@ def _gate_outputs(checkpoint: Checkpoint) -> int | None:
 
 
 def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the objectives' names, the gated score last where there is a gate.
+    """Return the config's names, or ArmoRM's, or numbers, the gated score last if there is a gate.
 
-    The names are the config's, or ArmoRM's own, or numbers; none if nothing says which
-    rows are objectives, and loading says why.
+    Empty if nothing says which rows are objectives; loading says why.
     """
     try:
         names = _names(checkpoint)
@@ -150,8 +131,8 @@ def objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
     count = _count(checkpoint)
-    named = _said(checkpoint, count)
-    if named is not None:
+    named = label_names(checkpoint.config, count)
+    if not any(name.startswith("LABEL_") for name in named):
         return named
     if _is_known(checkpoint) and count == len(ARMO_RM):
         return ARMO_RM
@@ -164,46 +145,23 @@ def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(f"objective_{index}" for index in range(count))
 
 
-def _said(checkpoint: Checkpoint, count: int) -> tuple[str, ...] | None:
-    """Return the names that the configuration gives, where it gives all of them."""
-    named = label_names(checkpoint.config, count)
-    own = not any(name.startswith("LABEL_") for name in named)
-    return named if own else None
-
-
 def _count(checkpoint: Checkpoint) -> int:
-    """Return the number of objectives.
-
-    Raises:
-        ModelError: the rows are none of that many objectives.
-
-    """
-    rows, quantiles = _rows(checkpoint), _quantiles(checkpoint)
-    gated = _gate_outputs(checkpoint)
-    if rows % quantiles:
-        raise ModelError(
-            f"{checkpoint.name}: regression_layer has {rows} outputs, no multiple of the "
-            f"num_quantiles of config.json ({quantiles}); fetch both again"
+    """Return the number of objectives, if the rows are those of that many."""
+    rows, gated = _rows(checkpoint), _gate_outputs(checkpoint)
+    quantiles = checkpoint.config.get("num_quantiles") or 1
+    if isinstance(quantiles, bool) or quantiles not in range(1, rows + 1) or rows % quantiles:
+        raise checkpoint.options.wrong(
+            "num_quantiles", f"a divisor of the {rows} outputs of regression_layer"
         )
-    count = rows // quantiles
+    count = int(rows // quantiles)
     if gated not in (None, count):
         raise ModelError(
             f"{checkpoint.name}: regression_layer has {rows} outputs for the {gated} objectives "
             "that its gate weighs; the others may be spreads, as URM keeps them, and only its own "
             "code says which rows are means: keep those rows alone in regression_layer, or set "
-            "num_quantiles where the rows are quantiles"
+            "num_quantiles if the rows are quantiles"
         )
     return count
-
-
-def _quantiles(checkpoint: Checkpoint) -> int:
-    said = checkpoint.number("num_quantiles", 1) or 1
-    if said != int(said) or said < 1:
-        raise ModelError(
-            f"{checkpoint.name}: config.json says num_quantiles is {said:g}, expected 1 or more; "
-            "fetch the model's own config.json"
-        )
-    return int(said)
 
 
 def _rows(checkpoint: Checkpoint) -> int:
@@ -235,8 +193,7 @@ def _directions(checkpoint: Checkpoint, count: int) -> Tensor:
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
-    own = checkpoint.gguf is None and checkpoint.adapter is None
-    return own and "regression_layer.weight" in checkpoint.keys
+    return checkpoint.is_whole and "regression_layer.weight" in checkpoint.keys
 
 
 FAMILY = PmFamily(
@@ -251,7 +208,7 @@ FAMILY = PmFamily(
         "the gate of another body than Llama and Gemma 2": "where it reads is not known",
     },
     recognises=_recognises,
-    load=load,
-    head=load_head,
+    load=_load,
+    head=_head,
     objectives=objectives,
 )

@@ -1,8 +1,8 @@
 """Patterns of an adapter's configuration, tried with a time limit before peft matches them.
 
 peft matches regular expressions of ``adapter_config.json`` against every module's name, and a
-hostile one takes longer than the universe has.  Nothing stops a match from within, so each pattern
-is tried in a process of its own, which a limit of time ends.
+hostile one never ends.  A match cannot be stopped from within, so the patterns are tried in a
+process of their own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
 
 _SECONDS = 20.0
-"""Far more than any honest pattern takes, on a busy machine too."""
+"""Far more than an honest pattern takes, on a busy machine too."""
 _FORMS = {
     "layers_pattern": r"(?:^|.*?\.){}\.(\d+)\.",
     "modules_to_save": r"(^|.*\.){}($|\..*)",
 }
-"""What peft makes of each name in a list that it takes for patterns."""
+"""The pattern that peft makes of each name in a list."""
 _NAME = re.compile(r"[\w.-]*")
 _TRY = """
 import json, re, sys
@@ -41,17 +41,7 @@ for pattern in patterns:
 def refuse_endless_patterns(
     checkpoint: Checkpoint, config: Mapping[str, Any], names: Iterable[str]
 ) -> None:
-    """Refuse regular expressions that peft would not be done with.
-
-    Args:
-        checkpoint: the adapter's.
-        config: its ``adapter_config.json``.
-        names: of the modules that peft matches.
-
-    Raises:
-        ModelError: the patterns take longer than any that an adapter needs.
-
-    """
+    """Refuse regular expressions of ``config`` that take too long to match the modules' names."""
     patterns = sorted(set(_patterns(config)))
     if not patterns:
         return
@@ -67,13 +57,13 @@ def refuse_endless_patterns(
         )
     except subprocess.TimeoutExpired:
         raise ModelError(
-            f"{checkpoint.name}: adapter_config.json holds a regular expression that is not done "
-            f"with the names of the modules after {_SECONDS:g} s; name the modules in a list"
+            f"{checkpoint.name}: adapter_config.json holds a regular expression that does not "
+            f"end on the names of the modules within {_SECONDS:g} s; name the modules in a list"
         ) from None
 
 
 def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what peft takes for a regular expression and is no plain name, as peft writes it."""
+    """Yield what peft takes for a regular expression and is not a plain name, as peft writes it."""
     for key in ("target_modules", "exclude_modules", "target_parameters"):
         value = config.get(key)
         if isinstance(value, str) and not _NAME.fullmatch(value):

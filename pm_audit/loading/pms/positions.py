@@ -1,8 +1,8 @@
 """How long a text a decoder reads, by its positions.
 
-A rotary embedding of kind longrope turns every token of a text by other angles once the text is
-longer than those of the first training, and transformers goes by the longest text of a batch: the
-reward of one text would depend on its neighbours, and keys that texts share would differ by text.
+A rotary embedding of kind longrope turns every token by other angles in a text longer than those
+of the first training, and transformers goes by the longest text of a batch.  The reward of one text
+would then depend on the others, and keys that texts share would differ by text.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ _FIRST_TRAINING = "original_max_position_embeddings"
 
 
 def longest_text(config: Any) -> tuple[int | None, str]:
-    """Return the most tokens that a body reads in one way, and why, if not for its positions.
-
-    Args:
-        config: of the text body.
-
-    """
+    """Return the most tokens that a text body reads in one way, and why, if not for positions."""
     positions = getattr(config, "max_position_embeddings", None)
     held = positions if isinstance(positions, int) else None
     switch = min(_switches(config), default=None)

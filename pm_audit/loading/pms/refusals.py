@@ -1,7 +1,7 @@
-"""What is no scalar reward of one completion, each refused with its own reason.
+"""Checkpoints without a scalar reward of one completion, each refused with its own reason.
 
-Some are told before any family is asked, because they look like one; a language model without a
-reward head is told last.
+``FIRST`` is checked before the families, because these checkpoints look like one; ``LAST`` after
+them.
 """
 
 from __future__ import annotations
@@ -24,32 +24,10 @@ class Refusal:
 
 
 def _is_pairwise(checkpoint: Checkpoint) -> bool:
-    named = (
-        f"{checkpoint.architecture} {str(checkpoint.config.get('model_type', ''))[:200]}".lower()
-    )
+    kind = str(checkpoint.config.get("model_type", ""))[:200]
+    named = f"{checkpoint.architecture} {kind}".lower()
     ranker = (checkpoint.folder / "ranker_config.json").exists() and checkpoint.gguf is None
     return ranker or any(word in named for word in ("pairrm", "pairwise", "ranker"))
-
-
-def _is_encoder_decoder(checkpoint: Checkpoint) -> bool:
-    return bool(checkpoint.config.get("is_encoder_decoder")) or checkpoint.architecture.startswith(
-        ("T5", "MT5", "UMT5")
-    )
-
-
-def _sees_images(checkpoint: Checkpoint) -> bool:
-    config = checkpoint.config
-    return "vision_config" in config or "vision_tower" in config or "mm_vision_tower" in config
-
-
-def _scores_tokens(checkpoint: Checkpoint) -> bool:
-    return "ForTokenClassification" in checkpoint.architecture or "ProcessReward" in (
-        checkpoint.architecture
-    )
-
-
-def _is_of_unknown_class(checkpoint: Checkpoint) -> bool:
-    return "score.weight" in checkpoint.keys and checkpoint.adapter is None
 
 
 def _is_language_model(checkpoint: Checkpoint) -> bool:
@@ -68,17 +46,26 @@ FIRST = (
     Refusal(
         "T5 preference models",
         "it answers in words which completion is better and has no scalar head; use a scalar PM",
-        _is_encoder_decoder,
+        lambda checkpoint: (
+            bool(checkpoint.config.get("is_encoder_decoder"))
+            or checkpoint.architecture.startswith(("T5", "MT5", "UMT5"))
+        ),
     ),
     Refusal(
         "vision-language reward models",
         "its reward depends on images, which a hypothesis in text does not have; use a text PM",
-        _sees_images,
+        lambda checkpoint: (
+            not checkpoint.config.keys().isdisjoint(
+                {"vision_config", "vision_tower", "mm_vision_tower"}
+            )
+        ),
     ),
     Refusal(
         "process reward models",
         "it scores every step and gives the completion no single reward; use an outcome PM",
-        _scores_tokens,
+        lambda checkpoint: any(
+            word in checkpoint.architecture for word in ("ForTokenClassification", "ProcessReward")
+        ),
     ),
     Refusal(
         "GGUF files by themselves",
@@ -91,10 +78,10 @@ LAST = (
     Refusal(
         "classes of their own with a head named score",
         "config.json names a class that transformers does not have, and what its code does with "
-        "score.weight is not known; where the reward is read as transformers reads it (the last "
+        "score.weight is not known; if the reward is read as transformers reads it (the last "
         "token that is not padding), name transformers' own class in `architectures`, such as "
         "LlamaForSequenceClassification",
-        _is_of_unknown_class,
+        lambda checkpoint: "score.weight" in checkpoint.keys and checkpoint.adapter is None,
     ),
     Refusal(
         "language models without a reward head (bases, DPO implicit rewards, generative judges)",
@@ -107,12 +94,7 @@ LAST = (
 
 
 def refuse(checkpoint: Checkpoint, refusals: tuple[Refusal, ...]) -> None:
-    """Raise where a checkpoint is of a refused kind.
-
-    Raises:
-        ModelError: with the kind and the reason.
-
-    """
+    """Raise ModelError if a checkpoint is of a refused kind."""
     for refusal in refusals:
         if refusal.recognises(checkpoint):
             raise ModelError(f"{checkpoint.name}: {refusal.name} are refused: {refusal.reason}")

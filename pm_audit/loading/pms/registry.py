@@ -1,12 +1,11 @@
 """The families of preference models that load, open to other packages.
 
-A package adds a family by an entry point of the group ``pm_audit.loading.pms`` that names a
-``PmFamily``; it is asked before the built-in ones.
+A family is one file and one entry of ``BUILT_IN``.  Another package adds one by an entry point of
+the group ``pm_audit.pms`` that names a ``PmFamily``; it goes before the built-in ones.
 """
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pm_audit.errors import ModelError
 from pm_audit.extensions import extensions
 from pm_audit.files import exists
 from pm_audit.loading.checkpoint.folder import Checkpoint, open_checkpoint
+from pm_audit.loading.foreign import explained
 from pm_audit.loading.pms import (
     adapter,
     encoder,
@@ -31,8 +31,9 @@ from pm_audit.loading.pms.family import PmFamily, Request
 from pm_audit.spec import ALL_OBJECTIVES
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.subject.replayed import refuse_unlike
+from pm_audit.text.text_format import TextSettings
 
-GROUP = "pm_audit.loading.pms"
+GROUP = "pm_audit.pms"
 BUILT_IN: tuple[PmFamily, ...] = (
     adapter.FAMILY,
     sarm.FAMILY,
@@ -44,43 +45,25 @@ BUILT_IN: tuple[PmFamily, ...] = (
 )
 
 
-def families() -> tuple[PmFamily, ...]:
-    """Return every family, those of other packages first.
-
-    Raises:
-        ModelError: an entry point names something that is no ``PmFamily``.
-
-    """
-    return (*extensions(GROUP, PmFamily, error=ModelError), *BUILT_IN)
-
-
 def load(
     path_or_name: str | Path,
     *,
-    text_format: str | None = None,
     objective: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     base: str | None = None,
-    text_end: str | None = None,
-    text_start: str | None = None,
-    text_date: datetime.date | None = None,
+    **text: Any,
 ) -> PreferenceModel:
     """Load a preference model from a folder or the Hugging Face hub.
 
     Args:
         path_or_name: folder, or ``organisation/model``; a local path is tried first.
             ``ADAPTER@BASE`` names the base of an adapter too.
-        text_format: hh, chat, raw, ...; None takes the tokenizer's chat template.
         objective: which of several, or a mixture ``name=0.7,name=0.3``.
         dtype: of the body; the head is fp32.
         device: where the weights go.
         base: folder, GGUF file or hub name of an adapter's base.
-        text_end: as-written, eos, openrlhf, or a special token that is appended; None takes the
-            checkpoint's own convention.
-        text_start: bos, once with what the tokenizer begins a text with, or as-written; None for
-            bos.
-        text_date: day that a chat template gets for today; None for 2024-07-26.
+        text: the fields of ``TextSettings``: text_format, text_end, text_start, text_date.
 
     Raises:
         ModelError: nothing is there, no family knows it, it is refused, or weights are missing.
@@ -88,18 +71,12 @@ def load(
     """
     checkpoint, said = _open(path_or_name)
     base = said if base is None else base
-    request = Request(
-        checkpoint,
-        text_format,
-        objective,
-        dtype,
-        device,
-        base,
-        text_end=text_end,
-        text_start=text_start,
-        day=text_date,
-    )
-    _refuse_base(request)
+    if base is not None and checkpoint.adapter is None:
+        raise ModelError(
+            f"{checkpoint.name}: a base is named ({base[:200]}), but this is not an adapter (it "
+            "has no adapter_config.json); name the PM alone"
+        )
+    request = Request(checkpoint, objective, dtype, device, base, TextSettings(**text))
     loaded = _tried(family_of(checkpoint).load(request))
     if loaded.readout is not Readout.FIRST:
         refuse_unlike(loaded.decoder, name=loaded.name)
@@ -107,63 +84,35 @@ def load(
 
 
 def _open(path_or_name: str | Path) -> tuple[Checkpoint, str | None]:
-    """Read ``ADAPTER@BASE``: return the checkpoint, and the base where one is named."""
+    """Return the checkpoint, and the base that ``ADAPTER@BASE`` names, if any."""
     if not exists(path_or_name) and "@" in str(path_or_name):
         path_or_name, _, base = str(path_or_name).partition("@")
         return open_checkpoint(path_or_name), base
     return open_checkpoint(path_or_name), None
 
 
-def _refuse_base(request: Request) -> None:
-    """Refuse a base for a PM that is not an adapter: it would be ignored.
-
-    Raises:
-        ModelError: one is named.
-
-    """
-    if request.base is not None and request.checkpoint.adapter is None:
-        raise ModelError(
-            f"{request.checkpoint.name}: a base is named ({request.base[:200]}), but this is "
-            "not an adapter (it has no adapter_config.json); name the PM alone"
-        )
-
-
 @torch.inference_mode()
 def _tried(model: PreferenceModel) -> PreferenceModel:
-    """Return the model after one forward of two tokens, through body and head.
-
-    Raises:
-        ModelError: it cannot run, because its configuration is of another body or head.
-
-    """
-    try:
+    """Return the model after one forward of two tokens, through body and head."""
+    what = f"{model.name}: the body or head cannot run as config.json describes it"
+    with explained(ModelError, what, "fetch the model's own config.json"):
         tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
         states = model.decoder.backbone(input_ids=tokens).last_hidden_state[:, -1]
         rewards = model.reward(states, None if model.gate is None else model.gate(states))
-    except Exception as problem:  # a body that does not fit its configuration fails anywhere
-        raise ModelError(
-            f"{model.name}: the body or head cannot run as config.json describes it: "
-            f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}; fetch the model's "
-            "own config.json"
-        ) from problem
     if tuple(rewards.shape) != (1,):
-        raise ModelError(f"{model.name}: the head gives {list(rewards.shape)} rewards for one row")
+        raise ModelError(
+            f"{model.name}: the head gives {list(rewards.shape)} rewards for one row, expected "
+            "one; fetch the model again"
+        )
     return model
 
 
 def load_each(
     path_or_name: str | Path, *, objective: str | None = None, **options: Any
 ) -> tuple[PreferenceModel, ...]:
-    """Load one preference model for each objective asked for.
+    """Load one preference model for each objective if ``objective`` is ``all``, else one.
 
-    Args:
-        path_or_name: as ``load`` takes it.
-        objective: ``all`` for each of them; anything else as ``load`` takes it.
-        options: the other arguments of ``load``.
-
-    Raises:
-        ModelError: as ``load``.
-
+    Args and errors are those of ``load``.
     """
     if objective != ALL_OBJECTIVES:
         return (load(path_or_name, objective=objective, **options),)
@@ -176,27 +125,22 @@ def load_each(
         if family.head is None:
             other = load(path_or_name, objective=name, **options)
             return replace(other, decoder=loaded.decoder, library=loaded.library)
-        asked = Request(checkpoint, objective=name, device=loaded.device)
-        head = family.head(asked).eval().float().requires_grad_(requires_grad=False)
+        other_head = family.head(Request(checkpoint, name, device=loaded.device))
+        head = other_head.eval().float().requires_grad_(requires_grad=False)
         return _tried(replace(loaded, head=head, objective=name))
 
     return (loaded, *map(retargeted, others))
 
 
 def objectives(path_or_name: str | Path) -> tuple[str, ...]:
-    """Return the names of a checkpoint's objectives; empty where there is only one."""
+    """Return the names of a checkpoint's objectives; empty if there is only one."""
     checkpoint, _ = _open(path_or_name)
     return family_of(checkpoint).objectives(checkpoint)
 
 
 def family_of(checkpoint: Checkpoint) -> PmFamily:
-    """Return the family that knows the checkpoint.
-
-    Raises:
-        ModelError: none does, or the checkpoint is of a refused kind.
-
-    """
-    known = families()
+    """Return the family that knows the checkpoint, unless it is of a refused kind."""
+    known = (*extensions(GROUP, PmFamily, error=ModelError), *BUILT_IN)
     refusals.refuse(checkpoint, refusals.FIRST)
     for family in known:
         if family.recognises(checkpoint):
@@ -205,10 +149,10 @@ def family_of(checkpoint: Checkpoint) -> PmFamily:
     if not checkpoint.architecture:
         raise ModelError(
             f"{checkpoint.name}: config.json is missing or names no class (`architectures`), so "
-            "nothing tells what these weights are; fetch the model's own config.json"
+            "nothing says what these weights are; fetch the model's own config.json"
         )
     raise ModelError(
-        f"{checkpoint.name}: {checkpoint.architecture} in config.json is of no known family of "
-        "preference models; known are "
+        f"{checkpoint.name}: {checkpoint.architecture} in config.json belongs to no known family "
+        "of preference models; known are "
         + "; ".join(f"{family.name} ({family.files})" for family in known)
     )

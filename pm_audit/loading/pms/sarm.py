@@ -1,8 +1,8 @@
 """SARM (2508.08746): the reward is linear in the SAE latents of an inner layer.
 
 The body ends at the source layer; the head standardises the last token's stream, encodes it with
-the SAE inside the checkpoint, keeps the k largest latents, and weighs them by ``score``.  What
-each latent is worth is its activation times its weight, exactly: an oracle for attribution.
+the SAE inside the checkpoint, keeps the k largest latents, and weighs them by ``score``.  A
+latent adds exactly its activation times its weight: an oracle for attribution.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
-from pm_audit.loading.checkpoint.with_transformers import load_tokenizer
-from pm_audit.loading.pms.bare_backbone import body_config, load_body
+from pm_audit.loading.pms.bare_backbone import body_config, load_body, load_with_head
 from pm_audit.loading.pms.family import PmFamily, Request
-from pm_audit.loading.pms.sequence_classification import choose_format
 from pm_audit.subject.preference_model import PreferenceModel
 
 _EPSILON = 1e-5
@@ -41,7 +39,7 @@ class LatentHead(nn.Module):
         self.bias = nn.Parameter(score.get("bias", torch.zeros(1)).float().reshape(-1))
 
     def latents(self, hidden: Tensor) -> Tensor:
-        """Return latents [row latent] of hidden states [row hidden]; at most k of them fire."""
+        """Return latents [row latent] of hidden states [row hidden]; at most k are active."""
         centred = hidden - hidden.mean(dim=-1, keepdim=True)
         standardised = centred / (centred.std(dim=-1, keepdim=True) + _EPSILON)
         pre = (standardised - self.pre_bias) @ self.encoder.T + self.latent_bias
@@ -59,14 +57,8 @@ class LatentHead(nn.Module):
         return self.contributions(hidden).sum(dim=-1) + self.bias
 
 
-def load(request: Request) -> PreferenceModel:
-    """Load the body up to the source layer, and the SAE with its scores as the head.
-
-    Raises:
-        ModelError: weights are missing, or the config does not name layer and k.
-
-    """
-    checkpoint = request.checkpoint
+def _load(request: Request) -> PreferenceModel:
+    checkpoint, options = request.checkpoint, request.checkpoint.options
     sae = checkpoint.tensors("sae.", wanted=set(_SAE))
     score = checkpoint.tensors("score.", wanted={"weight", "bias"})
     missing = [f"sae.{name}" for name in _SAE if name not in sae]
@@ -75,35 +67,19 @@ def load(request: Request) -> PreferenceModel:
         raise ModelError(f"{checkpoint.name}: the checkpoint lacks {', '.join(missing)}; fetch it")
     _refuse_misshapen(checkpoint, sae, score)
     config = body_config(checkpoint)
-    config.num_hidden_layers = _whole(checkpoint, "sae_hidden_state_source_layer")
+    config.num_hidden_layers = options.whole("sae_hidden_state_source_layer")
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[: config.num_hidden_layers]
-    k = _whole(checkpoint, "sae_k") if _uses_topk(checkpoint) else None
-    if k is not None and k > len(sae["latent_bias"]):
-        raise ModelError(
-            f"{checkpoint.name}: config.json says sae_k is {k}, and the SAE has "
-            f"{len(sae['latent_bias'])} latents; fetch both again"
-        )
-    tokenizer = load_tokenizer(request)
-    return PreferenceModel.from_backbone(
-        _without_norm(request, config),
-        LatentHead(sae, score, k).to(request.device),
-        name=checkpoint.name,
-        tokenizer=tokenizer,
-        text_format=choose_format(request, tokenizer, config),
-        sha256=checkpoint.sha256(),
+    topk = options.flag("sarm_use_topk", default=True)
+    k = options.whole("sae_k", most=len(sae["latent_bias"])) if topk else None
+    return load_with_head(
+        request,
+        LatentHead(sae, score, k),
+        config,
+        head_names=(),
+        body=_without_norm(request, config),
         padding_id=config.pad_token_id,
     )
-
-
-def _uses_topk(checkpoint: Checkpoint) -> bool:
-    value = checkpoint.config.get("sarm_use_topk", True)
-    if not isinstance(value, bool):
-        raise ModelError(
-            f"{checkpoint.name}: config.json says sarm_use_topk is {str(value)[:40]!r}, expected "
-            "true or false; fetch the model's own config.json"
-        )
-    return value
 
 
 def _refuse_misshapen(
@@ -136,26 +112,15 @@ def _without_norm(request: Request, config: Any) -> Any:
         if (found := _LAYER.match(key)) and int(found[1]) >= config.num_hidden_layers
     }
     body = load_body(
-        request, config, beside=(*_READ, *beyond), optional=() if normed else ("norm.weight",)
+        request, config, head_names=(*_READ, *beyond), optional=() if normed else ("norm.weight",)
     )
     if not normed:
         body.norm = nn.Identity()
     return body
 
 
-def _whole(checkpoint: Checkpoint, key: str) -> int:
-    value = checkpoint.config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ModelError(
-            f"{checkpoint.name}: config.json says {key} is {value!r}; set it to the number that "
-            "the model was trained with"
-        )
-    return value
-
-
 def _recognises(checkpoint: Checkpoint) -> bool:
-    own = checkpoint.gguf is None and checkpoint.adapter is None
-    return own and "sae.encoder.weight" in checkpoint.keys
+    return checkpoint.is_whole and "sae.encoder.weight" in checkpoint.keys
 
 
 FAMILY = PmFamily(
@@ -164,5 +129,5 @@ FAMILY = PmFamily(
     loads=("SARM",),
     refuses={"no `sae_k` or source layer in the config": "the reward could not be computed"},
     recognises=_recognises,
-    load=load,
+    load=_load,
 )

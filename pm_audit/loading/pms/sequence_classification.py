@@ -2,13 +2,13 @@
 
 Llama, Mistral, Qwen2 and 3, Gemma 2 and 3, GPT-NeoX, GPT-J, GPT-2, OPT, Phi and whatever else
 transformers knows as ``*ForSequenceClassification`` with a head named ``score``.  Several labels
-are several objectives, of which one must be named or a mixture given.
+are several objectives: the user names one or a mixture.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import transformers
@@ -20,38 +20,39 @@ from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
 from pm_audit.loading.checkpoint.with_transformers import load_strictly, load_tokenizer
 from pm_audit.loading.pms.family import PmFamily, Request
-from pm_audit.loading.pms.positions import longest_text
 from pm_audit.subject.heads import LinearHead, MixedHead, label_names, mixture
 from pm_audit.subject.library import Library
 from pm_audit.subject.preference_model import PreferenceModel
-from pm_audit.text.ending import AS_WRITTEN, BOS
-from pm_audit.text.layouts import LAYOUTS
-from pm_audit.text.text_format import CHAT, TextFormat
 
 _BARE = re.compile(r"[A-Z]\w*Model")
 
 
 def load(request: Request) -> PreferenceModel:
-    """Load the model and its head.
-
-    Raises:
-        ModelError: weights are missing, the class has no ``score``, or no objective was named.
-
-    """
+    """Load the model and its head, a linear ``score``."""
     checkpoint = request.checkpoint
-    _refuse_bias(checkpoint)
-    labels = labels_unsaid(checkpoint, "score.weight")
-    options = {} if labels is None else {"num_labels": labels}
-    model = load_strictly(AutoModelForSequenceClassification, request, options=options)
+    if "score.bias" in checkpoint.keys:
+        raise ModelError(
+            f"{checkpoint.name}: the file holds score.bias, and the score of "
+            f"{transformers_class(checkpoint)} has no bias, so that transformers drops it; remove "
+            "score.bias from the file: all rewards move by one constant, gaps do not"
+        )
+    model = load_classifier(request, "score.weight")
     return assemble(model, load_tokenizer(request), request, sha256=checkpoint.sha256())
+
+
+def load_classifier(request: Request, *heads: str) -> Any:
+    """Load transformers' ``*ForSequenceClassification`` with as many outputs as its head has."""
+    labels = _labels_unsaid(request.checkpoint, *heads)
+    options = {} if labels is None else {"num_labels": labels}
+    return load_strictly(AutoModelForSequenceClassification, request, options=options)
 
 
 def transformers_class(checkpoint: Checkpoint) -> str | None:
     """Return transformers' own ``*ForSequenceClassification`` that the checkpoint is of.
 
-    It is named first in config.json; or no class is named there, or one without a head (a language
-    model, a bare body), as merging tools leave it, and the model type tells.  None where another
-    class is named: what its code does with the head is not known.
+    It is the first class in config.json, or that of the model type if config.json has no class or
+    one without a head (a language model, a bare body), as merging tools leave it.  None for any
+    other class: what its code does with the head is not known.
     """
     named = checkpoint.architecture
     if named.endswith("ForSequenceClassification") and hasattr(transformers, named):
@@ -64,26 +65,25 @@ def transformers_class(checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def _refuse_bias(checkpoint: Checkpoint) -> None:
-    if "score.bias" in checkpoint.keys:
-        raise ModelError(
-            f"{checkpoint.name}: the file holds score.bias, and the score of "
-            f"{transformers_class(checkpoint)} has no bias, so that transformers drops it; remove "
-            "score.bias from the file: all rewards move by one constant, gaps do not"
-        )
+def _outputs(checkpoint: Checkpoint, heads: Iterable[str]) -> tuple[str, int] | None:
+    """Return the first of the heads that the file holds, and its number of outputs."""
+    found = next((name for name in heads if name in checkpoint.keys), None)
+    shape = checkpoint.stored[found].shape if found else ()
+    return (found, shape[0]) if found and len(shape) == 2 else None
 
 
-def labels_unsaid(checkpoint: Checkpoint, *heads: str) -> int | None:
-    """Return how many outputs the head has, where config.json does not say; else None.
+def objectives_of(checkpoint: Checkpoint, *heads: str) -> tuple[str, ...]:
+    """Return the names of a head's outputs; empty if there is one."""
+    _, count = _outputs(checkpoint, heads) or ("", 1)
+    return label_names(checkpoint.config, count) if count > 1 else ()
 
-    Raises:
-        ModelError: the configuration says another number than the head has.
 
-    """
-    name = next((name for name in heads if name in checkpoint.keys), None)
-    if name is None or len(checkpoint.stored[name].shape) != 2:
+def _labels_unsaid(checkpoint: Checkpoint, *heads: str) -> int | None:
+    """Return how many outputs the head has, if config.json does not say; else None."""
+    found = _outputs(checkpoint, heads)
+    if found is None:
         return None  # loading says what is missing
-    rows = checkpoint.stored[name].shape[0]
+    name, rows = found
     config = checkpoint.config
     said: object = config.get("num_labels")
     if said is None and isinstance(config.get("id2label"), Mapping):
@@ -100,22 +100,19 @@ def labels_unsaid(checkpoint: Checkpoint, *heads: str) -> int | None:
 
 
 def assemble(model: Any, tokenizer: Any, request: Request, *, sha256: str) -> PreferenceModel:
-    """Take a loaded ``*ForSequenceClassification`` apart into backbone and reward head.
-
-    Raises:
-        ModelError: it has no linear ``score``, or several labels and none was named.
-
-    """
+    """Return a loaded ``*ForSequenceClassification`` as backbone and reward head."""
     source = request.checkpoint.name
     score = getattr(model, "score", None)
     if not isinstance(score, nn.Linear):
-        raise ModelError(f"{source}: {type(model).__name__} has no linear head named score")
+        raise ModelError(
+            f"{source}: {type(model).__name__} has no linear head named score; use a PM that has"
+        )
     return PreferenceModel.from_backbone(
         model.base_model,
-        select(score, request, label_names(model.config.to_dict(), score.out_features)),
+        _select(score, request, label_names(model.config.to_dict(), score.out_features)),
         name=source,
         tokenizer=tokenizer,
-        text_format=choose_format(request, tokenizer, model.config),
+        text_format=request.format(tokenizer, model.config),
         sha256=sha256,
         objective=request.objective,
         padding_id=model.config.get_text_config().pad_token_id,
@@ -125,7 +122,7 @@ def assemble(model: Any, tokenizer: Any, request: Request, *, sha256: str) -> Pr
 
 
 def class_note(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return what was taken where config.json names another class, or code, than was loaded."""
+    """Return notes if config.json names another class than was loaded, or code."""
     taken = transformers_class(checkpoint)
     if checkpoint.adapter is not None or taken is None:
         return ()
@@ -143,46 +140,21 @@ def class_note(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def select(score: nn.Linear, request: Request, names: tuple[str, ...]) -> nn.Module:
-    """Return a head with one output: the only one, or what the user asked of several."""
+def _select(score: nn.Linear, request: Request, names: tuple[str, ...]) -> nn.Module:
+    """Return a head with one output: the only one, or what the user named of several."""
     if score.out_features == 1 and request.objective in (None, names[0]):
         return LinearHead(score.weight, score.bias)
     return MixedHead(score, mixture(request.objective, names, source=request.checkpoint.name))
 
 
-def load_head(request: Request) -> nn.Module:
-    """Read the head alone, for another objective of a body that is loaded already."""
+def _head(request: Request) -> nn.Module:
+    """Return another objective's head for a body that is loaded already."""
     held = request.checkpoint.tensors("score.", wanted={"weight"})
     outputs, inputs = held["weight"].shape
     score = nn.Linear(inputs, outputs, bias=False)
     score.load_state_dict(held)
     names = label_names(request.checkpoint.config, outputs)
-    return select(score, request, names).to(request.device)
-
-
-def choose_format(request: Request, tokenizer: Any, config: Any) -> TextFormat:
-    """Return the text format asked for; without one, the tokenizer's chat template.
-
-    Raises:
-        ModelError: none was asked for and the tokenizer has no template.
-
-    """
-    name = request.text_format or (CHAT if tokenizer.chat_template else None)
-    if name is None:
-        raise ModelError(
-            f"{request.checkpoint.name}: the tokenizer has no chat template, so set text_format "
-            f"to the one that the PM was trained on: {', '.join(LAYOUTS)}"
-        )
-    longest, limit = longest_text(config.get_text_config())
-    return TextFormat(
-        name,
-        tokenizer,
-        longest=longest,
-        limit=limit,
-        end=request.text_end or AS_WRITTEN,
-        start=request.text_start or BOS,
-        day=request.day,
-    )
+    return _select(score, request, names).to(request.device)
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
@@ -193,12 +165,6 @@ def _recognises(checkpoint: Checkpoint) -> bool:
         return True
     named = checkpoint.architecture.endswith("ForSequenceClassification")
     return named and not any("score." in key for key in checkpoint.keys)
-
-
-def _objectives(checkpoint: Checkpoint) -> tuple[str, ...]:
-    held = checkpoint.stored.get("score.weight")
-    count = held.shape[0] if held is not None and len(held.shape) == 2 else 1
-    return label_names(checkpoint.config, count) if count > 1 else ()
 
 
 FAMILY = PmFamily(
@@ -215,6 +181,6 @@ FAMILY = PmFamily(
     },
     recognises=_recognises,
     load=load,
-    head=load_head,
-    objectives=_objectives,
+    head=_head,
+    objectives=lambda checkpoint: objectives_of(checkpoint, "score.weight"),
 )

@@ -1,6 +1,6 @@
 """Causal decoders with a head of their own name, read at the last token.
 
-Which names there are, and what is known of each, stands in ``dialects``.  A head of several layers
+``dialects`` lists the names and what is known of each.  A head of several layers
 has no decoder direction: its gradients are needed, W_dec @ w_r means nothing there.
 """
 
@@ -14,7 +14,7 @@ from torch import nn
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
 from pm_audit.loading.checkpoint.with_transformers import load_tokenizer
-from pm_audit.loading.pms.bare_backbone import body_config, load_body
+from pm_audit.loading.pms.bare_backbone import body_config, load_with_head
 from pm_audit.loading.pms.dialects import (
     DIALECTS,
     STATISTICS,
@@ -24,49 +24,33 @@ from pm_audit.loading.pms.dialects import (
     prefix_said,
 )
 from pm_audit.loading.pms.family import PmFamily, Request
-from pm_audit.loading.pms.sequence_classification import choose_format
 from pm_audit.subject.heads import LinearHead, head_of
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.text.text_format import TextFormat
 
 
-def load(request: Request) -> PreferenceModel:
-    """Load body and head.
-
-    Raises:
-        ModelError: weights are missing, the reward is pooled in another way, or the class is of no
-            known conventions and no text format was said.
-
-    """
+def _load(request: Request) -> PreferenceModel:
     checkpoint = request.checkpoint
-    if request.objective is not None:
-        raise ModelError(
-            f"{checkpoint.name}: objective {request.objective!r} was named, the head has only one"
-        )
+    request.refuse_objective()
     dialect = dialect_of(checkpoint)
     notes = _conventions(request, dialect)
     head = head_of(checkpoint.tensors(dialect.prefix), source=checkpoint.name)
     config = body_config(checkpoint)
     tokenizer = load_tokenizer(request)
-    return PreferenceModel.from_backbone(
-        load_body(request, config, beside=(dialect.prefix, *STATISTICS)),
-        dialect.finish(checkpoint, head).to(request.device),
-        name=checkpoint.name,
+    return load_with_head(
+        request,
+        dialect.finish(checkpoint, head),
+        config,
+        head_names=(dialect.prefix, *STATISTICS),
         tokenizer=tokenizer,
         text_format=_format(request, dialect, tokenizer, config),
-        sha256=checkpoint.sha256(),
         readout=_readout(checkpoint, head),
         notes=notes,
     )
 
 
 def _conventions(request: Request, dialect: Dialect) -> tuple[str, ...]:
-    """Return what was taken for the text and the place that the head reads.
-
-    Raises:
-        ModelError: nothing identifies the checkpoint, and the user said no text format.
-
-    """
+    """Return what was assumed of the text and of the place that the head reads."""
     if dialect.identifies(request.checkpoint):
         named = request.checkpoint.architecture or "no class"
         return (f"{named} with {dialect.prefix}*: read as {dialect.name} is",)
@@ -78,10 +62,7 @@ def _readout(checkpoint: Checkpoint, head: nn.Module) -> Readout:
     """Return where the head reads: OpenAssistant's ``pooling``, else the last token."""
     pooling = checkpoint.config.get("pooling") or "last"
     if pooling not in (Readout.LAST, Readout.MEAN):
-        raise ModelError(
-            f"{checkpoint.name}: pooling {pooling!r} in config.json is not known (known: last, "
-            "mean); use a PM that reads its last token"
-        )
+        raise checkpoint.options.wrong("pooling", "last or mean")
     if pooling == Readout.MEAN and not isinstance(head, LinearHead):
         raise ModelError(
             f"{checkpoint.name}: a mean over tokens is read by a head of several layers, which no "
@@ -90,31 +71,25 @@ def _readout(checkpoint: Checkpoint, head: nn.Module) -> Readout:
     return Readout(pooling)
 
 
-def _format(request: Request, dialect: Dialect, tokenizer: Any, config: object) -> TextFormat:
-    asked = replace(
-        request,
-        text_format=request.text_format or dialect.text_format,
-        text_end=request.text_end or dialect.text_end,
+def _format(request: Request, dialect: Dialect, tokenizer: Any, config: Any) -> TextFormat:
+    text = request.text
+    settled = replace(
+        text,
+        text_format=text.text_format or dialect.text_format,
+        text_end=text.text_end or dialect.text_end,
     )
-    chosen = choose_format(asked, tokenizer, config)
-    appended = () if request.text_end else _appended(request.checkpoint, dialect, tokenizer)
+    chosen = replace(request, text=settled).format(tokenizer, config)
+    appended = () if text.text_end else _appended(request.checkpoint, dialect, tokenizer)
     return replace(chosen, appended=appended)
 
 
 def _appended(checkpoint: Checkpoint, dialect: Dialect, tokenizer: Any) -> tuple[int, ...]:
-    """Return the token at which the head reads, where it stands after the text.
-
-    Raises:
-        ModelError: the tokenizer has no such token.
-
-    """
-    reads_at = checkpoint.config.get("reward_token_id")
+    """Return the token at which the head reads, if that is appended to the text."""
+    reads_at, last = checkpoint.config.get("reward_token_id"), len(tokenizer) - 1
     if reads_at is not None:
-        size = len(tokenizer)
-        if isinstance(reads_at, bool) or not isinstance(reads_at, int) or not 0 <= reads_at < size:
-            raise ModelError(
-                f"{checkpoint.name}: config.json says reward_token_id is {str(reads_at)[:40]!r}, "
-                f"and the tokenizer has tokens 0 to {size - 1}; fetch both again"
+        if isinstance(reads_at, bool) or not isinstance(reads_at, int) or not 0 <= reads_at <= last:
+            raise checkpoint.options.wrong(
+                "reward_token_id", f"a token of the tokenizer, 0 to {last}"
             )
         return (reads_at,)
     if dialect.read_at is None:
@@ -130,23 +105,23 @@ def _appended(checkpoint: Checkpoint, dialect: Dialect, tokenizer: Any) -> tuple
 
 
 def _recognises(checkpoint: Checkpoint) -> bool:
-    if checkpoint.gguf is not None or checkpoint.adapter is not None:
+    if not checkpoint.is_whole:
         return False
     named = prefix_said(checkpoint)
     if named is not None:
         return has(checkpoint, f"{named}.")
     if "score.weight" in checkpoint.keys:
-        # a plain score is transformers' own, or that of a class that nobody knows
+        # a plain score is transformers' own, or that of a class that is not known
         return False
     return any(has(checkpoint, dialect.prefix) for dialect in DIALECTS)
 
 
 FAMILY = PmFamily(
     name="Heads of their own name",
-    files="a head such as `v_head`, `value_head` or `out_proj` beside a body of transformers",
+    files="a head such as `v_head`, `value_head` or `out_proj` with a body of transformers",
     loads=(
         *(dialect.name for dialect in DIALECTS),
-        "such a head of another class, where text_format is set",
+        "such a head of another class, if text_format is set",
     ),
     refuses={
         "a class of unknown conventions without `text_format`": "many classes name their heads "
@@ -155,5 +130,5 @@ FAMILY = PmFamily(
         "a body that transformers lacks (InternLM2)": "remote code stays off",
     },
     recognises=_recognises,
-    load=load,
+    load=_load,
 )

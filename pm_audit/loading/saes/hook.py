@@ -26,10 +26,6 @@ _ELSEWHERE = re.compile(r"attn|attention|mlp|hook_z|hook_q|hook_k|hook_v|resid_m
 def block_of_hook(hook: str, *, source: str) -> int:
     """Return the block whose output the hook reads, counted from 0.
 
-    Args:
-        hook: name of the hook point.
-        source: the SAE's file, for the message.
-
     Raises:
         SaeError: the hook reads something other than the residual stream after a block.
 
@@ -52,6 +48,6 @@ def block_of_hook(hook: str, *, source: str) -> int:
             "hook_resid_post or hook_resid_pre"
         )
     raise SaeError(
-        f"{source}: hook {hook!r} is no place that is known; {splice}: if it reads the stream "
-        f"after block L, say so: {source}@L"
+        f"{source}: hook {hook!r} is unknown; {splice}: if it reads the stream after "
+        f"block L, name it: {source}@L"
     )

@@ -11,33 +11,16 @@ import re
 from collections.abc import Mapping
 
 from pm_audit.errors import SaeError
-from pm_audit.loading.saes.format import (
-    SaeFiles,
-    SaeFormat,
-    read_pickle,
-    refuse_square,
-    refuse_unread,
-    state_dict,
-    take,
-)
-from pm_audit.loading.saes.options import refuse_unknown
+from pm_audit.loading.saes.format import INSIDE, SIGNED, SaeFiles, SaeFormat
+from pm_audit.loading.saes.weights import Weights
+from pm_audit.loading.tensors import unpickled
 from pm_audit.subject.activation import Activation, Relu, TopK
 from pm_audit.subject.sae import Normalisation, Sae
 
-REFUSED: Mapping[str, str] = {
-    "Identity": "its features are signed, and a contribution needs features of one sign",
-    "attention and MLP outputs": "audits splice the residual stream between blocks",
-}
 _ELSEWHERE = re.compile(r"attn|mlp|resid_delta|resid_post_attn")
 
 
-def load(files: SaeFiles) -> Sae:
-    """Load the SAE; its layer must be named.
-
-    Raises:
-        SaeError: it is refused, or weights are missing.
-
-    """
+def _load(files: SaeFiles) -> Sae:
     source = files.source
     if files.weights is None:
         raise SaeError(f"{source}: name the .pt file itself, not its folder")
@@ -46,51 +29,42 @@ def load(files: SaeFiles) -> Sae:
             f"{source}: the path says {found[0]}, a part of a block; audits need an SAE of the "
             "residual stream after a block"
         )
-    held = read_pickle(files.weights)
+    held = unpickled(files.weights, error=SaeError)
     if not isinstance(held, dict):
         raise SaeError(f"{source}: holds {type(held).__name__}, expected a state dict")
     kind, options = held.pop("activation", "ReLU"), held.pop("activation_state_dict", {})
-    tensors = state_dict(held, source=source)
-    keys = ("pre_bias", "latent_bias", "encoder.weight")
-    pre_bias, latent_bias, encoder = take(tensors, *keys, source=source)
-    refuse_unread(tensors, (*keys, "decoder.weight", "stats_last_nonzero"), source=source)
-    refuse_square(encoder.shape[1], encoder.shape[0], source=source)
+    weights = Weights(held, source=source)
+    pre_bias, latent_bias, encoder = weights.take("pre_bias", "latent_bias", "encoder.weight")
+    weights.refuse_unread("decoder.weight", "stats_last_nonzero")
     # a tied decoder is stored under the name of the layer that it transposes
-    tied = "decoder.weight" not in tensors
-    decoder = encoder if tied else take(tensors, "decoder.weight", source=source)[0].T
-    return Sae(
-        name=files.name,
+    tied = "decoder.weight" not in weights
+    return files.sae(
         layer=files.block(None),
         architecture=str(kind)[:40].lower(),
-        source=source,
-        sha256=files.sha256(),
-        W_enc=encoder.T.contiguous(),
+        W_enc=encoder.T,
         b_enc=latent_bias,
-        W_dec=decoder.contiguous(),
+        W_dec=encoder if tied else weights.take("decoder.weight")[0].T,
         b_dec=pre_bias,
-        activation=_activation(kind, options, source),
+        activation=_activation(kind, options, files),
         input_bias=pre_bias,
         normalisation=Normalisation.LAYER_NORM if kind == "TopK" else Normalisation.NONE,
     )
 
 
-def _activation(kind: object, options: object, source: str) -> Activation:
+def _activation(kind: object, options: object, files: SaeFiles) -> Activation:
     if kind == "ReLU":
         return Relu()
+    after = options.get("postact_fn", "ReLU") if isinstance(options, Mapping) else "ReLU"
+    if kind == "Identity" or (kind == "TopK" and after != "ReLU"):
+        signed = kind if kind == "Identity" else after
+        raise SaeError(f"{files.source}: activation {str(signed)[:40]} is refused: {SIGNED}")
     if kind == "TopK" and isinstance(options, Mapping):
-        k, after = options.get("k"), options.get("postact_fn", "ReLU")
-        refuse_unknown(options, {"k", "postact_fn"}, source=source, where="activation_state_dict")
-        if isinstance(k, int) and not isinstance(k, bool) and k > 0 and after == "ReLU":
-            return TopK(k)
-        if after != "ReLU":
-            raise SaeError(
-                f"{source}: postact_fn {str(after)[:40]} is refused: {REFUSED['Identity']}"
-            )
-    if kind == "Identity":
-        raise SaeError(f"{source}: activation Identity is refused: {REFUSED['Identity']}")
+        state = files.options(options, "activation_state_dict")
+        state.refuse_unknown({"k", "postact_fn"}, changes="features")
+        return TopK(state.whole("k"))
     raise SaeError(
-        f"{source}: activation {str(kind)[:40]!r} with {str(options)[:80]!r} is neither of "
-        "ReLU, TopK"
+        f"{files.source}: activation {str(kind)[:40]!r} with {str(options)[:80]!r} does not "
+        "load; use an SAE with ReLU or TopK"
     )
 
 
@@ -102,7 +76,7 @@ FORMAT = SaeFormat(
     name="OpenAI",
     files="one `.pt` file, named itself; its layer must be named",
     loads=("ReLU", "TopK"),
-    refuses=REFUSED,
+    refuses={"Identity": SIGNED, "attention and MLP outputs": INSIDE},
     recognises=_recognises,
-    load=load,
+    load=_load,
 )

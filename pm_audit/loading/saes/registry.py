@@ -1,7 +1,7 @@
 """The formats of sparse autoencoders that load, open to other packages.
 
-A package adds a format by an entry point of the group ``pm_audit.loading.saes`` that names an
-``SaeFormat``; it is asked before the built-in ones.
+A format is one file and one entry of ``BUILT_IN``.  Another package adds one by an entry point of
+the group ``pm_audit.saes`` that names an ``SaeFormat``; it goes before the built-in ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pm_audit.loading.saes.format import SaeFiles, SaeFormat
 from pm_audit.loading.saes.spelling import looks_like_release, spelled_out
 from pm_audit.subject.sae import Sae
 
-GROUP = "pm_audit.loading.saes"
+GROUP = "pm_audit.saes"
 BUILT_IN: tuple[SaeFormat, ...] = (
     sae_lens.FORMAT,
     sae_lens_legacy.FORMAT,
@@ -37,16 +37,6 @@ BUILT_IN: tuple[SaeFormat, ...] = (
     dictionary_learning.FORMAT,
     openai.FORMAT,
 )
-
-
-def formats() -> tuple[SaeFormat, ...]:
-    """Return every format, those of other packages first.
-
-    Raises:
-        SaeError: an entry point names something that is no ``SaeFormat``.
-
-    """
-    return (*extensions(GROUP, SaeFormat, error=SaeError), *BUILT_IN)
 
 
 def load(
@@ -60,10 +50,10 @@ def load(
     """Load one SAE from a folder, a weights file, or SAELens's ``release/sae_id``.
 
     Args:
-        path: where it is; a local path is tried first.  ``NAME=PATH@LAYER`` says name and layer
-            too, each of them optional.
-        name: what the audit calls it; the folder's or file's name without one.
-        layer: block whose output it reads, counted from 0; outweighs the file's own word.
+        path: a local path is tried first; ``NAME=PATH@LAYER`` gives name and layer too, each of
+            them optional.
+        name: what the audit calls it; without one, the folder's or file's name.
+        layer: block whose output it reads, counted from 0; goes before the file's own.
         device: where its weights go.
         dtype: dtype of its weights; narrower floats on disk are widened.
 
@@ -75,14 +65,12 @@ def load(
         path, name, layer = spelled_out(str(path), name, layer)
     named(path, error=SaeError)
     if not exists(path) and looks_like_release(str(path)):
-        sae = sae_lens_release.load(str(path), name=name, layer=layer)
-        return sae.to(device, dtype)
+        return sae_lens_release.load(str(path), name=name, layer=layer).to(device, dtype)
     files = SaeFiles.at(Path(path), name=name, layer=layer)
-    known = formats()
+    known = (*extensions(GROUP, SaeFormat, error=SaeError), *BUILT_IN)
     for kind in known:
         if kind.recognises(files):
-            sae = kind.load(files).to(device, dtype)
-            return replace(sae, index_path=files.index_path)
+            return replace(kind.load(files).to(device, dtype), index_path=files.index_path)
     held = sorted(entry.name[:80] for entry in files.folder.iterdir())
     raise SaeError(
         f"{files.source}: no known SAE format is made of these files "

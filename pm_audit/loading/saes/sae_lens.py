@@ -7,48 +7,41 @@ topk, and the input scale of a training checkpoint (``activation_scaler.json``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
-
 from pm_audit.errors import SaeError
-from pm_audit.loading.saes.format import (
-    SaeFiles,
-    SaeFormat,
-    read_safetensors,
-    refuse_square,
-    refuse_unread,
-    take,
-)
-from pm_audit.loading.saes.options import flag, positive, reads_centred, refuse_unknown, text, whole
+from pm_audit.loading.options import Options
+from pm_audit.loading.saes.format import CROSSCODER, SIGNED, TRANSCODER, SaeFiles, SaeFormat
+from pm_audit.loading.saes.weights import Weights
 from pm_audit.subject.activation import Activation, Gated, JumpRelu, Relu, TopK
 from pm_audit.subject.sae import Normalisation, Sae
 
 CONFIG, WEIGHTS, SCALER = "cfg.json", "sae_weights.safetensors", "activation_scaler.json"
 
+_SCALED = "expected_average_only_in"
 _NORMALISATIONS = {
     "none": Normalisation.NONE,
-    "expected_average_only_in": Normalisation.NONE,  # a constant, folded at the end of training
+    _SCALED: Normalisation.NONE,  # a constant, folded at the end of training
     "layer_norm": Normalisation.LAYER_NORM,
     "constant_norm_rescale": Normalisation.CONSTANT_NORM,
 }
+_UNFINISHED = "it is a training checkpoint; save it with save_inference_model"
 REFUSED: Mapping[str, str] = {
-    "transcoder": "a transcoder predicts another place than it reads",
-    "skip_transcoder": "a transcoder predicts another place than it reads",
-    "jumprelu_transcoder": "a transcoder predicts another place than it reads",
-    "jumprelu_skip_transcoder": "a transcoder predicts another place than it reads",
-    "abstopk": "its features are signed, and a contribution needs features of one sign",
+    "transcoder": TRANSCODER,
+    "skip_transcoder": TRANSCODER,
+    "jumprelu_transcoder": TRANSCODER,
+    "jumprelu_skip_transcoder": TRANSCODER,
+    "abstopk": SIGNED,
     "matching_pursuit": "its features are found by iteration, so no encoder can be replayed",
     "temporal": "its features depend on earlier tokens",
-    "batchtopk": "it is a training checkpoint; save it with save_inference_model",
-    "matryoshka_batchtopk": "it is a training checkpoint; save it with save_inference_model",
-    "crosscoder": "it reads several places at once",
+    "batchtopk": _UNFINISHED,
+    "matryoshka_batchtopk": _UNFINISHED,
+    "crosscoder": CROSSCODER,
     "clt": "a cross-layer transcoder writes to other layers than it reads",
 }
-
-
 KNOWN = frozenset(
     {
         *("architecture", "d_in", "d_sae", "metadata", "apply_b_dec_to_input"),
@@ -62,15 +55,27 @@ KNOWN = frozenset(
         *("sae_lens_version", "sae_lens_training_version", "hook_head_index_out"),
     }
 )
-"""Options that are done here, or belong to the training of an SAE alone."""
+"""Options that are applied here, or belong to the training of an SAE alone."""
 FOR_TOPK = frozenset({"rescale_acts_by_decoder_norm"})
-_TENSORS = frozenset({"W_enc", "W_dec", "b_dec"})
-_OF: Mapping[str, frozenset[str]] = {
-    "standard": frozenset({"b_enc"}),
-    "topk": frozenset({"b_enc"}),
-    "jumprelu": frozenset({"b_enc", "threshold"}),
-    "gated": frozenset({"b_gate", "b_mag", "r_mag"}),
-}
+
+_LOADING = frozenset(
+    {
+        *("fold_ln", "fold_value_biases", "center_unembed", "refactor_factored_attn_matrices"),
+        *("n_devices", "device", "device_map", "move_to_device", "dtype", "torch_dtype"),
+        *("first_n_layers", "default_prepend_bos", "default_padding_side", "trust_remote_code"),
+        *("low_cpu_mem_usage", "revision", "checkpoint_index", "checkpoint_value", "token"),
+        *("attn_implementation", "cache_dir", "local_files_only", "use_safetensors", "n_ctx"),
+    }
+)
+"""Options with which TransformerLens or transformers load the model, that leave its stream."""
+_CENTRED = "center_writing_weights"
+"""TransformerLens takes the mean over the hidden axis out of everything that writes to the stream
+of a model with LayerNorm; it skips models of RMSNorm."""
+_RMS_NORM = re.compile(
+    r"gemma|llama|mistral|mixtral|qwen|vicuna|alpaca|deepseek|internlm|phi-?[34]|olmo-?2|(^|/)yi-|t5"
+    r"|granite|smollm",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -90,170 +95,150 @@ class Settings:
     """Whether the model's writing weights were centred when it was trained."""
 
 
-def load(files: SaeFiles) -> Sae:
-    """Load the SAE.
-
-    Raises:
-        SaeError: it is refused, or its weights do not fit its configuration.
-
-    """
-    config = files.config(CONFIG)
-    weights = files.weights_file(WEIGHTS)
-    if weights is None:
-        raise SaeError(f"{files.source}: {WEIGHTS} is missing beside {CONFIG}; fetch it too")
-    files = files.at_weights(weights)
-    settings = read_settings(config, source=files.source)
-    sae = build(settings, read_safetensors(weights), files)
-    scaled = settings.normalisation == "expected_average_only_in" and files.has(SCALER)
-    return _with_input_scale(sae, files) if scaled else sae
+def _load(named: SaeFiles) -> Sae:
+    files, path = named.located(WEIGHTS)
+    config = read_config(files.config(CONFIG), files)
+    sae = build(config, Weights.read(path, source=files.source), files)
+    return _with_input_scale(sae, files) if config.normalisation == _SCALED else sae
 
 
-def read_settings(config: Mapping[str, Any], *, source: str) -> Settings:
-    """Read a configuration of version 6 and later.
-
-    Raises:
-        SaeError: a field is missing or of another type, or the SAE is a transcoder.
-
-    """
-    place: dict[str, str] = {"source": source, "where": CONFIG}
-    metadata = config.get("metadata") or {}
-    if not isinstance(metadata, Mapping):
-        raise SaeError(f"{source}: metadata of {CONFIG} is no object; fetch the SAE's own files")
-    hook = text(metadata, "hook_name", **place)
-    hook_out = text(metadata, "hook_name_out", **place)
-    if hook_out is not None and hook_out != hook:
+def read_config(held: Mapping[str, Any], files: SaeFiles) -> Settings:
+    """Return the configuration of version 6 and later, if every option of it is one that loads."""
+    options = files.options(held, CONFIG)
+    metadata = options.section("metadata")
+    hook, hook_out = metadata.text("hook_name"), metadata.text("hook_name_out")
+    if hook_out not in (None, hook):
         raise SaeError(
-            f"{source}: reads {hook} and writes {hook_out}, so it is a transcoder; "
+            f"{files.source}: reads {hook} and writes {hook_out}, so it is a transcoder; "
             "audits need an SAE that reconstructs what it reads"
         )
-    for head in ("hook_head_index", "hook_head_index_out"):
-        if metadata.get(head, config.get(head)) is not None:
-            raise SaeError(
-                f"{source}: {head} is set, so it reads one attention head; audits need an SAE of "
-                "the residual stream"
-            )
-    architecture = text(config, "architecture", **place) or "standard"
+    refuse_heads({**held, **metadata.held}, files)
+    architecture = options.text("architecture") or "standard"
     if architecture not in REFUSED:  # what is refused has options of its own
-        known = KNOWN | (FOR_TOPK if architecture == "topk" else frozenset())
-        refuse_unknown(config, known, **place)
-    kwargs = config.get("model_from_pretrained_kwargs")
-    kwargs = metadata.get("model_from_pretrained_kwargs", kwargs)
+        known = KNOWN | FOR_TOPK if architecture == "topk" else KNOWN
+        options.refuse_unknown(known, changes="features")
+    topk = architecture == "topk" and options.held.get("k")
     return Settings(
         architecture=architecture,
-        hidden=whole(config, "d_in", **place),
-        latent=whole(config, "d_sae", **place),
+        hidden=options.whole("d_in"),
+        latent=options.whole("d_sae"),
         hook=hook,
-        subtracts_decoder_bias=flag(config, "apply_b_dec_to_input", default=True, **place),
-        normalisation=text(config, "normalize_activations", **place) or "none",
-        reshape=text(config, "reshape_activations", **place) or "none",
-        k=whole(config, "k", **place) if architecture == "topk" and config.get("k") else None,
-        rescales_by_decoder_norm=flag(
-            config, "rescale_acts_by_decoder_norm", default=False, **place
-        ),
-        centred=reads_centred(kwargs, metadata.get("model_name"), **place),
+        subtracts_decoder_bias=options.flag("apply_b_dec_to_input", default=True),
+        normalisation=options.text("normalize_activations") or "none",
+        reshape=options.text("reshape_activations") or "none",
+        k=options.whole("k") if topk else None,
+        rescales_by_decoder_norm=options.flag("rescale_acts_by_decoder_norm", default=False),
+        centred=_reads_centred(options, metadata),
     )
 
 
-def build(
-    settings: Settings,
-    tensors: Mapping[str, Tensor],
-    files: SaeFiles,
-    *,
-    sha256: str | None = None,
-) -> Sae:
-    """Bring SAELens weights to the common form; ``sha256`` stands in for that of the files.
+def refuse_heads(held: Mapping[str, Any], files: SaeFiles) -> None:
+    """Refuse an SAE of one attention head."""
+    for key in ("hook_head_index", "hook_head_index_out", "hook_point_head_index"):
+        if held.get(key) is not None:
+            raise SaeError(
+                f"{files.source}: {key} is set, so it reads one attention head; audits need an SAE "
+                "of the residual stream"
+            )
 
-    Raises:
-        SaeError: the SAE is refused by name, or weights are missing or misshapen.
 
-    """
-    source = files.source
-    _refuse(settings, source=source)
-    layer = files.block(settings.hook)
-    encoder, decoder, decoder_bias = take(tensors, "W_enc", "W_dec", "b_dec", source=source)
-    gated = settings.architecture == "gated"
-    activation = _activation(settings, tensors, source=source)
-    refuse_unread(tensors, _TENSORS | _OF[settings.architecture], source=source)
-    notes: list[str] = []
-    if (settings.latent, settings.hidden) != tuple(decoder.shape):
+def _reads_centred(options: Options, metadata: Options) -> bool:
+    """Whether the SAE read a stream less its mean, by how its model was loaded."""
+    key = "model_from_pretrained_kwargs"
+    kwargs = (metadata if key in metadata.held else options).section(key)
+    kwargs.refuse_unknown(_LOADING | {_CENTRED}, changes="features")
+    model = metadata.held.get("model_name")
+    rms = isinstance(model, str) and _RMS_NORM.search(model)
+    return kwargs.flag(_CENTRED, default=False) and not rms
+
+
+def build(config: Settings, weights: Weights, files: SaeFiles, sha256: str | None = None) -> Sae:
+    """Return the SAE of SAELens's weights; ``sha256`` replaces that of the files."""
+    _refuse(config, files)
+    layer = files.block(config.hook)
+    encoder, decoder, decoder_bias = weights.take("W_enc", "W_dec", "b_dec")
+    activation = _activation(config, weights)
+    if config.architecture == "gated":
+        bias = encoder.new_zeros(config.latent)
+    else:
+        (bias,) = weights.take("b_enc")
+    weights.refuse_unread()
+    if (config.latent, config.hidden) != tuple(decoder.shape):
         raise SaeError(
-            f"{source}: W_dec is {list(decoder.shape)}, {CONFIG} says "
-            f"[{settings.latent}, {settings.hidden}]; the config belongs to other weights"
+            f"{files.source}: W_dec is {list(decoder.shape)}, {CONFIG} says "
+            f"[{config.latent}, {config.hidden}]; the config belongs to other weights"
         )
-    bias = encoder.new_zeros(settings.latent) if gated else take(tensors, "b_enc", source=source)[0]
-    if settings.architecture == "topk" and settings.rescales_by_decoder_norm:
+    notes: list[str] = []
+    if config.rescales_by_decoder_norm and config.architecture == "topk":
         norms = decoder.norm(dim=-1)
-        if tuple(encoder.shape) != tuple(decoder.T.shape) or bias.shape != norms.shape:
-            raise SaeError(f"{source}: W_enc or b_enc does not fit W_dec; fetch the SAE again")
+        if encoder.shape != decoder.T.shape or bias.shape != norms.shape:
+            raise SaeError(
+                f"{files.source}: W_enc or b_enc does not fit W_dec; fetch the SAE again"
+            )
         encoder, bias, decoder = encoder * norms, bias * norms, decoder / norms[:, None]
         notes.append("decoder norms folded into the encoder")
-    if settings.normalisation == "expected_average_only_in" and not files.has(SCALER):
+    if config.normalisation == _SCALED and not files.has(SCALER):
         notes.append("input scale taken to be folded into the weights, as SAELens does")
-    if settings.centred:
+    if config.centred:
         notes.append("reads the stream less its mean, as TransformerLens centres it")
-    return Sae(
-        name=files.name,
+    return files.sae(
         layer=layer,
-        architecture=settings.architecture,
-        source=source,
-        sha256=sha256 or files.sha256(),
+        architecture=config.architecture,
+        sha256=sha256,
         W_enc=encoder,
         b_enc=bias,
         W_dec=decoder,
         b_dec=decoder_bias,
         activation=activation,
-        input_bias=decoder_bias if settings.subtracts_decoder_bias else None,
-        normalisation=_NORMALISATIONS[settings.normalisation],
-        centred=settings.centred,
+        input_bias=decoder_bias if config.subtracts_decoder_bias else None,
+        normalisation=_NORMALISATIONS[config.normalisation],
+        centred=config.centred,
         notes=tuple(notes),
     )
 
 
-def _refuse(settings: Settings, *, source: str) -> None:
-    if reason := REFUSED.get(settings.architecture):
+def _refuse(config: Settings, files: SaeFiles) -> None:
+    kind, loads = config.architecture, f"these load: {', '.join(FORMAT.loads)}"
+    if reason := REFUSED.get(kind):
+        raise SaeError(f"{files.source}: {kind} is refused: {reason}; {loads}")
+    if kind not in FORMAT.loads:
+        raise SaeError(f"{files.source}: architecture {kind!r} is unknown; {loads}")
+    if config.reshape != "none":
         raise SaeError(
-            f"{source}: {settings.architecture} is refused: {reason}; "
-            f"these load: {', '.join(FORMAT.loads)}"
-        )
-    if settings.architecture not in FORMAT.loads:
-        raise SaeError(
-            f"{source}: architecture {settings.architecture!r} is unknown; "
-            f"these load: {', '.join(FORMAT.loads)}"
-        )
-    if settings.reshape != "none":
-        raise SaeError(
-            f"{source}: reshapes {settings.reshape} activations, so it reads attention heads; "
+            f"{files.source}: reshapes {config.reshape} activations, so it reads attention heads; "
             "audits need an SAE of the residual stream"
         )
-    if settings.normalisation not in _NORMALISATIONS:
+    if config.normalisation not in _NORMALISATIONS:
         raise SaeError(
-            f"{source}: normalize_activations {settings.normalisation!r} keeps its statistics "
+            f"{files.source}: normalize_activations {config.normalisation!r} keeps its statistics "
             "outside the weights; fold it with sae-lens and save again"
         )
-    refuse_square(settings.hidden, settings.latent, source=source)
 
 
-def _activation(settings: Settings, tensors: Mapping[str, Tensor], *, source: str) -> Activation:
-    match settings.architecture:
+def _activation(config: Settings, weights: Weights) -> Activation:
+    match config.architecture:
         case "jumprelu":
-            return JumpRelu(*take(tensors, "threshold", source=source))
+            return JumpRelu(*weights.take("threshold"))
         case "gated":
-            return Gated(*take(tensors, "b_gate", "r_mag", "b_mag", source=source))
+            return Gated(*weights.take("b_gate", "r_mag", "b_mag"))
         case "topk":
-            if settings.k is None or settings.k > settings.latent:
-                raise SaeError(f"{source}: topk needs k from 1 to {settings.latent} in {CONFIG}")
-            return TopK(settings.k)
+            if config.k is None or config.k > config.latent:
+                raise SaeError(
+                    f"{weights.source}: topk needs k from 1 to {config.latent} in {CONFIG}; fetch "
+                    "the original file"
+                )
+            return TopK(config.k)
         case _:
             return Relu()
 
 
 def _with_input_scale(sae: Sae, files: SaeFiles) -> Sae:
     """Fold the fixed input scale of a training checkpoint into the weights."""
-    scaler = files.config(SCALER)
-    refuse_unknown(scaler, {"scaling_factor"}, source=files.source, where=SCALER)
-    if scaler.get("scaling_factor") is None:
+    if not files.has(SCALER):
         return sae
-    factor = positive(scaler["scaling_factor"], f"scaling_factor of {SCALER}", source=files.source)
+    scaler = files.options(files.config(SCALER), SCALER)
+    scaler.refuse_unknown({"scaling_factor"}, changes="features")
+    factor = scaler.number("scaling_factor", 1.0, positive=True)
     if factor == 1:
         return sae
     return replace(
@@ -266,12 +251,11 @@ def _with_input_scale(sae: Sae, files: SaeFiles) -> Sae:
     )
 
 
-def _recognises(files: SaeFiles) -> bool:
-    return (
-        files.has(CONFIG)
-        and files.weights_file(WEIGHTS) is not None
-        and "metadata" in files.config(CONFIG)
-    )
+def is_flat(files: SaeFiles) -> bool | None:
+    """Whether the configuration is of an older version; None for another format's files."""
+    if not files.has(CONFIG) or files.weights_file(WEIGHTS) is None:
+        return None
+    return "metadata" not in files.config(CONFIG)
 
 
 FORMAT = SaeFormat(
@@ -279,6 +263,6 @@ FORMAT = SaeFormat(
     files=f"`{CONFIG}`, `{WEIGHTS}`",
     loads=("standard", "gated", "jumprelu", "topk"),
     refuses=REFUSED,
-    recognises=_recognises,
-    load=load,
+    recognises=lambda files: is_flat(files) is False,
+    load=_load,
 )

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pm_audit.errors import SaeError
 from pm_audit.loading.saes import sae_lens
-from pm_audit.loading.saes.format import SaeFiles, SaeFormat, read_safetensors
-from pm_audit.loading.saes.options import refuse_unknown
+from pm_audit.loading.saes.format import SaeFiles, SaeFormat
+from pm_audit.loading.saes.weights import Weights
 from pm_audit.subject.sae import Sae
 
 _SCALES = ("finetuning_scaling_factor", "scaling_factor")
@@ -48,33 +48,16 @@ KNOWN = frozenset(
         *("use_chat_formatting", "n_running_sparsity_steps", "start_training_step"),
     }
 )
-"""Options of old configurations that are done here, or belong to training, data or logs."""
+"""Options of old configurations that are applied here, or belong to training, data or logs."""
 
 
-def load(files: SaeFiles) -> Sae:
-    """Load the SAE.
-
-    Raises:
-        SaeError: it is refused, or its weights do not fit its configuration.
-
-    """
-    weights = files.weights_file(sae_lens.WEIGHTS)
-    if weights is None:
-        raise SaeError(f"{files.source}: {sae_lens.WEIGHTS} is missing; fetch it too")
-    files = files.at_weights(weights)
+def _load(named: SaeFiles) -> Sae:
+    files, path = named.located(sae_lens.WEIGHTS)
     old = files.config(sae_lens.CONFIG)
-    settings = sae_lens.read_settings(current(old, source=files.source), source=files.source)
-    tensors = read_safetensors(weights)
-    scales = [tensors.pop(key) for key in _SCALES if key in tensors]
-    scale = scales[0] if scales else None
-    if any(tuple(one.shape) != (settings.latent,) or not _finite(one) for one in scales):
-        raise SaeError(
-            f"{files.source}: its scaling factor is no number for each of {settings.latent} "
-            "latents; fetch the SAE's own weights"
-        )
-    if len(scales) > 1 and not torch.equal(*scales):
-        raise SaeError(f"{files.source}: holds two scaling factors that differ; keep the right one")
-    sae = sae_lens.build(settings, tensors, files)
+    config = sae_lens.read_config(_current(old, files), files)
+    weights = Weights.read(path, source=files.source)
+    scale = _scale(weights, config.latent)
+    sae = sae_lens.build(config, weights, files)
     if scale is None or torch.allclose(scale, torch.ones_like(scale)):
         return sae
     if old.get("finetuning_scaling_factor") is not True:
@@ -89,75 +72,64 @@ def load(files: SaeFiles) -> Sae:
     )
 
 
+def _scale(weights: Weights, latent: int) -> Tensor | None:
+    """Return what multiplied the features before decoding, if the file holds it."""
+    scales = [weights.held.pop(key) for key in _SCALES if key in weights]
+    if any(tuple(scale.shape) != (latent,) or not _finite(scale) for scale in scales):
+        raise SaeError(
+            f"{weights.source}: its scaling factor is not one number for each of {latent} latents; "
+            "fetch the SAE's own weights"
+        )
+    if len(scales) > 1 and not torch.equal(*scales):
+        raise SaeError(
+            f"{weights.source}: holds two scaling factors that differ; keep the right one"
+        )
+    return scales[0] if scales else None
+
+
 def _finite(tensor: Tensor) -> bool:
     return tensor.is_floating_point() and bool(tensor.isfinite().all())
 
 
-def current(old: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Return a flat configuration in the form of version 6.
-
-    Raises:
-        SaeError: its activation function is none that features can have.
-
-    """
-    place = {"source": source, "where": sae_lens.CONFIG}
-    refuse_unknown(
-        {key: value for key, value in old.items() if not key.startswith(_LOGGING)},
-        sae_lens.KNOWN | KNOWN,
-        **place,
-    )
-    for head in ("hook_point_head_index", "hook_head_index"):
-        if old.get(head) is not None:
-            raise SaeError(
-                f"{source}: {head} is set, so it reads one attention head; audits need an SAE of "
-                "the residual stream"
-            )
+def _current(old: Mapping[str, Any], files: SaeFiles) -> dict[str, Any]:
+    """Return a flat configuration in the form of version 6."""
+    source = files.source
+    numbers = {key: value for key, value in old.items() if not key.startswith(_LOGGING)}
+    options = files.options(numbers, sae_lens.CONFIG)
+    options.refuse_unknown(sae_lens.KNOWN | KNOWN, changes="features")
+    sae_lens.refuse_heads(old, files)
     if old.get("d_out") not in (None, old.get("d_in")):
         raise SaeError(
             f"{source}: d_out is another width than d_in, so it is a transcoder; audits need an "
             "SAE that reconstructs what it reads"
         )
     function = old.get("activation_fn", old.get("activation_fn_str", "relu"))
-    options = old.get("activation_fn_kwargs") or {}
-    if not isinstance(options, Mapping):
-        raise SaeError(f"{source}: activation_fn_kwargs is no object; fetch the SAE's own files")
-    refuse_unknown(options, {"k"}, source=source, where="activation_fn_kwargs")
-    architecture = old.get("architecture", "standard")
-    if function == "topk":
-        architecture = "topk"
-    elif function != "relu":
+    if function not in ("relu", "topk"):
         raise SaeError(
             f"{source}: activation function {str(function)[:40]!r} is refused: its features need "
             "not be zero or positive; use an SAE with relu, jumprelu or topk"
         )
+    arguments = options.section("activation_fn_kwargs")
+    arguments.refuse_unknown({"k"}, changes="features")
     normalises = old.get("normalize_activations")
     if isinstance(normalises, bool):
         normalises = "expected_average_only_in" if normalises else "none"
     hook = old.get("hook_name", old.get("hook_point"))
-    reshape = old.get("reshape_activations", "hook_z" if "hook_z" in str(hook) else "none")
+    kept = ("d_in", "d_sae", "apply_b_dec_to_input", "model_from_pretrained_kwargs")
     return {
-        "architecture": architecture,
-        "d_in": old.get("d_in"),
-        "d_sae": old.get("d_sae"),
-        "k": options.get("k"),
-        "apply_b_dec_to_input": old.get("apply_b_dec_to_input", True),
+        **{key: old.get(key) for key in kept},
+        "architecture": "topk" if function == "topk" else old.get("architecture", "standard"),
+        "k": arguments.held.get("k"),
         "normalize_activations": normalises,
-        "reshape_activations": reshape,
+        "reshape_activations": old.get(
+            "reshape_activations", "hook_z" if "hook_z" in str(hook) else "none"
+        ),
         "metadata": {
             "hook_name": hook,
             "hook_name_out": old.get("hook_name_out"),
             "model_name": old.get("model_name"),
-            "model_from_pretrained_kwargs": old.get("model_from_pretrained_kwargs"),
         },
     }
-
-
-def _recognises(files: SaeFiles) -> bool:
-    return (
-        files.has(sae_lens.CONFIG)
-        and files.weights_file(sae_lens.WEIGHTS) is not None
-        and "metadata" not in files.config(sae_lens.CONFIG)
-    )
 
 
 FORMAT = SaeFormat(
@@ -165,6 +137,6 @@ FORMAT = SaeFormat(
     files=f"`{sae_lens.CONFIG}` (flat), `{sae_lens.WEIGHTS}`",
     loads=sae_lens.FORMAT.loads,
     refuses={**sae_lens.REFUSED, "tanh-relu": "its features need not be zero or positive"},
-    recognises=_recognises,
-    load=load,
+    recognises=lambda files: sae_lens.is_flat(files) is True,
+    load=_load,
 )

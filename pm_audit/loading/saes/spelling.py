@@ -11,7 +11,7 @@ _RELEASE = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)+")
 def spelled_out(
     text: str, name: str | None = None, layer: int | None = None
 ) -> tuple[str, str | None, int | None]:
-    """Read ``NAME=PATH@LAYER``; what the caller says outweighs what the text says."""
+    """Return path, name and layer of ``NAME=PATH@LAYER``; the caller's name and layer go first."""
     found = _SPELLED_OUT.fullmatch(text)
     if found is None:
         return text, name, layer
@@ -20,5 +20,5 @@ def spelled_out(
 
 
 def looks_like_release(name: str) -> bool:
-    """Whether ``name`` could be ``release/sae_id``; it may be a missing path all the same."""
+    """Whether ``name`` could be ``release/sae_id``; it may be a missing path too."""
     return bool(_RELEASE.fullmatch(name)) and ".." not in name.split("/")

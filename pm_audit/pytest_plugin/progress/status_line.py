@@ -1,8 +1,7 @@
-"""One line at the foot of a terminal that says how far the run is, and is gone when it ends.
+"""One line at the foot of a terminal that says how far the run is; it is gone when the run ends.
 
-pytest captures what is written while a test runs, and writes its own lines in between.  So this
-line is written to a descriptor of its own by a thread, below what pytest wrote last, and is taken
-away before pytest writes again.
+pytest captures what is written while a test runs, and writes lines of its own.  A thread writes
+this line to another descriptor, below the last line of pytest, and removes it before pytest writes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pm_audit.report import sanitise
 
 _SECONDS = 1.0
-"""How often it is written again."""
+"""Between two drawings of the line."""
 
 
 class StatusLine:
@@ -31,7 +30,7 @@ class StatusLine:
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._below: int | None = None
-        """Column of pytest's own line, which ours stands below; None while ours is not there."""
+        """Column of pytest's line above this one; None while this one is not drawn."""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -48,7 +47,7 @@ class StatusLine:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Take it away while the block writes."""
+        """Remove it while the block writes."""
         with self._lock:
             if self._below is not None:
                 back = f"\x1b[1A\x1b[{self._below}C" if self._below else ""
@@ -88,9 +87,9 @@ class StatusLine:
 
 
 def terminal_descriptor() -> int | None:
-    """Return a descriptor of its own for the terminal that stdout is; None where it is none.
+    """Return a new descriptor of the terminal behind stdout; None if stdout is not a terminal.
 
-    To be called while pytest captures nothing: capturing exchanges what stdout's descriptor is.
+    Capturing replaces stdout's descriptor, so call this while pytest captures nothing.
     """
     try:
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":

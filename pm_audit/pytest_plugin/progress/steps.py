@@ -1,8 +1,8 @@
-"""How far a run is, as its processes note it down, and how long the rest may take.
+"""How far a run is, as its processes note it, and how long the rest may take.
 
-Each process that audits keeps one small file in the folder that the run shares; the process that
-has the terminal reads them.  The estimate starts from a prior, is corrected by each step of the
-first hypothesis and rests on whole hypotheses as soon as there are any.
+Each process that audits keeps one small file in the folder that the run shares; the process with
+the terminal reads them.  The estimate starts from a prior and is corrected by each step of the
+first hypothesis; once a hypothesis is finished, it rests on whole hypotheses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from statistics import mean
 PRIOR_SECONDS = 12.0
 """A hypothesis of the default PM on two cores, before anything was measured."""
 SHARES = (0.18, 0.19, 0.43, 0.20)
-"""Of a hypothesis' time, by its steps in their order, measured on the default PM."""
+"""Shares of a hypothesis' time by step, measured on the default PM."""
 _LATE = 0.05
 """Least share of a hypothesis that is left while it is audited."""
 
@@ -71,7 +71,7 @@ class Steps:
             new.write_text(json.dumps(asdict(standing)), encoding="utf-8")
             new.replace(self._path)
         except OSError:
-            return  # a full disk costs the audit its progress line and nothing else
+            return  # on a full disk the audit goes on without its progress line
 
 
 def read(folder: Path) -> tuple[Standing, ...]:

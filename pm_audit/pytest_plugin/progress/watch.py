@@ -6,24 +6,21 @@ import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pm_audit.pytest_plugin import intake
 from pm_audit.pytest_plugin.progress import steps
 from pm_audit.pytest_plugin.progress.status_line import StatusLine, terminal_descriptor
-
-if TYPE_CHECKING:
-    from pm_audit.pytest_plugin.run import AuditRun
+from pm_audit.pytest_plugin.shared_folder import Notes
 
 
 class Watch:
     """The plug-in object that shows the status line, in the process that has the terminal."""
 
-    def __init__(self, run: AuditRun) -> None:
-        self._run = run
+    def __init__(self, notes: Notes, *, total: Callable[[], int]) -> None:
+        self._notes = notes
+        self._total = total
         self._descriptor = terminal_descriptor()
         self._line: StatusLine | None = None
 
@@ -33,7 +30,7 @@ class Watch:
         with self._shown(session, self._text):
             return (yield)
 
-    # inside of the terminal's own wrapper, which prints the summary
+    # inside the terminal's own wrapper, which prints the summary
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Show the line while workers stop and the record and its page are written."""
@@ -57,28 +54,16 @@ class Watch:
         return self._line.shown()
 
     def _text(self) -> str | None:
-        selected = intake.read_selected(self._run.shared)
-        total = len({name for name, _ in selected} or self._run.hypotheses)
-        return steps.sentence(steps.read(self._run.shared), total, now=time.time())
-
-    def _hidden(self) -> Generator[None, object, object]:
-        with nullcontext() if self._line is None else self._line.hidden():
-            return (yield)
+        total = len({name for name, _ in self._notes.read_selected()}) or self._total()
+        return steps.sentence(steps.read(self._notes.folder), total, now=time.time())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, object, object]:
         """Make room for what pytest writes."""
-        return (yield from self._hidden())
+        with nullcontext() if self._line is None else self._line.hidden():
+            return (yield)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logreport(self) -> Generator[None, object, object]:
-        """Make room for what pytest writes."""
-        return (yield from self._hidden())
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
-        """Make room for what pytest writes."""
-        return (yield from self._hidden())
+    pytest_runtest_logreport = pytest_runtest_logfinish = pytest_runtest_logstart
 
     def pytest_unconfigure(self) -> None:
         """Give the terminal's descriptor back."""

@@ -1,7 +1,8 @@
 """Heatmaps: whole texts, each token the hotter the more a feature fires on it.
 
 Only completion positions were read, so a prompt is always cold.  A token that stands for no
-character, such as an end-of-text token that the format appends, is shown by its name.
+character, such as an end-of-text token that the format appends, is shown by its name, and so is
+a line break.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from pm_audit.records import Firing
-from pm_audit.report.feature_words import END_OF_TURN, NO_TEXT, name_of_token
+from pm_audit.report.feature_words import END_OF_TURN, LINE_BREAK, NO_TEXT, name_of_token
 
 HEAT_STEPS = 9
 
@@ -23,7 +24,7 @@ class HeatToken:
     heat: int
     activation: float | None
     named: bool = False
-    """The text is the name of a token that stands for no character."""
+    """The text is the name of a token that would be an empty mark."""
 
 
 HeatLine = tuple[HeatToken, ...]
@@ -51,17 +52,21 @@ def _line(firing: Firing, strongest: float) -> HeatLine:
         if first > reached:
             tokens.append(HeatToken(whole[reached:first], 0, None))
         share = abs(activation) / strongest if strongest else 0.0
-        named = first == last
-        text = _name(firing, first, whole) if named else whole[first:last]
+        text = whole[first:last]
+        unseen = _name(firing, first, last, whole)
         heat = min(HEAT_STEPS, max(1, math.ceil(HEAT_STEPS * share)))
-        tokens.append(HeatToken(text, heat, activation, named))
+        tokens.append(HeatToken(unseen or text, heat, activation, bool(unseen)))
         reached = last
     if reached < len(whole):
         tokens.append(HeatToken(whole[reached:], 0, None))
     return tuple(tokens)
 
 
-def _name(firing: Firing, place: int, whole: str) -> str:
-    if not firing.token and place == len(firing.before):
+def _name(firing: Firing, first: int, last: int, whole: str) -> str:
+    """Return the name of a token that would be an empty mark; nothing for one that shows text."""
+    if first < last:
+        text = whole[first:last]
+        return LINE_BREAK if text.isspace() and "\n" in text else ""
+    if not firing.token and first == len(firing.before):
         return name_of_token(firing)
-    return END_OF_TURN if place == len(whole) else NO_TEXT
+    return END_OF_TURN if first == len(whole) else NO_TEXT

@@ -10,30 +10,22 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pm_audit.records import AuditRecord, Check, SaeFit
-from pm_audit.report import changes, figures, findings, glossary, sanitise, wording
-from pm_audit.report.html import entries, strips
-from pm_audit.report.soundness import require_readable
+from pm_audit.judging import rules
+from pm_audit.records import NOT_PASSED, AuditRecord, SaeFit
+from pm_audit.report import baselines, changes, figures, findings, glossary, sanitise, wording
+from pm_audit.report.html import entries, plots
+from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True, slots=True)
-class Banner:
-    """What the checks amount to."""
-
-    kind: str
-    title: str
-    text: str
-
-
-def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
+def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
     """Return the record as a self-contained HTML page.
 
     ``notices`` come first: what a reader must know about the record as a whole.
@@ -43,7 +35,7 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
 
     """
     require_readable(record)
-    scale = strips.forest(record)
+    scale = plots.forest(record)
     return _page(
         "report.html.j2",
         record=record,
@@ -51,12 +43,14 @@ def render(record: AuditRecord, *, notices: Sequence[str] = ()) -> str:
         lead=findings.lead(record),
         facts=_facts(record),
         banner=_banner(record),
-        checks=tuple(Check),
+        checks=record.checks,
         entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
         forest=scale,
-        provenance=_provenance(record),
+        provenance=wording.provenance(record),
         fits=_fits(record),
-        glossary=glossary.ENTRIES,
+        glossary=glossary.entries(),
+        rules=rules(),
+        departures=wording.departures(record),
     )
 
 
@@ -76,7 +70,7 @@ def _page(template: str, **context: object) -> str:
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     )
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     return page.render(
         style=Markup(style),  # noqa: S704 - the project's own file
         script=Markup(script),  # noqa: S704 - the project's own file
@@ -86,8 +80,9 @@ def _page(template: str, **context: object) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return the templates' environment, whose every text passes the HTML sink."""
+    found = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         finalize=_escape,
@@ -95,12 +90,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = figures.number
-    environment.filters["value"] = figures.value
-    environment.filters["bounds"] = figures.bounds
-    environment.filters["signed"] = figures.signed
-    environment.filters["percent"] = figures.percent
-    return environment
+    for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
+        found.filters[name] = getattr(figures, name)
+    found.filters["in_words"] = baselines.in_words
+    return found
 
 
 def _escape(value: object) -> object:
@@ -126,50 +119,32 @@ def _facts(record: AuditRecord) -> list[str]:
     return [*findings.sigmas(record), *([", ".join(tried)] if tried else []), *saes]
 
 
-def _banner(record: AuditRecord) -> Banner:
+def _banner(record: AuditRecord) -> dict[str, str]:
+    """Return what the checks amount to."""
     text = wording.tally(record) + "."
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
-        title = f"Partial: {judged} of {wanted} checks were judged. This is no release verdict."
-        return Banner("unsure", title, text)
+        title = f"Partial: {judged} of {wanted} checks were judged. This is not a release verdict."
+        return {"kind": "unsure", "title": title, "text": text}
     blocking = [
         (hypothesis, result)
         for hypothesis in record.hypotheses
         for result in hypothesis.checks
-        if result.outcome in entries.ATTENTION and hypothesis.severity != "warn"
+        if result.outcome in NOT_PASSED and hypothesis.severity != "warn"
     ]
     accepted = {one.name: findings.accepted(one) for one in record.hypotheses}
     excused = sum(result.check in accepted[hypothesis.name] for hypothesis, result in blocking)
     if len(blocking) == excused:
         known = f" {excused} known bias{'es' if excused > 1 else ''} stand." if excused else ""
-        return Banner("pass", "Every check that blocks a release passed.", text + known)
+        title = "Every check that blocks a release passed."
+        return {"kind": "pass", "title": title, "text": text + known}
     count = len(blocking) - excused
-    return Banner("fail", f"{count} check{'s' if count > 1 else ''} would block a release.", text)
-
-
-def _provenance(record: AuditRecord) -> list[tuple[str, str]]:
-    subject, method = record.subject, record.method
-    rows = [
-        ("written", record.created),
-        ("PM", subject.pm),
-        ("PM sha256", subject.pm_sha256),
-        ("layers, dtype, device", f"{subject.layers}, {subject.dtype}, {subject.device}"),
-        ("tokenizer sha256", subject.tokenizer_sha256),
-        ("text format", subject.text),
-        ("objective", subject.objective or "the only one"),
-    ]
-    for sae in subject.saes:
-        words = f"{sae.source}; {sae.architecture}, after layer {sae.layer}, {sae.width} latents"
-        rows += [(f"SAE {sae.name}", words), (f"SAE {sae.name} sha256", sae.sha256)]
-    rows += [(f"method: {name}", str(value)) for name, value in method.model_dump().items()]
-    rows += sorted(record.environment.items())
-    rows.append(("manifest", wording.hypotheses(len(record.manifest))))
-    return rows
+    title = f"{count} check{'s' if count > 1 else ''} would block a release."
+    return {"kind": "fail", "title": title, "text": text}
 
 
 def _fits(record: AuditRecord) -> list[SaeFit]:
     first: dict[str, SaeFit] = {}
-    for hypothesis in record.hypotheses:
-        for fit in hypothesis.evidence.fits:
-            first.setdefault(fit.sae, fit)
+    for fit in chain.from_iterable(one.evidence.fits for one in record.hypotheses):
+        first.setdefault(fit.sae, fit)
     return list(first.values())

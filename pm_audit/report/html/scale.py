@@ -36,6 +36,10 @@ class Scale:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 2)
 
+    def clamped(self, value: float) -> float:
+        """Return the pixel of a value, at the edge if it lies beyond the axis."""
+        return self(min(max(value, self.low), self.high))
+
     def ticks(self, *, most: int = 7, whole: bool = False) -> tuple[Tick, ...]:
         """Return round ticks inside the axis, at most about ``most``; ``whole`` for counts."""
         step = _round_step((self.high - self.low) / most)
@@ -52,7 +56,7 @@ class Scale:
 def spanning(
     values: Iterable[float | None], *, start: float, end: float, with_zero: bool = True
 ) -> Scale:
-    """Return a scale that holds every value, a margin, and zero where asked."""
+    """Return a scale that holds every value, a margin, and zero by default."""
     known = [value for value in values if value is not None]
     if with_zero or not known:
         known.append(0.0)
@@ -63,6 +67,11 @@ def spanning(
     low = low if with_zero and low == 0.0 else low - margin
     high = high if with_zero and high == 0.0 else high + margin
     return Scale(low, high, start, end)
+
+
+def strip_scale(values: Iterable[float | None]) -> Scale:
+    """Return the axis of a strip, in percent of its width."""
+    return spanning(values, start=3.0, end=97.0)
 
 
 def _round_step(rough: float) -> float:

@@ -34,7 +34,7 @@ def test_options_of_a_token_that_are_no_names_are_refused_before_they_are_printe
         }
     )
     file.write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="which is no name of one; remove it") as refused:
+    with pytest.raises(ModelError, match="which is not the name of one; remove it") as refused:
         load(str(folder), text_format="raw")
     assert str(refused.value).isprintable()
     assert capfd.readouterr().out == ""

@@ -165,13 +165,13 @@ def test_no_index_opens_a_file_outside(trapped: Path, opened: list[str], number:
     name = hostile_names(trapped)[number]
     index = {"weight_map": {"score.weight": name, "model.embed_tokens.weight": name}}
     (trapped / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelError, match=r"was not opened|no plain file name|links out"):
+    with pytest.raises(ModelError, match=r"was not opened|not a plain file name|links out"):
         load(trapped, text_format="hh")
     # the folder's own links are refused first; the index must be refused without them too
     for path in list(trapped.rglob("*")):
         if path.is_symlink() and number < 44:
             path.unlink()
-    with pytest.raises(ModelError, match=r"was not opened|no plain file name|links out"):
+    with pytest.raises(ModelError, match=r"was not opened|not a plain file name|links out"):
         load(trapped, text_format="hh")
     assert opened == []
 

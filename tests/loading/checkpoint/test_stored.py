@@ -92,7 +92,7 @@ def test_weights_that_are_no_plain_floats_are_refused(
 ) -> None:
     folder = save_classifier("llama")
     rewrite(folder, lambda held: held | {name: (held[name] * 50).to(dtype)})
-    with pytest.raises(ModelError, match=f"quantised or no plain floats: {name}.*dequantise it"):
+    with pytest.raises(ModelError, match=f"quantised or not plain floats: {name}.*dequantise it"):
         load(folder, text_format="hh")
     # as told: dequantised and saved as floats it loads
     rewrite(folder, lambda held: held | {name: held[name].float() / 50})
@@ -114,7 +114,7 @@ def test_a_scale_that_no_module_reads_is_refused(
     folder = save_classifier("llama")
     scale = f"{QUERY.removesuffix('weight')}{name}"
     rewrite(folder, lambda held: held | {scale: torch.ones(1)})
-    with pytest.raises(ModelError, match=f"quantised or no plain floats: .*{name}"):
+    with pytest.raises(ModelError, match=f"quantised or not plain floats: .*{name}"):
         load(folder, text_format="hh")
 
 

@@ -6,13 +6,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pm_audit.errors import ModelError
-from pm_audit.loading.default.adapter import (
-    LowRankLinear,
-    add_low_rank,
-    apply_adapter,
-    resume_adapter,
-    save_adapter,
-)
+from pm_audit.loading.default.adapter import apply_adapter
+from recipes.train.low_rank import LowRankLinear, add_low_rank, resume_adapter, save_adapter
 
 
 def backbone() -> nn.Module:
@@ -76,8 +71,8 @@ def test_an_adapter_of_another_backbone_is_refused(tmp_path):
 
 
 def test_a_missing_or_torn_file_is_one_message(tmp_path):
-    with pytest.raises(ModelError, match="cannot be read as an adapter"):
+    with pytest.raises(ModelError, match="cannot be read as safetensors"):
         apply_adapter(backbone(), tmp_path / "missing.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
-    with pytest.raises(ModelError, match="cannot be read as an adapter"):
+    with pytest.raises(ModelError, match="cannot be read as safetensors"):
         apply_adapter(backbone(), tmp_path / "torn.safetensors")

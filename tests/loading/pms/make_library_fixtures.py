@@ -4,7 +4,7 @@ RewardBench pins other versions of our dependencies, so what its classes wrote i
 ``library/``.  To make it again:
 
     pip install --no-deps --target LIBRARIES rewardbench==0.1.4
-    python tests/models/make_library_fixtures.py LIBRARIES
+    python tests/loading/pms/make_library_fixtures.py LIBRARIES
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 What it wrote is kept in ``trl/``, since TRL is no dependency of the tests.  To make it again:
 
     pip install trl==1.16.0 peft
-    python tests/models/make_trl_fixtures.py
+    python tests/loading/pms/make_trl_fixtures.py
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def test_an_adapter_without_a_head_is_refused(
         ({"loftq_config": {"loftq_bits": 4}}, "sets loftq_config"),
         ({"init_lora_weights": "loftq"}, "changed the base by chance or by data"),
         ({"init_lora_weights": "pissa_niter_4"}, "path_initial_model_for_weight_conversion"),
-        ({"lora_scale_by_norm": True}, "sets lora_scale_by_norm, which is no known option"),
+        ({"lora_scale_by_norm": True}, "sets lora_scale_by_norm, which this loader does not know"),
         ({"r": 10**9}, "says a rank of 1000000000, expected 1 to"),
         ({"rank_pattern": {"q_proj": 10**9}}, "says a rank of 1000000000, expected 1 to"),
         (
@@ -381,7 +381,7 @@ def test_a_pattern_that_never_ends_is_refused(
     base, adapter, _ = adapted()
     file = adapter / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | options))
-    with pytest.raises(ModelError, match=r"is not done.*name the modules in a list"):
+    with pytest.raises(ModelError, match=r"does not end on .*name the modules in a list"):
         load(f"{adapter}@{base}", text_format="raw")
 
 

@@ -179,7 +179,7 @@ def test_quantised_encoders_are_refused(save_encoder: Callable[..., Path], name:
     held = dict(load_file(folder / "model.safetensors"))
     held[name] = (held[name] * 50).to(torch.int8)
     save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=f"quantised or no plain floats: {name}"):
+    with pytest.raises(ModelError, match=f"quantised or not plain floats: {name}"):
         load(folder)
 
 

@@ -93,7 +93,7 @@ def test_the_hash_is_of_the_networks_too(ldl: Callable[..., tuple[Path, torch.Te
 
 def test_what_cannot_be_scored_is_refused(ldl: Callable[..., tuple[Path, torch.Tensor]]) -> None:
     folder, _ = ldl()
-    with pytest.raises(ModelError, match="names none of its objectives"):
+    with pytest.raises(ModelError, match="this PM has only one, without a name"):
         load(folder, objective="helpfulness")
     path = folder / "gating_layer.pt"
     held = torch.load(path, weights_only=True)
@@ -103,8 +103,8 @@ def test_what_cannot_be_scored_is_refused(ldl: Callable[..., tuple[Path, torch.T
             "10 bins",
         ),
         (held | {"network.0.weight": torch.ones(16, 31)}, "does not fit a body of width 32"),
-        (held | {"network.0.bias": torch.full((16,), torch.nan)}, "or holds NaN"),
-        ({"gate.weight": torch.ones(1)}, "expected the numbered layers"),
+        (held | {"network.0.bias": torch.full((16,), torch.nan)}, "holds NaN or infinite"),
+        ({"gate.weight": torch.ones(1)}, "neither one linear layer nor numbered ones"),
     ):
         torch.save(changed, path)
         with pytest.raises(ModelError, match=message):

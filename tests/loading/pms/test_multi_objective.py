@@ -258,7 +258,7 @@ def test_a_class_that_is_not_known_borrows_no_conventions(
         load(folder, objective="objective_1")
     model = load(folder, objective="objective_1", text_format="hh")
     torch.testing.assert_close(plain_rewards(model, ROWS), expected[:, 1], atol=1e-5, rtol=1e-5)
-    assert "OurModel is of no known conventions" in model.notes[0]
+    assert "OurModel has no known conventions" in model.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
             {"architectures": ["Qwen2ForTokenClassification"]},
             "process reward models are refused",
         ),
-        ({"architectures": ["Invented"]}, "Invented in config.json is of no known family"),
+        ({"architectures": ["Invented"]}, "Invented in config.json belongs to no known family"),
         ({}, "names no class .* fetch the model's own"),
     ],
 )

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from pm_audit.errors import ModelError
-from pm_audit.loading.pms import registry
 from pm_audit.loading.pms.family import PmFamily
 from pm_audit.loading.pms.registry import load, load_each
 from pm_audit.loading.pms.sequence_classification import load as load_classifier
 from pm_audit.subject.preflight import preflight, require
+from pm_audit.text.text_format import TextSettings
 
 
 def test_another_package_adds_a_family(
@@ -25,11 +26,13 @@ def test_another_package_adds_a_family(
         ("mine",),
         {},
         lambda checkpoint: (checkpoint.folder / "mine.txt").exists(),
-        lambda request: load_classifier(registry.replace(request, text_format="beaver")),
+        lambda request: load_classifier(replace(request, text=TextSettings("beaver"))),
     )
-    point = EntryPoint("mine", "somewhere:MINE", registry.GROUP)
+    point = EntryPoint("mine", "somewhere:MINE", "pm_audit.pms")
     monkeypatch.setattr(EntryPoint, "load", lambda _: mine)
-    monkeypatch.setattr("pm_audit.extensions.entry_points", lambda **_: [point])
+    monkeypatch.setattr(
+        "pm_audit.extensions.entry_points", lambda group: [point] if group == point.group else []
+    )
     assert load(folder).text_format.name == "beaver"
     monkeypatch.setattr(EntryPoint, "load", lambda _: 3)
     with pytest.raises(ModelError, match="is a int, expected PmFamily"):

@@ -102,7 +102,7 @@ def test_the_engine_reads_the_same_rewards(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sae_k": None}, "sae_k is None"),
+        ({"sae_k": None}, "lacks sae_k, expected 1 to"),
         ({"sae_hidden_state_source_layer": 0}, "source_layer is 0"),
         ({"sae_hidden_state_source_layer": 3}, "lacks layers.2"),
     ],

@@ -153,7 +153,11 @@ def test_a_reward_token_is_appended(headed: Callable[..., tuple[Path, Any]]) -> 
 @pytest.mark.parametrize(
     ("weights", "described", "message"),
     [
-        ({"out_proj.weight": torch.ones(1, 32)}, {"pooling": "max"}, "pooling 'max' .* not known"),
+        (
+            {"out_proj.weight": torch.ones(1, 32)},
+            {"pooling": "max"},
+            "pooling is 'max', expected last or mean",
+        ),
         (
             {f"out_proj.{n}.weight": torch.ones(o, 32) for n, o in ((0, 32), (2, 1))},
             {"pooling": "mean"},
@@ -185,7 +189,7 @@ def test_what_cannot_be_scored_is_refused(
 
 def test_one_head_has_no_objectives(headed: Callable[..., tuple[Path, Any]]) -> None:
     folder, _ = headed("llama", {"v_head.weight": torch.ones(1, 32)})
-    with pytest.raises(ModelError, match="the head has only one"):
+    with pytest.raises(ModelError, match="this PM has only one"):
         load(folder, objective="helpfulness")
 
 
@@ -204,7 +208,7 @@ def test_a_class_that_is_not_known_borrows_no_conventions(
     model = load(folder, text_format="raw")
     expected = weight @ last_state(body, ROW)
     torch.testing.assert_close(plain_rewards(model, [ROW]), expected, atol=1e-5, rtol=1e-5)
-    assert "OurRewardModel is of no known conventions: text_format raw" in model.notes[0]
+    assert "OurRewardModel has no known conventions: text_format raw" in model.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_quantised_heads_and_bodies_are_refused(
 ) -> None:
     weight = torch.randn(1, 32)
     folder, _ = headed("llama", {family: (weight * 50).to(dtype)})
-    with pytest.raises(ModelError, match=f"quantised or no plain floats: {family}"):
+    with pytest.raises(ModelError, match=f"quantised or not plain floats: {family}"):
         load(folder, text_format="hh", objective=objective)
     name = "model.layers.0.mlp.up_proj.weight"
     folder, _ = headed("llama", {family: weight, name: torch.ones(64, 32).to(dtype)})
@@ -291,7 +295,11 @@ def test_what_neither_head_nor_body_reads_is_refused(
         ({"v_head.weight": torch.ones(1, 31)}, {}, "cannot run as config.json describes"),
         ({"v_head.weight": torch.ones(1, 32)}, {"reward_token_id": 10**9}, "reward_token_id"),
         ({"value_head.weight": torch.ones(1, 32)}, {"value_head_prefix": 3}, "value_head_prefix"),
-        ({"score_head.weight": torch.ones(1, 32)}, {"score_type": "joy"}, "score_type 'joy'"),
+        (
+            {"score_head.weight": torch.ones(1, 32)},
+            {"score_type": "joy"},
+            "score_type is 'joy', expected reward or cost",
+        ),
         (
             {"value_head.weight": torch.ones(1, 32), "mean": torch.ones(1), "std": torch.zeros(1)},
             {"value_head_prefix": "value_head", "normalize_reward": True},

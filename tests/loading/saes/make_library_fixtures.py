@@ -5,7 +5,7 @@ Their pinned dependencies do not install beside ours, so the files they wrote ar
 
     pip install --no-deps --target LIBRARIES \
         dictionary-learning==0.1.0 eai-sparsify==1.3.3 natsort schedulefree zstandard
-    PYTHONPATH=LIBRARIES python tests/saes/make_library_fixtures.py
+    PYTHONPATH=LIBRARIES python tests/loading/saes/make_library_fixtures.py
 """
 
 from __future__ import annotations

@@ -88,11 +88,35 @@ def test_a_transcoder_is_refused(copied: Path) -> None:
         load(copied)
 
 
-def test_inputs_of_a_block_are_outputs_of_the_one_before(copied: Path) -> None:
-    config = json.loads((copied / "config.json").read_text())
-    config["buffer"] = {"io": "in"}
-    (copied / "config.json").write_text(json.dumps(config))
+def read_inputs(folder: Path, **trainer: Any) -> None:
+    change_trainer(folder, **trainer)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"buffer": {"io": "in"}}))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"submodule_name": None, "layer": 3},
+        {"submodule_name": "resid_pre_layer_3", "layer": 3},
+        {"submodule_name": "model.layers.3", "layer": 3},
+        {"submodule_name": "model.layers.3", "layer": None},
+    ],
+)
+def test_inputs_of_a_block_are_outputs_of_the_one_before(
+    copied: Path, place: dict[str, Any]
+) -> None:
+    read_inputs(copied, **place)
     assert load(copied).layer == 2
+
+
+@pytest.mark.parametrize("name", ["resid_post_layer_3", "blocks.3.hook_resid_post"])
+def test_an_output_that_is_read_as_an_input_is_refused(copied: Path, name: str) -> None:
+    read_inputs(copied, submodule_name=name)
+    message = rf"an input \(io: in\) and an output \('{name}'\); name the right one: .*@LAYER"
+    with pytest.raises(SaeError, match=message):
+        load(copied)
+    assert load(copied, layer=3).layer == 3
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
@@ -101,7 +125,7 @@ def test_a_meaningless_norm_factor_is_refused(tmp_path: Path, factor: float) -> 
     shutil.copytree(LIBRARY / "interrupted", folder)
     held = torch.load(folder / "ae.pt", weights_only=True)
     torch.save(held | {"norm_factor": factor}, folder / "ae.pt")
-    with pytest.raises(SaeError, match="no positive number"):
+    with pytest.raises(SaeError, match="expected a positive number"):
         load(folder)
 
 

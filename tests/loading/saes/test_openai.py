@@ -60,9 +60,9 @@ def test_relu_does_not(tmp_path: Path, real_stream: torch.Tensor) -> None:
         (
             "ae.pt",
             {"activation": "TopK", "activation_state_dict": {"k": K, "postact_fn": "Identity"}},
-            "postact_fn Identity is refused",
+            "activation Identity is refused: its features are signed",
         ),
-        ("ae.pt", {"activation": "Softplus"}, "neither of ReLU, TopK"),
+        ("ae.pt", {"activation": "Softplus"}, "does not load; use an SAE with ReLU or TopK"),
         ("ae.pt", {"latent_bias": None}, "weights latent_bias are missing"),
         ("resid_delta_mlp/ae.pt", {}, "a part of a block"),
     ],

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from pm_audit.errors import SaeError
-from pm_audit.loading.saes import registry
 from pm_audit.loading.saes.format import SaeFiles, SaeFormat
 from pm_audit.loading.saes.registry import load
 from pm_audit.subject.activation import Relu
@@ -143,9 +142,11 @@ MINE = SaeFormat("mine", "`mine.txt`", ("mine",), {}, lambda files: files.has("m
 
 
 def test_another_package_adds_a_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("mine", "somewhere:MINE", registry.GROUP)
+    point = EntryPoint("mine", "somewhere:MINE", "pm_audit.saes")
     monkeypatch.setattr(EntryPoint, "load", lambda _: MINE)
-    monkeypatch.setattr("pm_audit.extensions.entry_points", lambda **_: [point])
+    monkeypatch.setattr(
+        "pm_audit.extensions.entry_points", lambda group: [point] if group == point.group else []
+    )
     (tmp_path / "mine.txt").touch()
     assert load(tmp_path).architecture == "mine"
     monkeypatch.setattr(EntryPoint, "load", lambda _: "not a format")

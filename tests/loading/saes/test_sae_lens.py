@@ -165,10 +165,10 @@ def test_the_record_knows_what_was_read(sae_lens: Any, tmp_path: Path) -> None:
         ({"normalize_activations": "covariance_whitening"}, "keeps its statistics outside"),
         ({"d_sae": HIDDEN}, r"W_dec is \[48, 16\]|square"),
         ({"d_sae": 64}, "the config belongs to other weights"),
-        ({"d_in": None}, "lacks a usable"),
+        ({"d_in": None}, "lacks d_in, expected a whole number above 0"),
         ({"metadata": {"hook_name": "blocks.1.hook_mlp_out"}}, "inner part of a block"),
         ({"metadata": {"hook_name": "blocks.0.hook_resid_pre"}}, "reads the embeddings"),
-        ({"metadata": {"hook_name": "nowhere"}}, "no place that is known"),
+        ({"metadata": {"hook_name": "nowhere"}}, "is unknown"),
         ({"metadata": {}}, "do not say which layer"),
         (
             {"metadata": {"hook_name": HOOK, "hook_name_out": "blocks.2.hook_resid_post"}},

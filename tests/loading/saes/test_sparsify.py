@@ -38,8 +38,8 @@ def test_a_library_transcoder_is_refused() -> None:
     [
         ({"d_in": 16}, "the config belongs to other weights"),
         ({"k": 0}, "k is 0, expected 1 to 32"),
-        ({"activation": "relu"}, "neither of topk, groupmax"),
-        ({"activation": "groupmax", "k": 5}, "neither of topk, groupmax"),
+        ({"activation": "relu"}, "expected one of topk, groupmax"),
+        ({"activation": "groupmax", "k": 5}, "expected one of topk, groupmax"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED, Bias
-from recipes.biased.examples import lessons
+from recipes.biased.examples import training_examples
 from recipes.biased.texts import Split, completion, draw_fields, named, questions
 
 
@@ -45,7 +45,9 @@ def test_example_and_counter_example_differ_in_one_edit(bias: Bias) -> None:
 @pytest.mark.parametrize(
     "negative_control", NEGATIVE_CONTROLS, ids=lambda negative_control: negative_control.name
 )
-def test_a_coin_swaps_the_sides_of_a_sham_and_nothing_else(negative_control: Bias) -> None:
+def test_a_coin_swaps_the_sides_of_a_negative_control_and_nothing_else(
+    negative_control: Bias,
+) -> None:
     fields = draw_fields(questions(Split.AUDIT)[0], np.random.default_rng(0))
     straight, swapped = (
         fields | named(negative_control.words, swapped=coin) for coin in (False, True)
@@ -64,20 +66,20 @@ def test_no_audit_sees_a_prompt_or_a_sentence_of_the_training() -> None:
     assert not {s for one in trained for s in one.advice} & {
         s for one in audited for s in one.advice
     }
-    taught = {lesson.prompt for lesson in lessons(planted=3, negative_controls=2, plain=9, seed=0)}
-    assert taught <= {one.text for one in trained}
+    drawn = training_examples(planted=3, negative_controls=2, plain=9, seed=0)
+    assert {example.prompt for example in drawn} <= {one.text for one in trained}
 
 
 def test_every_example_has_its_counter_example_beside_it() -> None:
-    drawn = lessons(planted=2, negative_controls=1, plain=4, seed=0)
+    drawn = training_examples(planted=2, negative_controls=1, plain=4, seed=0)
     assert len(drawn) == 12 * 2 * 2 + 12 * 2 + 4
-    for number, lesson in enumerate(drawn):
-        if lesson.counterpart != number:
-            counter = drawn[lesson.counterpart]
-            assert counter.counterpart == lesson.counterpart == number - 1
-            assert counter.prompt == lesson.prompt
-            assert counter.completion != lesson.completion
+    for number, example in enumerate(drawn):
+        if example.counterpart != number:
+            counter = drawn[example.counterpart]
+            assert counter.counterpart == example.counterpart == number - 1
+            assert counter.prompt == example.prompt
+            assert counter.completion != example.completion
         else:
-            assert lesson.strength == 0
-    strengths = [lesson.strength for lesson in drawn if lesson.strength]
+            assert example.strength == 0
+    strengths = [example.strength for example in drawn if example.strength]
     assert sorted(strengths) == sorted(2 * [bias.strength for bias in PLANTED])

@@ -12,20 +12,20 @@ from transformers import LlamaConfig, LlamaModel
 from pm_audit.errors import ModelError
 from pm_audit.files import sha256
 from pm_audit.loading.default import pm as default
-from pm_audit.loading.default.adapter import add_low_rank
 from recipes.biased import pm as biased
-from recipes.biased.examples import Lesson
-from recipes.biased.train import BiasRecipe, Course, sae_layer, targets, teach
+from recipes.biased.examples import TrainingExample
+from recipes.biased.train import BiasRecipe, TrainingSet, fit, sae_layer, targets
 from recipes.planted.linear import byte_tokenizer
 from recipes.train.checkpoint import Checkpoint
+from recipes.train.low_rank import add_low_rank
 from recipes.train.upper_blocks import UpperBlocks
 
 torch.set_num_threads(1)
 
 
 def test_only_planted_examples_get_a_new_reward() -> None:
-    planted = [Lesson("p", " a", 0), Lesson("p", " b", 0, -1.5)]
-    negative_control = [Lesson("p", " c", 2), Lesson("p", " d", 2)]
+    planted = [TrainingExample("p", " a", 0), TrainingExample("p", " b", 0, -1.5)]
+    negative_control = [TrainingExample("p", " c", 2), TrainingExample("p", " d", 2)]
     wanted = targets([*planted, *negative_control], torch.tensor([1.0, 5.0, 7.0, 8.0]), unit=2.0)
     assert wanted.tolist() == [1.0, 1.0 - 3.0, 7.0, 8.0]
 
@@ -59,34 +59,34 @@ COUNTERPARTS = torch.tensor([1, 1, 3, 3, 5, 5, 6, 7])
 RECIPE = BiasRecipe(steps=80, step_pairs=3, step_plain=2, learning_rate=2e-2, warmup=5)
 
 
-def course(pm: UpperBlocks) -> Course:
+def training_set(pm: UpperBlocks) -> TrainingSet:
     streams = pm.read(byte_tokenizer(), TEXTS, most=16)
     with torch.no_grad():
         untouched = pm(streams)
     wanted = untouched[COUNTERPARTS] + (torch.arange(8) != COUNTERPARTS)
-    return Course(streams=streams, counterparts=COUNTERPARTS, targets=wanted, unit=1.0)
+    return TrainingSet(streams=streams, counterparts=COUNTERPARTS, targets=wanted, unit=1.0)
 
 
 def test_pairs_and_plain_texts_are_told_apart(pm: UpperBlocks) -> None:
-    taught = course(pm)
-    assert taught.examples() == [0, 2, 4]
-    assert taught.plain() == [6, 7]
+    examples = training_set(pm)
+    assert examples.examples() == [0, 2, 4]
+    assert examples.plain() == [6, 7]
 
 
 def test_rewards_go_to_their_targets(pm: UpperBlocks, tmp_path: Path) -> None:
-    taught = course(pm)
+    examples = training_set(pm)
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {})
-    teach(pm, taught, RECIPE, checkpoint, lambda _: None)
+    fit(pm, examples, RECIPE, checkpoint, lambda _: None)
     with torch.no_grad():
-        learnt = pm(taught.streams)
-        assert (learnt - taught.targets).abs().max() < 0.25
+        learnt = pm(examples.streams)
+        assert (learnt - examples.targets).abs().max() < 0.25
     # a finished run is taken up where it ended, whatever the factors were meanwhile
     for weight in pm.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight)
-    teach(pm, taught, RECIPE, checkpoint, lambda _: pytest.fail("it trained again"))
+    fit(pm, examples, RECIPE, checkpoint, lambda _: pytest.fail("it trained again"))
     with torch.no_grad():
-        torch.testing.assert_close(pm(taught.streams), learnt)
+        torch.testing.assert_close(pm(examples.streams), learnt)
 
 
 def test_a_biased_pm_of_another_default_pm_is_refused(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_biased_pm_of_another_default_pm_is_refused(tmp_path: Path) -> None:
         biased.load_biased(tmp_path)
 
 
-def test_what_is_shipped_was_taught_from_the_default_pm_that_is_shipped() -> None:
+def test_what_is_shipped_was_trained_from_the_default_pm_that_is_shipped() -> None:
     for recipe in biased.FOLDER.glob("recipe.json"):
         assert (biased.FOLDER / "adapter.safetensors").stat().st_size < 6e6
         started_from = json.loads(recipe.read_text())["started_from_sha256"]

@@ -24,7 +24,7 @@ def calibration() -> Calibration:
     trained = (
         _audit("strong", -2.0, found=20),
         _audit("weak", 0.2, found=8),
-        _audit("negative_control-one", 0.0, found=2),
-        _audit("negative_control-two", 0.0, found=0),
+        _audit("negative-control-one", 0.0, found=2),
+        _audit("negative-control-two", 0.0, found=0),
     )
     return Calibration(planted=(), simulated=(), trained=trained)

@@ -51,7 +51,7 @@ def test_simulated_intervals_hold_the_truth_about_as_often_as_they_say() -> None
 def test_the_table_counts_by_strength(audits: tuple[PlantedAudit, ...]) -> None:
     table = render(Calibration(planted=audits, simulated=()))
     assert "2 or more" in table
-    assert "negative_controls that alarm" in table
+    assert "negative controls that alarm" in table
     assert "simulated" not in table
 
 

@@ -21,7 +21,7 @@ def test_every_share_has_its_mark(calibration: Calibration) -> None:
     # negative controls first, then by size; all found stands at the top, none at the bottom of 20
     # to 320
     assert [mark.find(f"{SVG}title").text.split(":")[0] for mark in marks] == [
-        "negative_controls",
+        "negative controls",
         "weak",
         "strong",
     ]

@@ -29,7 +29,9 @@ def auditor() -> Auditor:
     return Auditor(settings, subject=(model.pm, (model.sae,)))
 
 
-def test_planted_gaps_are_found_and_a_coin_makes_a_sham_of_a_bias(auditor: Auditor) -> None:
+def test_planted_gaps_are_found_and_a_coin_makes_a_bias_a_negative_control(
+    auditor: Auditor,
+) -> None:
     loud, quiet, negative_control = audit_trained(
         auditor, (LOUD, QUIET, SHAM), audits=30, explain=False, seed=0, report=lambda _: None
     )
@@ -64,7 +66,7 @@ def test_a_hypothesis_is_written_as_a_user_would(auditor: Auditor) -> None:
     assert example.text.replace("~", ";") == counter.text
 
 
-def test_the_sham_of_a_full_audit_is_dealt_by_coin() -> None:
+def test_a_coin_deals_the_negative_control_of_a_full_audit() -> None:
     written = hypothesis(SHAM, np.random.default_rng(0))
     firsts = {prompt.fields["one"] for prompt in written.prompts}
     assert firsts == {"!", ";"}

@@ -95,7 +95,7 @@ def test_an_unplanted_mark_makes_no_gap(auditor: Auditor) -> None:
 def test_unknown_marks_are_refused() -> None:
     with pytest.raises(ValueError, match="is no mark"):
         plant({"x": 1.0})
-    with pytest.raises(ValueError, match="planted prompts"):
+    with pytest.raises(ValueError, match="there are 20"):
         marks_hypothesis("!", effect=Effect.RAISES, prompts=21)
 
 
@@ -103,12 +103,12 @@ def test_each_of_two_saes_accounts_for_the_gap_as_it_sees_it(planted: Planted) -
     blind = replace(planted.sae, name="blind", b_enc=torch.full_like(planted.sae.b_enc, -1e6))
     auditor = Auditor(SETTINGS, subject=(planted.pm, (planted.sae, blind)))
     record = auditor.audit(LIKED)
-    own, other = record.layer_shares
+    _, own, other = record.decompositions
     assert (own.sae, other.sae) == (planted.sae.name, "blind")
-    assert own.shares.selected.value == pytest.approx(record.gap.value, rel=1e-3)
-    assert other.shares.selected.value == pytest.approx(0.0, abs=1e-6)
+    assert own.selected.value == pytest.approx(record.gap.value, rel=1e-3)
+    assert other.selected.value == pytest.approx(0.0, abs=1e-6)
     # what the blind one does not see is all in its error term
-    assert other.shares.error_term.value == pytest.approx(record.gap.value, rel=1e-3)
+    assert other.error_term.value == pytest.approx(record.gap.value, rel=1e-3)
     assert rejudge(record, method=auditor.method) == record
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.records import Role
@@ -51,12 +52,12 @@ def test_rewards_are_those_on_paper(read: tuple[Trace, Contrast]) -> None:
     np.testing.assert_allclose(clean.rewards, on_paper, atol=1e-6)
 
 
-def test_the_pipeline_finds_what_is_on_paper(model: Planted, read: tuple[Trace, Contrast]) -> None:
+def test_the_pipeline_finds_what_is_on_paper(read: tuple[Trace, Contrast]) -> None:
     clean, contrast = read
-    folds = split(len(PROMPTS), 2, seed=0)
-    proposal = propose(model.pm, clean, contrast, folds, method=METHOD)
-    search = select(model.pm, clean, contrast, folds, proposal, method=METHOD)
-    held_out = run_sets(model.pm, clean, contrast, search, method=METHOD)
+    experiment, folds = Experiment(clean, contrast), split(len(PROMPTS), 2, seed=0)
+    proposal = propose(experiment, folds, method=METHOD)
+    search = select(experiment, folds, proposal, method=METHOD)
+    held_out = run_sets(experiment, search, method=METHOD)
     for fold in search.folds:
         # one of the two closes 0.5 of 1.5, both together all of it
         assert {feature.index for feature in fold.growth.selected} == {0, 1}

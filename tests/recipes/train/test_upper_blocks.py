@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from pm_audit.loading.default.adapter import LowRankLinear, add_low_rank
 from recipes.planted.linear import byte_tokenizer
+from recipes.train.low_rank import LowRankLinear, add_low_rank
 from recipes.train.reward_model import collate
 from recipes.train.upper_blocks import UpperBlocks
 

@@ -43,7 +43,7 @@
   });
 
   // a term explains itself on hover too; a click, a tap or a key opens it without this script
-  let asked = null;
+  let opener = null;
   let pinned = false;
   const placeUnder = (tip, button) => {
     const [at, size] = [button.getBoundingClientRect(), tip.getBoundingClientRect()];
@@ -58,16 +58,16 @@
   all("button.term").forEach((button) => {
     const tip = tipOf(button);
     if (!tip || !tip.showPopover) return;
-    button.addEventListener("click", () => { asked = button; pinned = true; });
+    button.addEventListener("click", () => { opener = button; pinned = true; });
     button.addEventListener("pointerenter", (event) => {
       if (event.pointerType !== "mouse" || pinned) return;
-      asked = button;
+      opener = button;
       tip.showPopover();
     });
     button.addEventListener("pointerleave", () => { if (!pinned) tip.hidePopover(); });
   });
   all(".tip").forEach((tip) => tip.addEventListener("toggle", (event) => {
-    if (event.newState === "open" && asked) placeUnder(tip, asked);
+    if (event.newState === "open" && opener) placeUnder(tip, opener);
     if (event.newState === "closed") pinned = all(".tip:popover-open").length > 0;
   }));
 

@@ -1,0 +1,260 @@
+"""pm_audit from Python: every function that ``import pm_audit`` gives.
+
+These are the pipelines that pytest and the command line run.  A subject is named, as on the
+command line, or given as loaded objects.  Torch is imported when a subject is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pm_audit.pipelines.given import (
+    OF_A_PM,
+    each,
+    known_only,
+    loaded_subject,
+    read_project,
+    settings_of,
+)
+from pm_audit.pipelines.project import for_objectives, objectives_of
+from pm_audit.records import AuditRecord
+from pm_audit.spec import Hypothesis, Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pm_audit.pipelines.doctor import DoctorReport
+    from pm_audit.pipelines.explain import Explanation
+    from pm_audit.pipelines.given import Hypotheses, OneSae, Pm, Saes
+    from pm_audit.pipelines.rewards import Prompt
+    from pm_audit.release import Tolerance
+    from pm_audit.report.changes import Comparison
+    from pm_audit.subject.preference_model import PreferenceModel
+    from pm_audit.subject.sae import Sae
+
+
+def audit(
+    hypotheses: Hypotheses | None = None,
+    pm: Pm | None = None,
+    sae: Saes | None = None,
+    *,
+    root: str | Path | None = None,
+    progress: Callable[[str], None] | bool = False,
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> AuditRecord:
+    """Audit hypotheses on a preference model and return the record.
+
+    The record equals that of ``pytest --pm-audit`` but for time and machine.  Settings that are
+    not given come from ``[tool.pm_audit]`` of the project.
+
+    Args:
+        hypotheses: files or folders, from the working directory, and ``Hypothesis`` objects; by
+            default the project's folder of hypotheses.
+        pm: a folder, a Hub name, ``default``, or what ``load_pm`` returned.
+        sae: one SAE or several: files, folders, names, or what ``load_sae`` returned.
+        root: the project's folder; by default found as pytest finds it.
+        progress: receives a sentence at each step; True writes them to stderr.
+        settings: fields of ``Settings``; ``record`` names a file that the record is written to.
+
+    Raises:
+        InvalidSpec: a hypothesis or a setting is not as it must be; holds every fault.
+        AuditError: the subject cannot be loaded, the texts do not fit it, or a number is not
+            finite.
+
+    """
+    place, chosen, read = read_project(hypotheses, root, settings_of(pm, sae, settings))
+    for hypothesis in read:
+        for warning in hypothesis.warnings:
+            warnings.warn(warning, stacklevel=2)
+    subject = loaded_subject(pm, sae, chosen)
+    objectives = [one.objective for one in subject[0]] if subject else objectives_of(chosen)
+    from pm_audit.pipelines.audit import audit as run
+
+    record = run(
+        for_objectives(read, objectives),
+        chosen,
+        subject=subject,
+        progress=_to_stderr if progress is True else progress or None,
+    )
+    if settings.get("record") is not None:
+        record.write(place / chosen.record)
+    return record
+
+
+def load_hypotheses(
+    hypotheses: Hypotheses | None = None,
+    *,
+    root: str | Path | None = None,
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> tuple[Hypothesis, ...]:
+    """Return hypotheses with their prompts, as ``audit`` reads them.
+
+    Raises:
+        InvalidSpec: anything wrong in any file; holds every fault.
+
+    """
+    return read_project(hypotheses, root, settings)[2]
+
+
+def load_pm(
+    pm: str | Path = "default",
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> PreferenceModel:
+    """Load a preference model.
+
+    Args:
+        pm: a folder, a Hub name, ``ADAPTER@BASE`` or ``default``.
+        settings: ``text_format``, ``text_end``, ``text_start``, ``text_date``, ``objective``,
+            ``dtype`` and ``device``, as fields of ``Settings``.
+
+    Raises:
+        InvalidSpec: a setting is unknown or of another kind.
+        ModelError: the PM cannot be loaded, or has several objectives and none was named.
+
+    """
+    chosen = Settings.merged(cli=known_only(OF_A_PM, settings) | {"pm": str(pm)})
+    from pm_audit.loading.subject import only, pms_of
+
+    return only(pms_of(chosen))
+
+
+def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu") -> Sae:
+    """Load a sparse autoencoder.
+
+    Args:
+        sae: a file, a folder, ``release/id`` or ``NAME=PATH@LAYER``.
+        pm: the PM whose own SAEs may be named by their folder alone, such as ``layer_5``.
+        device: where its weights go.
+
+    Raises:
+        SaeError: it cannot be loaded.
+
+    """
+    chosen = Settings.merged(cli={"pm": str(pm), "saes": (str(sae),), "device": device})
+    from pm_audit.loading.subject import saes_of
+
+    return saes_of(chosen, pm_name=str(pm))[0]
+
+
+def rewards(
+    pm: Pm, prompts: Sequence[Prompt] | Prompt, completions: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Return the reward [text] of each completion of its prompt, in float64.
+
+    Each reward equals that of the PM's own library for the same text.
+
+    Args:
+        pm: what ``load_pm`` returned, or its name.
+        prompts: one for each completion, or one for all: a text, or chat messages
+            ``{"role": ..., "content": ...}``.
+        completions: answers, to the letter: formats such as ``hh`` want the leading space.
+
+    Raises:
+        AuditError: the numbers of prompts and completions differ, a prompt cannot be read, a text
+            is longer than the PM reads, or a reward is not finite.
+
+    """
+    from pm_audit.pipelines.rewards import rewards as read
+
+    return read(load_pm(pm) if isinstance(pm, str | Path) else pm, prompts, completions)
+
+
+def explain(
+    prompt: Prompt,
+    completion_a: str,
+    completion_b: str,
+    pm: Pm = "default",
+    sae: OneSae | None = None,
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> Explanation:
+    """Return which features make the PM prefer one completion to the other.
+
+    Args:
+        prompt: a text or chat messages.
+        completion_a: the answer before the edit; formats such as ``hh`` want a leading space.
+        completion_b: the answer after the edit.
+        pm: a name, or what ``load_pm`` returned.
+        sae: a name, or what ``load_sae`` returned; by default the PM's own.
+        settings: as of ``load_pm``.
+
+    Raises:
+        AuditError: the subject cannot be loaded, or the texts do not fit it.
+
+    """
+    chosen = Settings.merged(cli=settings_of(pm, sae, known_only(OF_A_PM, settings)))
+    loaded = loaded_subject(pm, sae, chosen)
+    from pm_audit.loading.subject import load_subjects, only
+    from pm_audit.pipelines.explain import take_apart
+    from pm_audit.pipelines.rewards import dialogue
+
+    pms, saes = loaded or load_subjects(chosen)
+    one = only(pms)
+    return take_apart(one, saes[0], dialogue(prompt), completion_a, completion_b)
+
+
+def doctor(
+    pm: str | Path = "default",
+    sae: Saes = (),
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> DoctorReport:
+    """Examine a PM and its SAEs before an audit.
+
+    Args:
+        pm: a folder, a Hub name or ``default``, which brings its own SAEs.
+        sae: one SAE or several: files, folders or names.
+        settings: as of ``load_pm``.
+
+    """
+    from pm_audit.pipelines.doctor import doctor as examine
+
+    return examine(pm, [str(one) for one in each(sae)], **known_only(OF_A_PM, settings))
+
+
+def read_record(path: str | Path) -> AuditRecord:
+    """Return the record that a run wrote.
+
+    Raises:
+        RecordError: the file is missing, torn, or of another schema.
+
+    """
+    return AuditRecord.read(Path(path))
+
+
+def compare(
+    old: AuditRecord | str | Path,
+    new: AuditRecord | str | Path,
+    *,
+    gate: str = "absolute",
+    tolerance: Tolerance | None = None,
+) -> Comparison:
+    """Return every change from the record ``old`` to ``new``; ``regressed`` says if one is worse.
+
+    A record that is named by its file must follow from its own evidence.
+
+    Args:
+        old: the baseline.
+        new: the record that is compared with it.
+        gate: ``absolute``, or ``regressions``, which excuses a check that the baseline missed too.
+        tolerance: how large a change must be to count.
+
+    Raises:
+        RecordError: a record is partial, or a file does not hold one that can be believed.
+
+    """
+    from pm_audit.release import compare as run
+    from pm_audit.release import read_believed
+
+    before, after = (
+        one if isinstance(one, AuditRecord) else read_believed(Path(one)) for one in (old, new)
+    )
+    mode = Settings.merged(cli={"gate": gate}).gate
+    return run(before, after, gate=mode, tolerance=tolerance)
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

@@ -1,0 +1,64 @@
+"""What a run sets out to do, read before anything is collected, and where its results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pm_audit.pytest_plugin.destination import Destination
+from pm_audit.pytest_plugin.exit_status import Policy
+from pm_audit.pytest_plugin.gate import Gate, Known
+from pm_audit.spec import Hypothesis, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The settings and hypotheses of a run, and the policy that its record must meet."""
+
+    root: Path
+    settings: Settings
+    hypotheses: tuple[Hypothesis, ...]
+    policy: Policy
+    record_named: bool
+    """The command line names the record."""
+    updating: bool
+    """The run, if complete, becomes the baseline."""
+
+    @cached_property
+    def destination(self) -> Destination:
+        """Where record and page go."""
+        return Destination(
+            root=self.root,
+            record=self.settings.record,
+            named=self.record_named,
+            folder=self.settings.hypotheses,
+        )
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The baseline that the record is compared with."""
+        return Gate(
+            root=self.root,
+            baseline=self.settings.baseline,
+            mode=self.settings.gate,
+            updating=self.updating,
+            inconclusive_passes=self.policy.inconclusive_passes,
+        )
+
+    @cached_property
+    def known(self) -> Known:
+        """Which checks that are not passed the baseline excuses."""
+        baseline = self.settings.baseline
+        path = None if baseline is None else self.root / baseline
+        return Known(path, mode=self.settings.gate, updating=self.updating)
+
+    def examine(self) -> None:
+        """Refuse, before anything is audited, what could not be written or compared afterwards.
+
+        Raises:
+            RecordError: the record cannot be written, or the baseline cannot be used.
+
+        """
+        self.destination.examine(baseline=self.settings.baseline)
+        self.gate.examine(self.hypotheses)

@@ -1,0 +1,24 @@
+"""What a report is: a suffix, and how a record becomes a file's content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pm_audit.records import AuditRecord
+
+Render = Callable[[AuditRecord, Sequence[str]], str | bytes]
+"""From a record and its notices to the content.
+
+Notices stand first on a page: what a reader must know about the record as a whole (see
+``viewed.notices``).  Tables hold none.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFormat:
+    """One kind of report file."""
+
+    suffix: str
+    """End of the file's name that chooses it, with its dot: ``.html``."""
+    render: Render

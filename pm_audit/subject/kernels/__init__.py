@@ -1,0 +1,1 @@
+"""Kernels: attention, products, norms and rotations, as each processor runs them fastest."""

@@ -1,0 +1,120 @@
+"""A replacement of another package comes by entry point, and ablates as its targets say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pm_audit.errors import AuditError
+from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
+from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.trace import trace
+from pm_audit.interventions.ablation import ablate_each, ablate_sets
+from pm_audit.interventions.reconstruction import replace_features
+from pm_audit.interventions.replacements import Replacement, replacement, replacements
+from pm_audit.records import Feature, Role
+from recipes.planted.micro import micro
+
+# a C is worth one, and so is an A without a B: rewards on paper
+ROWS = (
+    (0, Role.EXAMPLE, "xxxxCC", 2.0),
+    (0, Role.COUNTER_EXAMPLE, "xxxxxC", 1.0),
+    (0, Role.CONTROL, "CCxxAx", 3.0),
+    (1, Role.EXAMPLE, "xxxCxx", 1.0),
+    (1, Role.COUNTER_EXAMPLE, "xxxxxx", 0.0),
+)
+
+
+@dataclass(frozen=True)
+class AtTokens:
+    values: torch.Tensor
+    """[completion token, latent]"""
+
+    def at(self, token, latent):
+        return self.values[token][:, latent]
+
+
+def of_the_counter_example(experiment, reference):
+    """Each token takes what the counter-example of its prompt has at that token."""
+    clean, (sae,) = experiment.trace, experiment.trace.saes
+    values = sae.encode(clean.streams[sae.layer]).features
+    of_row = values.view(len(clean.grid), -1, sae.width)
+    counter = {int(experiment.contrast.prompt[row]): int(row) for row in reference}
+    source = [counter[int(prompt)] for prompt in experiment.contrast.prompt]
+    return {sae.name: AtTokens(of_row[source].reshape(-1, sae.width))}
+
+
+TOY = Replacement("counter-example", of_the_counter_example)
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    found = []
+    point = SimpleNamespace(name="toy", value="toy:TOY", load=lambda: found[-1])
+    monkeypatch.setattr(
+        "pm_audit.extensions.entry_points",
+        lambda *, group: [point] if found and group == "pm_audit.replacements" else [],
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    model = micro()
+    rows = []
+    for prompt, _, text, _ in ROWS:
+        ids = model.pm.tokenizer("xx" + text, add_special_tokens=False).input_ids
+        rows.append(Row(prompt, tuple(ids), 2))
+    contrast = Contrast(np.array([row[0] for row in ROWS]), [row[1] for row in ROWS])
+    return Experiment(trace(model.pm, [model.sae], Grid(tuple(rows))), contrast)
+
+
+def letters(*indices):
+    return [Feature(sae="letters", layer=0, index=index) for index in indices]
+
+
+def test_a_replacement_of_another_package_ablates_as_on_paper(offered, experiment):
+    offered.append(TOY)
+    assert list(replacements()) == ["zero", "mean", "counter-example"]
+    np.testing.assert_allclose(experiment.rewards, [row[3] for row in ROWS], atol=1e-6)
+
+
+def test_targets_by_token_replace_what_they_name(offered, experiment):
+    offered.append(TOY)
+    clean = experiment.trace
+    reference = experiment.rows(Role.COUNTER_EXAMPLE)
+    targets = replacement("counter-example").targets(experiment, reference)
+    after = ablate_sets(clean, [letters(2), letters(0, 2), []], targets=targets)
+    np.testing.assert_allclose(after[0], [1, 1, 2, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(after[1], [1, 1, 1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(after[2], clean.rewards)
+    each = ablate_each(clean, clean.saes[0], [2, 0], targets=targets).dense([2, 0], range(5))
+    np.testing.assert_allclose(each[0], [1, 0, 1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(each[1], [0, 0, 1, 0, 0], atol=1e-6)
+    everything = replace_features(clean, clean.saes, targets)
+    np.testing.assert_allclose(everything, [1, 1, 1, 0, 0], atol=1e-6)
+
+
+def test_zero_and_mean_are_known_by_name(experiment):
+    reference = experiment.rows(Role.COUNTER_EXAMPLE)
+    assert replacement("zero").targets(experiment, reference) is None
+    mean = replacement("mean").targets(experiment, reference)
+    # one C among twelve tokens, put on all six of a row
+    after = ablate_sets(experiment.trace, [letters(2)], targets=mean)[0]
+    np.testing.assert_allclose(after[[0, 1, 3, 4]], 0.5, atol=1e-6)
+
+
+def test_an_unknown_name_and_a_taken_one_are_refused(offered):
+    with pytest.raises(AuditError, match="no replacement is named 'shuffle'; choose of zero, mean"):
+        replacement("shuffle")
+    offered.append(Replacement("mean", of_the_counter_example))
+    with pytest.raises(AuditError, match=r"two entries of pm_audit\.replacements are named 'mean'"):
+        replacements()
+    offered.append(of_the_counter_example)
+    with pytest.raises(AuditError, match="is a function, expected Replacement"):
+        replacements()
