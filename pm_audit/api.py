@@ -117,7 +117,7 @@ def load_pm(
         ModelError: the PM cannot be loaded, or has several objectives and none was named.
 
     """
-    chosen = Settings.merged(cli=known_only(OF_A_PM, settings) | {"pm": str(pm)})
+    chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": str(pm)})
     from pm_audit.loading.subject import only, pms_of
 
     return only(pms_of(chosen))
@@ -135,7 +135,7 @@ def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu"
         SaeError: it cannot be loaded.
 
     """
-    chosen = Settings.merged(cli={"pm": str(pm), "saes": (str(sae),), "device": device})
+    chosen = Settings.merged(python={"pm": str(pm), "saes": (str(sae),), "device": device})
     from pm_audit.loading.subject import saes_of
 
     return saes_of(chosen, pm_name=str(pm))[0]
@@ -186,7 +186,7 @@ def explain(
         AuditError: the subject cannot be loaded, or the texts do not fit it.
 
     """
-    chosen = Settings.merged(cli=settings_of(pm, sae, known_only(OF_A_PM, settings)))
+    chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
     loaded = loaded_subject(pm, sae, chosen)
     from pm_audit.loading.subject import load_subjects, only
     from pm_audit.pipelines.explain import take_apart
@@ -252,7 +252,7 @@ def compare(
     before, after = (
         one if isinstance(one, AuditRecord) else read_believed(Path(one)) for one in (old, new)
     )
-    mode = Settings.merged(cli={"gate": gate}).gate
+    mode = Settings.merged(python={"gate": gate}).gate
     return run(before, after, gate=mode, tolerance=tolerance)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import pm_audit
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPT = ROOT / ".ci" / "lowest_and_newest"
@@ -95,3 +97,7 @@ def test_another_word_is_a_usage_error():
     run = subprocess.run([sys.executable, SCRIPT, "middle"], capture_output=True, text=True)
     assert run.returncode == 1
     assert "lowest|newest" in run.stderr
+
+
+def test_the_version_is_written_alike_in_both_places():
+    assert PROJECT["version"] == pm_audit.__version__

@@ -54,7 +54,7 @@ def known_only(known: tuple[str, ...], settings: dict[str, Any]) -> dict[str, An
         InvalidSpec: one of them is not among those that are known here.
 
     """
-    Settings.merged(cli=settings)  # an unknown name is refused with the names that are near
+    Settings.merged(python=settings)  # an unknown name is refused with the names that are near
     for name in settings:
         if name not in known:
             raise _refused(name, f"has no effect here; give any of {', '.join(known)}")
@@ -74,7 +74,7 @@ def read_project(
     every = None if named is None else list(named)
     paths = [Path(one) for one in every or () if not isinstance(one, Hypothesis)]
     place = project.find_root(paths) if root is None else Path(root).absolute()
-    settings = project.read_settings(place, given)
+    settings = project.read_settings(place, python=given)
     if every == []:
         raise _refused("hypotheses", "is an empty list; give at least one, or leave it out")
     folder = place / settings.hypotheses

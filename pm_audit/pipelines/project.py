@@ -54,16 +54,18 @@ def _holds(path: Path, mark: str) -> bool:
         return False
 
 
-def read_settings(
-    root: Path, given: dict[str, Any], *, ini: dict[str, Any] | None = None
-) -> Settings:
+def read_settings(root: Path, **given: dict[str, Any]) -> Settings:
     """Return the settings: those given, then ``[tool.pm_audit]``, then ini, then defaults.
+
+    Args:
+        root: the project's folder.
+        given: by source, ``cli``, ``python`` or ``ini``, as of ``Settings.merged``.
 
     Raises:
         InvalidSpec: pyproject.toml cannot be read, or a setting is unknown or of another kind.
 
     """
-    return Settings.merged(cli=given, project=_project_table(root), ini=ini)
+    return Settings.merged(project=_project_table(root), **given)
 
 
 def _project_table(root: Path) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class AuditRun:
 
     def _settings(self) -> Settings:
         given = self._given
-        return project.read_settings(self.config.rootpath, given["cli"], ini=given["ini"])
+        return project.read_settings(self.config.rootpath, **given)
 
     def _paths(self, settings: Settings) -> list[Path]:
         """Return what holds the hypotheses; pytest collects it too."""

@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -119,8 +120,10 @@ def test_the_python_of_each_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
     list(write_starter(tmp_path, pm="default"))
     (tmp_path / "pyproject.toml").write_text(SMALL, encoding="utf-8")
     (tmp_path / "reports").mkdir(exist_ok=True)
+    for shipped in ("hypotheses/hedging.yaml", "probes/trivia.yaml"):
+        shutil.copy(ROOT / shipped, tmp_path / shipped)
     monkeypatch.chdir(tmp_path)
-    for page in PAGES:
+    for page in (*PAGES, ROOT / "README.md"):
         names: dict = {"__name__": page.stem}
         for kind, _, text in BLOCK.findall(page.read_text("utf-8")):
             if kind == "python":

@@ -73,4 +73,4 @@ def test_a_folder_that_holds_the_hypotheses_stands_for_them(folder):
 def test_a_broken_table_is_refused(folder, text, message):
     (folder / "pyproject.toml").write_text(text)
     with pytest.raises(InvalidSpec, match=message):
-        read_settings(folder, {})
+        read_settings(folder)

@@ -66,7 +66,7 @@ def read(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     def run(*arguments: str) -> Settings:
         config = pytester.parseconfig(*arguments)
         given = settings_given(config)
-        return read_settings(config.rootpath, given["cli"], ini=given["ini"])
+        return read_settings(config.rootpath, **given)
 
     return run
 
