@@ -167,7 +167,7 @@ def remedies(report: DoctorReport) -> str:
         (lambda folder: written(folder, None), "config.json is missing or names no class"),
         (lambda folder: written(folder, "LlamaForCausalLM"), "a base was never a PM"),
         (lambda folder: written(folder, "LlamaModel"), "a base was never a PM"),
-        (lambda folder: written(folder, "Invented"), "Invented in config.json is of no known"),
+        (lambda folder: written(folder, "Invented"), "Invented in config.json belongs to no known"),
         (
             lambda folder: write(folder / "model.safetensors", "torn"),
             "cannot be read as safetensors: .*; fetch the file again",

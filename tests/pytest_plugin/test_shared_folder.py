@@ -86,7 +86,7 @@ def test_a_stopped_run_leaves_nothing_after_the_next(project, pytester, place, n
     while not log.exists() and time.monotonic() < ends:
         time.sleep(0.05)
     run.send_signal(number)
-    assert run.wait(timeout=30) != 0
+    assert run.wait(timeout=120) != 0
     subprocess.run(
         command, env=environment | {"STAND_IN_SECONDS": "0"}, stdout=subprocess.DEVNULL, check=False
     )

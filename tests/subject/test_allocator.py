@@ -16,11 +16,7 @@ import sys
 
 import torch
 
-<<<<<<<< HEAD:tests/subject/kernels/test_heap.py
-from pm_audit.subject.kernels.heap import keep_freed_memory
-========
 from pm_audit.subject.allocator import own_process
->>>>>>>> h-a:tests/subject/test_allocator.py
 
 if sys.argv[1] == "kept":
     assert own_process()
