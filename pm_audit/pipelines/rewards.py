@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -32,10 +32,13 @@ def dialogue(prompt: Prompt) -> Dialogue:
         AuditError: a message has other keys or an unknown role, or the last is not the user's.
 
     """
-    if isinstance(prompt, str):
-        prompt = [{"role": "user", "content": prompt}]
-    turns = tuple(_turns(prompt))
-    if not turns or prompt[-1]["role"] != "user":
+    if not isinstance(prompt, Sequence):
+        raise AuditError(
+            f"a prompt is a {type(prompt).__name__}; give a text or a list of chat messages"
+        )
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    turns = tuple(_turns(messages))
+    if not turns or messages[-1]["role"] != "user":
         raise AuditError("a prompt must end with a message of the user; the completion answers it")
     return turns
 
@@ -51,9 +54,27 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> Iterator[Turn]:
             )
         if message["role"] == "system" and number:
             raise AuditError(f"message {number} of a prompt is the system's; it comes first")
-        if not isinstance(message["content"], str):
-            raise AuditError(f"message {number} of a prompt has no text as its content")
+        _require_text(message["content"], f"message {number} of a prompt")
         yield Turn(speaker=_SPEAKERS[message["role"]], text=message["content"])
+
+
+def require_completion(completion: object) -> None:
+    """Refuse what cannot be a completion.
+
+    Raises:
+        AuditError: it is not a text, or holds half a character.
+
+    """
+    _require_text(completion, "a completion")
+
+
+def _require_text(given: object, what: str) -> None:
+    if not isinstance(given, str):
+        raise AuditError(f"{what} is a {type(given).__name__}, not a text")
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise AuditError(f"{what} is not valid Unicode: {error}") from None
 
 
 def rewards(
@@ -66,16 +87,20 @@ def rewards(
     Args:
         pm: the preference model.
         prompts: one for each completion, or one prompt for all of them.
-        completions: answers, to the letter: formats such as ``hh`` want the leading space.
+        completions: answers.  Formats such as ``hh`` need the leading space; ``chat`` and others
+            that write their own separator leave out one leading space, as in an audit.
 
     Raises:
-        AuditError: the numbers of prompts and completions differ, or a prompt cannot be read.
+        AuditError: the numbers of prompts and completions differ, or one of them cannot be read.
         ModelError: a text is longer than the PM reads.
         NumericalError: a reward is not finite.
 
     """
     if isinstance(completions, str):
         raise AuditError("completions must be a list of texts, not one text; put it in a list")
+    completions = list(completions)
+    for completion in completions:
+        require_completion(completion)
     one = _only_prompt(prompts)
     every = [one] * len(completions) if one is not None else cast("list[Prompt]", list(prompts))
     if len(every) != len(completions):
@@ -98,6 +123,8 @@ def _only_prompt(prompts: Sequence[Prompt] | Prompt) -> Prompt | None:
     """Return the prompt if there is only one: a text, or the messages of one chat."""
     if isinstance(prompts, str):
         return prompts
+    if not isinstance(prompts, Iterable):
+        raise AuditError(f"prompts is a {type(prompts).__name__}; give a prompt or a list of them")
     messages = [message for message in prompts if isinstance(message, Mapping)]
     return messages if messages and len(messages) == len(prompts) else None
 
