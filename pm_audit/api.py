@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pm_audit.pipelines.doctor import DoctorReport
     from pm_audit.pipelines.explain import Explanation
     from pm_audit.pipelines.given import Hypotheses, OneSae, Pm, Saes
-    from pm_audit.pipelines.rewards import Prompt
+    from pm_audit.pipelines.rewards import Prompt, Prompts
     from pm_audit.release import Tolerance
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
@@ -144,9 +144,7 @@ def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu"
     return saes_of(chosen, pm_name=str(pm))[0]
 
 
-def rewards(
-    pm: Pm, prompts: Sequence[Prompt] | Prompt, completions: Sequence[str]
-) -> npt.NDArray[np.float64]:
+def rewards(pm: Pm, prompts: Prompts, completions: Sequence[str]) -> npt.NDArray[np.float64]:
     """Return the reward [text] of each completion of its prompt, in float64.
 
     Each reward equals that of the PM's own library for the same text.

@@ -17,8 +17,12 @@ from pm_audit.subject.plain import plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.text.template import ROLES
 
-Prompt = str | Sequence[Mapping[str, str]]
-"""A text, or chat messages ``{"role": ..., "content": ...}`` that end with the user's."""
+Message = Mapping[str, str]
+"""A chat message ``{"role": ..., "content": ...}``."""
+Prompt = str | Sequence[Message]
+"""A text, or chat messages that end with the user's."""
+Prompts = str | Sequence[Prompt | Message]
+"""One prompt, or a list of prompts; one type for both lists, so that type checkers infer it."""
 
 _AT_ONCE = 256
 """Texts of one forward, whose streams are in memory together."""
@@ -78,7 +82,7 @@ def _require_text(given: object, what: str) -> None:
 
 
 def rewards(
-    pm: PreferenceModel, prompts: Sequence[Prompt] | Prompt, completions: Sequence[str]
+    pm: PreferenceModel, prompts: Prompts, completions: Sequence[str]
 ) -> npt.NDArray[np.float64]:
     """Return the reward [text] of each completion of its prompt, in float64.
 
@@ -119,7 +123,7 @@ def rewards(
     return np.concatenate([np.zeros(0), *parts])
 
 
-def _only_prompt(prompts: Sequence[Prompt] | Prompt) -> Prompt | None:
+def _only_prompt(prompts: Prompts) -> Prompt | None:
     """Return the prompt if there is only one: a text, or the messages of one chat."""
     if isinstance(prompts, str):
         return prompts
