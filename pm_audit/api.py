@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,7 @@ def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu"
     return saes_of(chosen, pm_name=str(pm))[0]
 
 
-def rewards(pm: Pm, prompts: Prompts, completions: Sequence[str]) -> npt.NDArray[np.float64]:
+def rewards(pm: Pm, prompts: Prompts, completions: Iterable[str]) -> npt.NDArray[np.float64]:
     """Return the reward [text] of each completion of its prompt, in float64.
 
     Each reward equals that of the PM's own library for the same text.

@@ -34,6 +34,8 @@ def settings_of(pm: Pm | None, sae: Saes | None, settings: dict[str, Any]) -> di
     """
     if sae is not None and "saes" in settings:
         raise _refused("saes", "is given as sae too; leave one of them out")
+    if sae is not None and not each(sae):
+        raise _refused("sae", "is an empty list; give at least one, or leave it out")
     for name in _OF_PYTEST:
         if settings.get(name) is not None:
             raise _refused(name, "compares a run of pytest with a release; use pm_audit.compare")

@@ -82,7 +82,7 @@ def _require_text(given: object, what: str) -> None:
 
 
 def rewards(
-    pm: PreferenceModel, prompts: Prompts, completions: Sequence[str]
+    pm: PreferenceModel, prompts: Prompts, completions: Iterable[str]
 ) -> npt.NDArray[np.float64]:
     """Return the reward [text] of each completion of its prompt, in float64.
 

@@ -336,6 +336,7 @@ def test_rewards_take_completions_one_by_one_and_chat_leaves_out_one_leading_spa
         (lambda: pm_audit.rewards(3, "a", ["b"]), "pm is a int; give a name, a path, or what pm_a"),
         (lambda: pm_audit.audit(exclamation(), pm=3), "pm is a int; give a name, a path, or what"),
         (lambda: pm_audit.audit(exclamation(), sae=[3]), "sae is a int; .* pm_audit.load_sae"),
+        (lambda: pm_audit.audit(exclamation(), sae=[]), "setting sae: is an empty list; give at"),
         (lambda: pm_audit.audit({"name": "a"}), "hypotheses: holds a dict; give files, folders or"),
         (lambda: pm_audit.audit([{"name": "a"}]), "hypotheses: holds a dict; give files"),
         (lambda: pm_audit.audit(3), "hypotheses: holds a int; give files"),
@@ -366,6 +367,9 @@ def test_a_record_shows_its_summary_and_no_evidence(project, planted):
     record = pm_audit.audit(pm=planted.pm, sae=planted.sae)
     assert str(record) == terminal.summary(record)
     assert len(repr(record)) < 200
+    assert str(pm_audit.compare(record, record)).endswith(
+        "no regression in 1 hypothesis against the baseline"
+    )
     assert "'gap': 'pass'" in repr(record.hypotheses[0])
     assert len(repr(record.hypotheses[0])) < 500
     with pytest.raises(RecordError, match=r"no table has the rows 'prompts'; choose of hypotheses"):
