@@ -98,7 +98,8 @@ def _listed(given: object) -> list[str | Path | Hypothesis]:
         if not isinstance(one, str | Path | Hypothesis):
             raise _refused(
                 "hypotheses",
-                f"holds a {type(one).__name__}; give files, folders or pm_audit.Hypothesis objects",
+                f"holds something of type {type(one).__name__}; give files, folders or "
+                "pm_audit.Hypothesis objects",
             )
     return every
 
@@ -155,7 +156,7 @@ def require_pm(pm: object) -> None:
 def _require(given: object, kind: type, argument: str, loader: str) -> None:
     if not isinstance(given, kind):
         raise AuditError(
-            f"{argument} is a {type(given).__name__}; give a name, a path, or what "
+            f"{argument} is of type {type(given).__name__}; give a name, a path, or what "
             f"pm_audit.{loader} returned"
         )
 
@@ -169,7 +170,7 @@ def named_only(given: object, argument: str) -> str:
     """
     if not isinstance(given, str | Path):
         raise AuditError(
-            f"{argument} is a {type(given).__name__}, and a name or path is needed here"
+            f"{argument} is of type {type(given).__name__}, and a name or path is needed here"
         )
     return str(given)
 

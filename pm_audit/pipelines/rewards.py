@@ -21,7 +21,7 @@ Message = Mapping[str, str]
 """A chat message ``{"role": ..., "content": ...}``."""
 Prompt = str | Sequence[Message]
 """A text, or chat messages that end with the user's."""
-Prompts = str | Sequence[Prompt | Message]
+Prompts = str | Iterable[Prompt | Message]
 """One prompt, or a list of prompts; one type for both lists, so that type checkers infer it."""
 
 _AT_ONCE = 256
@@ -38,7 +38,7 @@ def dialogue(prompt: Prompt) -> Dialogue:
     """
     if not isinstance(prompt, Sequence):
         raise AuditError(
-            f"a prompt is a {type(prompt).__name__}; give a text or a list of chat messages"
+            f"a prompt is of type {type(prompt).__name__}; give a text or a list of chat messages"
         )
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     turns = tuple(_turns(messages))
@@ -58,6 +58,8 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> Iterator[Turn]:
             )
         if message["role"] == "system" and number:
             raise AuditError(f"message {number} of a prompt is the system's; it comes first")
+        if not isinstance(message["content"], str):
+            raise AuditError(f"message {number} of a prompt has no text as its content")
         _require_text(message["content"], f"message {number} of a prompt")
         yield Turn(speaker=_SPEAKERS[message["role"]], text=message["content"])
 
@@ -74,7 +76,7 @@ def require_completion(completion: object) -> None:
 
 def _require_text(given: object, what: str) -> None:
     if not isinstance(given, str):
-        raise AuditError(f"{what} is a {type(given).__name__}, not a text")
+        raise AuditError(f"{what} is of type {type(given).__name__}, not a text")
     try:
         given.encode()
     except UnicodeEncodeError as error:
@@ -105,8 +107,7 @@ def rewards(
     completions = list(completions)
     for completion in completions:
         require_completion(completion)
-    one = _only_prompt(prompts)
-    every = [one] * len(completions) if one is not None else cast("list[Prompt]", list(prompts))
+    every = _every_prompt(prompts, len(completions))
     if len(every) != len(completions):
         raise AuditError(
             f"{len(every)} prompts and {len(completions)} completions were given; give one "
@@ -123,14 +124,19 @@ def rewards(
     return np.concatenate([np.zeros(0), *parts])
 
 
-def _only_prompt(prompts: Prompts) -> Prompt | None:
-    """Return the prompt if there is only one: a text, or the messages of one chat."""
+def _every_prompt(prompts: Prompts, count: int) -> list[Prompt]:
+    """Return the prompts, the only one ``count`` times: a text, or the messages of one chat."""
     if isinstance(prompts, str):
-        return prompts
+        return [prompts] * count
     if not isinstance(prompts, Iterable):
-        raise AuditError(f"prompts is a {type(prompts).__name__}; give a prompt or a list of them")
-    messages = [message for message in prompts if isinstance(message, Mapping)]
-    return messages if messages and len(messages) == len(prompts) else None
+        raise AuditError(
+            f"prompts is of type {type(prompts).__name__}; give a prompt or a list of them"
+        )
+    listed = list(prompts)
+    messages = [one for one in listed if isinstance(one, Mapping)]
+    if messages and len(messages) == len(listed):
+        return [messages] * count
+    return cast("list[Prompt]", listed)
 
 
 def _read(pm: PreferenceModel, rows: list[Row]) -> npt.NDArray[np.float64]:

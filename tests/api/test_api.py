@@ -168,8 +168,8 @@ def test_the_command_of_the_readme_gives_what_pytest_gives_on_the_default_pm(mon
     ]
     ours = json.loads(record.hypotheses[0].model_dump_json())
     for name in ("gap", "closure", "residual", "collateral"):
-        assert ours[name].pop("unit") == baseline[name].pop("unit")
-        assert ours[name] == pytest.approx(baseline[name], rel=1e-4)
+        for part in ("value", "low", "high"):
+            assert ours[name][part] == pytest.approx(baseline[name][part], rel=1e-4)
     assert [one["index"] for one in ours["features"]] == [
         one["index"] for one in baseline["features"]
     ]
@@ -303,17 +303,13 @@ def test_rewards_are_those_of_transformers(save_classifier):
         ([[{"role": "assistant", "content": "a"}]], ["c"], "end with a message of the user"),
         ([[{"role": "tool", "content": "a"}]], ["c"], "has role 'tool'; choose of system, user"),
         ([[{"role": "user", "text": "a"}]], ["c"], "must hold exactly role and content"),
-        (
-            [[{"role": "user", "content": ["a"]}]],
-            ["c"],
-            "message 0 of a prompt is a list, not a text",
-        ),
-        (3, ["c"], "prompts is a int; give a prompt or a list of them"),
-        ([3], ["c"], "a prompt is a int; give a text or a list of chat messages"),
-        ("a", ["c", None], "a completion is a NoneType, not a text"),
+        ([[{"role": "user", "content": ["a"]}]], ["c"], "no text as its content"),
+        ([[]], ["c"], "end with a message of the user"),
+        (3, ["c"], "prompts is of type int; give a prompt or a list of them"),
+        ([3], ["c"], "a prompt is of type int; give a text or a list of chat messages"),
+        ("a", ["c", None], "a completion is of type NoneType, not a text"),
         ("a\ud800", ["c"], "message 0 of a prompt is not valid Unicode"),
         ("a", ["c\ud800"], "a completion is not valid Unicode"),
-        ([[]], ["c"], "end with a message of the user"),
     ],
 )
 def test_rewards_of_broken_prompts_are_refused(planted, prompts, completions, message):
@@ -328,22 +324,48 @@ def test_rewards_take_completions_one_by_one_and_chat_leaves_out_one_leading_spa
     plain, spaced, other = pm_audit.rewards(pm, "Why?", (text for text in ("No.", " No.", "Yes.")))
     assert plain == spaced
     assert plain != other
+    by_prompt = pm_audit.rewards(pm, (text for text in ("Why?", "Who?")), ["No.", "No."])
+    assert by_prompt[0] == pytest.approx(plain, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: pm_audit.rewards(3, "a", ["b"]), "pm is a int; give a name, a path, or what pm_a"),
-        (lambda: pm_audit.audit(exclamation(), pm=3), "pm is a int; give a name, a path, or what"),
-        (lambda: pm_audit.audit(exclamation(), sae=[3]), "sae is a int; .* pm_audit.load_sae"),
+        (
+            lambda: pm_audit.rewards(3, "a", ["b"]),
+            "pm is of type int; give a name, a path, or what pm_a",
+        ),
+        (
+            lambda: pm_audit.audit(exclamation(), pm=3),
+            "pm is of type int; give a name, a path, or what",
+        ),
+        (
+            lambda: pm_audit.audit(exclamation(), sae=[3]),
+            "sae is of type int; .* pm_audit.load_sae",
+        ),
         (lambda: pm_audit.audit(exclamation(), sae=[]), "setting sae: is an empty list; give at"),
-        (lambda: pm_audit.audit({"name": "a"}), "hypotheses: holds a dict; give files, folders or"),
-        (lambda: pm_audit.audit([{"name": "a"}]), "hypotheses: holds a dict; give files"),
-        (lambda: pm_audit.audit(3), "hypotheses: holds a int; give files"),
-        (lambda: pm_audit.load_pm(None), "pm is a NoneType, and a name or path is needed here"),
-        (lambda: pm_audit.load_sae(None), "sae is a NoneType, and a name or path is needed here"),
-        (lambda: pm_audit.doctor(3), "pm is a int, and a name or path is needed here"),
-        (lambda: pm_audit.doctor("default", 3), "sae is a int, and a name or path is needed here"),
+        (
+            lambda: pm_audit.audit({"name": "a"}),
+            "hypotheses: holds something of type dict; give files, folders or",
+        ),
+        (
+            lambda: pm_audit.audit([{"name": "a"}]),
+            "hypotheses: holds something of type dict; give files",
+        ),
+        (lambda: pm_audit.audit(3), "hypotheses: holds something of type int; give files"),
+        (
+            lambda: pm_audit.load_pm(None),
+            "pm is of type NoneType, and a name or path is needed here",
+        ),
+        (
+            lambda: pm_audit.load_sae(None),
+            "sae is of type NoneType, and a name or path is needed here",
+        ),
+        (lambda: pm_audit.doctor(3), "pm is of type int, and a name or path is needed here"),
+        (
+            lambda: pm_audit.doctor("default", 3),
+            "sae is of type int, and a name or path is needed here",
+        ),
     ],
 )
 def test_arguments_of_another_kind_are_refused(project, call, message):
@@ -352,7 +374,7 @@ def test_arguments_of_another_kind_are_refused(project, call, message):
 
 
 def test_completions_that_explain_cannot_read_are_refused(planted):
-    with pytest.raises(AuditError, match="a completion is a int, not a text"):
+    with pytest.raises(AuditError, match="a completion is of type int, not a text"):
         pm_audit.explain("a", "b", 3, planted.pm, planted.sae)
 
 
