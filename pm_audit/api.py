@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from pm_audit.pipelines.given import (
     each,
     known_only,
     loaded_subject,
+    named_only,
     read_project,
+    require_pm,
     settings_of,
 )
 from pm_audit.pipelines.project import for_objectives, objectives_of
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from pm_audit.pipelines.doctor import DoctorReport
     from pm_audit.pipelines.explain import Explanation
     from pm_audit.pipelines.given import Hypotheses, OneSae, Pm, Saes
-    from pm_audit.pipelines.rewards import Prompt
+    from pm_audit.pipelines.rewards import Prompt, Prompts
     from pm_audit.release import Tolerance
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
@@ -117,7 +119,7 @@ def load_pm(
         ModelError: the PM cannot be loaded, or has several objectives and none was named.
 
     """
-    chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": str(pm)})
+    chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": named_only(pm, "pm")})
     from pm_audit.loading.subject import only, pms_of
 
     return only(pms_of(chosen))
@@ -135,15 +137,14 @@ def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu"
         SaeError: it cannot be loaded.
 
     """
-    chosen = Settings.merged(python={"pm": str(pm), "saes": (str(sae),), "device": device})
+    named = {"pm": named_only(pm, "pm"), "saes": (named_only(sae, "sae"),)}
+    chosen = Settings.merged(python=named | {"device": device})
     from pm_audit.loading.subject import saes_of
 
     return saes_of(chosen, pm_name=str(pm))[0]
 
 
-def rewards(
-    pm: Pm, prompts: Sequence[Prompt] | Prompt, completions: Sequence[str]
-) -> npt.NDArray[np.float64]:
+def rewards(pm: Pm, prompts: Prompts, completions: Iterable[str]) -> npt.NDArray[np.float64]:
     """Return the reward [text] of each completion of its prompt, in float64.
 
     Each reward equals that of the PM's own library for the same text.
@@ -152,16 +153,20 @@ def rewards(
         pm: what ``load_pm`` returned, or its name.
         prompts: one for each completion, or one for all: a text, or chat messages
             ``{"role": ..., "content": ...}``.
-        completions: answers, to the letter: formats such as ``hh`` want the leading space.
+        completions: answers.  Formats such as ``hh`` need the leading space; ``chat`` and others
+            that write their own separator leave out one leading space, as in an audit.
 
     Raises:
-        AuditError: the numbers of prompts and completions differ, a prompt cannot be read, a text
-            is longer than the PM reads, or a reward is not finite.
+        AuditError: the numbers of prompts and completions differ, one of them cannot be read, a
+            text is longer than the PM reads, or a reward is not finite.
 
     """
     from pm_audit.pipelines.rewards import rewards as read
 
-    return read(load_pm(pm) if isinstance(pm, str | Path) else pm, prompts, completions)
+    if isinstance(pm, str | Path):
+        return read(load_pm(pm), prompts, completions)
+    require_pm(pm)
+    return read(pm, prompts, completions)
 
 
 def explain(
@@ -183,15 +188,17 @@ def explain(
         settings: as of ``load_pm``.
 
     Raises:
-        AuditError: the subject cannot be loaded, or the texts do not fit it.
+        AuditError: the subject cannot be loaded, or the texts cannot be read or do not fit it.
 
     """
     chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
     loaded = loaded_subject(pm, sae, chosen)
     from pm_audit.loading.subject import load_subjects, only
     from pm_audit.pipelines.explain import take_apart
-    from pm_audit.pipelines.rewards import dialogue
+    from pm_audit.pipelines.rewards import dialogue, require_completion
 
+    for completion in (completion_a, completion_b):
+        require_completion(completion)
     pms, saes = loaded or load_subjects(chosen)
     one = only(pms)
     return take_apart(one, saes[0], dialogue(prompt), completion_a, completion_b)
@@ -212,7 +219,8 @@ def doctor(
     """
     from pm_audit.pipelines.doctor import doctor as examine
 
-    return examine(pm, [str(one) for one in each(sae)], **known_only(OF_A_PM, settings))
+    saes = [named_only(one, "sae") for one in each(sae)]
+    return examine(named_only(pm, "pm"), saes, **known_only(OF_A_PM, settings))
 
 
 def read_record(path: str | Path) -> AuditRecord:

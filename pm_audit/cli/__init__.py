@@ -112,7 +112,7 @@ def run(
 ) -> None:
     """Audit: the same as `pytest --pm-audit ARGUMENTS`.
 
-    ARGUMENTS are hypothesis files and any options of pytest.
+    ARGUMENTS are hypothesis files and any options of pytest, which -h lists.
     """
     named = options.as_pytest_has_them(subject)
     command = [sys.executable, "-m", "pytest", "--pm-audit", *named, *arguments]

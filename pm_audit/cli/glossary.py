@@ -18,7 +18,8 @@ def glossary(name: str | None) -> None:
     from pm_audit.report import glossary as terms
 
     if name is None:
-        click.echo("\n".join(f"{entry.name:<14} {entry.short}" for entry in terms.entries()))
+        width = max(len(entry.name) for entry in terms.entries())
+        click.echo("\n".join(f"{entry.name:<{width}} {entry.short}" for entry in terms.entries()))
         return
     entry = terms.find(name)
     if entry is None:

@@ -94,4 +94,6 @@ def verify(record: Path) -> None:
     if found:
         click.echo(f"{len(found)} disagreements between the record and its evidence")
         sys.exit(1)
-    click.echo(f"every figure of {len(stored.hypotheses)} hypotheses follows from the evidence")
+    count = len(stored.hypotheses)
+    noun = "hypothesis" if count == 1 else "hypotheses"
+    click.echo(f"every figure of {count} {noun} follows from the evidence")

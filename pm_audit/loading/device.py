@@ -12,7 +12,7 @@ from pm_audit.errors import AuditError
 
 _NAME = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
 _REMEDY = "name cpu, cuda or cuda:N with --pm-audit-device, or leave it out for cpu"
-_WITHOUT = "audit on the CPU: --pm-audit-device cpu"
+_WITHOUT = 'audit on the CPU: --pm-audit-device cpu (in Python: device="cpu")'
 
 
 def require_device(name: str) -> None:

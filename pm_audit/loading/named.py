@@ -117,8 +117,8 @@ def _saes(settings: Settings) -> Iterator[Problem]:
     if not settings.saes and not own:
         yield _problem(
             "saes",
-            f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH, or `saes` in "
-            "[tool.pm_audit]",
+            f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH (in Python: "
+            "sae=PATH), or `saes` in [tool.pm_audit]",
         )
     for text in settings.saes:
         if text in own or exists(text):

@@ -80,8 +80,8 @@ def saes_of(settings: Settings, *, pm_name: str) -> tuple[Sae, ...]:
     paths = _sae_paths(settings.saes, folder)
     if not paths:
         raise SaeError(
-            f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH, or `saes` in "
-            "[tool.pm_audit]"
+            f"no SAE is named for {settings.pm}; give one with --pm-audit-sae PATH (in Python: "
+            "sae=PATH), or `saes` in [tool.pm_audit]"
         )
     saes = (load_sae(path, device=settings.device) for path in paths)
     return tuple(_named_by_owner(sae, pm_name, folder) for sae in saes)

@@ -42,6 +42,10 @@ class DoctorReport:
         """Whether every finding passed."""
         return all(row.finding.passed for row in self.rows)
 
+    def __str__(self) -> str:
+        """Return the table of ``render``."""
+        return self.render()
+
     def render(self) -> str:
         """Return a table for the terminal, at most 100 columns wide."""
         table = [

@@ -81,6 +81,10 @@ class Explanation(Record):
         """Return reward of B minus reward of A."""
         return self.reward_b - self.reward_a
 
+    def __str__(self) -> str:
+        """Return the table of ``render``."""
+        return self.render()
+
     def render(self, *, most: int = SHOWN) -> str:
         """Return the table for a terminal, within 100 columns, its rows summing to the total."""
         shown = [one for one in self.features if one.change != 0][:most]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.errors import AuditError, InvalidSpec, Place, Problem
 from pm_audit.loading.named import require_named_subject
 from pm_audit.pipelines import project
 from pm_audit.spec import Hypothesis, Settings, load_hypotheses
@@ -34,6 +34,8 @@ def settings_of(pm: Pm | None, sae: Saes | None, settings: dict[str, Any]) -> di
     """
     if sae is not None and "saes" in settings:
         raise _refused("saes", "is given as sae too; leave one of them out")
+    if sae is not None and not each(sae):
+        raise _refused("sae", "is an empty list; give at least one, or leave it out")
     for name in _OF_PYTEST:
         if settings.get(name) is not None:
             raise _refused(name, "compares a run of pytest with a release; use pm_audit.compare")
@@ -71,7 +73,7 @@ def read_project(
 
     """
     named = [hypotheses] if isinstance(hypotheses, str | Path | Hypothesis) else hypotheses
-    every = None if named is None else list(named)
+    every = None if named is None else _listed(named)
     paths = [Path(one) for one in every or () if not isinstance(one, Hypothesis)]
     place = project.find_root(paths) if root is None else Path(root).absolute()
     settings = project.read_settings(place, python=given)
@@ -88,6 +90,20 @@ def read_project(
     return place, settings, load_hypotheses(sources, place, probes=settings.probes)
 
 
+def _listed(given: object) -> list[str | Path | Hypothesis]:
+    """Return the hypotheses that are given, each a path or an object."""
+    listed = [given] if isinstance(given, Mapping) or not isinstance(given, Iterable) else given
+    every = list(listed)
+    for one in every:
+        if not isinstance(one, str | Path | Hypothesis):
+            raise _refused(
+                "hypotheses",
+                f"holds something of type {type(one).__name__}; give files, folders or "
+                "pm_audit.Hypothesis objects",
+            )
+    return every
+
+
 def loaded_subject(
     pm: Pm | None, sae: Saes | None, settings: Settings
 ) -> tuple[Sequence[PreferenceModel], Sequence[Sae]] | None:
@@ -102,8 +118,13 @@ def loaded_subject(
         require_named_subject(settings)
         return None
     from pm_audit.loading.subject import pms_of, saes_of
+    from pm_audit.subject.sae import Sae
 
-    pms = pms_of(settings) if pm is None or isinstance(pm, str | Path) else (pm,)
+    if pm is None or isinstance(pm, str | Path):
+        pms = pms_of(settings)
+    else:
+        require_pm(pm)
+        pms = (pm,)
     first = pms[0]
     if not named:
         settings = settings.model_copy(update={"pm": first.name, "device": str(first.device)})
@@ -115,8 +136,43 @@ def loaded_subject(
             alone = settings.model_copy(update={"saes": (str(one),)})
             saes += saes_of(alone, pm_name=first.name)
         else:
+            _require(one, Sae, "sae", "load_sae")
             saes.append(one)
     return pms, saes
+
+
+def require_pm(pm: object) -> None:
+    """Refuse what cannot be a loaded PM.
+
+    Raises:
+        AuditError: ``load_pm`` did not return it.
+
+    """
+    from pm_audit.subject.preference_model import PreferenceModel
+
+    _require(pm, PreferenceModel, "pm", "load_pm")
+
+
+def _require(given: object, kind: type, argument: str, loader: str) -> None:
+    if not isinstance(given, kind):
+        raise AuditError(
+            f"{argument} is of type {type(given).__name__}; give a name, a path, or what "
+            f"pm_audit.{loader} returned"
+        )
+
+
+def named_only(given: object, argument: str) -> str:
+    """Return the name or path as text.
+
+    Raises:
+        AuditError: it is something else, such as a loaded object.
+
+    """
+    if not isinstance(given, str | Path):
+        raise AuditError(
+            f"{argument} is of type {type(given).__name__}, and a name or path is needed here"
+        )
+    return str(given)
 
 
 def each(sae: Saes | None) -> Sequence[OneSae]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -17,8 +17,12 @@ from pm_audit.subject.plain import plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.text.template import ROLES
 
-Prompt = str | Sequence[Mapping[str, str]]
-"""A text, or chat messages ``{"role": ..., "content": ...}`` that end with the user's."""
+Message = Mapping[str, str]
+"""A chat message ``{"role": ..., "content": ...}``."""
+Prompt = str | Sequence[Message]
+"""A text, or chat messages that end with the user's."""
+Prompts = str | Iterable[Prompt | Message]
+"""One prompt, or a list of prompts; one type for both lists, so that type checkers infer it."""
 
 _AT_ONCE = 256
 """Texts of one forward, whose streams are in memory together."""
@@ -32,10 +36,13 @@ def dialogue(prompt: Prompt) -> Dialogue:
         AuditError: a message has other keys or an unknown role, or the last is not the user's.
 
     """
-    if isinstance(prompt, str):
-        prompt = [{"role": "user", "content": prompt}]
-    turns = tuple(_turns(prompt))
-    if not turns or prompt[-1]["role"] != "user":
+    if not isinstance(prompt, Sequence):
+        raise AuditError(
+            f"a prompt is of type {type(prompt).__name__}; give a text or a list of chat messages"
+        )
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    turns = tuple(_turns(messages))
+    if not turns or messages[-1]["role"] != "user":
         raise AuditError("a prompt must end with a message of the user; the completion answers it")
     return turns
 
@@ -53,11 +60,31 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> Iterator[Turn]:
             raise AuditError(f"message {number} of a prompt is the system's; it comes first")
         if not isinstance(message["content"], str):
             raise AuditError(f"message {number} of a prompt has no text as its content")
+        _require_text(message["content"], f"message {number} of a prompt")
         yield Turn(speaker=_SPEAKERS[message["role"]], text=message["content"])
 
 
+def require_completion(completion: object) -> None:
+    """Refuse what cannot be a completion.
+
+    Raises:
+        AuditError: it is not a text, or holds half a character.
+
+    """
+    _require_text(completion, "a completion")
+
+
+def _require_text(given: object, what: str) -> None:
+    if not isinstance(given, str):
+        raise AuditError(f"{what} is of type {type(given).__name__}, not a text")
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise AuditError(f"{what} is not valid Unicode: {error}") from None
+
+
 def rewards(
-    pm: PreferenceModel, prompts: Sequence[Prompt] | Prompt, completions: Sequence[str]
+    pm: PreferenceModel, prompts: Prompts, completions: Iterable[str]
 ) -> npt.NDArray[np.float64]:
     """Return the reward [text] of each completion of its prompt, in float64.
 
@@ -66,18 +93,21 @@ def rewards(
     Args:
         pm: the preference model.
         prompts: one for each completion, or one prompt for all of them.
-        completions: answers, to the letter: formats such as ``hh`` want the leading space.
+        completions: answers.  Formats such as ``hh`` need the leading space; ``chat`` and others
+            that write their own separator leave out one leading space, as in an audit.
 
     Raises:
-        AuditError: the numbers of prompts and completions differ, or a prompt cannot be read.
+        AuditError: the numbers of prompts and completions differ, or one of them cannot be read.
         ModelError: a text is longer than the PM reads.
         NumericalError: a reward is not finite.
 
     """
     if isinstance(completions, str):
         raise AuditError("completions must be a list of texts, not one text; put it in a list")
-    one = _only_prompt(prompts)
-    every = [one] * len(completions) if one is not None else cast("list[Prompt]", list(prompts))
+    completions = list(completions)
+    for completion in completions:
+        require_completion(completion)
+    every = _every_prompt(prompts, len(completions))
     if len(every) != len(completions):
         raise AuditError(
             f"{len(every)} prompts and {len(completions)} completions were given; give one "
@@ -94,12 +124,19 @@ def rewards(
     return np.concatenate([np.zeros(0), *parts])
 
 
-def _only_prompt(prompts: Sequence[Prompt] | Prompt) -> Prompt | None:
-    """Return the prompt if there is only one: a text, or the messages of one chat."""
+def _every_prompt(prompts: Prompts, count: int) -> list[Prompt]:
+    """Return the prompts, the only one ``count`` times: a text, or the messages of one chat."""
     if isinstance(prompts, str):
-        return prompts
-    messages = [message for message in prompts if isinstance(message, Mapping)]
-    return messages if messages and len(messages) == len(prompts) else None
+        return [prompts] * count
+    if not isinstance(prompts, Iterable):
+        raise AuditError(
+            f"prompts is of type {type(prompts).__name__}; give a prompt or a list of them"
+        )
+    listed = list(prompts)
+    messages = [one for one in listed if isinstance(one, Mapping)]
+    if messages and len(messages) == len(listed):
+        return [messages] * count
+    return cast("list[Prompt]", listed)
 
 
 def _read(pm: PreferenceModel, rows: list[Row]) -> npt.NDArray[np.float64]:

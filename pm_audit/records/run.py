@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -118,6 +119,11 @@ class HypothesisRecord(Record):
     digest: str = ""
     """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        # the evidence alone fills pages of a notebook
+        yield from (("name", self.name), ("gap_sigma", self.gap_sigma), ("closure", self.closure))
+        yield "checks", {result.check.value: result.outcome.value for result in self.checks}
+
     def line_of(self, key: str) -> int:
         """Return the line of ``key`` (``"expect.closure"``), or that of the hypothesis."""
         while key and key not in self.lines:
@@ -195,6 +201,16 @@ class AuditRecord(Record):
     digest: str = ""
     """SHA-256 of all the rest, each hypothesis by its own digest; blank proves nothing."""
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        yield from (("pm", self.subject.pm), ("created", self.created), ("complete", self.complete))
+        yield "hypotheses", [one.name for one in self.hypotheses]
+
+    def __str__(self) -> str:
+        """Return the summary that a run prints."""
+        from pm_audit.report import terminal
+
+        return terminal.summary(self)
+
     def sealed(self) -> Self:
         """Return the same record with its digest filled in."""
         return self.model_copy(update={"digest": self.computed_digest()})
@@ -239,9 +255,18 @@ class AuditRecord(Record):
     def frame(
         self, rows: Literal["hypotheses", "features", "completions"] = "hypotheses"
     ) -> pd.DataFrame:
-        """Return a pandas frame: figures and outcomes, features, or rewards of completions."""
+        """Return a pandas frame: figures and outcomes, features, or rewards of completions.
+
+        Raises:
+            RecordError: there is no such table, or the record is torn.
+
+        """
         from pm_audit.report import tables
 
+        if rows not in tables.FRAMES:
+            raise RecordError(
+                f"no table has the rows {rows!r}; choose of {', '.join(tables.FRAMES)}"
+            )
         return tables.FRAMES[rows](self)
 
     def _repr_html_(self) -> str:

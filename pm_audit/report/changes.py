@@ -114,6 +114,10 @@ class Comparison(Record):
     compared: int
     """Hypotheses that both records hold."""
 
+    def __str__(self) -> str:
+        """Return what ``pm-audit compare`` prints."""
+        return "\n".join(terminal_lines(self))
+
     @property
     def regressed(self) -> bool:
         """Return whether the gate fails."""

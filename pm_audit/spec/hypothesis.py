@@ -7,6 +7,7 @@ that ``raises`` the reward has a positive gap.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -206,7 +207,7 @@ class Hypothesis(WrittenHypothesis):
     @field_validator("prompts", mode="before")
     @classmethod
     def _texts_are_prompts(cls, prompts: object) -> object:
-        if not isinstance(prompts, list | tuple):
+        if isinstance(prompts, str | Mapping) or not isinstance(prompts, Iterable):
             return prompts
         return tuple(
             {"id": f"prompt-{number}", "wordings": (prompt,)} if isinstance(prompt, str) else prompt

@@ -81,6 +81,7 @@ _MESSAGES = {
     "letters, digits, dots, dashes and underscores",
     **dict.fromkeys(("float_type", "int_type", "float_parsing", "int_parsing"), _A_NUMBER),
     "int_from_float": _A_NUMBER,
+    **dict.fromkeys(("bool_type", "bool_parsing"), "`{key}` must be true or false, not {found}"),
     **dict.fromkeys(
         ("greater_than", "greater_than_equal", "less_than", "less_than_equal"), _BOUNDED
     ),

@@ -60,6 +60,15 @@ class PreferenceModel:
     def __post_init__(self) -> None:
         settle_vector_math()
 
+    def __repr__(self) -> str:
+        written = getattr(self.text_format, "name", None)
+        objective = "" if self.objective is None else f"objective={self.objective!r}, "
+        return (
+            f"PreferenceModel({self.name!r}, {objective}text_format={written!r}, "
+            f"blocks={self.depth}, hidden_size={self.hidden_size}, "
+            f"dtype={self.dtype}, device={str(self.device)!r})"
+        )
+
     @classmethod
     def from_backbone(
         cls,

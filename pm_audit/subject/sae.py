@@ -104,6 +104,12 @@ class Sae:
         for key, tensor in self.activation.tensors().items():
             self._check(key, tensor, (latent,) if tensor.ndim else ())
 
+    def __repr__(self) -> str:
+        return (
+            f"Sae({self.name!r}, layer={self.layer}, architecture={self.architecture!r}, "
+            f"latents={self.width}, hidden_size={self.hidden_size}, source={self.source!r})"
+        )
+
     def _check(self, key: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
         if tensor is None:
             return

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import pm_audit
 from pm_audit.errors import AuditError, InvalidSpec, ModelError, RecordError
 from pm_audit.records import AuditRecord, Check
+from pm_audit.report import terminal
 from recipes.planted.linear import plant
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ def test_importing_it_imports_next_to_nothing_and_its_names_need_no_torch():
         "import sys, pm_audit\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'numpy', 'pm_audit.api'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
-        "assert set(pm_audit.__all__) <= set(dir(pm_audit))\n"
+        "assert [one for one in dir(pm_audit) if one[0] != '_'] == sorted(pm_audit.__all__)\n"
         "for name in pm_audit.__all__: getattr(pm_audit, name)\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))\n"
     )
@@ -304,8 +305,94 @@ def test_rewards_are_those_of_transformers(save_classifier):
         ([[{"role": "user", "text": "a"}]], ["c"], "must hold exactly role and content"),
         ([[{"role": "user", "content": ["a"]}]], ["c"], "no text as its content"),
         ([[]], ["c"], "end with a message of the user"),
+        (3, ["c"], "prompts is of type int; give a prompt or a list of them"),
+        ([3], ["c"], "a prompt is of type int; give a text or a list of chat messages"),
+        ("a", ["c", None], "a completion is of type NoneType, not a text"),
+        ("a\ud800", ["c"], "message 0 of a prompt is not valid Unicode"),
+        ("a", ["c\ud800"], "a completion is not valid Unicode"),
     ],
 )
 def test_rewards_of_broken_prompts_are_refused(planted, prompts, completions, message):
     with pytest.raises(AuditError, match=message):
         pm_audit.rewards(planted.pm, prompts, completions)
+
+
+def test_rewards_take_completions_one_by_one_and_chat_leaves_out_one_leading_space(
+    save_classifier,
+):
+    pm = pm_audit.load_pm(save_classifier("qwen2"), text_format="chat")
+    plain, spaced, other = pm_audit.rewards(pm, "Why?", (text for text in ("No.", " No.", "Yes.")))
+    assert plain == spaced
+    assert plain != other
+    by_prompt = pm_audit.rewards(pm, (text for text in ("Why?", "Who?")), ["No.", "No."])
+    assert by_prompt[0] == pytest.approx(plain, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: pm_audit.rewards(3, "a", ["b"]),
+            "pm is of type int; give a name, a path, or what pm_a",
+        ),
+        (
+            lambda: pm_audit.audit(exclamation(), pm=3),
+            "pm is of type int; give a name, a path, or what",
+        ),
+        (
+            lambda: pm_audit.audit(exclamation(), sae=[3]),
+            "sae is of type int; .* pm_audit.load_sae",
+        ),
+        (lambda: pm_audit.audit(exclamation(), sae=[]), "setting sae: is an empty list; give at"),
+        (
+            lambda: pm_audit.audit({"name": "a"}),
+            "hypotheses: holds something of type dict; give files, folders or",
+        ),
+        (
+            lambda: pm_audit.audit([{"name": "a"}]),
+            "hypotheses: holds something of type dict; give files",
+        ),
+        (lambda: pm_audit.audit(3), "hypotheses: holds something of type int; give files"),
+        (
+            lambda: pm_audit.load_pm(None),
+            "pm is of type NoneType, and a name or path is needed here",
+        ),
+        (
+            lambda: pm_audit.load_sae(None),
+            "sae is of type NoneType, and a name or path is needed here",
+        ),
+        (lambda: pm_audit.doctor(3), "pm is of type int, and a name or path is needed here"),
+        (
+            lambda: pm_audit.doctor("default", 3),
+            "sae is of type int, and a name or path is needed here",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(project, call, message):
+    with pytest.raises(AuditError, match=message):
+        call()
+
+
+def test_completions_that_explain_cannot_read_are_refused(planted):
+    with pytest.raises(AuditError, match="a completion is of type int, not a text"):
+        pm_audit.explain("a", "b", 3, planted.pm, planted.sae)
+
+
+def test_what_is_loaded_shows_itself_in_a_line(planted):
+    assert repr(planted.pm).startswith("PreferenceModel('")
+    assert repr(planted.sae).startswith("Sae('")
+    assert len(repr(planted.pm)) < 200
+    assert len(repr(planted.sae)) < 200
+
+
+def test_a_record_shows_its_summary_and_no_evidence(project, planted):
+    record = pm_audit.audit(pm=planted.pm, sae=planted.sae)
+    assert str(record) == terminal.summary(record)
+    assert len(repr(record)) < 200
+    assert str(pm_audit.compare(record, record)).endswith(
+        "no regression in 1 hypothesis against the baseline"
+    )
+    assert "'gap': 'pass'" in repr(record.hypotheses[0])
+    assert len(repr(record.hypotheses[0])) < 500
+    with pytest.raises(RecordError, match=r"no table has the rows 'prompts'; choose of hypotheses"):
+        record.frame("prompts")

@@ -97,6 +97,7 @@ def test_the_pm_alone_is_examined(pm: Path) -> None:
     assert report.passed, report.render()
     assert {row.about for row in report.rows} == {"PM"}
     assert "passed" in report.render()
+    assert str(report) == report.render()
 
 
 def test_an_engine_that_reads_otherwise_than_transformers_fails(

@@ -74,6 +74,7 @@ def test_an_edit_that_changes_length_leaves_a_remainder_in_sight(planted: Plante
     # the prompt's own share of the average shrinks, which no completion feature can say
     assert abs(longer.remainder) > 1e-3
     assert f"{longer.remainder:+.3f}" in longer.render()
+    assert str(longer) == longer.render()
 
 
 def test_the_table_is_safe_and_sums(planted: Planted, edited: Explanation) -> None:

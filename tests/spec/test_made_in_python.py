@@ -35,6 +35,10 @@ def test_plain_texts_are_enough() -> None:
     ]
 
 
+def test_prompts_may_come_one_by_one() -> None:
+    assert made(prompts=(text for text in ("Is it?", "Was it?"))).prompts == made().prompts
+
+
 def test_texts_and_prompts_mix() -> None:
     prompt = Prompt(id="own", wordings=("Why {not}?",), fields={"answer": "So"})
     (first, second) = made(prompts=["Is {it}?", prompt]).prompts

@@ -38,6 +38,8 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
         ({"folds": True}, "a number is meant here, not true (`folds`)"),
         ({"folds": 1}, "`folds` must be greater than or equal to 2, not the number 1"),
         ({"candidates": "many"}, "`candidates` must be a number, not 'many'"),
+        ({"extra_scores": "maybe"}, "`extra_scores` must be true or false, not 'maybe'"),
+        ({"extra_scores": [1]}, "`extra_scores` must be true or false, not "),
         ({"candidates": 1.5}, "`candidates` must be a number, not the number 1.5"),
         ({"confidence": float("nan")}, "`confidence`"),
         ({"dtype": "int8"}, "`dtype` must be 'float32', 'bfloat16' or 'float16', not 'int8'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -40,8 +41,13 @@ class Weights:
     def __contains__(self, key: str) -> bool:
         return key in self.held
 
-    def take(self, *keys: str) -> tuple[Tensor, ...]:
-        """Return tensors by name: matrices those of encoder and decoder, the others vectors.
+    def take(self, *keys: str, matrices: Collection[str] = ()) -> tuple[Tensor, ...]:
+        """Return tensors by name.
+
+        Args:
+            keys: names in the file.
+            matrices: those of ``keys`` that are matrices; ``W_enc``, ``encoder.weight`` and the
+                like are known as such, and every other tensor must be a vector or a number.
 
         Raises:
             SaeError: some are missing, or one is not a matrix or vector of floats.
@@ -53,7 +59,8 @@ class Weights:
                 f"{', '.join(sorted(self.held))[:200]}; its config names another architecture"
             )
         for key in keys:
-            self._check(key, self.held[key], axes=2 if _MATRIX.fullmatch(key) else 1)
+            matrix = key in matrices or _MATRIX.fullmatch(key)
+            self._check(key, self.held[key], axes=2 if matrix else 1)
         self._taken.update(keys)
         return tuple(self.held[key] for key in keys)
 

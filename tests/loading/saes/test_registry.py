@@ -12,6 +12,7 @@ import torch
 from pm_audit.errors import SaeError
 from pm_audit.loading.saes.format import SaeFiles, SaeFormat
 from pm_audit.loading.saes.registry import load
+from pm_audit.loading.saes.weights import Weights
 from pm_audit.subject.activation import Relu
 from pm_audit.subject.sae import Sae
 
@@ -152,3 +153,12 @@ def test_another_package_adds_a_format(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(EntryPoint, "load", lambda _: "not a format")
     with pytest.raises(SaeError, match="is a str, expected SaeFormat"):
         load(tmp_path)
+
+
+def test_a_format_names_the_matrices_that_no_other_has() -> None:
+    weights = Weights({"enc": torch.ones(4, 9), "bias": torch.ones(9)}, source="own")
+    with pytest.raises(SaeError, match=r"own: enc is float32 \[4, 9\], expected floats of 16 bits"):
+        weights.take("enc", "bias")
+    matrix, vector = weights.take("enc", "bias", matrices=["enc"])
+    assert (matrix.shape, vector.shape) == ((4, 9), (9,))
+    weights.refuse_unread()
