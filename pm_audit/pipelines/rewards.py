@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ def dialogue(prompt: Prompt) -> Dialogue:
     """
     if isinstance(prompt, str):
         prompt = [{"role": "user", "content": prompt}]
+    prompt = listed(prompt, "a prompt, if it is no text,")
     turns = tuple(_turns(prompt))
     if not turns or prompt[-1]["role"] != "user":
         raise AuditError("a prompt must end with a message of the user; the completion answers it")
@@ -51,9 +52,41 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> Iterator[Turn]:
             )
         if message["role"] == "system" and number:
             raise AuditError(f"message {number} of a prompt is the system's; it comes first")
-        if not isinstance(message["content"], str):
+        content = message["content"]
+        if not isinstance(content, str):
             raise AuditError(f"message {number} of a prompt has no text as its content")
-        yield Turn(speaker=_SPEAKERS[message["role"]], text=message["content"])
+        (content,) = texts([content], "prompts")
+        yield Turn(speaker=_SPEAKERS[message["role"]], text=content)
+
+
+def listed(given: object, what: str) -> list[Any]:
+    """Return a list, tuple, Series or whatever else has one order.
+
+    Raises:
+        AuditError: it has no order, or more axes than one, so that its items are not what is meant.
+
+    """
+    unordered = isinstance(given, str | bytes | Mapping | Set)
+    if unordered or not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
+        raise AuditError(f"{what} must be a list, not {type(given).__name__}; put it in a list")
+    return list(given)
+
+
+def texts(given: object, what: str) -> list[str]:
+    """Return a list of texts.
+
+    Raises:
+        AuditError: it is no list, or one of its items is not text.
+
+    """
+    found = listed(given, what)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise AuditError(f"{what}: item {number} is of type {kind}, expected text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise AuditError(f"{what}: item {number} holds a lone surrogate; remove it")
+    return [str(text) for text in found]
 
 
 def rewards(
@@ -76,8 +109,10 @@ def rewards(
     """
     if isinstance(completions, str):
         raise AuditError("completions must be a list of texts, not one text; put it in a list")
+    completions = texts(completions, "completions")
+    prompts = prompts if isinstance(prompts, str) else listed(prompts, "prompts")
     one = _only_prompt(prompts)
-    every = [one] * len(completions) if one is not None else cast("list[Prompt]", list(prompts))
+    every = [one] * len(completions) if one is not None else list(prompts)
     if len(every) != len(completions):
         raise AuditError(
             f"{len(every)} prompts and {len(completions)} completions were given; give one "
