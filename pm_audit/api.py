@@ -7,23 +7,26 @@ command line, or given as loaded objects.  Torch is imported when a subject is l
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pm_audit.errors import AuditError
 from pm_audit.pipelines.given import (
     OF_A_PM,
     each,
     known_only,
     loaded_subject,
-    named_only,
+    name_of,
+    path_of,
     read_project,
     require_pm,
     settings_of,
 )
 from pm_audit.pipelines.project import for_objectives, objectives_of
-from pm_audit.records import AuditRecord
+from pm_audit.records import AuditRecord, require_ours, require_writable
 from pm_audit.spec import Hypothesis, Settings
 
 if TYPE_CHECKING:
@@ -38,6 +41,10 @@ if TYPE_CHECKING:
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
+
+
+_ONE_AT_A_TIME = threading.RLock()
+"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
 
 
 def audit(
@@ -65,26 +72,28 @@ def audit(
 
     Raises:
         InvalidSpec: a hypothesis or a setting is not as it must be; holds every fault.
-        AuditError: the subject cannot be loaded, the texts do not fit it, or a number is not
-            finite.
+        AuditError: the subject cannot be loaded, the texts do not fit it, a number is not finite,
+            or the record cannot be written to its place.
 
     """
+    report = _reporter(progress)
     place, chosen, read = read_project(hypotheses, root, settings_of(pm, sae, settings))
+    written_to = None if settings.get("record") is None else place / chosen.record
+    if written_to is not None:
+        require_writable(written_to)
+        require_ours(written_to, chosen.record)
     for hypothesis in read:
         for warning in hypothesis.warnings:
             warnings.warn(warning, stacklevel=2)
-    subject = loaded_subject(pm, sae, chosen)
-    objectives = [one.objective for one in subject[0]] if subject else objectives_of(chosen)
-    from pm_audit.pipelines.audit import audit as run
+    with _ONE_AT_A_TIME:
+        subject = loaded_subject(pm, sae, chosen)
+        objectives = [one.objective for one in subject[0]] if subject else objectives_of(chosen)
+        from pm_audit.pipelines.audit import audit as run
 
-    record = run(
-        for_objectives(read, objectives),
-        chosen,
-        subject=subject,
-        progress=_to_stderr if progress is True else progress or None,
-    )
-    if settings.get("record") is not None:
-        record.write(place / chosen.record)
+        every = for_objectives(read, objectives)
+        record = run(every, chosen, subject=subject, progress=report)
+    if written_to is not None:
+        record.write(written_to)
     return record
 
 
@@ -119,10 +128,11 @@ def load_pm(
         ModelError: the PM cannot be loaded, or has several objectives and none was named.
 
     """
-    chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": named_only(pm, "pm")})
+    chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": name_of("pm", pm)})
     from pm_audit.loading.subject import only, pms_of
 
-    return only(pms_of(chosen))
+    with _ONE_AT_A_TIME:
+        return only(pms_of(chosen))
 
 
 def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu") -> Sae:
@@ -137,11 +147,11 @@ def load_sae(sae: str | Path, *, pm: str | Path = "default", device: str = "cpu"
         SaeError: it cannot be loaded.
 
     """
-    named = {"pm": named_only(pm, "pm"), "saes": (named_only(sae, "sae"),)}
-    chosen = Settings.merged(python=named | {"device": device})
+    names = {"pm": name_of("pm", pm), "saes": (name_of("sae", sae),)}
+    chosen = Settings.merged(python=names | {"device": device})
     from pm_audit.loading.subject import saes_of
 
-    return saes_of(chosen, pm_name=str(pm))[0]
+    return saes_of(chosen, pm_name=chosen.pm)[0]
 
 
 def rewards(pm: Pm, prompts: Prompts, completions: Iterable[str]) -> npt.NDArray[np.float64]:
@@ -163,10 +173,9 @@ def rewards(pm: Pm, prompts: Prompts, completions: Iterable[str]) -> npt.NDArray
     """
     from pm_audit.pipelines.rewards import rewards as read
 
-    if isinstance(pm, str | Path):
-        return read(load_pm(pm), prompts, completions)
-    require_pm(pm)
-    return read(pm, prompts, completions)
+    with _ONE_AT_A_TIME:
+        loaded = load_pm(pm) if isinstance(pm, str | Path) else require_pm(pm)
+        return read(loaded, prompts, completions)
 
 
 def explain(
@@ -192,16 +201,16 @@ def explain(
 
     """
     chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
-    loaded = loaded_subject(pm, sae, chosen)
-    from pm_audit.loading.subject import load_subjects, only
-    from pm_audit.pipelines.explain import take_apart
-    from pm_audit.pipelines.rewards import dialogue, require_completion
+    with _ONE_AT_A_TIME:
+        loaded = loaded_subject(pm, sae, chosen)
+        from pm_audit.loading.subject import load_subjects, only
+        from pm_audit.pipelines.explain import take_apart
+        from pm_audit.pipelines.rewards import dialogue, texts
 
-    for completion in (completion_a, completion_b):
-        require_completion(completion)
-    pms, saes = loaded or load_subjects(chosen)
-    one = only(pms)
-    return take_apart(one, saes[0], dialogue(prompt), completion_a, completion_b)
+        turns = dialogue(prompt)
+        answers = texts([completion_a, completion_b], "completions")
+        pms, saes = loaded or load_subjects(chosen)
+        return take_apart(only(pms), saes[0], turns, *answers)
 
 
 def doctor(
@@ -219,8 +228,9 @@ def doctor(
     """
     from pm_audit.pipelines.doctor import doctor as examine
 
-    saes = [named_only(one, "sae") for one in each(sae)]
-    return examine(named_only(pm, "pm"), saes, **known_only(OF_A_PM, settings))
+    names = [name_of("sae", one) for one in each(sae)]
+    with _ONE_AT_A_TIME:
+        return examine(name_of("pm", pm), names, **known_only(OF_A_PM, settings))
 
 
 def read_record(path: str | Path) -> AuditRecord:
@@ -230,7 +240,7 @@ def read_record(path: str | Path) -> AuditRecord:
         RecordError: the file is missing, torn, or of another schema.
 
     """
-    return AuditRecord.read(Path(path))
+    return AuditRecord.read(path_of("path", path))
 
 
 def compare(
@@ -254,14 +264,25 @@ def compare(
         RecordError: a record is partial, or a file does not hold one that can be believed.
 
     """
+    from pm_audit.release import Tolerance, read_believed
     from pm_audit.release import compare as run
-    from pm_audit.release import read_believed
 
     before, after = (
-        one if isinstance(one, AuditRecord) else read_believed(Path(one)) for one in (old, new)
+        one if isinstance(one, AuditRecord) else read_believed(path_of(name, one))
+        for name, one in (("old", old), ("new", new))
     )
+    if not isinstance(tolerance, Tolerance | None):
+        raise AuditError(f"tolerance must be a Tolerance, not {type(tolerance).__name__}")
     mode = Settings.merged(python={"gate": gate}).gate
     return run(before, after, gate=mode, tolerance=tolerance)
+
+
+def _reporter(progress: object) -> Callable[[str], None] | None:
+    if progress is None or isinstance(progress, bool):
+        return _to_stderr if progress else None
+    if not callable(progress):
+        raise AuditError(f"progress must be True or a function, not {type(progress).__name__}")
+    return progress
 
 
 def _to_stderr(text: str) -> None:

@@ -45,6 +45,8 @@ def named(path: str | Path, *, error: type[AuditError]) -> Path:
         raise error(f"{shown!r} is not a path: it is empty or holds a NUL; check the name")
     try:
         Path(text).stat()
+    except UnicodeEncodeError:
+        raise error(f"{shown!r} is not a path: it holds a lone surrogate; check the name") from None
     except PermissionError as problem:
         raise error(f"{shown!r} may not be read; check its permissions") from problem
     except OSError as problem:

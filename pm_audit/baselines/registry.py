@@ -15,6 +15,7 @@ from pm_audit.baselines.logistic_probe import LOGISTIC_PROBES
 from pm_audit.baselines.mean_difference import MEAN_DIFFERENCE
 from pm_audit.baselines.neurons import NEURONS
 from pm_audit.baselines.pca import PCA_OF_DIFFERENCES
+from pm_audit.errors import AuditError
 from pm_audit.extensions import registry
 
 OWN: tuple[Baseline, ...] = (
@@ -27,6 +28,8 @@ OWN: tuple[Baseline, ...] = (
 )
 
 GROUP = "pm_audit.baselines"
+SAE_FEATURES = "sae features"
+"""The first of every contest: the SAE's own."""
 
 
 def baselines() -> Mapping[str, Baseline]:
@@ -36,4 +39,10 @@ def baselines() -> Mapping[str, Baseline]:
         AuditError: two share a name, or an entry point names something else.
 
     """
-    return registry(OWN, GROUP, Baseline)
+    entries = registry(OWN, GROUP, Baseline)
+    if SAE_FEATURES in entries:
+        raise AuditError(
+            f"a baseline of {GROUP} is named {SAE_FEATURES!r}, which stands for the SAE's own; "
+            "rename it, or remove the package that offers it"
+        )
+    return entries

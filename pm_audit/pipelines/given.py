@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import AuditError, InvalidSpec, Place, Problem
+from pm_audit.files import named as path_named
 from pm_audit.loading.named import require_named_subject
 from pm_audit.pipelines import project
 from pm_audit.spec import Hypothesis, Settings, load_hypotheses
@@ -72,10 +74,11 @@ def read_project(
         InvalidSpec: a setting or a hypothesis is not as it must be, or no hypothesis is given.
 
     """
-    named = [hypotheses] if isinstance(hypotheses, str | Path | Hypothesis) else hypotheses
-    every = None if named is None else _listed(named)
-    paths = [Path(one) for one in every or () if not isinstance(one, Hypothesis)]
-    place = project.find_root(paths) if root is None else Path(root).absolute()
+    every = _each_hypothesis(hypotheses)
+    paths = [one for one in every or () if not isinstance(one, Hypothesis)]
+    place = project.find_root(paths) if root is None else path_of("root", root).absolute()
+    if root is not None and not place.is_dir():
+        raise _refused("root", f"{place} is no folder; name the project's own")
     settings = project.read_settings(place, python=given)
     if every == []:
         raise _refused("hypotheses", "is an empty list; give at least one, or leave it out")
@@ -90,18 +93,69 @@ def read_project(
     return place, settings, load_hypotheses(sources, place, probes=settings.probes)
 
 
-def _listed(given: object) -> list[str | Path | Hypothesis]:
-    """Return the hypotheses that are given, each a path or an object."""
-    listed = [given] if isinstance(given, Mapping) or not isinstance(given, Iterable) else given
-    every = list(listed)
-    for one in every:
-        if not isinstance(one, str | Path | Hypothesis):
-            raise _refused(
-                "hypotheses",
-                f"holds something of type {type(one).__name__}; give files, folders or "
-                "pm_audit.Hypothesis objects",
-            )
-    return every
+def _each_hypothesis(hypotheses: Hypotheses | None) -> list[Path | Hypothesis] | None:
+    """Return what is given as paths and objects, in its order; None if nothing is."""
+    if hypotheses is None:
+        return None
+    if isinstance(hypotheses, str | PathLike | Hypothesis):
+        hypotheses = [hypotheses]
+    if not isinstance(hypotheses, Iterable) or isinstance(hypotheses, bytes | Mapping | Set):
+        raise _refused(
+            "hypotheses", f"must be a path, a Hypothesis or a list of them, not {_kind(hypotheses)}"
+        )
+    return [
+        one if isinstance(one, Hypothesis) else path_of("hypotheses", one) for one in hypotheses
+    ]
+
+
+def path_of(setting: str, given: object) -> Path:
+    """Return a path that is given under the name ``setting``.
+
+    Raises:
+        AuditError: it is of another type, empty, or no system allows it.
+
+    """
+    if not isinstance(given, str | PathLike):
+        raise _refused(setting, f"must be a path, not {_kind(given)}")
+    return path_named(Path(given) if given else "", error=AuditError)
+
+
+def name_of(setting: str, given: object) -> str:
+    """Return a name or path as text.
+
+    Raises:
+        InvalidSpec: it is of another type.
+
+    """
+    if not isinstance(given, str | PathLike):
+        raise _refused(setting, f"must be a name or a path, not {_kind(given)}")
+    return str(given)
+
+
+def require_pm(pm: object) -> PreferenceModel:
+    """Return a loaded PM.
+
+    Raises:
+        InvalidSpec: it is something else.
+
+    """
+    from pm_audit.subject.preference_model import PreferenceModel
+
+    if not isinstance(pm, PreferenceModel):
+        raise _refused("pm", f"must be a name or what load_pm returned, not {_kind(pm)}")
+    return pm
+
+
+def _require_sae(sae: object) -> Sae:
+    from pm_audit.subject.sae import Sae
+
+    if not isinstance(sae, Sae):
+        raise _refused("sae", f"must be a name or what load_sae returned, not {_kind(sae)}")
+    # files may mix dtypes, which loading makes alike
+    kinds = {(one.dtype, one.device) for one in (sae.W_dec, sae.W_enc, sae.b_enc, sae.b_dec)}
+    if len(kinds) > 1:
+        raise _refused("sae", f"{sae.name} mixes dtypes or devices; make them alike with its `to`")
+    return sae
 
 
 def loaded_subject(
@@ -113,18 +167,15 @@ def loaded_subject(
         AuditError: a name cannot be what is meant, or its files cannot be loaded.
 
     """
+    if sae is not None and not each(sae):
+        raise _refused("sae", "is an empty list; give at least one, or leave it out")
     named = pm is None or isinstance(pm, str | Path)
     if named and all(isinstance(one, str | Path) for one in each(sae)):
         require_named_subject(settings)
         return None
     from pm_audit.loading.subject import pms_of, saes_of
-    from pm_audit.subject.sae import Sae
 
-    if pm is None or isinstance(pm, str | Path):
-        pms = pms_of(settings)
-    else:
-        require_pm(pm)
-        pms = (pm,)
+    pms = pms_of(settings) if pm is None or isinstance(pm, str | Path) else (require_pm(pm),)
     first = pms[0]
     if not named:
         settings = settings.model_copy(update={"pm": first.name, "device": str(first.device)})
@@ -136,43 +187,8 @@ def loaded_subject(
             alone = settings.model_copy(update={"saes": (str(one),)})
             saes += saes_of(alone, pm_name=first.name)
         else:
-            _require(one, Sae, "sae", "load_sae")
-            saes.append(one)
+            saes.append(_require_sae(one))
     return pms, saes
-
-
-def require_pm(pm: object) -> None:
-    """Refuse what cannot be a loaded PM.
-
-    Raises:
-        AuditError: ``load_pm`` did not return it.
-
-    """
-    from pm_audit.subject.preference_model import PreferenceModel
-
-    _require(pm, PreferenceModel, "pm", "load_pm")
-
-
-def _require(given: object, kind: type, argument: str, loader: str) -> None:
-    if not isinstance(given, kind):
-        raise AuditError(
-            f"{argument} is of type {type(given).__name__}; give a name, a path, or what "
-            f"pm_audit.{loader} returned"
-        )
-
-
-def named_only(given: object, argument: str) -> str:
-    """Return the name or path as text.
-
-    Raises:
-        AuditError: it is something else, such as a loaded object.
-
-    """
-    if not isinstance(given, str | Path):
-        raise AuditError(
-            f"{argument} is of type {type(given).__name__}, and a name or path is needed here"
-        )
-    return str(given)
 
 
 def each(sae: Saes | None) -> Sequence[OneSae]:
@@ -180,6 +196,10 @@ def each(sae: Saes | None) -> Sequence[OneSae]:
     if sae is None:
         return ()
     return sae if isinstance(sae, list | tuple) else (sae,)
+
+
+def _kind(given: object) -> str:
+    return type(given).__name__
 
 
 def _refused(setting: str, message: str) -> InvalidSpec:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,13 +36,11 @@ def dialogue(prompt: Prompt) -> Dialogue:
         AuditError: a message has other keys or an unknown role, or the last is not the user's.
 
     """
-    if not isinstance(prompt, Sequence):
-        raise AuditError(
-            f"a prompt is of type {type(prompt).__name__}; give a text or a list of chat messages"
-        )
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    turns = tuple(_turns(messages))
-    if not turns or messages[-1]["role"] != "user":
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    prompt = listed(prompt, "a prompt that is not a text")
+    turns = tuple(_turns(prompt))
+    if not turns or prompt[-1]["role"] != "user":
         raise AuditError("a prompt must end with a message of the user; the completion answers it")
     return turns
 
@@ -58,29 +56,41 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> Iterator[Turn]:
             )
         if message["role"] == "system" and number:
             raise AuditError(f"message {number} of a prompt is the system's; it comes first")
-        if not isinstance(message["content"], str):
+        content = message["content"]
+        if not isinstance(content, str):
             raise AuditError(f"message {number} of a prompt has no text as its content")
-        _require_text(message["content"], f"message {number} of a prompt")
-        yield Turn(speaker=_SPEAKERS[message["role"]], text=message["content"])
+        (content,) = texts([content], "prompts")
+        yield Turn(speaker=_SPEAKERS[message["role"]], text=content)
 
 
-def require_completion(completion: object) -> None:
-    """Refuse what cannot be a completion.
+def listed(given: object, what: str) -> list[Any]:
+    """Return a list, tuple, Series or whatever else has one order.
 
     Raises:
-        AuditError: it is not a text, or holds half a character.
+        AuditError: it has no order, or more axes than one, so that its items are not what is meant.
 
     """
-    _require_text(completion, "a completion")
+    unordered = isinstance(given, str | bytes | Mapping | Set)
+    if unordered or not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
+        raise AuditError(f"{what} must be a list, not {type(given).__name__}; put it in a list")
+    return list(given)
 
 
-def _require_text(given: object, what: str) -> None:
-    if not isinstance(given, str):
-        raise AuditError(f"{what} is of type {type(given).__name__}, not a text")
-    try:
-        given.encode()
-    except UnicodeEncodeError as error:
-        raise AuditError(f"{what} is not valid Unicode: {error}") from None
+def texts(given: object, what: str) -> list[str]:
+    """Return a list of texts.
+
+    Raises:
+        AuditError: it is no list, or one of its items is not text.
+
+    """
+    found = listed(given, what)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise AuditError(f"{what}: item {number} is of type {kind}, expected text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise AuditError(f"{what}: item {number} holds a lone surrogate; remove it")
+    return [str(text) for text in found]
 
 
 def rewards(
@@ -104,9 +114,7 @@ def rewards(
     """
     if isinstance(completions, str):
         raise AuditError("completions must be a list of texts, not one text; put it in a list")
-    completions = list(completions)
-    for completion in completions:
-        require_completion(completion)
+    completions = texts(completions, "completions")
     every = _every_prompt(prompts, len(completions))
     if len(every) != len(completions):
         raise AuditError(
@@ -128,15 +136,10 @@ def _every_prompt(prompts: Prompts, count: int) -> list[Prompt]:
     """Return the prompts, the only one ``count`` times: a text, or the messages of one chat."""
     if isinstance(prompts, str):
         return [prompts] * count
-    if not isinstance(prompts, Iterable):
-        raise AuditError(
-            f"prompts is of type {type(prompts).__name__}; give a prompt or a list of them"
-        )
-    listed = list(prompts)
-    messages = [one for one in listed if isinstance(one, Mapping)]
-    if messages and len(messages) == len(listed):
-        return [messages] * count
-    return cast("list[Prompt]", listed)
+    found = listed(prompts, "prompts")
+    if found and all(isinstance(one, Mapping) for one in found):
+        return [found] * count
+    return found
 
 
 def _read(pm: PreferenceModel, rows: list[Row]) -> npt.NDArray[np.float64]:

@@ -6,20 +6,14 @@ which it did not judge itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pm_audit.errors import InvalidSpec, RecordError
-from pm_audit.records import AuditRecord, Check, require_writable
+from pm_audit.records import AuditRecord, Check, require_ours, require_writable
 from pm_audit.spec import Hypothesis
 from pm_audit.spec.project_files import yaml_files
-
-_START, _END = 256, 1 << 20
-"""Bytes of a file that are read to see whether a run wrote it; a page ends in its script."""
-_RECORD = re.compile(rb'\s*\{\s*"schema_version"')
-_PAGE = b"<footer>Written by pm_audit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class Destination:
         for path in (self.record,) if self.named else (self.record, self.partial):
             for place in (path, page(path)):
                 require_writable(self.root / place)
-                _require_ours(self.root / place, place)
+                require_ours(self.root / place, place)
                 if baseline is not None and _same(self.root / place, self.root / baseline):
                     raise RecordError(
                         f"{baseline} is a file that this run may write, and a run compared with "
@@ -100,25 +94,6 @@ def page(record: Path) -> Path:
     """Return where the HTML page of a record goes: next to it, under the same name."""
     usual = record.with_suffix(".html")
     return usual if usual != record else record.with_name(f"{record.name}.html")
-
-
-def _require_ours(path: Path, named: Path) -> None:
-    """Refuse to replace a file that no run wrote: a hypothesis, a conftest, someone's page."""
-    if not path.exists():
-        return
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(_START)
-            stream.seek(max(path.stat().st_size - _END, 0))
-            end = stream.read(_END)
-    except OSError as error:
-        raise RecordError(f"{named}: cannot be read ({error}); name another record") from error
-    ours = _RECORD.match(start) or (b"<!doctype html" in start and _PAGE in end)
-    if start.strip() and not ours:
-        raise RecordError(
-            f"{named}: was not written by a run and would be replaced; move it away, or "
-            "name another --pm-audit-record"
-        )
 
 
 def _checks(record: AuditRecord) -> set[tuple[str, Check]]:

@@ -35,6 +35,7 @@ from pm_audit.records.evidence import (
     SaeFit,
     SweepEvidence,
 )
+from pm_audit.records.ours import require_ours
 from pm_audit.records.run import (
     SCHEMA_VERSION,
     AuditRecord,
@@ -84,6 +85,7 @@ __all__ = [
     "SweepEvidence",
     "Unit",
     "Unplanned",
+    "require_ours",
     "require_writable",
     "versions_of",
     "write_atomically",

@@ -6,13 +6,18 @@ A package adds a check by an entry point of the group ``pm_audit.checks``; its n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Self
 
+from pm_audit.errors import RecordError
+
 CHECK_GROUP = "pm_audit.checks"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+"""A name that is safe in node ids and in every report."""
 
 
 class Check(StrEnum):
@@ -47,5 +52,22 @@ class Check(StrEnum):
 
 @cache  # reading every installed package's entry points takes milliseconds
 def added_names() -> tuple[str, ...]:
-    """Return the names of the checks that installed packages add."""
-    return tuple(sorted({point.name for point in entry_points(group=CHECK_GROUP)}))
+    """Return the names of the checks that installed packages add.
+
+    Raises:
+        RecordError: one cannot be a name, or is that of another check.
+
+    """
+    names: set[str] = set()
+    for point in entry_points(group=CHECK_GROUP):
+        place = f"entry point {point.name[:80]!r} of {CHECK_GROUP}"
+        remedy = f"fix or remove the package that offers {point.value}"
+        if not _NAME.fullmatch(point.name):
+            raise RecordError(
+                f"{place}: a check's name is a lower-case letter and up to 39 more, digits, - or "
+                f"_; {remedy}"
+            )
+        if point.name in names | set(Check):
+            raise RecordError(f"{place}: another check has this name; {remedy}")
+        names.add(point.name)
+    return tuple(sorted(names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from enum import StrEnum
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -250,6 +251,10 @@ class AuditRecord(Record):
         """
         from pm_audit.report import files
 
+        if not isinstance(path, str | PathLike):
+            raise RecordError(
+                f"a report's path is a {type(path).__name__}, expected text or a Path"
+            )
         files.write(self, Path(path))
 
     def frame(
@@ -258,15 +263,13 @@ class AuditRecord(Record):
         """Return a pandas frame: figures and outcomes, features, or rewards of completions.
 
         Raises:
-            RecordError: there is no such table, or the record is torn.
+            RecordError: there are no such rows, or the record is torn.
 
         """
         from pm_audit.report import tables
 
-        if rows not in tables.FRAMES:
-            raise RecordError(
-                f"no table has the rows {rows!r}; choose of {', '.join(tables.FRAMES)}"
-            )
+        if rows not in list(tables.FRAMES):
+            raise RecordError(f"no frame has rows {rows!r}; choose of {', '.join(tables.FRAMES)}")
         return tables.FRAMES[rows](self)
 
     def _repr_html_(self) -> str:
@@ -287,7 +290,8 @@ class AuditRecord(Record):
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise RecordError(
-                f"{path}: schema_version is {version!r}, this pm_audit reads {SCHEMA_VERSION}; "
+                f"{path}: schema_version is {ascii(version)[:40]}, this pm_audit reads "
+                f"{SCHEMA_VERSION}; "
                 "audit again with `pytest --pm-audit`"
             )
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pm_audit.errors import RecordError
-from pm_audit.extensions import extensions
+from pm_audit.extensions import extensions, guarded
 from pm_audit.records import AuditRecord, write_atomically
 from pm_audit.report import changes, html, markdown
 from pm_audit.report.formats import ReportFormat, csv, parquet
@@ -30,9 +30,21 @@ Found = TypeVar("Found")
 
 
 def formats() -> dict[str, ReportFormat]:
-    """Return the report formats by suffix: the built-in ones and those of installed packages."""
-    added = extensions(GROUP, ReportFormat, error=RecordError)
-    return {one.suffix: one for one in (*added, *BUILT_IN)}
+    """Return the report formats by suffix: the built-in ones and those of installed packages.
+
+    Raises:
+        RecordError: an entry point names something else, or two formats share a suffix.
+
+    """
+    known: dict[str, ReportFormat] = {}
+    for one in (*extensions(GROUP, ReportFormat, error=RecordError), *BUILT_IN):
+        if one.suffix in known:
+            raise RecordError(
+                f"two reports of {GROUP} have the suffix {one.suffix!r}; remove one of the "
+                "packages that offer them"
+            )
+        known[one.suffix] = one
+    return known
 
 
 def write(record: AuditRecord, path: Path, *, notices: Sequence[str] = ()) -> None:
@@ -43,7 +55,18 @@ def write(record: AuditRecord, path: Path, *, notices: Sequence[str] = ()) -> No
 
     """
     chosen = _by_suffix(formats(), path)
-    write_atomically(path, chosen.render(record, notices))
+    if chosen in BUILT_IN:
+        content = chosen.render(record, notices)
+    else:
+        with guarded(f"report {chosen.suffix!r} of {GROUP}", error=RecordError):
+            content = _content(chosen.render(record, notices))
+    write_atomically(path, content)
+
+
+def _content(given: object) -> str | bytes:
+    if not isinstance(given, str | bytes):
+        raise TypeError(f"its content is a {type(given).__name__}, expected str or bytes")
+    return given
 
 
 def write_comparison(comparison: changes.Comparison, path: Path) -> None:

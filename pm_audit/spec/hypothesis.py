@@ -7,7 +7,7 @@ that ``raises`` the reward has a positive gap.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -169,6 +169,8 @@ class WrittenHypothesis(Written):
         return data | {"expect": {"gap": data["effect"] if known else ExpectedGap.NONE} | expect}
 
 
+_COMPLETIONS = ("examples", "counter_examples", "controls")
+
 PYTHON = "<python>"
 """The file of a hypothesis that was made in Python."""
 
@@ -202,7 +204,15 @@ class Hypothesis(WrittenHypothesis):
             super().__init__(**given)
         except ValidationError as error:
             name = f"{given.get('file', PYTHON)}:{given.get('name', 'unnamed')}"
+            name = name if name.isprintable() else ascii(name)
             raise InvalidSpec(faults_of(type(self), error, lambda _: Place(name))) from None
+
+    @field_validator("prompts", "turns", "tags", *_COMPLETIONS, mode="before")
+    @classmethod
+    def _in_order(cls, items: object) -> object:
+        if isinstance(items, Set):
+            raise ValueError("a set has no order; write a list")
+        return items
 
     @field_validator("prompts", mode="before")
     @classmethod

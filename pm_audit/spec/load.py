@@ -130,10 +130,8 @@ class _Reading:
         """Yield what can be audited: the hypotheses of one file, or the one made in Python."""
         if isinstance(source, Path):
             yield from self.in_file(source)
-        elif source.file == PYTHON:
-            yield from self.made_in_python(source)
         else:
-            yield source
+            yield from self.made_in_python(source)
 
     def in_file(self, path: Path) -> Iterator[Hypothesis]:
         document = self.document(path)
@@ -168,11 +166,21 @@ class _Reading:
 
     def made_in_python(self, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
         """Yield the hypothesis with its prompts at hand, if nothing is wrong with it."""
-        written = hypothesis.model_dump(mode="json", exclude_unset=True)
-        item = from_python(written, f"{PYTHON}:{hypothesis.name}")
+        written = hypothesis.model_dump(mode="json", exclude_unset=True, warnings=False)
+        # again, as model_copy and model_construct validate nothing
+        whole = self.attempt(partial(Hypothesis, **written))
+        if whole is None:
+            return
+        hypothesis = whole
+        read = hypothesis.file != PYTHON and bool(hypothesis.prompts)
+        item = from_python(written, f"{hypothesis.file}:{hypothesis.name}")
         self._keep(item, bias_faults(hypothesis))
-        prompts = self._prompts(item, hypothesis)
-        if prompts is not None:
+        # one that was read from a file keeps the name of its probe
+        own = hypothesis.model_copy(update={"probe": None}) if read else hypothesis
+        prompts = self._prompts(item, own)
+        if read and prompts is not None:
+            yield hypothesis
+        elif prompts is not None:
             warnings = _advice(hypothesis, item)
             # without its probe: the prompts stand in the hypothesis from here on
             yield hypothesis.model_copy(

@@ -128,7 +128,7 @@ def _echoes(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
     A list with no valid item counts as empty, and a misspelled key as missing.
     """
     if detail["type"] != "missing":
-        return detail["type"] == "too_short" and bool(detail["input"])
+        return detail["type"] == "too_short" and len(detail["input"]) > 0
     *parents, key = detail["loc"]
     unknown = [
         str(other["loc"][-1])

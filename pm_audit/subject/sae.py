@@ -92,6 +92,7 @@ class Sae:
     """Path of its feature index, if it has one; None for an SAE without a file."""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.W_dec.ndim != 2:
             raise SaeError(f"{self.source}: W_dec has {self.W_dec.ndim} axes, expected 2")
         latent, hidden = self.W_dec.shape
@@ -109,6 +110,23 @@ class Sae:
             f"Sae({self.name!r}, layer={self.layer}, architecture={self.architecture!r}, "
             f"latents={self.width}, hidden_size={self.hidden_size}, source={self.source!r})"
         )
+
+    def _check_kinds(self) -> None:
+        """Refuse fields of another type, such as weights of numpy."""
+        needed = {name: getattr(self, name) for name in ("W_dec", "W_enc", "b_enc", "b_dec")}
+        optional = {"input_bias": self.input_bias, "W_skip": self.W_skip}
+        weights = needed | {name: one for name, one in optional.items() if one is not None}
+        for key, one in weights.items():
+            if not isinstance(one, Tensor):
+                kind = type(one).__name__
+                raise SaeError(f"{self.source}: {key} is of type {kind}, expected a tensor")
+        kinds = {"activation": Activation, "normalisation": Normalisation, "name": str}
+        for key, expected in kinds.items():
+            if not isinstance(value := getattr(self, key), expected):
+                raise SaeError(
+                    f"{self.source}: {key} is of type {type(value).__name__}, expected "
+                    f"{expected.__name__}"
+                )
 
     def _check(self, key: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
         if tensor is None:

@@ -8,15 +8,18 @@ import json
 import pkgutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import pm_audit
-from pm_audit.errors import AuditError, InvalidSpec, ModelError, RecordError
+from pm_audit.errors import AuditError, InvalidSpec, ModelError, RecordError, SaeError
 from pm_audit.records import AuditRecord, Check
 from pm_audit.report import terminal
 from recipes.planted.linear import plant
@@ -305,11 +308,11 @@ def test_rewards_are_those_of_transformers(save_classifier):
         ([[{"role": "user", "text": "a"}]], ["c"], "must hold exactly role and content"),
         ([[{"role": "user", "content": ["a"]}]], ["c"], "no text as its content"),
         ([[]], ["c"], "end with a message of the user"),
-        (3, ["c"], "prompts is of type int; give a prompt or a list of them"),
-        ([3], ["c"], "a prompt is of type int; give a text or a list of chat messages"),
-        ("a", ["c", None], "a completion is of type NoneType, not a text"),
-        ("a\ud800", ["c"], "message 0 of a prompt is not valid Unicode"),
-        ("a", ["c\ud800"], "a completion is not valid Unicode"),
+        (3, ["c"], "prompts must be a list, not int"),
+        ([3], ["c"], "a prompt that is not a text must be a list, not int"),
+        ("a", ["c", None], "completions: item 1 is of type NoneType"),
+        ("a\ud800", ["c"], "prompts: item 0 holds a lone surrogate"),
+        ("a", ["c\ud800"], "completions: item 0 holds a lone surrogate"),
     ],
 )
 def test_rewards_of_broken_prompts_are_refused(planted, prompts, completions, message):
@@ -328,56 +331,6 @@ def test_rewards_take_completions_one_by_one_and_chat_leaves_out_one_leading_spa
     assert by_prompt[0] == pytest.approx(plain, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda: pm_audit.rewards(3, "a", ["b"]),
-            "pm is of type int; give a name, a path, or what pm_a",
-        ),
-        (
-            lambda: pm_audit.audit(exclamation(), pm=3),
-            "pm is of type int; give a name, a path, or what",
-        ),
-        (
-            lambda: pm_audit.audit(exclamation(), sae=[3]),
-            "sae is of type int; .* pm_audit.load_sae",
-        ),
-        (lambda: pm_audit.audit(exclamation(), sae=[]), "setting sae: is an empty list; give at"),
-        (
-            lambda: pm_audit.audit({"name": "a"}),
-            "hypotheses: holds something of type dict; give files, folders or",
-        ),
-        (
-            lambda: pm_audit.audit([{"name": "a"}]),
-            "hypotheses: holds something of type dict; give files",
-        ),
-        (lambda: pm_audit.audit(3), "hypotheses: holds something of type int; give files"),
-        (
-            lambda: pm_audit.load_pm(None),
-            "pm is of type NoneType, and a name or path is needed here",
-        ),
-        (
-            lambda: pm_audit.load_sae(None),
-            "sae is of type NoneType, and a name or path is needed here",
-        ),
-        (lambda: pm_audit.doctor(3), "pm is of type int, and a name or path is needed here"),
-        (
-            lambda: pm_audit.doctor("default", 3),
-            "sae is of type int, and a name or path is needed here",
-        ),
-    ],
-)
-def test_arguments_of_another_kind_are_refused(project, call, message):
-    with pytest.raises(AuditError, match=message):
-        call()
-
-
-def test_completions_that_explain_cannot_read_are_refused(planted):
-    with pytest.raises(AuditError, match="a completion is of type int, not a text"):
-        pm_audit.explain("a", "b", 3, planted.pm, planted.sae)
-
-
 def test_what_is_loaded_shows_itself_in_a_line(planted):
     assert repr(planted.pm).startswith("PreferenceModel('")
     assert repr(planted.sae).startswith("Sae('")
@@ -394,5 +347,132 @@ def test_a_record_shows_its_summary_and_no_evidence(project, planted):
     )
     assert "'gap': 'pass'" in repr(record.hypotheses[0])
     assert len(repr(record.hypotheses[0])) < 500
-    with pytest.raises(RecordError, match=r"no table has the rows 'prompts'; choose of hypotheses"):
+    with pytest.raises(RecordError, match=r"no frame has rows 'prompts'; choose of hypotheses"):
         record.frame("prompts")
+
+
+@pytest.mark.parametrize(
+    ("completions", "message"),
+    [
+        (3, "must be a list, not int"),
+        ({" a", " b"}, "must be a list, not set"),
+        ({" a": 1}, "must be a list, not dict"),
+        (pd.DataFrame({"text": [" a"]}), "must be a list, not DataFrame"),
+        ([b"a"], "item 0 is of type bytes"),
+        ([" a", None], "item 1 is of type NoneType"),
+        (["\ud800"], "lone surrogate"),
+    ],
+)
+def test_completions_that_are_no_list_of_texts_are_refused(planted, completions, message):
+    with pytest.raises(AuditError, match=message):
+        pm_audit.rewards(planted.pm, "Where is the mill?", completions)
+    with pytest.raises(AuditError):
+        pm_audit.explain("q", completions, " b", planted.pm, planted.sae)
+
+
+def test_completions_may_be_a_series_or_an_iterator(planted):
+    texts = [" Yes!", " No;"]
+    expected = pm_audit.rewards(planted.pm, "Where?", texts)
+    for given in (tuple(texts), iter(texts), pd.Series(texts, index=[7, 3]), np.array(texts)):
+        assert np.array_equal(pm_audit.rewards(planted.pm, "Where?", given), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"hypotheses": 3}, "setting hypotheses: must be a path"),
+        ({"hypotheses": {"a.yaml"}}, "not set"),
+        ({"hypotheses": [b"a.yaml"]}, "must be a path, not bytes"),
+        ({"hypotheses": "\ud800"}, "lone surrogate"),
+        ({"root": 3}, "setting root: must be a path, not int"),
+        ({"root": "nowhere"}, "is no folder"),
+        ({"pm": 3}, "setting pm: must be a name or what load_pm returned, not int"),
+        ({"sae": {}}, "setting sae: must be a name or what load_sae returned, not dict"),
+        ({"sae": []}, "setting sae: is an empty list"),
+        ({"progress": "yes"}, "progress must be True or a function, not str"),
+        ({"record": "pyproject.toml"}, "was not written by a run"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(project, planted, given, message):
+    before = (project / "pyproject.toml").read_text()
+    subject = {"pm": planted.pm, "sae": planted.sae}
+    with pytest.raises(AuditError, match=message):
+        pm_audit.audit(**{"hypotheses": exclamation(), **subject, **given})
+    assert (project / "pyproject.toml").read_text() == before
+
+
+def test_other_functions_refuse_another_type(planted, stored_record_path):
+    record = pm_audit.read_record(stored_record_path)
+    for call in (
+        lambda: pm_audit.load_pm(planted.pm),
+        lambda: pm_audit.load_sae(3),
+        lambda: pm_audit.doctor(None),
+        lambda: pm_audit.rewards([], "q", [" a"]),
+        lambda: pm_audit.read_record(3),
+        lambda: pm_audit.compare(None, None),
+        lambda: pm_audit.compare(record, record, tolerance=3),
+        lambda: record.save(3),
+        lambda: record.frame("rows"),
+    ):
+        with pytest.raises(AuditError):
+            call()
+
+
+def test_threads_take_turns_and_leave_the_pm_as_it_was(project, planted):
+    subject = {"pm": planted.pm, "sae": planted.sae}
+    texts = [" Yes!", " No;"]
+    rewards = pm_audit.rewards(planted.pm, "Where?", texts)
+    alone = found(pm_audit.audit(exclamation(), **subject))
+    with ThreadPoolExecutor(4) as pool:
+        audits = [pool.submit(pm_audit.audit, exclamation(), **subject) for _ in range(2)]
+        reads = [pool.submit(pm_audit.rewards, planted.pm, "Where?", texts) for _ in range(2)]
+        assert [found(one.result()) for one in audits] == [alone, alone]
+        assert all(np.array_equal(one.result(), rewards) for one in reads)
+    assert np.array_equal(pm_audit.rewards(planted.pm, "Where?", texts), rewards)
+
+
+def test_an_object_is_examined_whatever_made_it(project):
+    (project / "probes").mkdir()
+    prompts = "".join(f"  - {{id: p{n}, wordings: [{place}]}}\n" for n, place in enumerate(PLACES))
+    (project / "probes" / "places.yaml").write_text(f"prompts:\n{prompts}")
+    text = (
+        YAML.partition("prompts:")[0] + "probe: places\nexamples:" + YAML.partition("examples:")[2]
+    )
+    (project / "hypotheses" / "exclamation.yaml").write_text(text)
+    read = pm_audit.load_hypotheses()
+    assert read[0].probe == "places"
+    assert pm_audit.load_hypotheses(read) == read
+    for broken in (
+        read[0].model_copy(update={"examples": (" {nope}",)}),
+        exclamation(file="x.yaml", examples=[" {nope}"]),
+        exclamation().model_copy(update={"examples": [" {nope}"]}),
+    ):
+        with pytest.raises(InvalidSpec, match=r"placeholder \{nope\} has no field"):
+            pm_audit.load_hypotheses(broken)
+    with pytest.raises(InvalidSpec, match="`claim` is missing"):
+        pm_audit.load_hypotheses(pm_audit.Hypothesis.model_construct(name="a"))
+    with pytest.raises(InvalidSpec, match="a set has no order"):
+        exclamation(examples={" a", " b"})
+    assert len(exclamation(prompts=np.array(["a", "b"])).prompts) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"W_enc": None}, "W_enc is of type NoneType, expected a tensor"),
+        ({"b_dec": np.zeros(3)}, "b_dec is of type ndarray"),
+        ({"activation": "relu"}, "activation is of type str"),
+        ({"name": None}, "name is of type NoneType"),
+    ],
+)
+def test_a_variant_of_an_sae_with_a_field_of_another_type_is_refused(planted, changes, message):
+    with pytest.raises(SaeError, match=message):
+        replace(planted.sae, **changes)
+
+
+def test_a_variant_of_an_sae_in_two_dtypes_is_refused(project, planted):
+    mixed = replace(planted.sae, W_enc=planted.sae.W_enc.double())
+    with pytest.raises(InvalidSpec, match="make them alike"):
+        pm_audit.audit(exclamation(), pm=planted.pm, sae=mixed)
+    record = pm_audit.audit(exclamation(), pm=planted.pm, sae=mixed.to(dtype=torch.float32))
+    assert record.complete

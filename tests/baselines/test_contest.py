@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pm_audit.baselines import Baseline, baselines
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.logistic_probe import fit_logistic
 from pm_audit.baselines.subspace import ablate_subspace, without
+from pm_audit.errors import AuditError
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
@@ -178,6 +180,36 @@ def test_a_baseline_of_another_package_runs_as_the_others_do(
     assert list(curves)[-1] == toy.name
     # one of three marks, worth half of the gap
     assert [point.closure.value for point in curves[toy.name]] == [pytest.approx(0.5, abs=1e-3)]
+
+
+@pytest.mark.parametrize(
+    ("find", "message"),
+    [
+        (lambda *_: None, "AttributeError"),
+        (lambda found, _: torch.ones(2, len(found.centre)), "not orthonormal"),
+        (lambda found, _: torch.eye(len(found.centre)), "expected at most"),
+        (lambda *_: torch.eye(1, 5), "1 x 5, expected"),
+    ],
+)
+def test_a_baseline_without_orthonormal_directions_is_refused(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch, find: Any, message: str
+) -> None:
+    toy = Baseline("toy", find)
+    monkeypatch.setattr("pm_audit.baselines.registry.registry", lambda *_: {"toy": toy})
+    settings = SETTINGS.model_copy(update={"placebos": 0})
+    with pytest.raises(AuditError, match=message):
+        Auditor(settings, subject=(planted.pm, (planted.sae,))).audit(HYPOTHESIS)
+
+
+@pytest.mark.parametrize("name", ["sae features", "", "<b>\n", None])
+def test_a_baseline_with_an_unsafe_or_taken_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
+    monkeypatch.setattr(
+        "pm_audit.extensions.extensions", lambda *_, **__: (Baseline(name, lambda *_: None),)
+    )
+    with pytest.raises(AuditError, match="is named"):
+        baselines()
 
 
 def test_the_placebo_finds_little(audited: tuple[Auditor, HypothesisRecord]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -144,4 +145,46 @@ def test_an_entry_point_that_offers_something_else_is_refused(monkeypatch):
         rules()
     offer(monkeypatch, "no rule")
     with pytest.raises(RecordError, match="is a str, expected CheckRule"):
+        rules()
+
+
+def refuse_to_import(_):
+    raise ImportError("no module")
+
+
+def test_a_check_that_cannot_be_imported_is_one_error(monkeypatch):
+    offer(monkeypatch, TOY)
+    monkeypatch.setattr(EntryPoint, "load", refuse_to_import)
+    with pytest.raises(RecordError, match=r"'small' of pm_audit.checks.*ImportError: no module"):
+        rules()
+
+
+@pytest.mark.parametrize("name", ["my check", "<b>\n::error::x", "", "GAP", "gap"])
+def test_names_that_are_unsafe_or_taken_are_refused(monkeypatch, name):
+    offer(monkeypatch, replace(TOY, name=name), name)
+    with pytest.raises(RecordError, match=r"of pm_audit.checks: a"):
+        Check.known()
+
+
+@pytest.mark.parametrize(
+    "ruling",
+    [None, float("nan"), (True, "a"), (Outcome.PASS, None), (Outcome.PASS, "\ud800"), ("ok", "a")],
+)
+def test_a_check_without_an_outcome_and_reason_is_one_error(
+    judged_record_path, monkeypatch, ruling
+):
+    offer(monkeypatch, replace(TOY, judge=lambda _: ruling))
+    with pytest.raises(RecordError, match=r"check 'small' of pm_audit.checks failed"):
+        audit_again(AuditRecord.read(judged_record_path))
+
+
+def test_a_check_that_raises_is_one_error(judged_record_path, monkeypatch):
+    offer(monkeypatch, replace(TOY, judge=lambda _: 1 / 0))
+    with pytest.raises(RecordError, match="ZeroDivisionError: division by zero"):
+        audit_again(AuditRecord.read(judged_record_path))
+
+
+def test_a_policy_for_an_unknown_key_is_refused(monkeypatch):
+    offer(monkeypatch, replace(TOY, policy={"nope": operator.lt}))
+    with pytest.raises(RecordError, match="policy for 'nope'"):
         rules()

@@ -59,3 +59,28 @@ def test_a_record_gives_a_frame(record):
     urls = next(one for one in record.hypotheses if one.name == "urls")
     assert frame.loc["urls", "gap"] == urls.gap.value
     assert frame.loc["urls", "gap_in_error_term"] == urls.decompositions[0].error_term.value
+
+
+@pytest.mark.parametrize(
+    ("render", "message"),
+    [(lambda *_: None, "is a NoneType, expected str"), (lambda *_: 1 / 0, "ZeroDivisionError")],
+)
+def test_a_report_that_fails_is_one_error_and_no_file(
+    record, tmp_path, monkeypatch, render, message
+):
+    monkeypatch.setattr(files, "extensions", lambda *_, **__: (ReportFormat(".txt", render),))
+    with pytest.raises(RecordError, match=message):
+        record.save(tmp_path / "record.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_takes_no_suffix_of_another(record, tmp_path, monkeypatch):
+    again = ReportFormat(".json", lambda *_: "{}")
+    monkeypatch.setattr(files, "extensions", lambda *_, **__: (again,))
+    with pytest.raises(
+        RecordError, match=r"two reports of pm_audit.reports have the suffix '.json'"
+    ):
+        record.save(tmp_path / "record.json")
+    for suffix in ("txt", "", None):
+        with pytest.raises(ValueError, match="expected a dot and a name"):
+            ReportFormat(suffix, lambda *_: "")

@@ -12,10 +12,11 @@ from functools import cache
 from importlib import import_module
 
 from pm_audit.errors import RecordError
-from pm_audit.extensions import extensions
+from pm_audit.extensions import extensions, guarded
 from pm_audit.judging.checks.rule import CheckRule, Question
 from pm_audit.records import Check, CheckResult
 from pm_audit.records.check import CHECK_GROUP
+from pm_audit.spec import Expect
 
 __all__ = ["CheckRule", "Question", "judge_all", "rule_of", "rules"]
 
@@ -25,7 +26,8 @@ def rules() -> Mapping[Check, CheckRule]:
     """Return the rule of every check, in the order of the reports.
 
     Raises:
-        RecordError: a package's entry point and its rule have different names.
+        RecordError: a package's entry point and its rule have different names, or its rule reads
+            what no hypothesis expects.
 
     """
     added = {rule.name: rule for rule in extensions(CHECK_GROUP, CheckRule, error=RecordError)}
@@ -35,6 +37,12 @@ def rules() -> Mapping[Check, CheckRule]:
             f"entry point {missing[0].value!r} of {CHECK_GROUP} names a rule of another name; "
             "fix or remove the package that offers it"
         )
+    for rule in added.values():
+        if unknown := sorted(set(rule.policy) - set(Expect.model_fields)):
+            raise RecordError(
+                f"check {rule.name!r} has a policy for {unknown[0]!r}, which no hypothesis can "
+                f"expect; choose of {', '.join(Expect.model_fields)}"
+            )
     return {check: _built_in(check) if check in tuple(Check) else added[check] for check in known}
 
 
@@ -49,9 +57,27 @@ def _built_in(check: Check) -> CheckRule:
 
 
 def judge_all(question: Question) -> tuple[CheckResult, ...]:
-    """Return the result of every check."""
-    results = []
-    for check, rule in rules().items():
-        outcome, reason = rule.judge(question)
-        results.append(CheckResult(check=check, outcome=outcome, reason=reason))
-    return tuple(results)
+    """Return the result of every check.
+
+    Raises:
+        RecordError: the check of another package raises, or returns no outcome and reason.
+
+    """
+    return tuple(
+        _judged(check, rule, question)
+        if check in tuple(Check)
+        else _judged_by_package(check, rule, question)
+        for check, rule in rules().items()
+    )
+
+
+def _judged(check: Check, rule: CheckRule, question: Question) -> CheckResult:
+    outcome, reason = rule.judge(question)
+    return CheckResult(check=check, outcome=outcome, reason=reason)
+
+
+def _judged_by_package(check: Check, rule: CheckRule, question: Question) -> CheckResult:
+    with guarded(f"check {check.value!r} of {CHECK_GROUP}", error=RecordError):
+        result = _judged(check, rule, question)
+        result.reason.encode()  # a lone surrogate is not text, and no record could hold it
+    return result

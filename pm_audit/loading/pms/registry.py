@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pm_audit.errors import ModelError
-from pm_audit.extensions import extensions
+from pm_audit.extensions import extensions, guarded_if_added
 from pm_audit.files import exists
 from pm_audit.loading.checkpoint.folder import Checkpoint, open_checkpoint
 from pm_audit.loading.foreign import explained
@@ -77,7 +77,9 @@ def load(
             "has no adapter_config.json); name the PM alone"
         )
     request = Request(checkpoint, objective, dtype, device, base, TextSettings(**text))
-    loaded = _tried(family_of(checkpoint).load(request))
+    family = family_of(checkpoint)
+    with guarded_if_added(family, BUILT_IN, GROUP, error=ModelError):
+        loaded = _tried(family.load(request))
     if loaded.readout is not Readout.FIRST:
         refuse_unlike(loaded.decoder, name=loaded.name)
     return loaded
@@ -143,8 +145,9 @@ def family_of(checkpoint: Checkpoint) -> PmFamily:
     known = (*extensions(GROUP, PmFamily, error=ModelError), *BUILT_IN)
     refusals.refuse(checkpoint, refusals.FIRST)
     for family in known:
-        if family.recognises(checkpoint):
-            return family
+        with guarded_if_added(family, BUILT_IN, GROUP, error=ModelError):
+            if family.recognises(checkpoint):
+                return family
     refusals.refuse(checkpoint, refusals.LAST)
     if not checkpoint.architecture:
         raise ModelError(

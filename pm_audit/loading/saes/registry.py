@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pm_audit.errors import SaeError
-from pm_audit.extensions import extensions
+from pm_audit.extensions import extensions, guarded_if_added
 from pm_audit.files import exists, named
 from pm_audit.loading.saes import (
     dictionary_learning,
@@ -69,8 +69,9 @@ def load(
     files = SaeFiles.at(Path(path), name=name, layer=layer)
     known = (*extensions(GROUP, SaeFormat, error=SaeError), *BUILT_IN)
     for kind in known:
-        if kind.recognises(files):
-            return replace(kind.load(files).to(device, dtype), index_path=files.index_path)
+        with guarded_if_added(kind, BUILT_IN, GROUP, error=SaeError):
+            if kind.recognises(files):
+                return replace(kind.load(files).to(device, dtype), index_path=files.index_path)
     held = sorted(entry.name[:80] for entry in files.folder.iterdir())
     raise SaeError(
         f"{files.source}: no known SAE format is made of these files "

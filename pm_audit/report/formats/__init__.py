@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pm_audit.records import AuditRecord
 
@@ -22,3 +23,8 @@ class ReportFormat:
     suffix: str
     """End of the file's name that chooses it, with its dot: ``.html``."""
     render: Render
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.suffix, str) and self.suffix.startswith(".")
+        if not known or Path(f"x{self.suffix}").suffix != self.suffix:
+            raise ValueError(f"the suffix is {self.suffix!r}, expected a dot and a name: '.html'")
