@@ -54,7 +54,6 @@ class Attributions:
     method: Method
     steps: int
     """Gradients averaged; 1 for AtP."""
-    quadrature: str
     token: Integers
     """[active], index into the grid's completion tokens."""
     row: Integers
@@ -118,7 +117,6 @@ def attribute(
     return Attributions(
         method=method,
         steps=len(shares),
-        quadrature=QUADRATURE,
         token=token,
         row=row,
         latent=latent,

@@ -129,7 +129,7 @@ def replay_completions(
     return rewards[chosen]
 
 
-def splice_reconstruction(trace: Trace, sae: Sae, rows: Integers | None = None) -> Floats:
+def splice_reconstruction(trace: Trace, sae: Sae) -> Floats:
     """Return rewards [row] with the completions' stream replaced by the SAE's reconstruction.
 
     The error term goes, the features stay: what the SAE fails to carry shows as a change.
@@ -138,7 +138,7 @@ def splice_reconstruction(trace: Trace, sae: Sae, rows: Integers | None = None) 
     def reconstruct(_: Batch, stream: Tensor) -> Tensor:
         return sae.decode(sae.encode(stream.to(sae.W_dec.dtype))).to(stream.dtype)
 
-    return replay_completions(trace, {sae.layer: reconstruct}, rows)
+    return replay_completions(trace, {sae.layer: reconstruct})
 
 
 def replay_noise(trace: Trace, layer: int) -> float:

@@ -19,8 +19,8 @@ from pm_audit.forward.grid import Grid, Integers, Row
 from pm_audit.forward.trace import trace
 from pm_audit.pipelines.corpus import read_texts
 from pm_audit.records import FeatureRecord
+from pm_audit.records.document import json_document
 from pm_audit.records.feature_index import FeatureIndex, IndexedFeature, IndexedText
-from pm_audit.report.sanitise import json_document
 from pm_audit.spec import Speaker, Turn
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae

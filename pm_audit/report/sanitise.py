@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from pm_audit.records.document import json_document as json_document
-
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")

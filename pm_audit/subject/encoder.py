@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
@@ -19,7 +18,6 @@ from pm_audit.subject.decoder import Decoder
 class Encoder(Decoder):
     """A bidirectional backbone in the place of a decoder; it answers for sizes and nothing else."""
 
-    backbone: PreTrainedModel
     segmented: bool = False
     """Whether the tokenizer marks the second text of a pair, as BERT's does."""
 

@@ -16,16 +16,16 @@ _NUMBERED = re.compile(r"[0-9]{1,4}\.")
 
 
 class LinearHead(nn.Module):
-    """Reward is ``hidden @ weight + bias``, then brought to the checkpoint's own scale."""
+    """Reward is ``hidden @ weight + bias``."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, sign: float = 1.0) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(sign * weight.detach().float().reshape(1, -1))
+        self.weight = nn.Parameter(weight.detach().float().reshape(1, -1).clone())
         # a bias that is given may have been read apart from its weight
         self.bias = nn.Parameter(
             self.weight.new_zeros(1)
             if bias is None
-            else sign * bias.detach().to(self.weight.device).float().reshape(1)
+            else bias.detach().to(self.weight.device).float().reshape(1).clone()
         )
 
     def forward(self, hidden: Tensor) -> Tensor:

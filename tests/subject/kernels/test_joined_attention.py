@@ -63,7 +63,7 @@ def results(pm):
     sae = build_sae(1)
     clean = trace(pm, [sae], build_grid(), token_budget=30)
     attributed = attribute(clean, sae)
-    effects = ablate_each(clean, sae, np.arange(64), token_budget=30)
+    effects = ablate_each(clean, sae, np.arange(64))
     return clean.rewards, attributed.value, attributed.change, effects.contribution
 
 
