@@ -87,7 +87,7 @@ def attribute(
         trace: the clean forward, with ``sae``; the steps of a row are jobs of their own.
         sae: whose features are attributed.
         method: where the gradient is taken.
-        steps: points of the path; AtP takes one whatever is given.
+        steps: points of the path; AtP always takes one.
         rows: rows of the grid; all for None.
         change: [row], the true change, if an attribution of the same rows has found it.
 

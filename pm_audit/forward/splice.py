@@ -47,7 +47,7 @@ def replay(trace: Trace, jobs: Jobs, edits: Mapping[int, Edit]) -> Floats:
 
     """
     first = min(edits)
-    # read back at the end: each look at a GPU's numbers waits for all that it has been given
+    # read back at the end: reading a GPU's numbers waits for all of its queued work
     found: list[tuple[Integers, Tensor]] = []
 
     def run(batch: Batch) -> None:
@@ -77,8 +77,8 @@ def run_suffix(
     """Run the blocks after ``layer`` on a batch's stream [token hidden]; return rewards [job].
 
     With ``at`` [readout], indices of tokens of the batch, rewards [readout] are read there instead
-    of at each job's last token.  Differentiable in ``stream`` where gradients are enabled; what
-    block ``dropped`` adds to the stream then counts as a constant.
+    of at each job's last token.  Differentiable in ``stream`` if gradients are enabled; the
+    contribution of block ``dropped`` then counts as a constant.
     """
     pm, decoder, edits = trace.pm, trace.pm.decoder, edits or {}
     token_ids, positions = batch.token_ids, batch.positions

@@ -51,7 +51,7 @@ class Trace:
     keys_values: Mapping[int, tuple[Tensor, Tensor]]
     """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
     reading: Reading
-    """What rewards rest on besides the last token."""
+    """What else rewards rest on than the last token."""
     token_budget: int | None = None
     """Tokens of one batch of a replay; by the device for None."""
 

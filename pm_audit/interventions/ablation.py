@@ -72,7 +72,7 @@ def ablate_each(
     targets: Targets | None = None,
     cache: ReplayCache | None = None,
 ) -> Effects:
-    """Ablate each latent alone, in every row where that changes anything.
+    """Ablate each latent alone, in every row that this can change.
 
     Args:
         trace: the clean forward, with ``sae``.

@@ -1,7 +1,7 @@
 """Faults of a subject that its names and files alone show, found without importing torch.
 
 A wrong path, an unknown text format or a missing GPU should not cost the seconds that torch and
-transformers take to import.  Whatever passes here may still be refused when it is loaded.
+transformers take to import.  A subject that passes here may still be refused when it is loaded.
 """
 
 from __future__ import annotations

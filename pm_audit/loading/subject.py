@@ -95,7 +95,7 @@ def load_pms(
     device: str | torch.device = "cpu",
     **text: Any,
 ) -> tuple[PreferenceModel, ...]:
-    """Load ``default``, a folder of our own recipe, or whatever the families load.
+    """Load ``default``, a folder of our own recipe, or what one of the families loads.
 
     Args:
         pm: as an audit names it.

@@ -178,7 +178,7 @@ def _chosen(saes: Sequence[Sae], name: str | None) -> Sae:
         if sae.name == name:
             return sae
     known = ", ".join(sae.name for sae in saes)
-    raise SaeError(f"no SAE of this subject is called {name!r}; choose of {known}")
+    raise SaeError(f"no SAE of this subject is called {name!r}; choose one of {known}")
 
 
 def _strength(clean: Trace, sae: Sae) -> np.ndarray:

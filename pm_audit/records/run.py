@@ -116,7 +116,7 @@ class HypothesisRecord(Record):
     warnings: tuple[str, ...]
     evidence: Evidence
     digest: str = ""
-    """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
+    """SHA-256 of the rest of this hypothesis; ``pm-audit verify`` computes it again."""
 
     def line_of(self, key: str) -> int:
         """Return the line of ``key`` (``"expect.closure"``), or that of the hypothesis."""

@@ -40,8 +40,8 @@ def compare(
         new: this run.
         tolerance: how large a change must be to count.
         gate: under ``regressions`` each check of ``new`` that is not passed is either known from
-            the baseline or a regression, and a hypothesis without a baseline is held to what it
-            expects; under ``absolute`` a hypothesis without a baseline is a regression.
+            the baseline or a regression, and a hypothesis without a baseline must meet its
+            expectations; under ``absolute`` a hypothesis without a baseline is a regression.
         inconclusive_passes: do not count an inconclusive check without a baseline as a regression.
 
     Raises:
@@ -95,14 +95,14 @@ def _gone(hypothesis: HypothesisRecord) -> Change:
 
 def _new(hypothesis: HypothesisRecord, gate: GateMode) -> Change:
     if gate is GateMode.REGRESSIONS:
-        message = "the baseline does not hold it, so it is held to what it expects"
+        message = "the baseline does not hold it, so it must meet its expectations"
         return Change.of(hypothesis, ChangeKind.NO_BASELINE, message, severity="note")
     message = "the baseline does not hold it; accept it with --pm-audit-update-baseline"
     return Change.of(hypothesis, ChangeKind.NO_BASELINE, message)
 
 
 def _noted(change: Change, accepted: Collection[Check | None]) -> Change:
-    """Turn a regression into a note where a new known bias accepts the check's failure."""
+    """Turn a regression into a note if a new known bias accepts the check's failure."""
     if change.check not in accepted or not change.regression:
         return change
     message = f"{change.message} (accepted by the known bias that is new)"

@@ -56,7 +56,7 @@ class Wordings(StrEnum):
 
 
 class Expect(Written):
-    """The release policy: what the checks hold the measured figures against."""
+    """The release policy: the thresholds of the checks."""
 
     gap: ExpectedGap
     """The sign that the gap must have, or `none`; by default what `effect` says."""

@@ -110,7 +110,9 @@ def test_zero_and_mean_are_known_by_name(experiment):
 
 
 def test_an_unknown_name_and_a_taken_one_are_refused(offered):
-    with pytest.raises(AuditError, match="no replacement is named 'shuffle'; choose of zero, mean"):
+    with pytest.raises(
+        AuditError, match="no replacement is named 'shuffle'; choose one of zero, mean"
+    ):
         replacement("shuffle")
     offered.append(Replacement("mean", of_the_counter_example))
     with pytest.raises(AuditError, match=r"two entries of pm_audit\.replacements are named 'mean'"):

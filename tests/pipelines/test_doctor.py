@@ -107,7 +107,7 @@ def test_an_engine_that_reads_otherwise_than_transformers_fails(
     monkeypatch.setattr(module, "rewards", lambda *given: real(*given) * 1.01)
     report = doctor(pm, text_format="hh")
     assert [row.finding.check for row in report.rows if not row.finding.passed] == [
-        "engine as transformers"
+        "forward as transformers"
     ]
 
 
@@ -167,7 +167,7 @@ def remedies(report: DoctorReport) -> str:
         (lambda folder: written(folder, None), "config.json is missing or names no class"),
         (lambda folder: written(folder, "LlamaForCausalLM"), "a base was never a PM"),
         (lambda folder: written(folder, "LlamaModel"), "a base was never a PM"),
-        (lambda folder: written(folder, "Invented"), "Invented in config.json is of no known"),
+        (lambda folder: written(folder, "Invented"), "Invented in config.json belongs to no known"),
         (
             lambda folder: write(folder / "model.safetensors", "torn"),
             "cannot be read as safetensors: .*; fetch the file again",

