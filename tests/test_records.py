@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pm_audit import __version__, records
 from pm_audit.errors import NumericalError, RecordError
-from pm_audit.pipelines.audit import Auditor
+from pm_audit.pipelines.described import describe_environment
 from pm_audit.records import AuditRecord, Feature, Figure, SubjectRecord, Unit, atomic
 from pm_audit.spec import Settings, method_of
 from recipes.train.unfinished import versions
@@ -51,14 +51,14 @@ def test_a_record_comes_back_as_it_was_written(record, tmp_path):
 
 def test_packages_that_were_never_installed_cost_no_verdict(monkeypatch):
     """The code may run from a folder on the path, where no package has metadata."""
-    installed = Auditor.environment.fget(None)
+    installed = describe_environment()
     assert installed["numpy"] == importlib.metadata.version("numpy")
 
     def nothing_installed(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata.Distribution, "from_name", nothing_installed)
-    bare = Auditor.environment.fget(None)
+    bare = describe_environment()
     assert bare.keys() == installed.keys()
     assert bare["numpy"] == "unknown"
     assert bare["pm-audit"] == installed["pm-audit"] == __version__

@@ -51,9 +51,6 @@ class Method(StrEnum):
 class Attributions:
     """Attributions of every active (token, latent), with their error measured."""
 
-    method: Method
-    steps: int
-    """Gradients averaged; 1 for AtP."""
     token: Integers
     """[active], index into the grid's completion tokens."""
     row: Integers
@@ -115,8 +112,6 @@ def attribute(
     else:
         changes[all_rows] = change
     return Attributions(
-        method=method,
-        steps=len(shares),
         token=token,
         row=row,
         latent=latent,

@@ -35,7 +35,6 @@ class PerFeatureAttributions:
     """[pair], row of the grid."""
     value: Floats
     """[pair], approximates reward minus reward with the latent ablated in the row."""
-    steps: int
 
 
 def attribute_per_feature(
@@ -83,7 +82,7 @@ def attribute_per_feature(
 
     if pairs:
         trace.in_batches(jobs, run)
-    return PerFeatureAttributions(chosen[removal.set_of], removal.jobs.row, value, steps)
+    return PerFeatureAttributions(chosen[removal.set_of], removal.jobs.row, value)
 
 
 def large_norm_latents(trace: Trace, sae: Sae, *, most: int) -> Integers:

@@ -184,10 +184,10 @@ def _chosen(saes: Sequence[Sae], name: str | None) -> Sae:
 def _strength(clean: Trace, sae: Sae) -> np.ndarray:
     """Return each latent's activations summed over completion tokens, [latent row]."""
     features = clean.features[sae.name]
-    rows = clean.row_of_token()[features.token.cpu().numpy()]
+    rows = clean.row_of_token()[features.token_here]
     strength = np.zeros((sae.width, len(clean.grid)))
     values = features.value.double().cpu().numpy()
-    np.add.at(strength, (features.latent.cpu().numpy(), rows), values)
+    np.add.at(strength, (features.latent_here, rows), values)
     return strength
 
 

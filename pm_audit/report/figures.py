@@ -76,7 +76,7 @@ def bare(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
 def size(figure: Figure) -> str:
     """Return how large a signed figure is: ``0.403 sigma [0.346, 0.457]``.
 
-    For sentences whose verb has the sign already.
+    For sentences whose verb gives the sign.
     """
     shown = figure if figure.value >= 0 else scaled(figure, -1.0, figure.unit)
     return with_bounds(shown).replace("+", "")

@@ -67,7 +67,7 @@ def xml(text: str) -> str:
 
     XML 1.0 cannot carry most control characters even as references, so they become visible.
     """
-    return _break_commands(visible(text))
+    return terminal(text)
 
 
 def markdown(text: str) -> str:

@@ -9,7 +9,6 @@ from statistics import fmean
 
 from pm_audit.records import (
     AuditRecord,
-    Check,
     FeatureRecord,
     Figure,
     Firing,
@@ -38,11 +37,6 @@ _AROUND = 24
 
 _DEPARTURES = 20
 """Most checks that a report lists as not run or not reported as planned."""
-
-
-def checks(hypothesis: HypothesisRecord) -> dict[Check, Outcome]:
-    """Return each judged check's outcome, in the order of the record."""
-    return {result.check: result.outcome for result in hypothesis.checks}
 
 
 def ranked(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
@@ -143,7 +137,7 @@ def tally(record: AuditRecord) -> str:
     """Return how many checks came out how, in one sentence."""
     counts: dict[Outcome, int] = {}
     for hypothesis in record.hypotheses:
-        for outcome in checks(hypothesis).values():
+        for outcome in hypothesis.outcomes.values():
             counts[outcome] = counts.get(outcome, 0) + 1
     words = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts]
     return f"{hypotheses(len(record.hypotheses))}: {', '.join(words) or 'no check judged'}"

@@ -16,7 +16,7 @@ from pm_audit.subject.decoder import Decoder
 
 @dataclass(frozen=True, eq=False)
 class Encoder(Decoder):
-    """A bidirectional backbone in the place of a decoder; it answers for sizes and nothing else."""
+    """A bidirectional backbone in the place of a decoder; only its sizes can be read."""
 
     segmented: bool = False
     """Whether the tokenizer marks the second text of a pair, as BERT's does."""

@@ -180,7 +180,10 @@ def test_optional_keys_are_held_to_their_kind(
     [
         ("prompts: []", "1:1: `prompts` is an empty list"),
         ("prompts: [{id: a}]", "1:11: placeholder {question} has no field in prompt `a`"),
-        ("prompts: [{id: a, wordings: [Q]}, {id: a, wordings: [R]}]", "1:40: prompt `a` is here"),
+        (
+            "prompts: [{id: a, wordings: [Q]}, {id: a, wordings: [R]}]",
+            "1:40: prompt `a` appears twice",
+        ),
         ("prompts: [{id: a, wordings: [Q], fields: {a b: c}}]", "'a b' cannot be a field"),
         ("prompts: [{id: a, wordings: [Q], fields: {a: 1}}]", "`prompts[0].fields.a` must be text"),
         ("prompts: [{id: a, wordings: [Q], fields: {question: c}}]", "rename this field"),

@@ -1,6 +1,6 @@
 """What a configuration declares, compared with what the files hold before anything is built.
 
-Anyone can write a configuration: millions of layers would take minutes and all memory before a
+A configuration can declare millions of layers, which would take minutes and all memory before a
 library finds that their weights are missing.
 """
 

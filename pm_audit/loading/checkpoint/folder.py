@@ -196,7 +196,7 @@ class Checkpoint:
 
 
 def _what_instead(folder: Path) -> str:
-    """Return what a folder without a model's weights is, as far as its names tell."""
+    """Return what a folder without a model's weights holds, judged by its file names."""
     names = sorted(path.name for path in folder.iterdir())
     if any((folder / name).is_file() for name in _OF_SAES):
         return "it is an SAE's folder: name the PM first, then its SAEs"
