@@ -133,9 +133,9 @@ def trace(
     )
 
 
-def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None) -> Floats:
+def rewards(pm: PreferenceModel, grid: Grid) -> Floats:
     """Return the rewards [row] of a grid, each distinct prompt read once."""
-    return trace(pm, (), grid, token_budget=token_budget).rewards
+    return trace(pm, (), grid).rewards
 
 
 def finite_rewards(rewards: Floats) -> Floats:
