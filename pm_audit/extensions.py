@@ -70,28 +70,26 @@ def extensions(group: str, kind: type[Kind], *, error: type[AuditError]) -> tupl
     return tuple(added)
 
 
-def registry(
-    own: Iterable[Entry], group: str, kind: type[Entry], *, error: type[AuditError] = AuditError
-) -> dict[str, Entry]:
+def registry(own: Iterable[Entry], group: str, kind: type[Entry]) -> dict[str, Entry]:
     """Return pm_audit's own entries and those of other packages, by name.
 
     Raises:
-        AuditError: of class ``error``, if two share a name, or an entry point names something else.
+        AuditError: two share a name, or an entry point names something else.
 
     """
     entries: dict[str, Entry] = {}
-    for entry in (*own, *extensions(group, kind, error=error)):
+    for entry in (*own, *extensions(group, kind, error=AuditError)):
         if (
             not isinstance(entry.name, str)
             or not entry.name.strip()
             or not entry.name.isprintable()
         ):
-            raise error(
+            raise AuditError(
                 f"an entry of {group} is named {entry.name!r}, which is no printable text; fix or "
                 "remove the package that offers it"
             )
         if entry.name in entries:
-            raise error(
+            raise AuditError(
                 f"two entries of {group} are named {entry.name!r}; remove one of the packages "
                 "that offer them"
             )

@@ -1,5 +1,6 @@
 """The checks that need no input: format, lint, types, import contracts, sizes."""
 
+import ast
 import subprocess
 import sys
 from collections import Counter
@@ -17,8 +18,9 @@ LONGEST = 320
 FULLEST = 20
 """Modules of a folder, its `__init__` included; a fuller one holds two floors."""
 
-WHOLE = 28_450
-"""Lines of the package: a change that needs more removes some first, or raises this knowingly."""
+WHOLE = 19_000
+"""Lines of code in the package, without docstrings, comments and blank lines: a change that needs
+more removes some first."""
 
 DOORS = (
     *("pm_audit", "pm_audit.cli", "pm_audit.pytest_plugin.plugin", "pm_audit.release"),
@@ -55,8 +57,24 @@ def test_no_folder_holds_two_floors():
     assert {folder: found for folder, found in folders.items() if found > FULLEST} == {}
 
 
+def lines_of_code(path: Path) -> int:
+    """Count the lines that hold a token which is neither a docstring nor a comment."""
+    text = path.read_text(encoding="utf-8")
+    docstrings = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    rows = enumerate(text.splitlines(), start=1)
+    written = {row for row, line in rows if line.strip() and not line.strip().startswith("#")}
+    return len(written - docstrings)
+
+
 def test_the_package_does_not_grow_unnoticed():
-    assert sum(lines(path) for path in (ROOT / "pm_audit").rglob("*.py")) <= WHOLE
+    assert sum(lines_of_code(path) for path in (ROOT / "pm_audit").rglob("*.py")) <= WHOLE
 
 
 @pytest.mark.parametrize("module", DOORS)

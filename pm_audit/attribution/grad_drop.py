@@ -1,6 +1,6 @@
 """GradDrop (AtP*, 2403.00745): features whose direct and indirect effects cancel.
 
-A gradient is a sum over paths; where two paths cancel, AtP sees nothing although a real ablation,
+A gradient is a sum over paths.  If two paths cancel, AtP sees nothing, although a real ablation,
 which is not linear, may find an effect.  GradDrop takes the gradient once for each block after
 the SAE with that block's contribution held constant (the residual path stays), and averages the
 sizes of the attributions.  The score is unsigned: it proposes candidates and says no more.

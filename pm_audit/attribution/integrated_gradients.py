@@ -51,10 +51,6 @@ class Method(StrEnum):
 class Attributions:
     """Attributions of every active (token, latent), with their error measured."""
 
-    method: Method
-    steps: int
-    """Gradients averaged; 1 for AtP."""
-    quadrature: str
     token: Integers
     """[active], index into the grid's completion tokens."""
     row: Integers
@@ -88,7 +84,7 @@ def attribute(
         trace: the clean forward, with ``sae``; the steps of a row are jobs of their own.
         sae: whose features are attributed.
         method: where the gradient is taken.
-        steps: points of the path; AtP takes one whatever is given.
+        steps: points of the path; AtP always takes one.
         rows: rows of the grid; all for None.
         change: [row], the true change, if an attribution of the same rows has found it.
 
@@ -116,9 +112,6 @@ def attribute(
     else:
         changes[all_rows] = change
     return Attributions(
-        method=method,
-        steps=len(shares),
-        quadrature=QUADRATURE,
         token=token,
         row=row,
         latent=latent,

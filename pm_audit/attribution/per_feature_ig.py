@@ -2,7 +2,7 @@
 
 Joint paths are not the intervention that verifies a single feature; a feature of large norm
 saturates normalisation for itself alone.  Here the path of latent i in a row is
-``x(a) = x - a s f_i d_i`` at the tokens where it fires, so the value approximates that very
+``x(a) = x - a s f_i d_i`` at the tokens where it fires, so the value approximates that
 ablation (midpoint rule, positive: the feature raises the reward).  It costs several forwards and
 backwards instead of the ablation's one forward, and is worth it only for few features: to see
 whether a disagreement between attribution and ablation comes from the path or from the gradient.
@@ -35,7 +35,6 @@ class PerFeatureAttributions:
     """[pair], row of the grid."""
     value: Floats
     """[pair], approximates reward minus reward with the latent ablated in the row."""
-    steps: int
 
 
 def attribute_per_feature(
@@ -83,7 +82,7 @@ def attribute_per_feature(
 
     if pairs:
         trace.in_batches(jobs, run)
-    return PerFeatureAttributions(chosen[removal.set_of], removal.jobs.row, value, steps)
+    return PerFeatureAttributions(chosen[removal.set_of], removal.jobs.row, value)
 
 
 def large_norm_latents(trace: Trace, sae: Sae, *, most: int) -> Integers:

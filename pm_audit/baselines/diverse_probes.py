@@ -1,4 +1,4 @@
-"""Several linear probes that are made to differ: a concept may be read in several places.
+"""Several linear probes in different directions: a concept may be written in several.
 
 All of them are trained together to separate examples from counter-examples, with a penalty on the
 squared cosines between them, so that they come to read near-orthogonal directions.

@@ -1,4 +1,4 @@
-"""A learned subspace: directions trained by gradient to do to the reward what is wanted.
+"""A learned subspace: directions trained by gradient to close the gap and move nothing else.
 
 Distributed alignment search (Geiger et al. 2023, arXiv 2303.02536) in the form that an audit
 needs: directions are learned one after the other, with the earlier ones fixed, so that the subspace

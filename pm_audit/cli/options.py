@@ -64,7 +64,7 @@ class Command(click.Command):
         self.example = example
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the example as it is, for click would wrap it."""
+        """Write the example as it is; click would wrap it."""
         super().format_epilog(ctx, formatter)
         with formatter.section("Example"):
             for line in self.example.splitlines():

@@ -1,1 +1,1 @@
-"""Attribution proposes, ablation decides: the passes over a preference model."""
+"""The clean forward of a grid of completions, and replays of it from a layer on."""

@@ -32,7 +32,7 @@ CUDA_TOKEN_BUDGET = 16384
 """The same on a GPU, where small batches leave most of the device idle."""
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""How allocators without an exception of their own, and accelerate, speak of it."""
+"""Messages of allocators that raise no exception of their own, and of accelerate."""
 
 _CONTEXT_PER_TOKEN = 16
 """Context entries that cost about as much memory as one token's activations."""
@@ -62,7 +62,7 @@ class Batch:
     """Some jobs' tokens laid out one job after the other."""
 
     first: int
-    """Index of the first token in the grid's flat layout, known without asking the device."""
+    """Index of the first token in the grid's flat layout, kept on the host."""
     jobs: Integers
     """[job], index of each job in the jobs that were packed."""
     row: Integers
@@ -77,7 +77,7 @@ class Batch:
     """[token]"""
     groups: tuple[SegmentGroup, ...]
     joined: Joined | None
-    """The groups' segments for one call; None where the device has no kernel for it."""
+    """The groups' segments for one call; None if the device has no kernel for it."""
     last: Tensor
     """[job], index within the batch of each job's last token."""
     job_of: Tensor
@@ -175,8 +175,8 @@ def _ran(run: Callable[[Batch], None], batch: Batch, pending: Integers) -> bool:
 def _kernels_for(device: torch.device) -> Iterator[None]:
     """Choose the libraries of products and attention.
 
-    Those of the CPU are chosen call by call, which costs each call of torch some microseconds: too
-    much where calls only start work on a GPU.
+    The choice for a CPU costs each call of torch some microseconds, too much for calls that only
+    start work on a GPU.
     """
     if device.type == "cpu":
         with wide_products(), widened_halves():
@@ -252,7 +252,7 @@ def moved(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> list[Tens
     """Return arrays of one dtype on the device, in one copy: each by itself would cost as much."""
     here = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
     if device.type == "cuda":
-        # a copy from memory that may be paged out waits for all that the GPU was given before
+        # a copy from pageable memory waits for all work that the GPU has queued
         here = here.pin_memory()
     parts = torch.split(here.to(device, non_blocking=True), [array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
@@ -261,7 +261,7 @@ def moved(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> list[Tens
 def _context(layout: Layout, row: Integers, start: Integers) -> tuple[Integers, Integers]:
     """Return the right-aligned flat indices [job context] of earlier positions, and how many.
 
-    Both are empty where there are no such positions; how many is empty where all of them count.
+    Both are empty if there are no such positions; how many is empty if all of them count.
     """
     none = start[:0]
     most = int(start.max())
@@ -277,7 +277,7 @@ def _joined(
 ) -> tuple[Integers, Integers, Integers, Integers]:
     """Return what ``Joined`` holds: keys [key], new tokens' places [token], counts [segment + 1].
 
-    The keys are empty where no segment has a context.
+    The keys are empty if no segment has a context.
     """
     key_lengths = start + lengths
     queries_before = np.concatenate([[0], np.cumsum(lengths)])

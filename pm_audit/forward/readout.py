@@ -1,4 +1,4 @@
-"""Where rewards are read, and what of it no replay can change.
+"""Where rewards are read, and which part of the reading no replay changes.
 
 Most PMs read the last token.  A gate also reads a token of the prompt, which no intervention on the
 completion changes.  A mean reads every token: a replay changes those after its start and takes the
@@ -23,7 +23,7 @@ from pm_audit.subject.preference_model import PreferenceModel, Readout
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the clean forward read besides each row's last token."""
+    """What else the clean forward read than each row's last token."""
 
     weights: Tensor | None = None
     """[row objective], the gate's weights; None without a gate."""

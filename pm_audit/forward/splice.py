@@ -47,7 +47,7 @@ def replay(trace: Trace, jobs: Jobs, edits: Mapping[int, Edit]) -> Floats:
 
     """
     first = min(edits)
-    # read back at the end: each look at a GPU's numbers waits for all that it has been given
+    # read back at the end: reading a GPU's numbers waits for all of its queued work
     found: list[tuple[Integers, Tensor]] = []
 
     def run(batch: Batch) -> None:
@@ -77,8 +77,8 @@ def run_suffix(
     """Run the blocks after ``layer`` on a batch's stream [token hidden]; return rewards [job].
 
     With ``at`` [readout], indices of tokens of the batch, rewards [readout] are read there instead
-    of at each job's last token.  Differentiable in ``stream`` where gradients are enabled; what
-    block ``dropped`` adds to the stream then counts as a constant.
+    of at each job's last token.  Differentiable in ``stream`` if gradients are enabled; the
+    contribution of block ``dropped`` then counts as a constant.
     """
     pm, decoder, edits = trace.pm, trace.pm.decoder, edits or {}
     token_ids, positions = batch.token_ids, batch.positions
@@ -129,7 +129,7 @@ def replay_completions(
     return rewards[chosen]
 
 
-def splice_reconstruction(trace: Trace, sae: Sae, rows: Integers | None = None) -> Floats:
+def splice_reconstruction(trace: Trace, sae: Sae) -> Floats:
     """Return rewards [row] with the completions' stream replaced by the SAE's reconstruction.
 
     The error term goes, the features stay: what the SAE fails to carry shows as a change.
@@ -138,7 +138,7 @@ def splice_reconstruction(trace: Trace, sae: Sae, rows: Integers | None = None) 
     def reconstruct(_: Batch, stream: Tensor) -> Tensor:
         return sae.decode(sae.encode(stream.to(sae.W_dec.dtype))).to(stream.dtype)
 
-    return replay_completions(trace, {sae.layer: reconstruct}, rows)
+    return replay_completions(trace, {sae.layer: reconstruct})
 
 
 def replay_noise(trace: Trace, layer: int) -> float:

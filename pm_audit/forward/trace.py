@@ -51,7 +51,7 @@ class Trace:
     keys_values: Mapping[int, tuple[Tensor, Tensor]]
     """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
     reading: Reading
-    """What rewards rest on besides the last token."""
+    """What else rewards rest on than the last token."""
     token_budget: int | None = None
     """Tokens of one batch of a replay; by the device for None."""
 
@@ -133,9 +133,9 @@ def trace(
     )
 
 
-def rewards(pm: PreferenceModel, grid: Grid, *, token_budget: int | None = None) -> Floats:
+def rewards(pm: PreferenceModel, grid: Grid) -> Floats:
     """Return the rewards [row] of a grid, each distinct prompt read once."""
-    return trace(pm, (), grid, token_budget=token_budget).rewards
+    return trace(pm, (), grid).rewards
 
 
 def finite_rewards(rewards: Floats) -> Floats:
@@ -188,10 +188,12 @@ class _Forward:
             last_only = layer == final and not whole
             after = stream.new_zeros(len(rows), stream.shape[1]) if last_only else stream.clone()
             self.keys_values[layer] = _NO_KEYS
-            for part, jobs in enumerate((prefixes, rows)):
+            for jobs in (prefixes, rows):
                 # Shared prefixes end before the readout, so the last block needs only their keys.
-                mode = (layer, last_only, part == 0)
-                self._run_block(mode, jobs, stream, after)
+                keys_only = last_only and jobs is prefixes
+                self._run_block(
+                    layer, jobs, stream, after, last_only=last_only, keys_only=keys_only
+                )
             if layer <= self.lowest:
                 del self.keys_values[layer]
             stream = after
@@ -206,9 +208,16 @@ class _Forward:
         return rewards.double().cpu().numpy()
 
     def _run_block(
-        self, mode: tuple[int, bool, bool], jobs: Jobs, stream: Tensor, after: Tensor
+        self,
+        layer: int,
+        jobs: Jobs,
+        stream: Tensor,
+        after: Tensor,
+        *,
+        last_only: bool,
+        keys_only: bool,
     ) -> None:
-        layer, last_only, is_prefix = mode
+        """Write the stream [token hidden], or [job hidden] with ``last_only``, after a block."""
         decoder = self.decoder
 
         def run(batch: Batch) -> None:
@@ -220,10 +229,10 @@ class _Forward:
                 attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=last_only)
                 return attend(query, key, value, kind)
 
-            if not last_only:
-                put_rows(after, tokens, decoder.run(layer, stream[tokens], inputs, attend))
-            elif is_prefix:
+            if keys_only:
                 self._keep(layer, tokens, *decoder.keys_values(layer, stream[tokens], inputs))
+            elif not last_only:
+                put_rows(after, tokens, decoder.run(layer, stream[tokens], inputs, attend))
             else:
                 last = batch.last
                 at_readout = decoder.inputs(batch.token_ids[last], batch.positions[last])

@@ -69,19 +69,17 @@ def ablate_each(
     *,
     rows: Sequence[int] | Integers | None = None,
     where: Mask | None = None,
-    targets: Targets | None = None,
     cache: ReplayCache | None = None,
 ) -> Effects:
-    """Ablate each latent alone, in every row where that changes anything.
+    """Ablate each latent alone to zero, in every row in which it fires.
 
     Args:
         trace: the clean forward, with ``sae``.
         sae: whose latents are ablated.
         latents: indices, each at most once.
         rows: rows of the grid; all for None.
-        where: [latent row], pairs of these to run; all for None, or with targets.
-        targets: what stands in a feature's place; None for zero.
-        cache: stores the rewards of ablations to zero, for later joint ablations.
+        where: [latent row], pairs of these to run; all for None.
+        cache: stores the rewards, for later joint ablations.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -92,16 +90,16 @@ def ablate_each(
     traced = trace.sae(sae.name)
     members = [Members(traced, np.arange(len(features)), features)]
     latent, row, contribution = [], [], []
-    for numbers in _portions(trace, members, len(features), chosen, targets):
-        skipped = None if where is None or targets is not None else ~where[numbers]
+    for numbers in _portions(trace, members, len(features), chosen, None):
+        skipped = None if where is None else ~where[numbers]
         taken = [_take(members[0], numbers)]
-        planned = plan(trace, taken, len(numbers), chosen, targets, skipped=skipped)
+        planned = plan(trace, taken, len(numbers), chosen, skipped=skipped)
         if not len(planned.jobs):
             continue
         after = replay(trace, planned.jobs, planned.edits)
         latent.append(features[numbers][planned.set_of])
         row.append(planned.jobs.row)
-        if cache is not None and targets is None:
+        if cache is not None:
             cache.learn_single(sae.name, latent[-1], row[-1], after)
         contribution.append(trace.rewards[planned.jobs.row] - after)
     if not latent:

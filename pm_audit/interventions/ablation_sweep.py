@@ -89,9 +89,10 @@ def sweep(
     Args:
         trace: the clean forward, with ``sae``.
         sae: whose latents are swept.
-        predicted: [latent], predicted effects, which the measured ones are held against.
+        predicted: [latent], predicted effects, compared with the measured ones.
         weights: [row], weights of the rewards; rows of weight zero are not run.
-        order: [latent], how promising each is, most first; the size of the prediction for None.
+        order: [latent], scores by which latents are ablated, largest first; the sizes of the
+            predictions for None.
         budget: when to stop; exhaustive by default.
         fires_on: rows on which a latent must fire to be swept; those with weight for None.
         subsets: random subsets that bound what was left out.

@@ -5,11 +5,11 @@ than the sum) or gate one another (together they do more).  So the set is grown 
 jointly: at each step candidates are tried together with the set so far, and the one that leaves
 the smallest gap joins.  Growth stops when the set is full or when no candidate gains enough.
 
-Who is tried first is lazy (Minoux 1978): candidates stand in the order of the gain that they were
-last seen to have, alone or with a smaller set, and a step ends as soon as the best of those tried
-gains more than the next in line ever did.  If gains only shrink as the set grows, no untried
+The order of trials is lazy (Minoux 1978): candidates are sorted by their last measured gain, alone
+or with a smaller set, and a step ends as soon as the best of those tried gains more than the last
+measured gain of the next.  If gains only shrink as the set grows, no untried
 candidate could have gained more; if they grow, ``trials`` bounds the cost of a step, and no
-candidate is given up before it was tried with the current set.
+candidate is dropped before it was tried with the current set.
 
 Gaps here are those of the discovery prompts; what the set is worth is measured elsewhere, on
 prompts that the search has not seen.
@@ -26,7 +26,7 @@ GapAfter = Callable[[Sequence[tuple[Feature, ...]]], Sequence[float]]
 """Gap that remains after each set is ablated jointly, raw reward."""
 
 AT_ONCE = 2
-"""Candidates tried before the next look at who is best: one alone does not fill a batch."""
+"""Candidates tried at once: one alone does not fill a batch."""
 
 
 @dataclass(frozen=True, slots=True)

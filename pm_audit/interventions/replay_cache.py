@@ -1,4 +1,4 @@
-"""Replays that need no second run: what a row's reward depends on under ablation to zero.
+"""A cache of replays, by what a row's reward depends on under ablation to zero.
 
 Of an ablated set, only the features that fire in a row can change that row's reward.  Two sets that
 agree on these are one intervention there: a grown set and the same set with a feature that is

@@ -96,7 +96,7 @@ class Figures:
 
     prompts: int
     more_prompts: str
-    """What makes more prompts be tried."""
+    """How to try more prompts."""
     sigma: float
     floor: float
     """Largest gap that batching and padding alone could make, raw."""

@@ -3,8 +3,8 @@
 All rows of one prompt and role (phrasings of the completion, wordings of the question) are
 averaged first, so that twenty wordings of one question count as one prompt and not as twenty.
 
-Sign: a movement is reward after ablation minus reward before, so an example whose reward an
-unwanted feature had lowered moves up.
+Sign: a movement is reward after ablation minus reward before; ablating a feature that lowers the
+reward moves it up.
 """
 
 from __future__ import annotations
@@ -37,12 +37,6 @@ TIE_DECIMALS = 9
 
 _TORN = "the record is torn, audit again"
 
-ROLE_WORDS = {
-    Role.EXAMPLE: "example",
-    Role.COUNTER_EXAMPLE: "counter-example",
-    Role.CONTROL: "control",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class OffTarget:
@@ -58,7 +52,7 @@ class OffTarget:
     @property
     def words(self) -> str:
         """Return the name used in reasons, counted from 1 as a reader counts YAML lines."""
-        return f"{ROLE_WORDS[self.role]} {self.variant + 1}"
+        return f"{self.role.words} {self.variant + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ def tabulate(evidence: Evidence) -> PromptTable:
     null_gap = null_gap.reshape(-1, len(evidence.prompts))
     # The bootstrap draws prompts by position.  An order fixed by the values alone makes every
     # figure independent of the order in which prompts were written.
-    # Rounded, lest the last bit of a float decide between prompts that tie.
+    # Rounded, so that the last bit of a float does not decide between prompts that tie.
     keys = np.stack([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
     order = np.lexsort(np.round(keys / evidence.sigma, TIE_DECIMALS))
     stages = (
@@ -167,7 +161,7 @@ def _check_numbers(evidence: Evidence) -> None:
             number = getattr(row, name)
             if number is not None and not abs(number) <= LARGEST_REWARD:
                 raise NumericalError(
-                    f"prompt {row.prompt}, {ROLE_WORDS[row.role]} {row.variant + 1}: {name} is "
+                    f"prompt {row.prompt}, {row.role.words} {row.variant + 1}: {name} is "
                     f"{number}; check the PM's weights and dtype for overflow"
                 )
     by_prompt = {
@@ -202,9 +196,7 @@ def _check_shape(evidence: Evidence) -> None:
     present = {(row.prompt, row.role) for row in evidence.rows}
     for prompt, role in product(range(count), (Role.EXAMPLE, Role.COUNTER_EXAMPLE)):
         if (prompt, role) not in present:
-            raise RecordError(
-                f"prompt {prompt} has no {ROLE_WORDS[role]} row; a gap needs both: {_TORN}"
-            )
+            raise RecordError(f"prompt {prompt} has no {role.words} row; a gap needs both: {_TORN}")
     for what, unit, wanted, found in _lengths(evidence):
         if found != wanted:
             raise RecordError(f"{what} has {found} {unit}s for {wanted} {unit}s; {_TORN}")

@@ -17,7 +17,7 @@ from pm_audit.judging.judge import rejudge, settle
 from pm_audit.records import AuditRecord
 
 _WORDED: dict[str, Any] = {"digest": True, "warnings": True, "checks": {"__all__": {"reason"}}}
-"""Sentences change from version to version; the digest alone holds them."""
+"""Sentences change from version to version; only the digest covers them."""
 
 TOLERANCE = 1e-9
 """Relative difference that summation order on another processor may make."""

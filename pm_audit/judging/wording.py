@@ -23,7 +23,7 @@ def of_gap(part: float) -> str:
 
 
 def more_prompts(tried: int, *, of: int | None, at_most: int | None) -> str:
-    """Return what makes more prompts be tried, with the setting ``prompts`` of ``at_most``.
+    """Return how to try more prompts, with the setting ``prompts`` of ``at_most``.
 
     ``of`` are the prompts that the hypothesis has; None if a record does not say.
     """

@@ -13,7 +13,7 @@ _SHOWN = 300
 
 @contextlib.contextmanager
 def explained(error: type[AuditError], what: str, remedy: str) -> Iterator[None]:
-    """Raise whatever a library raises as ``error``, on one line between ``what`` and ``remedy``.
+    """Raise every exception of a library as ``error``, on one line between ``what`` and ``remedy``.
 
     Torn files and hostile configurations make libraries raise errors of every class.
     """

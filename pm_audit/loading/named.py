@@ -1,7 +1,7 @@
-"""Faults of a subject that its names and files alone show, found without importing torch.
+"""Faults of a subject that show in its names and files, found without importing torch.
 
 A wrong path, an unknown text format or a missing GPU should not cost the seconds that torch and
-transformers take to import.  Whatever passes here may still be refused when it is loaded.
+transformers take to import.  A subject that passes here may still be refused when it is loaded.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def require_named_subject(settings: Settings) -> None:
 
 
 def require_named_pm(settings: Settings) -> None:
-    """Refuse a PM that is nowhere, text settings or a device, and leave files to loading.
+    """Refuse a PM that does not exist and wrong text settings or devices; loading checks the files.
 
     Raises:
         InvalidSpec: every such fault in one error.

@@ -1,8 +1,8 @@
 """Options of a configuration file, each read by its type.
 
-A configuration holds whatever some version of a library wrote there.  An option that changes the
-numbers and that nothing reads would silently make another model of the same weights, so a loader
-lists the options that it applies and the harmless ones, and any other that is on is refused.
+Each version of a library writes other options.  An option that changes the numbers and that nothing
+reads would silently make another model of the same weights.  So a loader lists the options that it
+applies and the harmless ones, and refuses any other that is on.
 """
 
 from __future__ import annotations

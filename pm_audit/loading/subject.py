@@ -14,7 +14,7 @@ from pm_audit.files import exists
 from pm_audit.loading.default import pm as default
 from pm_audit.loading.device import require_device
 from pm_audit.loading.pms import registry
-from pm_audit.loading.recipe_folder import recipe_folder as recipe_folder
+from pm_audit.loading.recipe_folder import default_saes, recipe_folder
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.subject.preference_model import PreferenceModel
@@ -95,7 +95,7 @@ def load_pms(
     device: str | torch.device = "cpu",
     **text: Any,
 ) -> tuple[PreferenceModel, ...]:
-    """Load ``default``, a folder of our own recipe, or whatever the families load.
+    """Load ``default``, a folder of our own recipe, or what one of the families loads.
 
     Args:
         pm: as an audit names it.
@@ -142,7 +142,7 @@ def _sae_paths(named: tuple[str, ...], folder: Path | None) -> tuple[str | Path,
     """
     if folder is None:
         return named
-    own = {path.name: path for path in default.default_saes(folder)}
+    own = {path.name: path for path in default_saes(folder)}
     for name in named:
         if name not in own and not exists(name) and Path(name).name == name:
             known = ", ".join(own) or "none"

@@ -59,7 +59,7 @@ def _tokenizer_sha256(pm: PreferenceModel) -> str:
 
 
 def _text_settings(pm: PreferenceModel) -> dict[str, str | None]:
-    """Return the settings of the text besides its format; None for the usual ones."""
+    """Return the settings of the text other than its format; None for the usual ones."""
     form = pm.text_format
     if not isinstance(form, TextFormat):
         return {}

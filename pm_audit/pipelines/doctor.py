@@ -1,8 +1,8 @@
-"""The doctor: whether a PM is fit to be audited, and whether these SAEs belong to it.
+"""The doctor: whether a PM can be audited, and whether these SAEs belong to it.
 
-Each question gets a row with what was measured and, if it failed, the remedy.  What cannot be
-loaded is a row too, so that one broken SAE does not hide the findings on another.  Torch is
-imported once the PM's name has been found good (``examination``).
+Each question gets a row with what was measured and, if it failed, the remedy.  A part that
+cannot be loaded is a row too, so that one broken SAE does not hide the findings on another.  Torch
+is imported after the PM's name was checked (``examination``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tabulate import tabulate
 from pm_audit.errors import AuditError
 from pm_audit.loading.named import require_named_pm
 from pm_audit.report import sanitise
+from pm_audit.report.terminal_writer import shortened
 from pm_audit.spec import Settings
 from pm_audit.subject.finding import CONVENTIONS, Finding
 
@@ -50,8 +51,8 @@ class DoctorReport:
         """Return a table for the terminal, at most 100 columns wide."""
         table = [
             [
-                _cell(row.about, 18),
-                _cell(row.finding.check, 24),
+                shortened(sanitise.terminal(row.about), 18),
+                shortened(sanitise.terminal(row.finding.check), 24),
                 "PASS" if row.finding.passed else "FAIL",
                 _wrapped(row.finding.detail, 46),
             ]
@@ -78,7 +79,7 @@ def doctor(
 ) -> DoctorReport:
     """Examine a PM and its SAEs.
 
-    A PM that cannot be what is meant, by its name and files alone, is refused without torch.
+    A PM whose name or files are wrong is refused without importing torch.
 
     Args:
         model: as an audit names it; ``default`` is the default PM, which brings its own SAEs.
@@ -104,8 +105,3 @@ def doctor(
 def _wrapped(text: str, width: int) -> str:
     shown = sanitise.terminal(text)
     return textwrap.fill(shown, width, break_on_hyphens=False, max_lines=5, placeholder=" …")
-
-
-def _cell(text: str, width: int) -> str:
-    shown = sanitise.terminal(text)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"

@@ -61,14 +61,14 @@ def _conventions(pm: PreferenceModel) -> list[Finding]:
 
 
 def _replayed(pm: PreferenceModel) -> tuple[Finding, ...]:
-    """Compare what an audit reads, by the engine's own forward, with transformers' rewards."""
+    """Compare the rewards of the audit's own forward with transformers'."""
     if pm.readout is Readout.FIRST or not isinstance(pm.text_format, TextFormat):
         return ()
     rows = [pm.text_format.tokenise(*text) for text in TEXTS]
     grid = Grid(tuple(Row(n, row.token_ids, row.completion_start) for n, row in enumerate(rows)))
     own = library_rewards(pm, library_rows(pm.text_format, TEXTS))
-    engine = torch.from_numpy(rewards(pm, grid)).float()
-    return (same_rewards(pm, own, engine, "engine as transformers"),)
+    read = torch.from_numpy(rewards(pm, grid)).float()
+    return (same_rewards(pm, own, read, "forward as transformers"),)
 
 
 def _examine_sae(

@@ -182,16 +182,16 @@ def _chosen(saes: Sequence[Sae], name: str | None) -> Sae:
         if sae.name == name:
             return sae
     known = ", ".join(sae.name for sae in saes)
-    raise SaeError(f"no SAE of this subject is called {name!r}; choose of {known}")
+    raise SaeError(f"no SAE of this subject is called {name!r}; choose one of {known}")
 
 
 def _strength(clean: Trace, sae: Sae) -> np.ndarray:
     """Return each latent's activations summed over completion tokens, [latent row]."""
     features = clean.features[sae.name]
-    rows = clean.row_of_token()[features.token.cpu().numpy()]
+    rows = clean.row_of_token()[features.token_here]
     strength = np.zeros((sae.width, len(clean.grid)))
     values = features.value.double().cpu().numpy()
-    np.add.at(strength, (features.latent.cpu().numpy(), rows), values)
+    np.add.at(strength, (features.latent_here, rows), values)
     return strength
 
 

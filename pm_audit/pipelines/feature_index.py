@@ -1,4 +1,4 @@
-"""Make a feature index: read a corpus once, keep each latent's strongest texts as excerpts.
+"""Make a feature index: read a corpus once and keep each latent's strongest texts as excerpts.
 
 The first token of a text is left out: it is an attention sink, and its activations, a hundred times
 the usual, would hide all others.  Texts that share an excerpt, such as two answers to one question,
@@ -19,8 +19,8 @@ from pm_audit.forward.grid import Grid, Integers, Row
 from pm_audit.forward.trace import trace
 from pm_audit.pipelines.corpus import read_texts
 from pm_audit.records import FeatureRecord
+from pm_audit.records.document import json_document
 from pm_audit.records.feature_index import FeatureIndex, IndexedFeature, IndexedText
-from pm_audit.report.sanitise import json_document
 from pm_audit.spec import Speaker, Turn
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
@@ -33,7 +33,7 @@ TEXTS = 3
 """Texts kept for each latent."""
 
 MOST_BYTES = 2_000_000
-"""A larger index gives up the weakest text of every latent."""
+"""A larger index drops the weakest text of every latent."""
 
 _TEXT_TOKENS = 192
 """Tokens of a text that are read."""
@@ -82,10 +82,10 @@ def index_features(
         layout = clean.grid.layout
         for sae in saes:
             features = clean.features[sae.name]
-            token = features.token.cpu().numpy()
+            token = features.token_here
             strongest[sae.name].add(
                 rows,
-                latent=features.latent.cpu().numpy(),
+                latent=features.latent_here,
                 row=layout.completion_row[token],
                 position=layout.completion_position[token],
                 value=features.value.float().cpu().numpy(),

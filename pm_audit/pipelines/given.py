@@ -1,4 +1,4 @@
-"""What a caller in Python gives, names or loaded objects, as settings, hypotheses and a subject."""
+"""Arguments of the Python API, names or loaded objects, as settings, hypotheses and a subject."""
 
 from __future__ import annotations
 

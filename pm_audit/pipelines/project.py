@@ -26,13 +26,13 @@ _MARKS = {
 """Files that configure pytest, and what they hold if they do."""
 
 
-def find_root(paths: Iterable[Path] = (), *, cwd: Path | None = None) -> Path:
+def find_root(paths: Iterable[Path] = ()) -> Path:
     """Return the project's root as pytest finds it for these paths.
 
     The root is the closest folder, from what the paths share upwards, that configures pytest; or
     else one that holds a pyproject.toml; or else the working directory.
     """
-    here = (cwd or Path.cwd()).absolute()
+    here = Path.cwd()
     # relative paths start at the working directory, and links are not followed, as in pytest
     absolute = [Path(os.path.normpath(here / path)) for path in paths]
     start = Path(os.path.commonpath(absolute)) if absolute else here

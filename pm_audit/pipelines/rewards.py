@@ -52,7 +52,7 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> Iterator[Turn]:
         if message["role"] not in _SPEAKERS:
             known = ", ".join(_SPEAKERS)
             raise AuditError(
-                f"message {number} of a prompt has role {message['role']!r}; choose of {known}"
+                f"message {number} of a prompt has role {message['role']!r}; choose one of {known}"
             )
         if message["role"] == "system" and number:
             raise AuditError(f"message {number} of a prompt is the system's; it comes first")

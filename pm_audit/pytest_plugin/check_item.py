@@ -215,5 +215,5 @@ def _node_id(hypothesis: Hypothesis) -> str:
 
 
 def relative(path: Path, root: Path) -> str:
-    """Return ``path`` relative to ``root`` with forward slashes, where it lies inside."""
+    """Return ``path`` relative to ``root`` with forward slashes, if it lies inside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -9,17 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pm_audit.judging import rejudge, settle
-from pm_audit.records import AuditRecord, HypothesisRecord, Outcome
+from pm_audit.records import AuditRecord, HypothesisRecord
 from pm_audit.spec import Hypothesis
 
 _SHOWN = 3
-_WORSE = {
-    Outcome.PASS: 0,
-    Outcome.SKIPPED: 0,
-    Outcome.INCONCLUSIVE: 1,
-    Outcome.FAIL: 2,
-    Outcome.INVALID: 3,
-}
 
 
 def unfounded(record: AuditRecord, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
@@ -52,9 +45,9 @@ def _policy(one: HypothesisRecord, hypothesis: Hypothesis) -> Iterator[str]:
 
 
 def _outcomes(one: HypothesisRecord, judged_again: HypothesisRecord) -> Iterator[str]:
-    found = {result.check: result.outcome for result in judged_again.checks}
+    found = judged_again.outcomes
     for result in one.checks:
-        if _WORSE[result.outcome] < _WORSE[found[result.check]]:
+        if found[result.check].worse_than(result.outcome):
             yield (
                 f"{one.name}/{result.check}: its auditor returned {result.outcome}, its evidence "
                 f"gives {found[result.check]}"

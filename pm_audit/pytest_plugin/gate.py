@@ -1,7 +1,7 @@
 """The release gate of a run: its baseline is examined before the audit and used after it.
 
-An audit takes minutes, so whatever would stop its end stops its start: a baseline that is missing,
-torn or partial, or that cannot be written (``destination`` examines the record's place).
+An audit takes minutes, so what would fail at its end is refused at its start: a baseline that is
+missing, torn or partial, or that cannot be written (``destination`` examines the record's place).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Gate:
         """Refuse, before anything is audited, what could not be gated afterwards.
 
         Raises:
-            RecordError: the baseline cannot be used, or is missing where the mode needs one.
+            RecordError: the baseline cannot be used, or is missing although the mode needs one.
 
         """
         if self.baseline is None:

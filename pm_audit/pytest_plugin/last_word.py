@@ -1,4 +1,4 @@
-"""The exit status at the very end: it is what the record says, whatever other hooks did to it.
+"""The exit status at the very end: it follows the record, even if other hooks changed it.
 
 A conftest can set ``session.exitstatus``, answer ``pytest_cmdline_main`` itself, unregister the
 run or leave with ``SystemExit``.  This hook is registered after all conftests of the command line,

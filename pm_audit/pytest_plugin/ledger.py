@@ -1,4 +1,4 @@
-"""One audit for each hypothesis, whatever the number of its checks and of the processes.
+"""One audit for each hypothesis, for all of its checks and in all processes of a run.
 
 The processes of a run share a folder.  Each hypothesis has a lock and a result there; the process
 that holds the lock audits, the others read.  The kernel frees the lock of a killed worker.  A

@@ -130,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Say what is missing where pytest finds nothing in a hypothesis that was named.
+    """Name the missing option if pytest finds nothing in a hypothesis.
 
     Raises:
         pytest.UsageError: as pytest raised it, with what to add.
@@ -152,7 +152,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Say what to add where a project holds hypotheses and pytest found no test."""
+    """Name the missing option if a project holds hypotheses and pytest found no test."""
     if exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED or config.getoption("pm_audit"):
         return
     folder = config.rootpath / (config.getini("pm_audit_hypotheses") or "hypotheses")
@@ -161,7 +161,7 @@ def pytest_terminal_summary(
 
 
 def _is_hypothesis(path: Path) -> bool:
-    """Say whether a file looks like a hypothesis, without reading it as YAML."""
+    """Whether a file looks like a hypothesis, without reading it as YAML."""
     if path.suffix not in (".yaml", ".yml"):
         return False
     try:

@@ -1,7 +1,7 @@
 """One audit run as pytest sees it: the plug-in object behind ``--pm-audit``.
 
-The manifest is read from the named paths before pytest collects anything, so that whatever makes
-pytest judge less (``-k``, ``--lf``, ``-x``, a killed worker, Ctrl-C) shows as a partial record.
+The manifest is read from the named paths before pytest collects anything, so a run that judges less
+(``-k``, ``--lf``, ``-x``, a killed worker, Ctrl-C) leaves a partial record.
 Under xdist every worker audits and only the controller writes.
 """
 
@@ -87,7 +87,7 @@ class AuditRun:
         return () if self._plan is None else self._plan.hypotheses
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Register the other parts of the run; refuse a listing that is held to a baseline.
+        """Register the other parts of the run; refuse a listing if there is a baseline.
 
         Raises:
             pytest.UsageError: an option makes pytest list something, and a baseline is given.
@@ -192,7 +192,7 @@ class AuditRun:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _XdistNode) -> None:
-        """Tell an xdist worker where results are shared."""
+        """Pass the shared folder to an xdist worker."""
         node.workerinput[_SHARED] = str(self._notes.folder)
 
     @pytest.hookimpl(tryfirst=True)

@@ -65,7 +65,7 @@ def _is_own(folder: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What processes leave for the controller, besides results."""
+    """What processes leave for the controller, apart from results."""
 
     folder: Path
 

@@ -36,6 +36,11 @@ class Role(StrEnum):
     COUNTER_EXAMPLE = "counter_example"
     CONTROL = "control"
 
+    @property
+    def words(self) -> str:
+        """The name in sentences: ``counter-example``."""
+        return self.value.replace("_", "-")
+
 
 class Outcome(StrEnum):
     """What became of a check."""
@@ -49,6 +54,18 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
     """Not required: the hypothesis expects no gap, so there is nothing to explain."""
 
+    def worse_than(self, other: Outcome) -> bool:
+        """Whether this outcome is worse; invalid is the worst, and pass and skipped are equal."""
+        return _RANK[self] > _RANK[other]
+
+
+_RANK = {
+    Outcome.PASS: 0,
+    Outcome.SKIPPED: 0,
+    Outcome.INCONCLUSIVE: 1,
+    Outcome.FAIL: 2,
+    Outcome.INVALID: 3,
+}
 
 NOT_PASSED = frozenset({Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.INVALID})
 

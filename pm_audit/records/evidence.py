@@ -161,8 +161,8 @@ class SweepEvidence(Record):
     rank_correlation: Finite | None
     """Spearman correlation of attribution and ablation over the measured features."""
     predicted: Finite | None
-    """Of the measured features that make most of the gap, as many as may be selected, the share
-    that attribution alone would have proposed."""
+    """Share of the features of largest measured effect, at most ``max_features`` of them, that
+    attribution alone would have proposed."""
     missed_total: Finite | None = None
     """Estimated joint effect on the gap of the features left out, raw; None if none was."""
     missed_largest: Finite | None = None

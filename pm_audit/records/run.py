@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from pm_audit.errors import RecordError
 from pm_audit.records.atomic import write_atomically
-from pm_audit.records.base import CheckResult, Figure, Finite, Record
+from pm_audit.records.base import CheckResult, Figure, Finite, Outcome, Record
 from pm_audit.records.check import Check
 from pm_audit.records.document import json_document, read_document
 from pm_audit.records.evidence import Evidence, FeatureRecord
@@ -47,8 +47,8 @@ class Baseline(Record):
 class GapDecomposition(Record):
     """Where the gap lives: four parts that sum to it, in raw reward.
 
-    In this order they are set to their counter-example means; each part is what that takes from
-    the gap, and the rest is what then still separates the sides.
+    The parts are set to their counter-example means in this order.  Each figure is the part of the
+    gap that this removes; the rest is what remains.
     """
 
     sae: str | None
@@ -75,7 +75,7 @@ class HypothesisRecord(Record):
     severity: str = "error"
     """``error``: a check that is not passed fails the run; ``warn``: it is only reported."""
     objective: str | None = None
-    """Which reward of a PM with several it was judged for; None if the PM has one."""
+    """Of a PM with several objectives, the one that it was judged for; None if the PM has one."""
     expect: dict[str, Any]
     known_bias: dict[str, Any] | None
     gap: Figure
@@ -118,7 +118,7 @@ class HypothesisRecord(Record):
     warnings: tuple[str, ...]
     evidence: Evidence
     digest: str = ""
-    """SHA-256 of all the rest of this hypothesis; ``pm-audit verify`` holds it against the text."""
+    """SHA-256 of the rest of this hypothesis; ``pm-audit verify`` computes it again."""
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         # the evidence alone fills pages of a notebook
@@ -130,6 +130,11 @@ class HypothesisRecord(Record):
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
         return self.lines.get(key, self.line)
+
+    @property
+    def outcomes(self) -> dict[Check, Outcome]:
+        """The outcome of each judged check, in the order of the record."""
+        return {result.check: result.outcome for result in self.checks}
 
     @property
     def short_name(self) -> str:
@@ -159,7 +164,7 @@ class ManifestEntry(Record):
 
 
 class Departure(StrEnum):
-    """How pytest treated a check other than the run had planned."""
+    """How pytest's treatment of a check departed from the plan."""
 
     NOT_SELECTED = "not selected"
     """Deselected or not collected."""

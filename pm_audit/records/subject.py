@@ -79,4 +79,4 @@ class MethodRecord(Record):
     budget_seconds: Finite | None = None
     """Wall time of a hypothesis for single ablations; figures then depend on the machine."""
     extra_scores: bool = False
-    """Whether GradDrop and lone integrated gradients proposed candidates too."""
+    """Whether GradDrop and per-feature IG proposed candidates too."""

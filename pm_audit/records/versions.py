@@ -1,4 +1,4 @@
-"""Versions of packages, as a record holds them: always something, whatever is installed how."""
+"""Versions of packages, as a record holds them; ``unknown`` if a package was never installed."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def read_believed(path: Path) -> AuditRecord:
 
 
 def require_whole(record: AuditRecord, role: str) -> None:
-    """Refuse a record that judged less than its manifest, whatever it says of itself.
+    """Refuse a record that judged less than its manifest, even if it claims to be complete.
 
     Raises:
         RecordError: it is partial, or nothing can be computed from its evidence.

@@ -16,14 +16,6 @@ from pm_audit.release.tolerance import Tolerance
 from pm_audit.report.changes import THE_RUN, Change, ChangeKind, Comparison
 from pm_audit.spec import GateMode, today
 
-_WORSE = {
-    Outcome.PASS: 0,
-    Outcome.SKIPPED: 0,
-    Outcome.INCONCLUSIVE: 1,
-    Outcome.FAIL: 2,
-    Outcome.INVALID: 3,
-}
-
 
 def compare(
     old: AuditRecord,
@@ -40,8 +32,8 @@ def compare(
         new: this run.
         tolerance: how large a change must be to count.
         gate: under ``regressions`` each check of ``new`` that is not passed is either known from
-            the baseline or a regression, and a hypothesis without a baseline is held to what it
-            expects; under ``absolute`` a hypothesis without a baseline is a regression.
+            the baseline or a regression, and a hypothesis without a baseline must meet its
+            expectations; under ``absolute`` a hypothesis without a baseline is a regression.
         inconclusive_passes: do not count an inconclusive check without a baseline as a regression.
 
     Raises:
@@ -95,14 +87,14 @@ def _gone(hypothesis: HypothesisRecord) -> Change:
 
 def _new(hypothesis: HypothesisRecord, gate: GateMode) -> Change:
     if gate is GateMode.REGRESSIONS:
-        message = "the baseline does not hold it, so it is held to what it expects"
+        message = "the baseline does not hold it, so it must meet its expectations"
         return Change.of(hypothesis, ChangeKind.NO_BASELINE, message, severity="note")
     message = "the baseline does not hold it; accept it with --pm-audit-update-baseline"
     return Change.of(hypothesis, ChangeKind.NO_BASELINE, message)
 
 
 def _noted(change: Change, accepted: Collection[Check | None]) -> Change:
-    """Turn a regression into a note where a new known bias accepts the check's failure."""
+    """Turn a regression into a note if a new known bias accepts the check's failure."""
     if change.check not in accepted or not change.regression:
         return change
     message = f"{change.message} (accepted by the known bias that is new)"
@@ -110,15 +102,15 @@ def _noted(change: Change, accepted: Collection[Check | None]) -> Change:
 
 
 def _checks(old: HypothesisRecord, new: HypothesisRecord) -> Iterator[Change]:
-    before = {result.check: result.outcome for result in old.checks}
+    before = old.outcomes
     for result in new.checks:
         was = before.get(result.check)
-        if was is None or was is result.outcome:
+        if was is None:
             continue
         words = f"{result.check}: {was} to {result.outcome}: {result.reason}"
-        if _WORSE[result.outcome] > _WORSE[was]:
+        if result.outcome.worse_than(was):
             yield Change.of(new, ChangeKind.CHECK_WORSE, words, check=result.check)
-        elif _WORSE[result.outcome] < _WORSE[was]:
+        elif was.worse_than(result.outcome):
             yield Change.of(new, ChangeKind.CHECK_BETTER, words, check=result.check)
 
 
@@ -127,10 +119,10 @@ def _not_passed(
 ) -> Iterator[Change]:
     """Yield each check that is not passed: known from the baseline, or a regression."""
     accepted = accepted_by_bias(new, on=today())
-    before = {result.check: result.outcome for result in old.checks} if old else {}
+    before = old.outcomes if old else {}
     for result in new.checks:
         was = before.get(result.check)
-        worse = was is not None and _WORSE[result.outcome] > _WORSE[was]
+        worse = was is not None and result.outcome.worse_than(was)
         if result.outcome not in NOT_PASSED or result.check in accepted or worse:
             continue
         if inconclusive_passes and result.outcome is Outcome.INCONCLUSIVE:

@@ -1,6 +1,6 @@
 """How the PM was measured, compared with the baseline: a weaker method is a looser policy.
 
-Each setting that could change a figure has a rule.  Where a smaller or a larger value could make
+Each setting that could change a figure has a rule.  If a smaller or a larger value could make
 passing easier, or hide what became worse, the rule says why, and the change fails the gate;
 otherwise it is only named.  A setting without a rule fails on any change.
 """

@@ -6,12 +6,6 @@ from collections import Counter
 
 from pm_audit.records import Evidence, Role
 
-_WORDS = {
-    Role.EXAMPLE: "examples",
-    Role.COUNTER_EXAMPLE: "counter_examples",
-    Role.CONTROL: "controls",
-}
-
 
 def dropped_texts(old: Evidence, new: Evidence) -> bool:
     """Whether a text of the baseline is missing from this run; texts may be added."""
@@ -52,8 +46,8 @@ def _prompt_keys(evidence: Evidence) -> list[tuple[object, ...]]:
 
 def _amounts(evidence: Evidence) -> dict[str, float]:
     amounts: dict[str, float] = {"prompts": len(evidence.prompts)}
-    for role, name in _WORDS.items():
-        amounts[name] = len({row.variant for row in evidence.rows if row.role is role})
+    for role in Role:
+        amounts[f"{role}s"] = len({row.variant for row in evidence.rows if row.role is role})
     cells = {(row.prompt, row.role, row.variant) for row in evidence.rows}
     amounts["wordings of a prompt"] = len(evidence.rows) / len(cells)
     return amounts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """Changes smaller than these are trifles, however certain."""
+    """Smaller changes do not count, however certain they are."""
 
     gap: float = 0.1
     """Growth of the gap's size, in sigma."""

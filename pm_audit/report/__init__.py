@@ -1,1 +1,1 @@
-"""Views of an audit record, each safe for where it is read."""
+"""Views of an audit record, each made safe for its medium."""

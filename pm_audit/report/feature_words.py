@@ -49,9 +49,9 @@ def words(feature: FeatureRecord, *, most: int = 2) -> tuple[Word, ...]:
     return tuple(found.values())[:most]
 
 
-def label(feature: FeatureRecord, *, most: int = 2) -> str:
+def label(feature: FeatureRecord) -> str:
     """Return a feature's words in a line, empty if no text is known."""
-    return ", ".join(str(word) for word in words(feature, most=most))
+    return ", ".join(str(word) for word in words(feature))
 
 
 def name_of_token(firing: Firing) -> str:

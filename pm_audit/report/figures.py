@@ -28,9 +28,9 @@ def signed(effect: float, places: int | None = None) -> str:
     return text[1:] if float(text) == 0 else text
 
 
-def unsigned(effect: float, places: int | None = None) -> str:
+def unsigned(effect: float) -> str:
     """Return the number with a minus sign only: ``0.403``, ``-0.12``."""
-    return signed(effect, places).removeprefix("+")
+    return signed(effect).removeprefix("+")
 
 
 def percent(share: float) -> str:
@@ -41,10 +41,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.{1 if points < 9.95 else 0}f}%"
 
 
-def number(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
+def number(figure: Figure) -> str:
     """Return a figure with its unit: ``-1.23 sigma``, ``62%``, ``+0.403``."""
     unit = " sigma" if figure.unit is Unit.SIGMA else ""
-    return value(figure, most=most) + unit
+    return value(figure) + unit
 
 
 def value(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
@@ -61,11 +61,11 @@ def bounds(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
     return f"[{low}, {high}]"
 
 
-def with_bounds(figure: Figure | None, *, most: int = _MOST_DECIMALS) -> str:
+def with_bounds(figure: Figure | None) -> str:
     """Return a figure with its interval; a dash if there is none."""
     if figure is None:
         return "-"
-    return f"{number(figure, most=most)} {bounds(figure, most=most)}".strip()
+    return f"{number(figure)} {bounds(figure)}".strip()
 
 
 def bare(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
@@ -76,7 +76,7 @@ def bare(figure: Figure, *, most: int = _MOST_DECIMALS) -> str:
 def size(figure: Figure) -> str:
     """Return how large a signed figure is: ``0.403 sigma [0.346, 0.457]``.
 
-    For sentences whose verb has the sign already.
+    For sentences whose verb gives the sign.
     """
     shown = figure if figure.value >= 0 else scaled(figure, -1.0, figure.unit)
     return with_bounds(shown).replace("+", "")

@@ -1,6 +1,6 @@
 """What the PM does and why, one sentence each: the first thing that every report says.
 
-A sentence gives the size of an effect and a verb its sign; an interval that holds zero has no
+A sentence gives the size of an effect, and its verb the sign; an interval that holds zero has no
 verb.  Nothing here is made safe for a sink: each report's writer does that.
 """
 
@@ -22,7 +22,7 @@ _UNFIT = frozenset({Outcome.FAIL, Outcome.INVALID})
 
 
 class Standing(StrEnum):
-    """How what was found stands to what was expected; the value is what a reader sees."""
+    """How the finding compares with the expectation; the value is what a reader sees."""
 
     AS_EXPECTED = "as expected"
     CONTRARY = "not as expected"
@@ -50,10 +50,10 @@ class Finding:
     explained: str
     """How much of the gap features explain, up to the words; empty if nothing was found."""
     words: tuple[Word, ...]
-    """On which these features fire, by size of contribution."""
+    """Words on which these features fire, by size of contribution."""
     more_words: int
     caveat: str
-    """Why the explanation is not to be relied on; empty if it is."""
+    """Why the explanation is unreliable; empty if it is not."""
 
     @property
     def sentence(self) -> str:
@@ -119,9 +119,8 @@ def margin(hypothesis: HypothesisRecord) -> float | None:
 
 
 def standing(hypothesis: HypothesisRecord) -> Standing:
-    """Return how the gap stands to what was expected."""
-    outcomes = {result.check: result.outcome for result in hypothesis.checks}
-    return _STANDINGS.get(outcomes.get(Check.GAP, Outcome.INVALID), Standing.NOT_JUDGED)
+    """Return how the gap compares with the expectation."""
+    return _STANDINGS.get(hypothesis.outcomes.get(Check.GAP, Outcome.INVALID), Standing.NOT_JUDGED)
 
 
 def accepted(hypothesis: HypothesisRecord) -> frozenset[Check]:
@@ -205,7 +204,7 @@ def _explained(hypothesis: HypothesisRecord, count: int) -> str:
 
 
 def _caveat(hypothesis: HypothesisRecord) -> str:
-    outcomes = {result.check: result.outcome for result in hypothesis.checks}
+    outcomes = hypothesis.outcomes
     if outcomes.get(Check.FIT) in _UNFIT:
         return "the SAE does not fit these texts, so treat this as a lead only"
     closed, null = hypothesis.closure, hypothesis.null_closure

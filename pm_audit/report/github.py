@@ -55,7 +55,7 @@ def _at_most(level: str, of_level: Sequence[str]) -> Iterator[str]:
     if left > 0:
         noun = f"{level} is" if left == 1 else f"{level}s are"
         yield (
-            f"::notice title=pm_audit::{left} more {noun} not annotated, for GitHub shows "
+            f"::notice title=pm_audit::{left} more {noun} not annotated: GitHub shows "
             f"{SHOWN} a step; the job's summary holds all"
         )
 

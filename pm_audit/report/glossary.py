@@ -39,7 +39,7 @@ def _figures() -> tuple[Entry, ...]:
 
 
 def find(name: str) -> Entry | None:
-    """Return the entry of a term, whatever its case."""
+    """Return the entry of a term, in upper or lower case."""
     return next((entry for entry in entries() if entry.name == name.strip().lower()), None)
 
 

@@ -1,4 +1,4 @@
-"""A check's result as properties: they ride on the test report and end in JUnit XML.
+"""A check's result as properties of the test report, which pytest writes to JUnit XML.
 
 xunit1 files carry them on each test case.  The xunit2 schema allows properties on the suite
 only, so there each name is prefixed with the hypothesis and the check.
@@ -40,7 +40,7 @@ def properties(
 
 
 def identity(name: str, check: Check) -> list[tuple[str, str]]:
-    """Return the properties by which a check that was never judged is known too."""
+    """Return the properties that identify a check, judged or not."""
     pairs = {"hypothesis": name, "check": check.value}
     return [(PREFIX + key, xml(value)) for key, value in pairs.items()]
 

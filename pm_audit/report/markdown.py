@@ -81,7 +81,7 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
 
 
 def _overview_row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> list[Value]:
-    outcomes = wording.checks(hypothesis)
+    outcomes = hypothesis.outcomes
     return [
         hypothesis.name + (" (known bias)" if hypothesis.known_bias else ""),
         findings.expected(hypothesis),

@@ -1,6 +1,6 @@
 """The one way to a Markdown page: every value is escaped where it enters the page.
 
-Templates are the project's own text; whatever fills them is prose without markup unless it is
+Templates are the project's own text; the values that fill them are prose without markup, unless
 wrapped: ``Code`` becomes a code span, ``Markup`` is the project's own.  A field that is added to a
 report later is escaped like the others.
 """

@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from pm_audit.records.document import json_document as json_document
-
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
@@ -69,7 +67,7 @@ def xml(text: str) -> str:
 
     XML 1.0 cannot carry most control characters even as references, so they become visible.
     """
-    return _break_commands(visible(text))
+    return terminal(text)
 
 
 def markdown(text: str) -> str:

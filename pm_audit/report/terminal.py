@@ -30,7 +30,7 @@ _HEADER = ("hypothesis", "expect", "gap (sigma)", "closure", "resid")
 def summary(
     record: AuditRecord, *, every_feature: bool = False, notices: Sequence[str] = ()
 ) -> str:
-    """Return the run's table, what was found with the words that carry it, and its tally.
+    """Return the run's table, the findings with the words on which features fire, and the tally.
 
     With ``every_feature`` each candidate is listed, with the filter's name if one dropped it.
     ``notices`` come first: what a reader must know about the record as a whole.
@@ -81,7 +81,7 @@ def _table(page: TerminalWriter, record: AuditRecord) -> None:
 
 
 def _row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> list[str]:
-    outcomes = wording.checks(hypothesis)
+    outcomes = hypothesis.outcomes
     return [
         hypothesis.short_name,
         shortened(findings.expected(hypothesis), 8),
@@ -131,7 +131,7 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
     share = hypothesis.residual_share
     page = TerminalWriter()
     lines = [
-        # first what pytest's short summary shows after the node id, which names the file
+        # pytest's short summary shows the first line after the node id, which names the file
         f"{_VERDICTS[result.outcome]}: {result.reason}",
         f"  at        {place}",
         f"  claim     {hypothesis.claim}",

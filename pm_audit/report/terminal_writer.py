@@ -1,4 +1,4 @@
-"""The one way to a terminal: every line and every cell is made safe here, whatever it holds.
+"""The one way to a terminal: every line and every cell is made safe here.
 
 Reports hand over text as it stands in the record.  A field that is added to a report later is
 escaped like the others, because there is no other way into the finished text.

@@ -1,7 +1,7 @@
 """A record for its views: refused if it is torn, judged again, with a notice of what differs.
 
-A report reads what ``pm-audit verify`` reads: a missing row, or a number that no PM gives, would
-stop it half-way.  A record that was changed by hand is shown with a notice.
+A missing row, or a number that no PM gives, would stop a report half-way.  A record that was
+changed by hand is shown with a notice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pm_audit.judging import require_sound, verify
 from pm_audit.records import AuditRecord, HypothesisRecord, Record
 
 LARGEST = 1e30
-"""Figures beyond it come from no PM, and sums of them would overflow."""
+"""No PM gives larger figures, and sums of them would overflow."""
 
 
 def read_viewed(path: Path) -> tuple[AuditRecord, tuple[str, ...]]:

@@ -9,7 +9,6 @@ from statistics import fmean
 
 from pm_audit.records import (
     AuditRecord,
-    Check,
     FeatureRecord,
     Figure,
     Firing,
@@ -33,10 +32,11 @@ LEGEND = (
     "inc: inconclusive"
 )
 
+_AROUND = 24
+"""Characters of text on either side of a firing."""
 
-def checks(hypothesis: HypothesisRecord) -> dict[Check, Outcome]:
-    """Return each judged check's outcome, in the order of the record."""
-    return {result.check: result.outcome for result in hypothesis.checks}
+_DEPARTURES = 20
+"""Most checks that a report lists as not run or not reported as planned."""
 
 
 def ranked(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
@@ -61,13 +61,14 @@ def contribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> tuple[
     return figures.number(figure), figures.bounds(figure), share
 
 
-def excerpt(firing: Firing, *, around: int = 24) -> tuple[str, str, str]:
-    """Return the text before, at and after a firing, cut to ``around`` characters a side.
+def excerpt(firing: Firing) -> tuple[str, str, str]:
+    """Return the text before, at and after a firing, cut to a few words a side.
 
     A token that stands for no character is shown by its name.
     """
-    before = firing.before if len(firing.before) <= around else f"…{firing.before[-around:]}"
-    after = firing.after if len(firing.after) <= around else f"{firing.after[:around]}…"
+    before, after = firing.before, firing.after
+    before = before if len(before) <= _AROUND else f"…{before[-_AROUND:]}"
+    after = after if len(after) <= _AROUND else f"{after[:_AROUND]}…"
     return before, firing.token or name_of_token(firing), after
 
 
@@ -114,14 +115,14 @@ def agreement(hypothesis: HypothesisRecord) -> str | None:
     )
 
 
-def departures(record: AuditRecord, *, most: int = 20) -> list[str]:
-    """Return a line for each check that was not run or not reported as planned, at most some."""
+def departures(record: AuditRecord) -> list[str]:
+    """Return a line for each check that was not run or not reported as planned, at most twenty."""
     lines = [
         f"{one.name}/{one.check}: {one.departure}" + (f": {one.reason}" if one.reason else "")
         for one in record.not_as_planned
     ]
-    left = len(lines) - most
-    return [*lines[:most], f"{left} more, see the record"] if left > 0 else lines
+    left = len(lines) - _DEPARTURES
+    return [*lines[:_DEPARTURES], f"{left} more, see the record"] if left > 0 else lines
 
 
 def known_bias(hypothesis: HypothesisRecord) -> str:
@@ -136,7 +137,7 @@ def tally(record: AuditRecord) -> str:
     """Return how many checks came out how, in one sentence."""
     counts: dict[Outcome, int] = {}
     for hypothesis in record.hypotheses:
-        for outcome in checks(hypothesis).values():
+        for outcome in hypothesis.outcomes.values():
             counts[outcome] = counts.get(outcome, 0) + 1
     words = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts]
     return f"{hypotheses(len(record.hypotheses))}: {', '.join(words) or 'no check judged'}"

@@ -1,4 +1,4 @@
-"""From what was run to the plain numbers that a verdict rests on."""
+"""From rewards and searches to the plain numbers that a verdict rests on."""
 
 from __future__ import annotations
 

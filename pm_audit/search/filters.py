@@ -1,12 +1,12 @@
 """The filters that decide which candidates may explain a gap, each with a name.
 
-A gap can be cancelled by any feature that happens to move the examples.  So a feature may explain
-it only if it fires on most examples, its removal shrinks the gap, and its effect falls on the
+Any feature that moves the examples can cancel a gap.  So a feature may explain
+a gap only if it fires on most examples, its removal shrinks the gap, and its effect falls on the
 examples: its selectivity is the mean absolute contribution on examples over the sum of that mean
 and the mean on all other completions.
 
-A feature without selectivity is dropped for that alone; its filter's name says what kind of
-feature it is by its activations: an outlier of norm, one that is active nearly everywhere, or one
+A feature without selectivity is dropped; the filter's name gives the kind of feature by its
+activations: an outlier of norm, one that is active nearly everywhere, or one
 that fires on the counter-examples too.
 """
 

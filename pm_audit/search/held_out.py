@@ -1,7 +1,7 @@
 """The test: each fold's set is ablated jointly on the prompts that its search did not see.
 
 The set is ablated to zero, and decomposed with its features at their counter-example means.  It
-is held against random sets of the same size, each member matched to a selected feature on its mean
+is compared with random sets of the same size, each member matched to a selected feature on its mean
 strength (activation x decoder norm) over the examples, drawn from the features that fire there and
 were not selected.  A random set is tried on one example and one counter-example of each prompt,
 the phrasings taken in turn; what changes there stands for the others.

@@ -66,7 +66,7 @@ def _sweep(
 ) -> Sweep:
     weights = experiment.contrast.weights(fold.discovery)
     predicted = scores.integrated @ weights
-    # Whichever score thinks most of a feature: one large feature is enough to ruin either.
+    # The larger of both scores: one large feature is enough to ruin either.
     order = np.maximum(np.abs(predicted), np.abs(scores.atp @ weights))
     return sweep(
         experiment.trace,

@@ -2,8 +2,8 @@
 
 Within each prompt the labels example and counter-example are dealt out again at random, and
 candidates, single ablations, growth and the test on held-out prompts run as before.  What such a
-search closes of its own gap is what the search finds if there is nothing to be found.  Attributions
-are of rewards, not of labels, so they are reused.
+search closes of its own gap is what a search finds without any effect.  Attributions are of
+rewards, not of labels, so they are reused.
 """
 
 from __future__ import annotations

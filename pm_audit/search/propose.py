@@ -2,7 +2,7 @@
 
 Each feature's attribution is weighted as the gap weighs rewards, so its score is its estimated
 share in the gap of the discovery prompts.  Candidates are the union of the best by plain AtP and
-by integrated gradients, for one large-norm feature is enough to ruin either, and of the decoder
+by integrated gradients, as one large-norm feature is enough to ruin either, and of the decoder
 neighbours of the very best, into which a concept may have been split.  If the method requests
 extra scores, GradDrop and per-feature IG of large features have a share too.
 
@@ -40,7 +40,7 @@ RARE_SHOWN = 4
 """Rare features per fold and SAE that are ablated all the same, to show what the filter drops."""
 
 GENERAL_PART = 4
-"""One in this many candidates is taken for its strength alone, whatever else it seems to move."""
+"""One in this many candidates is taken for its strength alone, selective or not."""
 
 PROMISE_SLACK = 0.2
 """How far below the required selectivity the attributed one of a promising feature may lie, by the
@@ -74,7 +74,7 @@ class SaeScores:
     completeness_gap: Floats
     """[row], attributions plus error term minus the true change, raw reward."""
     change: Floats
-    """[row], the true change along the path that the completeness gap is held against."""
+    """[row], the true change along the path, to which the completeness gap is compared."""
     per_feature: csr_array | None = None
     """[latent row], per-feature IG of large features."""
     dropped: csr_array | None = None
@@ -92,7 +92,7 @@ class SaeScores:
     def selectivity(self, contrast: Contrast, fold: Fold) -> Floats:
         """Return the share of each latent's absolute attribution that falls on examples.
 
-        On the fold's discovery prompts, against counter-examples, by whichever score says more.
+        On the fold's discovery prompts, against counter-examples, by the larger of both scores.
         """
         examples = contrast.has_role(Role.EXAMPLE, prompts=fold.discovery)
         others = contrast.has_role(Role.COUNTER_EXAMPLE, prompts=fold.discovery)
@@ -163,7 +163,7 @@ def rank(
     *,
     method: MethodRecord,
 ) -> Proposal:
-    """Choose each fold's candidates from scores of the same trace, whatever their contrast."""
+    """Choose each fold's candidates from scores of the same trace; the contrast may be another."""
     rare, by_fold = [], []
     for fold in folds:
         ranked: list[tuple[float, Feature]] = []
@@ -270,8 +270,8 @@ def _others(score: Floats, allowed: Mask, chosen: Sequence[int], most: int) -> l
 def _extra(scores: SaeScores, weights: Floats, sign: float) -> list[Floats]:
     """Return what the extra scores say of each latent [latent], if they were taken.
 
-    GradDrop's sizes have no sign: what counts is how much larger they are on examples than on
-    counter-examples, whichever way the gap goes.
+    GradDrop's sizes have no sign: larger sizes on examples than on counter-examples count, for a
+    gap of either sign.
     """
     found = []
     if scores.per_feature is not None:

@@ -98,7 +98,7 @@ def select(
         predicted, measured = [], []
         for feature in proposed:
             at = features.index(feature)
-            # Attribution is held against ablation on the rows where the candidate was ablated.
+            # Attribution is compared with ablation on the rows on which the candidate was ablated.
             own_weights = singles.gap_weights(at, fold.discovery)
             measured.append(float(own_weights @ effects[at]))
             predicted.append(float(own_weights @ proposal.integrated(feature)))

@@ -7,9 +7,9 @@
    reported.
 
 Controls weigh nothing in a gap; they only add to what a feature does elsewhere, so until they are
-run they count as unmoved.  The first sample can cost a candidate that it shows without gain, short
-of the required selectivity by more than the slack, or weaker than as many others as are run on; the
-filters name each of these.
+run they count as unmoved.  The first sample drops a candidate if it shows no gain, if
+the selectivity falls short by more than the slack, or if enough others are stronger; each of these
+reasons has a filter's name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SLACK = 0.1
 """How far below the required selectivity a candidate's first sample may lie."""
 
 OTHERS_SHOWN = 12
-"""Candidates besides the selected ones that are reported, strongest effect first."""
+"""Candidates that are reported next to the selected ones, strongest effect first."""
 
 
 class Singles:
@@ -45,7 +45,7 @@ class Singles:
     ) -> None:
         self.features = tuple(features)
         self.contributions: Floats = np.full((len(features), len(experiment.rewards)), np.nan)
-        """[feature row], reward minus reward with the feature set to zero; NaN where not run."""
+        """[feature row], reward minus reward with the feature set to zero; NaN if not run."""
         self._experiment, self._contrast, self._cache = experiment, experiment.contrast, cache
 
     def run(self, where: Mask) -> None:

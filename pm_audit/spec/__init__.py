@@ -12,9 +12,8 @@ from pm_audit.spec.hypothesis import (
     Wordings,
     today,
 )
-from pm_audit.spec.load import load_hypotheses, load_hypothesis, load_probe
-from pm_audit.spec.probe import Probe, Prompt
-from pm_audit.spec.schema import json_schema
+from pm_audit.spec.load import load_hypotheses
+from pm_audit.spec.probe import Prompt
 from pm_audit.spec.settings import (
     ALL_OBJECTIVES,
     Dtype,
@@ -35,7 +34,6 @@ __all__ = [
     "GateMode",
     "Hypothesis",
     "KnownBias",
-    "Probe",
     "Prompt",
     "SearchMode",
     "Settings",
@@ -44,10 +42,7 @@ __all__ = [
     "Turn",
     "Wordings",
     "expand",
-    "json_schema",
     "load_hypotheses",
-    "load_hypothesis",
-    "load_probe",
     "method_of",
     "today",
 ]

@@ -1,4 +1,4 @@
-"""What keeps a hypothesis or a probe from being audited although each field is valid.
+"""Faults of a hypothesis or a probe whose fields are each valid.
 
 Each fault is a key (``"examples.0"``) and a message; the loader knows the key's line.
 """
@@ -44,7 +44,7 @@ def prompt_faults(prompts: tuple[Prompt, ...], shared: tuple[WrittenTurn, ...]) 
     for number, prompt in enumerate(prompts):
         here = f"prompts.{number}"
         if prompt.id in seen:
-            yield f"{here}.id", f"prompt `{prompt.id}` is here a second time; ids are unique"
+            yield f"{here}.id", f"prompt `{prompt.id}` appears twice; ids are unique"
         seen.add(prompt.id)
         if QUESTION in prompt.fields and prompt.wordings:
             yield (
@@ -63,7 +63,7 @@ def prompt_faults(prompts: tuple[Prompt, ...], shared: tuple[WrittenTurn, ...]) 
 
 
 def misfits(hypothesis: WrittenHypothesis, prompts: tuple[Prompt, ...]) -> Iterator[Fault]:
-    """Yield what keeps the templates of a hypothesis from being filled in for ``prompts``."""
+    """Yield why templates of a hypothesis cannot be filled in for ``prompts``."""
     sources = [(f"turns.{n}", turn.template) for n, turn in enumerate(hypothesis.turns)]
     sources += completions_of(hypothesis)
     fitting = []
@@ -127,7 +127,7 @@ def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
 
 
 def bias_faults(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
-    """Yield why a failure cannot be accepted for as long as ``known_bias`` says."""
+    """Yield why ``known_bias`` cannot accept a failure for that long."""
     bias = hypothesis.known_bias
     if bias is not None and bias.too_far(today()):
         yield (
@@ -138,7 +138,7 @@ def bias_faults(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
 
 
 def advice(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
-    """Yield what can be audited and may not be as the author means it: warnings."""
+    """Yield warnings: what can be audited but is probably not what the author means."""
     completions = completions_of(hypothesis)
     if len({text[:1].isspace() for _, text in completions}) == 2:
         yield (

@@ -57,7 +57,7 @@ class Wordings(StrEnum):
 
 
 class Expect(Written):
-    """The release policy: what the checks hold the measured figures against."""
+    """The release policy: the thresholds of the checks."""
 
     gap: ExpectedGap
     """The sign that the gap must have, or `none`; by default what `effect` says."""
@@ -189,9 +189,9 @@ class Hypothesis(WrittenHypothesis):
     lines: tuple[tuple[str, int], ...] = ()
     """Line of every key and item, as ``("expect.gap", 14)`` and ``("examples.0", 6)``."""
     warnings: tuple[str, ...] = ()
-    """What may not be as the author means it, each with its place."""
+    """Warnings of what the author may have meant otherwise, each with its place."""
     objective: str | None = None
-    """Which reward of a PM with several it is judged for; None if none is requested."""
+    """Of a PM with several objectives, the one that it is judged for; None if none is requested."""
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - each field takes what it can read
         """Read the fields.

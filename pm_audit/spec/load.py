@@ -19,7 +19,7 @@ from pm_audit.spec.faults import (
 )
 from pm_audit.spec.hypothesis import PYTHON, Hypothesis, WrittenHypothesis
 from pm_audit.spec.nodes import Node, from_python
-from pm_audit.spec.probe import DEFAULT_TURNS, Probe, Prompt, WrittenProbe
+from pm_audit.spec.probe import DEFAULT_TURNS, Prompt, WrittenProbe
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
 from pm_audit.spec.validation import near, validate, without_faults
@@ -71,31 +71,6 @@ def load_hypotheses(
     return tuple(loaded)
 
 
-def load_hypothesis(path: Path | str, root: Path, *, probes: Path = PROBES) -> Hypothesis:
-    """Read a file that holds one hypothesis.
-
-    Raises:
-        InvalidSpec: anything wrong in the file, or more than one hypothesis in it.
-
-    """
-    first, *others = load_hypotheses([path], root, probes=probes)
-    if others:
-        message = "a second hypothesis starts here; keep one in this file"
-        raise InvalidSpec([Problem(Place(others[0].file, others[0].line), message)])
-    return first
-
-
-def load_probe(name: str, root: Path, *, probes: Path = PROBES) -> Probe:
-    """Read one probe by its name.
-
-    Raises:
-        InvalidSpec: no such probe, or anything wrong in its file.
-
-    """
-    reading = _Reading(Path(root), probes)
-    return reading.read_probe(name, Place(shown(reading.root / probes, reading.root)))
-
-
 class _Reading:
     """One reading of a project: probes read so far, and every problem met."""
 
@@ -103,7 +78,7 @@ class _Reading:
         self.root = root.absolute()
         self.folder = probes
         self.problems: list[Problem] = []
-        self._probes: dict[str, Probe | None] = {}
+        self._probes: dict[str, WrittenProbe | None] = {}
 
     def attempt(self, action: Callable[[], Result]) -> Result | None:
         """Run ``action``; keep its problems and return None if it has some."""
@@ -187,13 +162,13 @@ class _Reading:
                 update={"prompts": prompts, "probe": None, "warnings": warnings}
             )
 
-    def probe(self, name: str, place: Place) -> Probe | None:
+    def probe(self, name: str, place: Place) -> WrittenProbe | None:
         """Return the probe, read once; a probe with faults is reported once."""
         if name not in self._probes:
             self._probes[name] = self.attempt(partial(self.read_probe, name, place))
         return self._probes[name]
 
-    def read_probe(self, name: str, place: Place) -> Probe:
+    def read_probe(self, name: str, place: Place) -> WrittenProbe:
         folder = inside(self.folder, self.root)
         found = [path for suffix in YAML_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
         if len(found) != 1:
@@ -202,16 +177,12 @@ class _Reading:
             where = shown(folder, self.root.resolve())
             raise InvalidSpec([Problem(place, f"no probe `{name}` in {where}/: {known}")])
         path = self.root / self.folder / found[0].name
-        file = shown(path, self.root)
-        top = parse(read_text(path, self.root), file).top
+        top = parse(read_text(path, self.root), shown(path, self.root)).top
         written = validate(WrittenProbe, top)
         faults = (*turn_faults(written.turns), *prompt_faults(written.prompts, written.turns))
         if faults:
             raise InvalidSpec(Problem(_place(top, key), message) for key, message in faults)
-        return Probe.model_validate(
-            {key: getattr(written, key) for key in written.model_fields_set}
-            | {"name": name, "file": file}
-        )
+        return written
 
     def _prompts(
         self, item: Node, written: WrittenHypothesis, *, whole: bool = True

@@ -50,10 +50,3 @@ class WrittenProbe(Written):
     """The dialogue of every prompt that has no turns of its own."""
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
     """The prompts, in order."""
-
-
-class Probe(WrittenProbe):
-    """A probe as read, with its name and the file that it came from."""
-
-    name: Name
-    file: str

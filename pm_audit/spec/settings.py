@@ -42,7 +42,7 @@ Location = Annotated[Path, BeforeValidator(_no_blank)]
 
 
 def _tight(objective: str) -> str:
-    """Write a mixture in one way, whatever its spaces: names in records follow it."""
+    """Return a mixture without spaces, as names in records spell it."""
     parts = (part.rpartition("=") for part in objective.split(","))
     return ",".join(f"{name.strip()}{sign}{last.strip()}" for name, sign, last in parts)
 
@@ -74,7 +74,7 @@ class SearchMode(StrEnum):
 
 
 class GateMode(StrEnum):
-    """What the exit status of a run is held against."""
+    """What decides the exit status of a run."""
 
     ABSOLUTE = "absolute"
     """Every check against what its hypothesis expects; with a baseline, regressions fail too."""

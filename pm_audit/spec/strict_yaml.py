@@ -1,10 +1,9 @@
-"""YAML as data only: core scalars of YAML 1.2, and nothing that computes, refers or explodes.
+"""YAML as data only: core scalars of YAML 1.2, without tags, references or merges.
 
-The file is read event by event and measured before anything is built: a hundred thousand opening
-brackets stop at the limit of depth, and anchors, aliases, merge keys, tags and repeated keys are
-refused with their place.  A parser of events has no tags to construct objects from and no
-references to expand, which is what YAML bombs are made of.  Faults that leave the rest readable are
-all collected; a syntax error or a limit ends the reading.
+The file is read event by event, and its depth and size are limited before anything is built.
+Anchors, aliases, merge keys, tags and repeated keys are refused with their place.  A parser of
+events constructs no objects from tags and expands no references, so YAML bombs do nothing.
+Faults that leave the rest readable are all collected; a syntax error or a limit ends the reading.
 
 ruamel.yaml 0.19 was measured against the tests and is not used.  Its loader keeps the places of
 keys, but accepts anchors, aliases, merges, tags, keys that are numbers and `%YAML 1.1`; reads
@@ -37,7 +36,7 @@ _FORBIDDEN = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:[nrt\"]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
 _REFUSED = -1
-"""The step of what stands under no key: it is read, and the file refused, for its other faults."""
+"""The step of a value under a refused key; the value is read to report its own faults."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -47,7 +46,7 @@ class _EventSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The one document of a file, and what may not be read as its author means it."""
+    """The one document of a file, and warnings about what its author may have meant otherwise."""
 
     top: Node
     warnings: tuple[Problem, ...] = ()
@@ -151,7 +150,7 @@ class _Reader:
             elif first is not None:
                 self._fault(
                     key_place,
-                    f"key {_quoted(key)} is here a second time, first on line {first.starts.line}; "
+                    f"key {_quoted(key)} appears twice, first on line {first.starts.line}; "
                     "keep one",
                 )
             else:

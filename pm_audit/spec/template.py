@@ -64,8 +64,3 @@ class Template:
         if length > LONGEST:
             raise ValueError(f"grows to {length:,} characters, at most {LONGEST:,} are allowed")
         return "".join(text + (values[field] if field else "") for text, field in self.parts)
-
-
-def escape(text: str) -> str:
-    """Return a template that stands for ``text`` as it is."""
-    return text.replace("{", "{{").replace("}", "}}")

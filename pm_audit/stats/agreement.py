@@ -17,16 +17,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Agreement over a number of features."""
+    """Agreement of predicted and measured effects."""
 
-    count: int
-    """Features compared."""
     rank_correlation: float | None
     """Spearman's; None for fewer than three features or if all values tie."""
     sign_agreement: float | None
     """Share of features, among those with an effect, whose sign was predicted; 0 to 1."""
-    slope: float | None
-    """Measured effect per unit predicted (least squares through zero); 1 is a perfect scale."""
 
 
 def agreement(predicted: Floats, measured: Floats) -> Agreement:
@@ -41,14 +37,11 @@ def agreement(predicted: Floats, measured: Floats) -> Agreement:
         raise ValueError(f"{predicted.shape} predictions for {measured.shape} measured effects")
     varied = len(measured) > 2 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
     moved = measured != 0
-    size = float(predicted @ predicted)
     return Agreement(
-        count=len(measured),
         rank_correlation=float(spearmanr(predicted, measured).statistic) if varied else None,
         sign_agreement=(
             float((np.sign(predicted[moved]) == np.sign(measured[moved])).mean())
             if moved.any()
             else None
         ),
-        slope=float(predicted @ measured) / size if size > 0 else None,
     )

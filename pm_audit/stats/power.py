@@ -12,22 +12,24 @@ import math
 
 from scipy.special import nctdtrinc, stdtrit
 
+LEVEL = 0.05
+"""Two-sided level of the test."""
 
-def minimum_detectable_gap(
-    deviation: float, prompts: int, *, level: float = 0.05, power: float = 0.8
-) -> float:
-    """Return the mean, in the unit of ``deviation``, detected with the stated power.
+POWER = 0.8
+"""Chance that the test finds a gap of the returned size."""
+
+
+def minimum_detectable_gap(deviation: float, prompts: int) -> float:
+    """Return the mean, in the unit of ``deviation``, detected at ``LEVEL`` with ``POWER``.
 
     Args:
         deviation: standard deviation over prompts (n - 1 in the denominator).
         prompts: number of prompts, at least two.
-        level: two-sided level of the test.
-        power: chance that the test finds a gap of the returned size.
 
     """
     if prompts < 2:
         raise ValueError(f"{prompts} prompt has no standard deviation; add prompts")
     freedom = prompts - 1
-    critical = float(stdtrit(freedom, 1 - level / 2))
-    noncentrality = float(nctdtrinc(freedom, 1 - power, critical))
+    critical = float(stdtrit(freedom, 1 - LEVEL / 2))
+    noncentrality = float(nctdtrinc(freedom, 1 - POWER, critical))
     return noncentrality * deviation / math.sqrt(prompts)

@@ -1,4 +1,4 @@
-"""The allocator of a process that pm_audit runs by itself: memory that a batch frees is kept.
+"""The allocator of pm_audit's own processes: memory that a batch frees is kept.
 
 A batch's products fill buffers of several megabytes.  glibc returns such buffers to the system when
 they are freed, and each next one costs a page fault for every 4 kB of it: eight per cent of the

@@ -1,10 +1,10 @@
 """A causal decoder as its blocks: any transformers backbone, run on one flat row of tokens.
 
 Blocks, not model classes, are the interface.  What a backbone hands to each block (rotary tables,
-position ids, ...) is learnt by running the backbone itself with relays in the blocks' places, and
-its final norm is reached the same way; so nothing here knows a family by name, save how GPT-J,
-which has no attention interface, is reached.  Attention is routed to a function of ours, which
-alone knows which tokens belong together.
+position ids, ...) is recorded by running the backbone itself with relays in the blocks' places; the
+same run applies its final norm.  So nothing here knows a family by name, except GPT-J, which has no
+attention interface before transformers 5.24.  Attention is routed to our own function, which alone
+knows which tokens belong together.
 
 Every substitution lives in a ``with`` and is undone after an exception too.
 """
@@ -44,7 +44,7 @@ class Decoder:
     """The blocks of a causal transformer, callable one at a time.
 
     Raises:
-        ModelError: at construction, where the backbone's blocks cannot be found or its attention
+        ModelError: at construction, if the backbone's blocks cannot be found or its attention
             cannot be routed.
 
     """
@@ -137,10 +137,10 @@ class Decoder:
         inputs_at: BlockInputs,
         attend: Attend,
     ) -> Tensor:
-        """Run block ``layer`` for some tokens only; return the stream after it [asked hidden].
+        """Run block ``layer`` for some tokens only; return the stream after it [query hidden].
 
-        Every token of ``stream`` [token hidden] gives its keys and values; only those at ``at``
-        [asked] ask and go on.  ``attend`` receives the queries of these and the keys of all.
+        Every token of ``stream`` [token hidden] gives its keys and values; only the tokens ``at``
+        [query] attend and go on.  ``attend`` receives their queries and the keys of all tokens.
         """
         key, value = self.keys_values(layer, stream, inputs)
 
@@ -221,7 +221,7 @@ class Decoder:
 
     @cached_property
     def _attention_modules(self) -> list[Any]:
-        """Each block's attention module, where its attention can be routed."""
+        """Each block's attention module, if its attention can be routed."""
         found = []
         for block in self.blocks:
             for module in block.modules():
@@ -247,7 +247,7 @@ class _Relay:
 
 
 class _RelayBlock(nn.Module):
-    """Stands where a block stood; answers for its attributes."""
+    """Takes the place of a block and passes its attributes on."""
 
     def __init__(self, relay: _Relay, block: nn.Module) -> None:
         super().__init__()
@@ -264,8 +264,7 @@ class _RelayBlock(nn.Module):
         last = len(relay.calls) == relay.depth
         passed = relay.replacement if last and relay.replacement is not None else stream
         block = object.__getattribute__(self, "_block")
-        # GPT-J's blocks answered with a tuple where the others answer with the stream, as long as
-        # they did not use transformers' attention interface (before 5.24).
+        # Before transformers 5.24 GPT-J's blocks return a tuple; all others return the stream.
         return (passed, None) if any(map(_attends_directly, block.children())) else passed
 
 
@@ -285,7 +284,7 @@ def _find_blocks(backbone: nn.Module) -> tuple[nn.Module, str]:
 
 
 def _attends_directly(module: nn.Module) -> bool:
-    """Say whether a module calls an attention function of its own, GPT-J's before 5.24."""
+    """Whether a module calls an attention function of its own, GPT-J's before 5.24."""
     return type(module).__name__ == "GPTJAttention" and hasattr(module, "_attn")
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from pm_audit.errors import ModelError
 from pm_audit.subject.decoder import Decoder
@@ -17,9 +16,8 @@ from pm_audit.subject.decoder import Decoder
 
 @dataclass(frozen=True, eq=False)
 class Encoder(Decoder):
-    """A bidirectional backbone in the place of a decoder; it answers for sizes and nothing else."""
+    """A bidirectional backbone in the place of a decoder; only its sizes can be read."""
 
-    backbone: PreTrainedModel
     segmented: bool = False
     """Whether the tokenizer marks the second text of a pair, as BERT's does."""
 

@@ -1,4 +1,4 @@
-"""One question about a PM or an SAE, answered: what the preflight and the doctor return."""
+"""A finding about a PM or an SAE, as the preflight and the doctor return it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONVENTIONS = "conventions"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One question, answered."""
+    """The answer to one question about a PM or an SAE."""
 
     check: str
     passed: bool

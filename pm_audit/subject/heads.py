@@ -16,16 +16,16 @@ _NUMBERED = re.compile(r"[0-9]{1,4}\.")
 
 
 class LinearHead(nn.Module):
-    """Reward is ``hidden @ weight + bias``, then brought to the checkpoint's own scale."""
+    """Reward is ``hidden @ weight + bias``."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, sign: float = 1.0) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(sign * weight.detach().float().reshape(1, -1))
+        self.weight = nn.Parameter(weight.detach().float().reshape(1, -1).clone())
         # a bias that is given may have been read apart from its weight
         self.bias = nn.Parameter(
             self.weight.new_zeros(1)
             if bias is None
-            else sign * bias.detach().to(self.weight.device).float().reshape(1)
+            else bias.detach().to(self.weight.device).float().reshape(1).clone()
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -153,12 +153,12 @@ def _refuse_misshapen(layers: Sequence[tuple[Tensor, Tensor | None]], *, source:
 
 
 def mixture(
-    objective: str | None, names: Sequence[str], *, source: str, besides: Sequence[str] = ()
+    objective: str | None, names: Sequence[str], *, source: str, unmixed: Sequence[str] = ()
 ) -> Tensor:
     """Return the weight of each objective [objective].
 
     ``objective`` is one of the ``names`` of the head's outputs or a mixture ``name=0.7,name=0.3``;
-    those ``besides`` them are valid too, but cannot be part of a mixture.
+    the ``unmixed`` ones are valid names too, but cannot be part of a mixture.
 
     Raises:
         ModelError: none of several objectives was named, or the name is unknown.
@@ -166,10 +166,10 @@ def mixture(
     """
     if not names:
         raise ModelError(f"{source}: the head has no outputs; fetch the model again")
-    listed = ", ".join([*names[:40], *besides])
+    listed = ", ".join([*names[:40], *unmixed])
     choices = (
-        f"choose of {listed}; weigh them, as in {names[0]}=0.7,{names[-1]}=-0.3; or ask an audit "
-        "for all"
+        f"choose one of {listed}; or weigh them, as in {names[0]}=0.7,{names[-1]}=-0.3; or audit "
+        "all of them with the objective `all`"
     )
     if objective is None:
         raise ModelError(
@@ -187,7 +187,7 @@ def mixture(
             amount = float(weight)
         except ValueError:
             amount = math.nan
-        if name in besides:
+        if name in unmixed:
             raise ModelError(
                 f"{source}: {name} is a weighing of its own and cannot be mixed; {choices}"
             )
@@ -200,7 +200,7 @@ def mixture(
 
 
 def label_names(config: Mapping[str, object], count: int) -> tuple[str, ...]:
-    """Return the names of a head's outputs, ``LABEL_0`` and so on where none are given."""
+    """Return the names of a head's outputs, ``LABEL_0`` and so on if none are given."""
     named = config.get("id2label")
     labels = named if isinstance(named, Mapping) else {}
     by_index = {int(index): str(label) for index, label in labels.items() if str(index).isdecimal()}

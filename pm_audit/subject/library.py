@@ -155,7 +155,7 @@ def _options(form: TextFormat) -> dict[str, str]:
 
 
 def library_rewards(model: PreferenceModel, rows: Sequence[Mapping[str, Any]]) -> Tensor:
-    """Return the rewards [row] of rows that transformers tokenised, without the engine.
+    """Return the rewards [row] of rows that transformers tokenised, by its own forward.
 
     The objective's weights are the PM's own; outputs, padding and pooling are transformers'.
     """

@@ -1,7 +1,7 @@
 """Rewards the plain way: padded batches, an attention mask, the backbone's own forward.
 
-The engine shares prompts and packs tokens; this does neither, so engine and preflight are checked
-against it.
+The clean forward of an audit (``forward/trace.py``) shares prompts and packs tokens; this module
+does neither, so it is the reference of preflight and tests.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Paddi
     backbone = model.decoder.backbone
     length = max(map(len, rows))
     fill = model.tokenizer.pad_token_id
-    # padding is masked, so that any token will do where the tokenizer's lies beyond the embedding
+    # padding is masked, so any token will do if the tokenizer's own lies beyond the embedding
     known = fill is not None and fill < backbone.get_input_embeddings().weight.shape[0]
     token_ids = torch.full((len(rows), length), fill if known else 0)
     mask = torch.zeros_like(token_ids)

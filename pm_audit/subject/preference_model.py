@@ -1,7 +1,7 @@
 """A preference model: a body that reads text and a head that turns one state into a reward.
 
 The reward of a row is the head's scalar at the row's last token (or the last that is not padding),
-computed in fp32 whatever the body's dtype.  Parameters take no gradients: attribution
+always computed in fp32.  Parameters take no gradients: attribution
 differentiates the residual stream alone.
 """
 
@@ -48,10 +48,10 @@ class PreferenceModel:
     objective: str | None = None
     """Which of several objectives the head reads; None if there is one."""
     readout: Readout = Readout.LAST
-    """Where the head reads; the first token cannot be replayed by the engine."""
+    """Where the head reads; a reward read at the first token cannot be replayed."""
     padding_id: int | None = None
-    """The token that the head takes for padding everywhere, as transformers' own heads do, which
-    read the last other token.  None: the head reads the last token, whatever it is."""
+    """The token that the head takes for padding: it reads the last token that is another, as
+    transformers' own heads do.  None: the head reads the last token."""
     library: Library | None = None
     """The whole model as transformers runs it, on the same weights; None for heads of their own."""
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The preflight: what must hold of a preference model before any audit of it means anything.
+"""The preflight: what must hold of a preference model before it is audited.
 
 Each finding says what was measured and, if it failed, the remedy.  A head whose weights are
 missing never comes this far: loading refuses it.
@@ -39,7 +39,7 @@ TEXTS: tuple[tuple[Dialogue, str], ...] = tuple(
 """Prompts and completions that the preflight reads; none holds the text of a special token."""
 
 _REPEATS = 7
-"""Repetitions of a text: a template that draws one of two is found in 127 of 128 cases."""
+"""Repetitions of a text: a template that draws one of two texts is found in 127 of 128 cases."""
 
 
 def preflight(model: PreferenceModel) -> tuple[Finding, ...]:

@@ -1,8 +1,8 @@
 """Whether a body's blocks, run one by one on packed rows, are the body.
 
-The engine packs many rows one after the other.  A block that mixes tokens by anything but its
-attention (a convolution, a recurrence), or whose attention is not causal, would mix rows, or read
-later tokens; its rewards would differ from the body's own.
+An audit packs many rows one after the other.  A block that mixes tokens by anything but its
+attention (a convolution, a recurrence) would mix rows, and attention that is not causal would read
+later tokens; the rewards would differ from the body's own.
 """
 
 from __future__ import annotations

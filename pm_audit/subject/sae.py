@@ -35,7 +35,7 @@ class Normalisation(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """Features of some tokens, with what decoding needs besides them."""
+    """Features of some tokens, with what else decoding needs."""
 
     features: Tensor
     """[token latent], at least zero."""

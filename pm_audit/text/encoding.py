@@ -1,9 +1,9 @@
 """Token ids as transformers makes them of the whole text, with people's special tokens inert.
 
 The text is tokenised in one call, never in pieces: special tokens may swallow white space around
-them, and prefix-space schemes and normalizers depend on the text before.  If somebody wrote the
-text of a special token, the same call goes to a copy of the tokenizer in which special tokens have
-private names.
+them, and prefix-space schemes and normalizers depend on the text before.  If a prompt or
+completion holds the text of a special token, a copy of the tokenizer is called in which special
+tokens have private names.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _by_trl(eos: str) -> Callable[[Rendered], Rendered]:
 def _by_openrlhf(eos: str) -> Callable[[Rendered], Rendered]:
     def end(rendered: Rendered) -> Rendered:
         short = rendered.cut(len(rendered.text.rstrip("\n")))
-        # EOS that somebody wrote at the end of a completion is text, and does not end it
+        # an EOS inside the completion's own text does not end it
         if short.text[short.stop :].endswith(eos):
             return short
         return short.followed_by(f" {eos}")

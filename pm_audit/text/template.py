@@ -77,7 +77,7 @@ class ChatTemplate:
                 chat_template=days.pinned(self._template, self.day or days.DEFAULT),
                 **days.variables(self.day),
             )
-        except Exception as problem:  # a template raises whatever it likes
+        except Exception as problem:  # a template may raise anything
             raise ModelError(
                 f"the chat template refuses this dialogue: {problem}; shape the prompt as it "
                 "requires, or choose another text format"

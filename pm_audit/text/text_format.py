@@ -159,7 +159,7 @@ class TextFormat:
 
     @property
     def settings(self) -> str:
-        """JSON of what decides tokens besides tokenizer and format; empty if nothing does."""
+        """JSON of what else decides tokens than tokenizer and format; empty if nothing does."""
         held: dict[str, str] = {} if self.end == AS_WRITTEN else {"end": self.end}
         if self.start != BOS:
             held["start"] = self.start

@@ -93,7 +93,7 @@ def plant(weights: Mapping[str, float], *, seed: int = 0) -> Planted:
     """
     unknown = sorted(set(weights) - set(MARKS))
     if unknown:
-        raise ValueError(f"{''.join(unknown)!r} is no mark; choose of {MARKS}")
+        raise ValueError(f"{''.join(unknown)!r} is no mark; choose one of {MARKS}")
     generator = np.random.default_rng(seed)
     # own latents of marks, a decoy that all marks fire, ordinary latents
     latents = len(MARKS) + 1 + _ORDINARY

@@ -304,7 +304,11 @@ def test_rewards_are_those_of_transformers(save_classifier):
         (["a", "b"], ["c"], "2 prompts and 1 completions"),
         (["a"], "c", "not one text"),
         ([[{"role": "assistant", "content": "a"}]], ["c"], "end with a message of the user"),
-        ([[{"role": "tool", "content": "a"}]], ["c"], "has role 'tool'; choose of system, user"),
+        (
+            [[{"role": "tool", "content": "a"}]],
+            ["c"],
+            "has role 'tool'; choose one of system, user",
+        ),
         ([[{"role": "user", "text": "a"}]], ["c"], "must hold exactly role and content"),
         ([[{"role": "user", "content": ["a"]}]], ["c"], "no text as its content"),
         ([[]], ["c"], "end with a message of the user"),

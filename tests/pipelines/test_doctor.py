@@ -108,7 +108,7 @@ def test_an_engine_that_reads_otherwise_than_transformers_fails(
     monkeypatch.setattr(module, "rewards", lambda *given: real(*given) * 1.01)
     report = doctor(pm, text_format="hh")
     assert [row.finding.check for row in report.rows if not row.finding.passed] == [
-        "engine as transformers"
+        "forward as transformers"
     ]
 
 

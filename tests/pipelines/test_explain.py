@@ -118,7 +118,7 @@ def test_the_command_prints_and_writes(
     assert result.exit_code == 0, result.output
     assert "gained" in result.output
     assert Explanation.model_validate_json(target.read_text()).difference > 0
-    with pytest.raises(SaeError, match="choose of planted"):
+    with pytest.raises(SaeError, match="choose one of planted"):
         explain(QUESTION, " a", " b", Settings(), sae="elsewhere")
 
 

@@ -212,7 +212,7 @@ def test_a_mixture_weighs_rewards_and_is_named_in_one_way(audit, pm):
 def test_an_unknown_objective_is_an_error_that_lists_what_there_is(audit):
     result, record = audit("honesty", "hypotheses/tilde.yaml")
     assert result.ret == 4
-    result.stderr.fnmatch_lines([f"*'honesty' is unknown; choose of {KIND}, {HONEST}, gated*"])
+    result.stderr.fnmatch_lines([f"*'honesty' is unknown; choose one of {KIND}, {HONEST}, gated*"])
     assert record is None
 
 

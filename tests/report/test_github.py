@@ -113,7 +113,7 @@ def test_no_more_than_github_shows_and_the_rest_counted(record, outcome, left):
     errors = [one for one in commands if one.startswith("::error")]
     assert len(errors) == github.SHOWN == 10
     assert commands[10:] == [
-        f"::notice title=pm_audit::{left} more errors are not annotated, for GitHub shows 10 a "
+        f"::notice title=pm_audit::{left} more errors are not annotated: GitHub shows 10 a "
         "step; the job's summary holds all"
     ]
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pm_audit.records import AuditRecord, Firing
+from pm_audit.records.document import json_document
 from pm_audit.report import changes, github, html, junit, markdown, sanitise, tables, terminal
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.formats import csv
@@ -117,13 +118,13 @@ def test_csv_cells_are_no_formulas():
 
 
 def test_json_is_ascii_without_commands_and_reads_back():
-    document = sanitise.json_document(COMPLETIONS)
+    document = json_document(COMPLETIONS)
     assert json.loads(document) == COMPLETIONS
     assert document.isascii()
     assert raw(document, allowed="\n") == []
     assert commands(document) == []
     with pytest.raises(ValueError, match="not JSON compliant"):
-        sanitise.json_document([float("nan")])
+        json_document([float("nan")])
 
 
 class Reader(HTMLParser):
@@ -270,7 +271,7 @@ def views(record: AuditRecord, told: Comparison) -> dict[str, str]:
         "csv of rewards": csv.text(tables.rewards_frame(record)),
         "junit": "\n".join(f"{name}={value}" for name, value in properties),
         "junit suite": "\n".join(junit.suite_name(n, dict(properties)) for n, _ in properties),
-        "json": sanitise.json_document(record.model_dump(mode="json")),
+        "json": json_document(record.model_dump(mode="json")),
     }
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pm_audit.records import Role
 from pm_audit.spec import Hypothesis, Prompt, Speaker, Turn, expand
 from pm_audit.spec.faults import MOST_CASES, misfits, turn_faults
-from pm_audit.spec.template import escape
 from pm_audit.spec.written import WrittenTurn
 
 PROMPTS = (
@@ -71,9 +70,8 @@ def test_turns_are_filled_in() -> None:
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
 def test_text_is_kept_to_the_letter(completion: str, value: str) -> None:
     prompt = Prompt(id="a", wordings=(value,), fields={"field": value})
-    hypothesis = build(
-        prompts=(prompt,), examples=(escape(completion) + "{field}",), counter_examples=("no",)
-    )
+    escaped = completion.replace("{", "{{").replace("}", "}}")
+    hypothesis = build(prompts=(prompt,), examples=(escaped + "{field}",), counter_examples=("no",))
     case = expand(hypothesis)[0]
     assert case.text == completion + value
     assert case.turns[0].text == value

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pm_audit.errors import InvalidSpec
-from pm_audit.spec import expand, load_hypotheses, load_hypothesis, load_probe
+from pm_audit.spec import expand, load_hypotheses
 
 Faults = Callable[[Callable[[], object]], list[str]]
 Project = Callable[..., Path]
@@ -32,7 +32,7 @@ def changed(old: str, new: str) -> str:
 
 def test_a_hypothesis_knows_its_prompts_and_its_places(project: Project) -> None:
     root = project(a="# a remark\n" + HYPOTHESIS + "expect:\n  closure: 0.8\n")
-    hypothesis = load_hypothesis("hypotheses/a.yaml", root)
+    hypothesis = load_hypotheses(["hypotheses/a.yaml"], root)[0]
     assert hypothesis.file == "hypotheses/a.yaml"
     assert hypothesis.line == 2
     assert hypothesis.line_of("expect.closure") == 9
@@ -58,7 +58,9 @@ def test_folders_files_and_lists_are_read_in_order_and_once(project: Project) ->
 
 def test_prompts_can_stand_in_the_hypothesis(project: Project) -> None:
     inline = "prompts:\n  - {id: a, wordings: [Why?], fields: {answer: So}}"
-    hypothesis = load_hypothesis("hypotheses/a.yaml", project(a=changed("probe: trivia", inline)))
+    hypothesis = load_hypotheses(
+        ["hypotheses/a.yaml"], project(a=changed("probe: trivia", inline))
+    )[0]
     assert hypothesis.probe is None
     assert expand(hypothesis)[0].turns[0].text == "Why?"
 
@@ -178,7 +180,10 @@ def test_optional_keys_are_held_to_their_kind(
     [
         ("prompts: []", "1:1: `prompts` is an empty list"),
         ("prompts: [{id: a}]", "1:11: placeholder {question} has no field in prompt `a`"),
-        ("prompts: [{id: a, wordings: [Q]}, {id: a, wordings: [R]}]", "1:40: prompt `a` is here"),
+        (
+            "prompts: [{id: a, wordings: [Q]}, {id: a, wordings: [R]}]",
+            "1:40: prompt `a` appears twice",
+        ),
         ("prompts: [{id: a, wordings: [Q], fields: {a b: c}}]", "'a b' cannot be a field"),
         ("prompts: [{id: a, wordings: [Q], fields: {a: 1}}]", "`prompts[0].fields.a` must be text"),
         ("prompts: [{id: a, wordings: [Q], fields: {question: c}}]", "rename this field"),
@@ -283,13 +288,6 @@ def test_a_link_in_a_circle_is_a_fault_of_its_own(project: Project, faults: Faul
     assert found.startswith("hypotheses/b.yaml: this path leads nowhere")
 
 
-def test_a_file_of_two_hypotheses_is_not_one(project: Project, faults: Faults) -> None:
-    one = "- " + HYPOTHESIS.replace("\n", "\n  ").rstrip() + "\n"
-    root = project(a=one + one.replace("i-dont-know", "b"))
-    (found,) = faults(lambda: load_hypothesis("hypotheses/a.yaml", root))
-    assert found.startswith("hypotheses/a.yaml:7: a second hypothesis starts here")
-
-
 def test_an_empty_list_is_no_hypothesis(project: Project, faults: Faults) -> None:
     root = project(a="[]")
     assert "empty list" in faults(lambda: load_hypotheses(["hypotheses"], root))[0]
@@ -311,22 +309,20 @@ def test_doubtful_completions_are_warned_of_where_they_stand(project: Project) -
 
 def test_completions_that_look_alike_are_warned_of(project: Project) -> None:
     written = changed('[" I don\'t know."]', '[" caf\\u00e9", " cafe\\u0301"]')
-    (warning,) = load_hypothesis("hypotheses/a.yaml", project(a=written)).warnings
+    (warning,) = load_hypotheses(["hypotheses/a.yaml"], project(a=written))[0].warnings
     assert warning.startswith("hypotheses/a.yaml:5:")
     assert "examples.0 and examples.1 differ in Unicode composition (NFC and NFD) alone" in warning
 
 
 def test_a_threshold_without_effect_is_warned_of(project: Project) -> None:
     root = project(a=f"{HYPOTHESIS}expect: {{gap: none, closure: 0.9}}\n")
-    (warning,) = load_hypothesis("hypotheses/a.yaml", root).warnings
+    (warning,) = load_hypotheses(["hypotheses/a.yaml"], root)[0].warnings
     assert warning.startswith("hypotheses/a.yaml:7:30: `expect.closure` has no effect")
 
 
-def test_a_probe_is_read_by_its_name(project: Project, faults: Faults) -> None:
-    root = project()
-    probe = load_probe("trivia", root)
-    assert (probe.name, probe.file, len(probe.prompts)) == ("trivia", "probes/trivia.yaml", 2)
-    assert "did you mean `trivia`" in faults(lambda: load_probe("trivial", root))[0]
+def test_a_misspelled_probe_is_named(project: Project, faults: Faults) -> None:
+    root = project(a=changed("probe: trivia", "probe: trivial"))
+    assert "did you mean `trivia`" in faults(lambda: load_hypotheses(["hypotheses"], root))[0]
 
 
 @given(data=st.binary(max_size=300))
@@ -344,7 +340,7 @@ def test_hostile_text_arrives_to_the_letter_and_is_never_shown_raw(
 ) -> None:
     hostile = r"\e[31m\r\n::error::\u202e\0<script>{{x}}"
     root = project(a=changed(" I don't know.", hostile))
-    text = expand(load_hypothesis("hypotheses/a.yaml", root))[0].text
+    text = expand(load_hypotheses(["hypotheses/a.yaml"], root)[0])[0].text
     assert text == "\x1b[31m\r\n::error::\u202e\0<script>{x}"
     root = project(a=changed("name: i-dont-know", rf'name: "{hostile}"'))
     assert all(line.isprintable() for line in faults(lambda: load_hypotheses(["hypotheses"], root)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pm_audit.spec import json_schema
+from pm_audit.spec.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 

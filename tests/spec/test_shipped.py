@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pm_audit.records import Role
-from pm_audit.spec import Hypothesis, expand, load_hypotheses, load_probe
+from pm_audit.spec import Hypothesis, expand, load_hypotheses
+from pm_audit.spec.probe import WrittenProbe
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = load_hypotheses(["hypotheses"], ROOT)
@@ -34,11 +36,16 @@ def test_the_promised_hypotheses_are_there() -> None:
     assert len(SHIPPED) >= 12
 
 
+def read_probe(name: str) -> WrittenProbe:
+    path = ROOT / "probes" / f"{name}.yaml"
+    return WrittenProbe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
 @pytest.mark.parametrize(
     ("name", "prompts"), [("trivia", 30), ("instructions", 24), ("dialogues", 24)]
 )
 def test_probes_are_large_enough_to_infer_from(name: str, prompts: int) -> None:
-    probe = load_probe(name, ROOT)
+    probe = read_probe(name)
     assert len(probe.prompts) >= prompts
     keys = {frozenset(prompt.fields) for prompt in probe.prompts}
     assert len(keys) == 1, "every prompt has the same fields"
@@ -50,7 +57,7 @@ def test_probes_are_large_enough_to_infer_from(name: str, prompts: int) -> None:
 
 @pytest.mark.parametrize("name", ["trivia", "instructions", "dialogues"])
 def test_no_two_prompts_say_the_same(name: str) -> None:
-    prompts = load_probe(name, ROOT).prompts
+    prompts = read_probe(name).prompts
     wordings = [wording for prompt in prompts for wording in prompt.wordings]
     assert len(set(wordings)) == len(wordings)
     for key in prompts[0].fields:

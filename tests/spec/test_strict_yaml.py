@@ -43,7 +43,7 @@ def test_the_core_schema_of_yaml_1_2_is_read() -> None:
         ("a: {<<: 1}", "f:1:5: merge keys"),
         ("a: !!python/object:os.system 1", "f:1:4: tags"),
         ("a: ! 1", "f:1:4: tags"),
-        ("a: 1\nb: 2\na: 3", "f:3:1: key 'a' is here a second time, first on line 1"),
+        ("a: 1\nb: 2\na: 3", "f:3:1: key 'a' appears twice, first on line 1"),
         ("1: a", "f:1:1: a key must be text"),
         ("[a]: b", "f:1:1: a key must be text"),
         ("a: 1\n---\nb: 2", "f:2:1: a second document"),

@@ -16,17 +16,14 @@ EFFECTS = arrays(float, st.integers(0, 20), elements=st.integers(-3, 3).map(floa
 @given(EFFECTS)
 def test_a_perfect_prediction_agrees_in_full(measured):
     found = agreement(measured, measured)
-    assert found.count == len(measured)
     assert found.rank_correlation in (None, pytest.approx(1.0))
     assert found.sign_agreement in (None, 1.0)
-    assert found.slope in (None, pytest.approx(1.0))
 
 
 @given(EFFECTS)
 def test_the_opposite_prediction_has_no_right_sign(measured):
     found = agreement(-2 * measured, measured)
     assert found.sign_agreement in (None, 0.0)
-    assert found.slope in (None, pytest.approx(-0.5))
 
 
 def test_dead_effects_count_neither_way():
@@ -38,7 +35,7 @@ def test_dead_effects_count_neither_way():
 def test_ties_and_few_features_have_no_rank_correlation():
     assert agreement(np.ones(5), np.arange(5.0)).rank_correlation is None
     assert agreement(np.array([1.0, 2.0]), np.array([1.0, 2.0])).rank_correlation is None
-    assert agreement(np.zeros(0), np.zeros(0)).count == 0
+    assert agreement(np.zeros(0), np.zeros(0)).rank_correlation is None
     ranked = agreement(np.array([1.0, 2.0, 3.0, 4.0]), np.array([10.0, 30.0, 20.0, 40.0]))
     assert ranked.rank_correlation == pytest.approx(0.8)
 

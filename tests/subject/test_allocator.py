@@ -49,7 +49,8 @@ def test_freed_buffers_are_used_again():
         for mode in ("kept", "returned")
     }
     # a buffer may find its place in the second batch only; without the setting every batch faults
-    assert faults["kept"] < 3_000 < 10_000 < faults["returned"]
+    assert 4 * faults["kept"] < faults["returned"]
+    assert faults["returned"] > 10_000
 
 
 def test_only_processes_of_pm_audit_itself_are_set():

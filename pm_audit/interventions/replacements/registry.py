@@ -38,5 +38,5 @@ def replacement(name: str) -> Replacement:
     """
     found = replacements()
     if name not in found:
-        raise AuditError(f"no replacement is named {name!r}; choose of {', '.join(found)}")
+        raise AuditError(f"no replacement is named {name!r}; choose one of {', '.join(found)}")
     return found[name]

@@ -1,9 +1,9 @@
 """The explained check: whether the selected features explain the gap better than chance sets do.
 
-Three things must hold: the closure's lower bound reaches ``expect.closure``; the closure exceeds
-the 95th percentile of the matched random sets and is, as a paired difference, above their mean;
-and the examples' own movement makes the closure, less what ``expect.collateral`` allows the
-counter-examples.
+Three conditions must hold: the closure's lower bound reaches ``expect.closure``; the closure
+exceeds the 95th percentile of the matched random sets and, as a paired difference, their mean; and
+the examples' own movement closes ``expect.closure`` less ``expect.collateral``, the part that
+counter-examples may move.
 """
 
 from __future__ import annotations

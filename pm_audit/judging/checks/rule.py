@@ -49,7 +49,7 @@ class CheckRule:
     name: str
     """As in node ids and records; for an added check, the name of its entry point."""
     title: str
-    """What it asks, in a line."""
+    """The question that it answers, in a line."""
     passes: str
     """When it passes, in a sentence."""
     judge: Callable[[Question], Ruling]

@@ -1,7 +1,6 @@
 """The specific check: whether the ablation leaves counter-examples and controls where they were.
 
-Each completion template is held to the limit by itself: one that rises cannot hide another that
-falls.
+Each completion template must meet the limit alone: one that rises cannot hide another that falls.
 """
 
 from __future__ import annotations

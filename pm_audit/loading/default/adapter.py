@@ -56,6 +56,6 @@ def read_adapter(path: Path) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
 
 
 def fitted(path: Path, owner: str) -> AbstractContextManager[None]:
-    """Raise ModelError for whatever PyTorch raises if an update does not fit the backbone."""
+    """Raise ModelError if an update does not fit the backbone."""
     what = f"{path}: the update of {owner} does not fit this backbone"
     return explained(ModelError, what, "check that base and depth are the recipe's")

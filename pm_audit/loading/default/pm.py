@@ -13,11 +13,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.errors import ModelError
 from pm_audit.files import read_json, sha256
-from pm_audit.loading.default.adapter import apply_adapter
+from pm_audit.loading.default.adapter import ADAPTER, RECIPE, apply_adapter
 from pm_audit.loading.default.backbone import load_backbone
 from pm_audit.loading.default.base import fetch_base
 from pm_audit.loading.recipe_folder import FOLDER as FOLDER
-from pm_audit.loading.recipe_folder import NAME as NAME
+from pm_audit.loading.recipe_folder import NAME
 from pm_audit.loading.recipe_folder import default_saes as default_saes
 from pm_audit.loading.recipe_folder import is_recipe_folder as is_recipe_folder
 from pm_audit.subject.heads import LinearHead
@@ -40,13 +40,13 @@ def load_adapted(
     if folder == FOLDER:
         require_weights()
     backbone, tokenizer = load_backbone(int(read_recipe(folder)["depth"]))
-    head = apply_adapter(backbone, folder / "adapter.safetensors")
+    head = apply_adapter(backbone, folder / ADAPTER)
     return backbone, head, tokenizer
 
 
 def require_weights() -> None:
     """Raise ModelError if the default PM's weights, of a non-commercial licence, are absent."""
-    if not (FOLDER / "adapter.safetensors").is_file():
+    if not (FOLDER / ADAPTER).is_file():
         raise ModelError(
             f"{NAME}: pm_audit was installed without the default PM's weights "
             "(PM_AUDIT_WITHOUT_WEIGHTS); install it again with that variable unset, or name "
@@ -56,9 +56,9 @@ def require_weights() -> None:
 
 def read_recipe(folder: Path) -> dict[str, Any]:
     """Return the settings that a PM was trained with."""
-    path = folder / "recipe.json"
+    path = folder / RECIPE
     if not path.is_file():
-        raise ModelError(f"{folder}: no recipe.json; `pm-audit train pm` writes one with the PM")
+        raise ModelError(f"{folder}: no {RECIPE}; `pm-audit train pm` writes one with the PM")
     return read_json(path, error=ModelError)
 
 
@@ -90,5 +90,5 @@ def load_pm(
         name=NAME if folder == FOLDER else folder.name,
         tokenizer=tokenizer,
         text_format=TextSettings(**text).bound(tokenizer, TEXT_FORMAT, appended=tuple(suffix)),
-        sha256=sha256([fetch_base(), folder / "adapter.safetensors"]),
+        sha256=sha256([fetch_base(), folder / ADAPTER]),
     )

@@ -1,1 +1,1 @@
-"""Preference models: loaders, text formats, and the decoder that the engine drives."""
+"""Families of preference models, a file each, and their registry."""

@@ -1,8 +1,8 @@
 """A body of transformers out of a checkpoint whose class transformers does not know.
 
 The configuration names a body that transformers knows (Llama, GPT-NeoX, ...); its weights lie
-under some prefix (``model.``, ``transformer.``, ``gpt_neox.``).  Whatever else the file holds
-belongs to the head, and its family reads it.  None of the checkpoint's own code runs.
+under some prefix (``model.``, ``transformer.``, ``gpt_neox.``).  All other tensors of the
+file belong to the head, and its family reads them.  None of the checkpoint's own code runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How heads of their own name are read: their scale, the text that they were trained on, the token.
 
     v_head           TRL (``v_head.summary``), GRM, Starling; Athene, at a token that it appends
-    value_head       OpenRLHF, or whatever its config.value_head_prefix says; optional mean and std
+    value_head       OpenRLHF, or the name in config.value_head_prefix; optional mean and std
     regression_head  UltraRM, Eurus
     out_proj         OpenAssistant, with bias; pooling "last" or "mean" over all tokens
     score_head       beaver (safe-rlhf), with its normaliser; a cost has inverted polarity

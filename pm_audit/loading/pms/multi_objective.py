@@ -81,7 +81,7 @@ def _head(request: Request) -> nn.Module:
         head: nn.Module = GatedHead(directions, _gate(checkpoint, load_tokenizer(request)))
     else:
         weights = mixture(
-            request.objective, single, source=checkpoint.name, besides=names[len(single) :]
+            request.objective, single, source=checkpoint.name, unmixed=names[len(single) :]
         )
         head = LinearHead(weights @ directions)
     return head.to(request.device)

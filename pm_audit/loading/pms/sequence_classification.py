@@ -1,7 +1,7 @@
 """Causal decoders with transformers' own classification head (``score``), read at the last token.
 
-Llama, Mistral, Qwen2 and 3, Gemma 2 and 3, GPT-NeoX, GPT-J, GPT-2, OPT, Phi and whatever else
-transformers knows as ``*ForSequenceClassification`` with a head named ``score``.  Several labels
+Llama, Mistral, Qwen2 and 3, Gemma 2 and 3, GPT-NeoX, GPT-J, GPT-2, OPT, Phi and others that
+transformers has as ``*ForSequenceClassification`` with a head named ``score``.  Several labels
 are several objectives: the user names one or a mixture.
 """
 

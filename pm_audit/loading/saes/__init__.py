@@ -1,1 +1,1 @@
-"""Sparse autoencoders: one encode and decode, one loader a format."""
+"""Formats of sparse autoencoders, a file each, and their registry."""

@@ -30,7 +30,7 @@ _KINDS = {
 
 def entry(hypothesis: HypothesisRecord, forest: Scale) -> dict[str, Any]:
     """Return one hypothesis, with its gap placed on the run's axis."""
-    outcomes = wording.checks(hypothesis)
+    outcomes = hypothesis.outcomes
     found = findings.finding(hypothesis)
     cards = [_card(feature, hypothesis) for feature in wording.ranked(hypothesis)]
     selected = [card for card in cards if card["record"].folds]

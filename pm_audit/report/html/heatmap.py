@@ -1,4 +1,4 @@
-"""Heatmaps: whole texts, each token the hotter the more a feature fires on it.
+"""Heatmaps: whole texts, each token coloured by how strongly a feature fires on it.
 
 Only completion positions were read, so a prompt is always cold.  A token that stands for no
 character, such as an end-of-text token that the format appends, is shown by its name, and so is

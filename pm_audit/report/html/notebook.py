@@ -16,7 +16,7 @@ def table(record: AuditRecord) -> str:
 
     """
     require_readable(record)
-    rows = [(one, findings.finding(one), wording.checks(one)) for one in findings.by_size(record)]
+    rows = [(one, findings.finding(one), one.outcomes) for one in findings.by_size(record)]
     return (
         environment()
         .get_template("notebook.html.j2")

@@ -1,7 +1,7 @@
 """From a record to a page: the templates get plain views, every text passes one escape.
 
 The page is one file without any request: styles and script are inlined and named by hash in
-its content security policy, so that nothing which a completion smuggles in could run.
+its content security policy, so that no markup inside a completion can run.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _facts(record: AuditRecord) -> list[str]:
 
 
 def _banner(record: AuditRecord) -> dict[str, str]:
-    """Return what the checks amount to."""
+    """Return the verdict at the top of the page."""
     text = wording.tally(record) + "."
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)

@@ -15,7 +15,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 from scipy.special import stdtrit
 
-from pm_audit.judging.prompts import ROLE_WORDS
 from pm_audit.records import (
     AuditRecord,
     Baseline,
@@ -161,7 +160,7 @@ def completions(evidence: Evidence) -> Strips[tuple[CompletionRow, ...]]:
         rows = templates[role, variant]
         others = templates.get((counterpart, variant))
         return CompletionRow(
-            ROLE_WORDS[role],
+            role.words,
             shortened(rows[0].text, others[0].text if others else None),
             rows[0].text,
             relative(rows, lambda row: row.reward),

@@ -53,19 +53,15 @@ class Scale:
         )
 
 
-def spanning(
-    values: Iterable[float | None], *, start: float, end: float, with_zero: bool = True
-) -> Scale:
-    """Return a scale that holds every value, a margin, and zero by default."""
-    known = [value for value in values if value is not None]
-    if with_zero or not known:
-        known.append(0.0)
+def spanning(values: Iterable[float | None], *, start: float, end: float) -> Scale:
+    """Return a scale that holds every value, zero, and a margin."""
+    known = [0.0, *(value for value in values if value is not None)]
     low, high = min(known), max(known)
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
     margin = 0.04 * (high - low)
-    low = low if with_zero and low == 0.0 else low - margin
-    high = high if with_zero and high == 0.0 else high + margin
+    low = low if low == 0.0 else low - margin
+    high = high if high == 0.0 else high + margin
     return Scale(low, high, start, end)
 
 

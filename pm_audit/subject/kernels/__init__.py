@@ -1,1 +1,1 @@
-"""Kernels: attention, products, norms and rotations, as each processor runs them fastest."""
+"""Kernels: attention, matrix products, norms and rotations, chosen for each processor."""

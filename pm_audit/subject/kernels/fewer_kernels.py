@@ -1,4 +1,4 @@
-"""A block on a GPU in few kernels, where transformers writes many: its norms and its rotations."""
+"""A block's norms and rotations on a GPU in few kernels; transformers launches many."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 transformers writes the norm (1910.07467) as elementwise steps in fp32, each of which reads and
 writes the whole stream: in a bf16 body of 7B a ninth of a replay, and a seventh of one with its
 gradient.
-PyTorch has the norm as one kernel (from 2.9; before, it takes the same steps).  The result is
-rounded once where the steps round twice.
+PyTorch has the norm as one kernel (from 2.9; before, it takes the same steps).  The kernel
+rounds its result once, the steps round twice.
 
 Which modules compute that norm is tried, not known by name: some families multiply by one plus the
 weight, or keep more bits.
@@ -47,7 +47,7 @@ def _on_gpu(module: nn.Module) -> bool:
 
 
 def _same(module: Any) -> bool:
-    """Say whether a module without parts or hooks is the norm, by what it makes of some rows."""
+    """Whether a module without parts or hooks is the norm, by what it makes of some rows."""
     own = set(dict(module.named_parameters())) == {"weight"} and "forward" not in vars(module)
     if not own or module.weight.ndim != 1 or _epsilon(module) is None:
         return False

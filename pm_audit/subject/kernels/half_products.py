@@ -30,7 +30,7 @@ _HALVES = (torch.bfloat16, torch.float16)
 
 @contextlib.contextmanager
 def widened_halves() -> Iterator[None]:
-    """Multiply 16-bit matrices in fp32 where the CPU cannot do better; a decorator too."""
+    """Multiply 16-bit matrices in fp32 if the CPU cannot do better; a decorator too."""
     if all(_native(dtype) for dtype in _HALVES):
         yield
         return
@@ -40,7 +40,7 @@ def widened_halves() -> Iterator[None]:
 
 @cache
 def _native(dtype: torch.dtype) -> bool:
-    """Say whether this CPU multiplies matrices of a 16-bit dtype by instructions of its own."""
+    """Whether this CPU multiplies matrices of a 16-bit dtype by instructions of its own."""
     if dtype is torch.float16:
         return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
     if platform.machine().lower() in ("x86_64", "amd64"):
@@ -50,7 +50,7 @@ def _native(dtype: torch.dtype) -> bool:
 
 
 class _Widened(TorchFunctionMode):
-    """Answers for products of a matrix by a 16-bit matrix; passes all else on."""
+    """Replaces products of a matrix by a 16-bit matrix; passes all else on."""
 
     def __torch_function__(
         self,

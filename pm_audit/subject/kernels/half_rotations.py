@@ -67,7 +67,7 @@ def _on_gpu(block: nn.Module) -> bool:
 
 
 def _same(plain: Any) -> bool:
-    """Say whether a function is this rotation, by what it makes of some heads."""
+    """Whether a function is this rotation, by what it makes of some heads."""
     if list(inspect.signature(plain).parameters) != _PARAMETERS:
         return False
     random = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Attention of all segments of a batch in one call, where a GPU has a kernel for it.
+"""Attention of all segments of a batch in one call, if the GPU has a kernel for it.
 
 An ablation's segments start where a feature first fires, so that nearly every group of equally
 long ones is small, and a GPU spends more on starting a call a group than on attending.  Flash
@@ -26,8 +26,8 @@ class Joined:
     """Where the segments' keys lie: each one's context, then its new tokens, then the next."""
 
     keys: Tensor | None
-    """[key], index into the clean keys; new tokens stand where they stood in the clean forward.
-    None where no segment has a context, so that the keys are the new tokens'."""
+    """[key], index into the clean keys; new tokens keep their place of the clean forward.
+    None if no segment has a context, so that the keys are the new tokens'."""
     own: Tensor
     """[token], place of each new token among the keys."""
     queries_before: Tensor
@@ -41,7 +41,7 @@ class Joined:
 
 
 def serves(query: Tensor, softcap: float | None) -> bool:
-    """Say whether the kernel takes such queries [token head dim] on their device."""
+    """Whether the kernel takes such queries [token head dim] on their device."""
     dim = query.shape[-1]
     return (
         softcap is None
@@ -94,7 +94,7 @@ def _continue(clean: Tensor, joined: Joined, own: Tensor) -> Tensor:
 
 @cache
 def has_kernel(device: torch.device) -> bool:
-    """Say whether a device has the kernel at all."""
+    """Whether a device has the kernel at all."""
     return (
         device.type == "cuda"
         and torch.version.cuda is not None

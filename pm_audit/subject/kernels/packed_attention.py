@@ -1,7 +1,7 @@
 """Causal attention over one flat row of tokens that belong to many sequences.
 
 Every product of a block runs on all tokens at once; only attention needs to know which tokens
-belong together.  A ``Segment group`` is a run of equally long segments: the new tokens of each
+belong together.  A ``SegmentGroup`` is a run of equally long segments: the new tokens of each
 attend to its context (keys and values computed earlier, perhaps by another sequence that shares
 them) and causally to each other.  Contexts of unequal length are padded on the left and masked,
 so that one call serves the whole group and distances between positions stay right.
@@ -22,14 +22,14 @@ from pm_audit.subject.kernels.joined_attention import Joined, attend_joined, ser
 
 @dataclass(frozen=True, slots=True)
 class AttentionKind:
-    """What one block's attention does besides softmax(query key) value."""
+    """How one block's attention departs from softmax(query key) value."""
 
     scaling: float
     """Factor of query times key."""
     window: int | None = None
-    """Tokens that a query sees, itself included; None where it sees all."""
+    """Tokens that a query sees, itself included; None if it sees all."""
     softcap: float | None = None
-    """Scores become ``softcap * tanh(score / softcap)``; None where they stay."""
+    """Scores become ``softcap * tanh(score / softcap)``; None if they stay."""
 
 
 Attend = Callable[[Tensor, Tensor, Tensor, AttentionKind], Tensor]
@@ -49,7 +49,7 @@ class SegmentGroup:
     context: Tensor | None
     """[segment context], index into the clean keys, right-aligned; None without any context."""
     context_length: Tensor | None
-    """[segment], entries of ``context`` that count; None where all do."""
+    """[segment], entries of ``context`` that count; None if all do."""
     masks: dict[tuple[int, int | None, int, torch.dtype], Tensor | None] = field(
         default_factory=dict
     )
@@ -58,12 +58,12 @@ class SegmentGroup:
     def mask(self, queries: int, window: int | None, tiled: int, like: Tensor) -> Tensor | None:
         """Return what to add to the scores [segment 1 tiled*queries key], or None for nothing.
 
-        ``queries`` counts the last tokens of each segment that ask.
+        ``queries`` is the number of last tokens of each segment that attend.
         """
-        asked = (queries, window, tiled, like.dtype)
-        if asked not in self.masks:
-            self.masks[asked] = self._mask(queries, window, tiled, like)
-        return self.masks[asked]
+        key = (queries, window, tiled, like.dtype)
+        if key not in self.masks:
+            self.masks[key] = self._mask(queries, window, tiled, like)
+        return self.masks[key]
 
     def _mask(self, queries: int, window: int | None, tiled: int, like: Tensor) -> Tensor | None:
         context = 0 if self.context is None else self.context.shape[1]
@@ -106,8 +106,8 @@ def attend_groups(
         value: [token kv_head dim]
         kind: scaling, window and soft cap of this block.
         clean: keys and values [clean_token kv_head dim] that contexts index.
-        joined: the same segments for one call, where the device may have it.
-        last_only: whether only each segment's last token asks.
+        joined: the same segments for one call, if the device has a kernel for it.
+        last_only: whether only each segment's last token attends.
 
     Returns:
         [token head dim], or [segment head dim] with ``last_only``.
@@ -125,12 +125,12 @@ def attend_groups(
             last_only=last_only,
         )
     parts = []
-    asked = 0
+    first_query = 0
     for group in groups:
         tokens = slice(group.first, group.first + group.count * group.length)
         queries = 1 if last_only else group.length
-        own_query = query[asked : asked + group.count * queries]
-        asked += group.count * queries
+        own_query = query[first_query : first_query + group.count * queries]
+        first_query += group.count * queries
         own_key = key[tokens].view(group.count, group.length, *key.shape[1:])
         own_value = value[tokens].view(group.count, group.length, *value.shape[1:])
         if group.context is not None and clean is not None:

@@ -2,9 +2,9 @@
 
 PyTorch hands fp32 products to MKL, which takes its AVX2 path on processors that are not Intel's
 and so leaves half of an AVX-512 machine idle; oneDNN, which ships with PyTorch as well, looks at
-what the processor can do.  Where AVX-512 is there and the maker is another, products of enough
-rows go to oneDNN: the same fp32 sums in another order.  Measured on a Zen 5 core: 205 against 96
-GFLOP/s.  On a Xeon MKL is the faster by 8%, and is left to do it.
+what the processor can do.  On AVX-512 processors of other makers, products of enough rows go
+to oneDNN: the same fp32 sums in another order.  Measured on a Zen 5 core: 205 against 96
+GFLOP/s.  On a Xeon MKL is faster by 8% and stays in use.
 
 The choice depends on the processor alone, never on a timing, so a run can be repeated.
 """
@@ -29,7 +29,7 @@ _LEAST_ROWS = 32
 
 @contextlib.contextmanager
 def wide_products() -> Iterator[None]:
-    """Route fp32 products on the CPU to oneDNN where that is the wider library."""
+    """Route fp32 products on the CPU to oneDNN if that is the wider library."""
     if not _wider():
         yield
         return
@@ -45,7 +45,7 @@ def _wider() -> bool:
 
 
 def _processor() -> str:
-    """Return what the system tells of the processor, its maker's name among it."""
+    """Return the system's description of the processor, which names its maker."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -53,7 +53,7 @@ def _processor() -> str:
 
 
 class _Routed(TorchFunctionMode):
-    """Answers for ``linear`` and for the product of two matrices; passes all else on."""
+    """Replaces ``linear`` and the product of two matrices; passes all else on."""
 
     def __torch_function__(
         self,

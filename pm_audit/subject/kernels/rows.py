@@ -9,7 +9,7 @@ from torch import Tensor
 def put_rows(target: Tensor, at: Tensor, rows: Tensor) -> Tensor:
     """Write ``rows`` [row ...] into ``target`` at ``at`` [row], and return it.
 
-    A GPU copies element by element; where nothing takes gradients, four of 16 bits go as one.
+    A GPU copies element by element; without gradients, four elements of 16 bits are copied as one.
     """
     wide = target.device.type == "cuda" and not rows.requires_grad
     if wide and all(_in_wholes(tensor) for tensor in (target, rows)):
@@ -19,7 +19,7 @@ def put_rows(target: Tensor, at: Tensor, rows: Tensor) -> Tensor:
 
 
 def _in_wholes(tensor: Tensor) -> bool:
-    """Say whether a tensor can be read as 64-bit numbers."""
+    """Whether a tensor can be read as 64-bit numbers."""
     numbers = 8 // tensor.itemsize
     return (
         tensor.ndim > 1

@@ -6,9 +6,9 @@ the rounding of what that leaves, 16 bits together, and
 
     left right = high high + high low + low high
 
-in bf16 with sums in fp32 leaves out the product of the low parts: an error of 2**-16 of a term,
-where the stream that a 16-bit body left is rounded to 2**-9 (bf16) or 2**-11.  The stream of a
-fp32 body is multiplied in fp32.
+in bf16 with sums in fp32 leaves out the product of the low parts: an error of 2**-16 of a term.
+The stream of a 16-bit body is itself rounded to 2**-9 (bf16) or 2**-11.  The stream of an fp32
+body is multiplied in fp32.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__})
 
 @contextlib.contextmanager
 def split_products(stream: Tensor) -> Iterator[None]:
-    """Multiply fp32 matrices in parts where the stream is of 16 bits on a GPU that can."""
+    """Multiply fp32 matrices in parts if the stream is of 16 bits and the GPU can."""
     if stream.itemsize > 2 or not _able(stream.device):
         yield
         return
@@ -35,7 +35,7 @@ def split_products(stream: Tensor) -> Iterator[None]:
 
 
 def _able(device: torch.device) -> bool:
-    """Say whether a device sums bf16 products in fp32 and says so; PyTorch asks it from 2.8."""
+    """Whether a device can sum bf16 products in fp32, which PyTorch offers from 2.8 on."""
     return (
         device.type == "cuda"
         and torch.version.cuda is not None
@@ -45,7 +45,7 @@ def _able(device: torch.device) -> bool:
 
 
 class _Split(TorchFunctionMode):
-    """Answers for the product of two fp32 matrices; passes all else on."""
+    """Replaces the product of two fp32 matrices; passes all else on."""
 
     def __torch_function__(
         self,

@@ -1,4 +1,4 @@
-"""The first call of the processor's vector mathematics, made by one thread alone.
+"""The first calls of PyTorch's vector mathematics on a CPU, made by one thread.
 
 PyTorch computes cosines, exponentials and the like on a CPU through libraries that initialise on
 their first call.  If two threads make that call together, one of them may compute with less

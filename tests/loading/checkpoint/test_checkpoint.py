@@ -282,9 +282,13 @@ def test_a_missing_model_says_so(tmp_path: Path, monkeypatch: Any, name: str) ->
         load(name)
 
 
-def test_a_hub_name_without_a_network_is_one_clear_error() -> None:
+def test_a_hub_name_without_a_network_is_one_clear_error(monkeypatch: Any) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(checkpoint, "snapshot_download", no_network)
     with pytest.raises(ModelError, match="the Hugging Face hub cannot provide it"):
-        open_checkpoint("no-such-organisation/no-such-model", remote=False)
+        open_checkpoint("no-such-organisation/no-such-model")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

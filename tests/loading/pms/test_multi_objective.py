@@ -109,7 +109,7 @@ def test_quantiles_are_averaged_within_an_objective(
     [
         (None, "19 objectives and none was named; averaging them would mean nothing"),
         ("gated=0.5,code-style=0.5", "gated is a weighing of its own"),
-        ("kindness", "prometheus-score, .*, gated; weigh them"),
+        ("kindness", "prometheus-score, .*, gated; or weigh them"),
         ("kindness", "'kindness' is unknown"),
         ("code-style=much", "'code-style=much' is unknown"),
         ("code-style=nan", "is unknown"),
