@@ -200,6 +200,8 @@ def explain(
         AuditError: the subject cannot be loaded, or the texts cannot be read or do not fit it.
 
     """
+    if len(each(sae)) > 1:
+        raise AuditError("explain reads one SAE; call it once for each")
     chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
     with _ONE_AT_A_TIME:
         loaded = loaded_subject(pm, sae, chosen)

@@ -28,7 +28,7 @@ SETTINGS = tuple(
     for row in """
 pm text The preference model: a folder, a Hub name, ADAPTER@BASE or `default`.
 saes list Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own. Repeat the option for each; an ini file has one a line.
-text_format text How dialogues become text: `hh`, `chat`, `raw` or `pair`; by default what the PM names.
+text_format text How dialogues become text: `hh`, `raw`, `oasst`, `beaver`, `ultra`, `chat` or `pair`; by default what the PM names.
 text_end text The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`); `openrlhf`; or a special token that is appended. By default as the PM names or the format is.
 text_start text How a text begins: `bos`, once with what the tokenizer begins every text with (the default), or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`).
 text_date text Day that a chat template gets for today, never the clock's: by default 2024-07-26.

@@ -90,7 +90,8 @@ class Settings(Written):
     saes: tuple[Text, ...] = ()
     """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
     text_format: Text | None = None
-    """How dialogues become text: `hh`, `chat`, `raw` or `pair`; by default what the PM names."""
+    """How dialogues become text: `hh`, `raw`, `oasst`, `beaver`, `ultra`, `chat` or `pair`; by
+    default what the PM names."""
     text_end: Text | None = None
     """The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`);
     `openrlhf`; or a special token that is appended. By default as the PM names or the format is."""

@@ -422,6 +422,11 @@ def test_other_functions_refuse_another_type(planted, stored_record_path):
             call()
 
 
+def test_explain_reads_one_sae(planted):
+    with pytest.raises(AuditError, match="explain reads one SAE"):
+        pm_audit.explain("q", " a", " b", planted.pm, [planted.sae, planted.sae])
+
+
 def test_threads_take_turns_and_leave_the_pm_as_it_was(project, planted):
     subject = {"pm": planted.pm, "sae": planted.sae}
     texts = [" Yes!", " No;"]
