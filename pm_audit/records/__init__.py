@@ -22,6 +22,7 @@ from pm_audit.records.base import (
 )
 from pm_audit.records.check import Check
 from pm_audit.records.evidence import (
+    AlongsideEvidence,
     BaselineEvidence,
     Evidence,
     FeatureRecord,
@@ -30,14 +31,16 @@ from pm_audit.records.evidence import (
     Neighbour,
     NullEvidence,
     PlaceboEvidence,
-    ReplacementEvidence,
     RowEvidence,
     SaeFit,
+    StageEvidence,
     SweepEvidence,
+    TransferEvidence,
 )
 from pm_audit.records.ours import require_ours
 from pm_audit.records.run import (
     SCHEMA_VERSION,
+    Alongside,
     AuditRecord,
     Baseline,
     BaselinePoint,
@@ -45,6 +48,7 @@ from pm_audit.records.run import (
     GapDecomposition,
     HypothesisRecord,
     ManifestEntry,
+    Transfer,
     Unplanned,
 )
 from pm_audit.records.subject import MethodRecord, SaeRecord, SubjectRecord
@@ -53,6 +57,8 @@ from pm_audit.records.versions import versions_of
 __all__ = [
     "NOT_PASSED",
     "SCHEMA_VERSION",
+    "Alongside",
+    "AlongsideEvidence",
     "AuditRecord",
     "Baseline",
     "BaselineEvidence",
@@ -76,13 +82,15 @@ __all__ = [
     "Outcome",
     "PlaceboEvidence",
     "Record",
-    "ReplacementEvidence",
     "Role",
     "RowEvidence",
     "SaeFit",
     "SaeRecord",
+    "StageEvidence",
     "SubjectRecord",
     "SweepEvidence",
+    "Transfer",
+    "TransferEvidence",
     "Unit",
     "Unplanned",
     "require_ours",

@@ -23,7 +23,7 @@ from pm_audit.records.subject import MethodRecord, SubjectRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _FAULTS_SHOWN = 3
 
@@ -47,8 +47,8 @@ class Baseline(Record):
 class GapDecomposition(Record):
     """Where the gap lives: four parts that sum to it, in raw reward.
 
-    The parts are set to their counter-example means in this order.  Each figure is the part of the
-    gap that this removes; the rest is what remains.
+    The parts are replaced in this order.  Each figure is the part of the gap that this removes; the
+    rest is what remains.
     """
 
     sae: str | None
@@ -58,6 +58,25 @@ class GapDecomposition(Record):
     other_features: Figure
     error_term: Figure
     rest: Figure
+    error_first: Figure
+    """What replacing the error term removes before any feature is replaced; its share of the gap
+    depends on the order, so both are given."""
+
+
+class Alongside(Record):
+    """Closure by the same sets under another replacement than the method's."""
+
+    replacement: str
+    closure: Figure
+
+
+class Transfer(Record):
+    """Closure on a phrasing of the examples that took no part in the search."""
+
+    phrasing: int
+    """Index of the example template, from 0."""
+    closure: Figure | None
+    """None if this phrasing has no gap of its own to close."""
 
 
 class HypothesisRecord(Record):
@@ -87,8 +106,20 @@ class HypothesisRecord(Record):
     residual_share: Figure | None
     closure: Figure | None
     """One minus residual over gap; None if no gap was found to explain."""
-    closure_mean: Figure | None
-    """Closure under mean replacement, reported next to that under zero."""
+    closure_by_fold: tuple[Finite, ...] = ()
+    """Closure of each fold's set on the prompts that it held out."""
+    alongside: tuple[Alongside, ...] = ()
+    """Closure under the other replacements; empty without a gap."""
+    sufficiency: Figure | None = None
+    """Share of what all features do to the gap that is left when all but the selected ones are
+    replaced; None without a gap, or if all features together do nothing to it."""
+    transfer: tuple[Transfer, ...] = ()
+    """By phrasing; empty without a gap or with a single phrasing."""
+    transfer_closure: Figure | None = None
+    """Closure over all phrasings, each by a search that did not see it."""
+    stability: Figure | None = None
+    """Mean Jaccard index of the folds' sets, and of the sets found on halves of the prompts;
+    ``low`` and ``high`` are the least and the largest of a pair.  None without a gap."""
     collateral: Figure | None
     """Largest mean movement of counter-examples or controls, as a share of the gap."""
     examples_moved: Figure
