@@ -97,7 +97,9 @@ def plan(
             job = np.searchsorted(job_key, changes.set_of * total + changes.row)
             own.append(_ChangeKnown.of(trace, member.sae, changes, job, len(jobs)))
         else:
-            own.append(_ChangeEncoded(trace, member, targets_of(trace, member.sae, targets), set_of))
+            own.append(
+                _ChangeEncoded(trace, member, targets_of(trace, member.sae, targets), set_of)
+            )
     return Plan(jobs, set_of, {layer: _Sum(tuple(own)) for layer, own in sorted(parts.items())})
 
 

@@ -24,6 +24,7 @@ from scipy.stats import chi2
 
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
+from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
 from pm_audit.records import Feature
@@ -79,6 +80,7 @@ def sweep(
     *,
     order: Floats | None = None,
     budget: Budget | None = None,
+    targets: Targets | None = None,
     fires_on: Sequence[int] | Integers | None = None,
     subsets: int = 24,
     confidence: float = 0.95,
@@ -94,6 +96,7 @@ def sweep(
         order: [latent], scores by which latents are ablated, largest first; the sizes of the
             predictions for None.
         budget: when to stop; exhaustive by default.
+        targets: what stands in a feature's place; None for zero.
         fires_on: rows on which a latent must fire to be swept; those with weight for None.
         subsets: random subsets that bound what was left out.
         confidence: of that bound.
@@ -117,12 +120,15 @@ def sweep(
             break
         step = affordable - done if budget.seconds is None else _LATENTS_AT_ONCE
         some = ordered[done : min(done + step, affordable)]
-        parts.append(ablate_each(trace, sae, some, rows=rows).weighted(some, weights))
+        parts.append(
+            ablate_each(trace, sae, some, rows=rows, targets=targets).weighted(some, weights)
+        )
         done += len(some)
     measured, left, effect = ordered[:done], ordered[done:], np.concatenate(parts)
     missed = None
     if len(left) and subsets > 1:
-        missed = _bound(trace, sae, left, weights, subsets, confidence=confidence, seed=seed)
+        bound = (subsets, confidence, seed)
+        missed = _bound(trace, sae, left, weights, targets, *bound)
     return Sweep(measured, effect, left, agreement(predicted[measured], effect), missed)
 
 
@@ -138,8 +144,8 @@ def _bound(
     sae: Sae,
     left: Integers,
     weights: Floats,
+    targets: Targets | None,
     subsets: int,
-    *,
     confidence: float,
     seed: int,
 ) -> Missed:
@@ -150,7 +156,7 @@ def _bound(
         [Feature(sae=sae.name, layer=sae.layer, index=int(index)) for index in left[chosen]]
         for chosen in member
     ]
-    after = ablate_sets(trace, sets, rows=rows)
+    after = ablate_sets(trace, sets, rows=rows, targets=targets)
     effect = (trace.rewards[rows] - after) @ weights[rows]
     freedom = subsets - 1
     inflation = np.sqrt(freedom / chi2.ppf(1 - confidence, freedom))

@@ -272,8 +272,6 @@ class TextFormat:
 def _after(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> int:
     """Return the index after the last token from ``start`` with a character before ``stop``."""
     held = [
-        at
-        for at, (first, last) in enumerate(offsets)
-        if at >= start and first < min(last, stop)
+        at for at, (first, last) in enumerate(offsets) if at >= start and first < min(last, stop)
     ]
     return held[-1] + 1 if held else start
