@@ -12,7 +12,6 @@ from pm_audit.forward.targets import SaeTargets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
 
-
 _ROWS_AT_ONCE = 8192
 """Decoder rows gathered at once."""
 
