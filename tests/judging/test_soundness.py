@@ -55,7 +55,7 @@ def test_every_series_is_whole_and_finite(evidence, part, field, words):
     with pytest.raises(RecordError, match=rf"{words} has \d+ (row|prompt)s for \d+ "):
         require_sound(first(evidence, part, **{field: series[:-1]}))
     for number in (math.nan, math.inf, 1e39):
-        with pytest.raises(NumericalError, match=f"{words}: a reward is not finite"):
+        with pytest.raises(NumericalError, match=f"{words} holds a number that is not finite"):
             require_sound(first(evidence, part, **{field: (number, *series[1:])}))
 
 
