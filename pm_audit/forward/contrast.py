@@ -29,6 +29,14 @@ class Contrast:
     """[row], index of the prompt, the unit of inference."""
     role: Sequence[Role]
     """[row]"""
+    variant: Integers | None = None
+    """[row], index of the row's template within its role: its phrasing; one each for None."""
+
+    def phrasings(self, role: Role) -> dict[int, Mask]:
+        """Return which rows [row] have each phrasing of a role, in order."""
+        own = self.has_role(role)
+        variant = np.zeros(len(own), dtype=np.int64) if self.variant is None else self.variant
+        return {int(one): own & (variant == one) for one in np.unique(variant[own])}
 
     @property
     def prompts(self) -> int:

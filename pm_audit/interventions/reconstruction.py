@@ -16,7 +16,7 @@ from torch import Tensor
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch
-from pm_audit.forward.splice import Edit, replay_completions
+from pm_audit.forward.splice import Edit, after, replay_completions
 from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.records import Feature
@@ -71,9 +71,5 @@ def replace_all(
     edits: dict[int, Edit] = {}
     for sae in saes:
         before, edit = edits.get(sae.layer), edit_of(sae)
-        edits[sae.layer] = edit if before is None else _after(before, edit)
+        edits[sae.layer] = edit if before is None else after(before, edit)
     return replay_completions(trace, edits, rows)
-
-
-def _after(first: Edit, second: Edit) -> Edit:
-    return lambda batch, stream: second(batch, first(batch, stream))

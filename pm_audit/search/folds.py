@@ -1,9 +1,12 @@
-"""Cross-fitting: every prompt is tested by a search that has not seen it."""
+"""Cross-fitting: every prompt, and every phrasing, is tested by a search that has not seen it."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+
+from pm_audit.forward.contrast import Contrast, Mask
+from pm_audit.records import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +15,20 @@ class Fold:
 
     discovery: tuple[int, ...]
     held_out: tuple[int, ...]
+    without: int | None = None
+    """Phrasing of the examples that the search does not see either; None if it sees all."""
+
+    def sees(self, contrast: Contrast) -> Mask:
+        """Return the rows that the search sees, [row]."""
+        rows = contrast.of_prompts(self.discovery)
+        return rows & ~self.left_out(contrast)
+
+    def left_out(self, contrast: Contrast) -> Mask:
+        """Return the examples of the phrasing that the search does not see, [row]."""
+        nothing = contrast.has_role()
+        if self.without is None:
+            return nothing
+        return contrast.phrasings(Role.EXAMPLE).get(self.without, nothing)
 
 
 def split(prompts: int, folds: int, *, seed: int) -> tuple[Fold, ...]:
@@ -26,3 +43,33 @@ def split(prompts: int, folds: int, *, seed: int) -> tuple[Fold, ...]:
         return (Fold((0,), (0,)),)
     parts = [sorted(order[start :: min(folds, prompts)]) for start in range(min(folds, prompts))]
     return tuple(Fold(tuple(sorted(set(order) - set(part))), tuple(part)) for part in parts)
+
+
+def by_phrasing(contrast: Contrast, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
+    """Return folds that leave out one phrasing of the examples each; none if there is only one.
+
+    The prompts of each are those of one of ``folds``, taken in turn, so that neither the tested
+    prompts nor the tested phrasing took part in the search.
+    """
+    phrasings = contrast.phrasings(Role.EXAMPLE)
+    if len(phrasings) < 2:
+        return ()
+    found = []
+    for turn, (phrasing, rows) in enumerate(phrasings.items()):
+        own = folds[turn % len(folds)]
+        others = contrast.has_role(Role.EXAMPLE) & ~rows
+        fold = Fold(
+            tuple(prompt for prompt in own.discovery if (contrast.prompt[others] == prompt).any()),
+            tuple(prompt for prompt in own.held_out if (contrast.prompt[rows] == prompt).any()),
+            phrasing,
+        )
+        if fold.discovery and fold.held_out:
+            found.append(fold)
+    return tuple(found)
+
+
+def halves(prompts: int, folds: tuple[Fold, ...], *, seed: int) -> tuple[Fold, ...]:
+    """Return two halves of the prompts to search in; none if two folds are these halves."""
+    if len(folds) <= 2:
+        return ()
+    return split(prompts, 2, seed=seed)
