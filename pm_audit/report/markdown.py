@@ -89,6 +89,7 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
             "expected",
             "gap (sigma)",
             "closure",
+            "sufficiency",
             "unseen phrasings",
             "residual",
             *(check.value for check in record.checks),
@@ -109,6 +110,7 @@ def _overview_row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> li
         findings.expected(hypothesis),
         Number(figures.bare(hypothesis.gap_sigma)),
         Number(figures.with_bounds(hypothesis.closure)),
+        Number(figures.with_bounds(hypothesis.sufficiency)),
         Number(figures.with_bounds(hypothesis.transfer_closure)),
         Number(figures.value(hypothesis.residual_sigma)),
         *(_MARKS[outcomes[check]] if check in outcomes else "" for check in checks),
@@ -142,7 +144,9 @@ def _figures(hypothesis: HypothesisRecord, replacement: str) -> list[list[Value]
         [title, Number(figures.with_bounds(figure))]
         for _, title, figure in wording.shown_figures(hypothesis)
     ]
-    rows += [[_title(one), scope.value(one)] for one in scope.conditions(hypothesis, replacement)]
+    rows += [
+        [_title(one), Number(scope.value(one))] for one in scope.conditions(hypothesis, replacement)
+    ]
     for whose, one in decomposition.titled(hypothesis):
         of = f", {whose}" if one.sae else ""
         rows += [

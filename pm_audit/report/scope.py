@@ -57,7 +57,7 @@ def phrasings(hypothesis: HypothesisRecord) -> tuple[Condition, ...]:
     return tuple(
         Condition(
             "transfer",
-            "closure of unseen",
+            "unseen",
             one.closure,
             _text_of(evidence, one.phrasing),
             _seen_closure(evidence, one.phrasing),
@@ -90,8 +90,8 @@ def _gap(evidence: Evidence, phrasing: int, rewards: list[float]) -> float:
 
 
 def value(one: Condition) -> str:
-    """Return a condition's figure, next to that of the searches that saw the phrasing."""
-    seen = "" if one.seen is None else f", {figures.percent(one.seen)} where it was seen"
+    """Return a condition's figure, and that of the searches that saw the phrasing."""
+    seen = "" if one.seen is None else f", seen {figures.percent(one.seen)}"
     return figures.with_bounds(one.figure) + seen
 
 
@@ -116,7 +116,7 @@ def sentence(hypothesis: HypothesisRecord) -> str:
         said.append(f"alone, they keep {kept} of what all features do to it")
     if hypothesis.transfer_closure is not None:
         closed = figures.with_bounds(hypothesis.transfer_closure)
-        said.append(f"phrasings that a search did not see are closed by {closed}")
+        said.append(f"searches that did not see a phrasing close {closed} of its gap")
     if hypothesis.stability is not None:
         shared = figures.number(hypothesis.stability)
         said.append(f"searches on different prompts share {shared} of their features")
