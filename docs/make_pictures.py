@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 
 from pm_audit.records import AuditRecord, Figure, HypothesisRecord
@@ -110,9 +111,7 @@ def sufficiency(record: AuditRecord) -> str:
     parts = [*_grid(scale, 36, bottom), *_key()]
     for row, one in enumerate(shown):
         middle = 52 + 24 * row
-        parts.append(
-            f'<text x="180" y="{middle + 4}" text-anchor="end">{sanitise.html(one.name)}</text>'
-        )
+        parts.append(f'<text x="180" y="{middle + 4}" text-anchor="end">{escape(one.name)}</text>')
         for kind, figure, shift in (
             ("necessity", one.closure, -4),
             ("sufficiency", one.sufficiency, 4),
@@ -169,7 +168,7 @@ def _phrasings(of: HypothesisRecord, across: Scale, up: Scale) -> Iterator[str]:
     for one in scope.phrasings(of):
         if one.figure is not None and one.seen is not None:
             x, y = across.clamped(one.seen), up.clamped(one.figure.value)
-            words = sanitise.html(f"{of.name},{one.phrasing}: {scope.value(one)}")
+            words = escape(sanitise.xml(f"{of.name},{one.phrasing}: {scope.value(one)}"))
             place = f'cx="{x}" cy="{y}" r="5"'
             yield f'<circle class="phrasing" {place}><title>{words}</title></circle>'
 
