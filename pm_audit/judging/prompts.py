@@ -101,12 +101,9 @@ def tabulate(evidence: Evidence) -> PromptTable:
         {name: np.array(evidence.gaps(getattr(stage, name))) for name in STAGES}
         for stage in evidence.stages
     ]
-    # The bootstrap draws prompts by position.  An order fixed by the values alone makes every
-    # figure independent of the order in which prompts were written.
-    # Rounded, so that the last bit of a float does not decide between prompts that tie.
     staged = [gaps for stage in stages for gaps in stage.values()]
     keys = np.stack([*staged, *others, *null_gap, examples_moved, gap_ablated, gap])
-    order = np.lexsort(np.round(keys / evidence.sigma, TIE_DECIMALS))
+    order = _order(keys / evidence.sigma)
     interaction = None
     if all(row.single_sum is not None for row in evidence.rows if row.role is Role.EXAMPLE):
         single_sum = evidence.means(Role.EXAMPLE, [row.single_sum or 0.0 for row in evidence.rows])
@@ -168,5 +165,14 @@ def _unseen(evidence: Evidence) -> Iterator[UnseenPhrasing]:
 
 
 def _in_order(phrasing: int | None, gaps: Array, sigma: float) -> UnseenPhrasing:
-    gap, after = gaps[np.lexsort(np.round(gaps.T[::-1] / sigma, TIE_DECIMALS))].T
+    gap, after = gaps[_order(gaps.T[::-1] / sigma)].T
     return UnseenPhrasing(phrasing, gap, after)
+
+
+def _order(keys: Array) -> NDArray[np.int64]:
+    """Return an order of prompts that the values ``"key prompt"`` alone fix; the last key leads.
+
+    The bootstrap draws prompts by position, and so no figure depends on the order in which prompts
+    were written.  Rounded keys lead, so that the last bit of a float decides between ties only.
+    """
+    return np.lexsort([*keys, *np.round(keys, TIE_DECIMALS)])

@@ -1,4 +1,4 @@
-"""Parts of a judged hypothesis that are more than one figure: where its gap lives, what closes it."""
+"""Parts of a judged hypothesis that are more than a figure: where its gap lives, what closes it."""
 
 from __future__ import annotations
 

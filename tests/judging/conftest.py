@@ -16,6 +16,8 @@ from pm_audit.records import (
     Role,
     RowEvidence,
     SaeFit,
+    StageEvidence,
+    TransferEvidence,
 )
 from pm_audit.spec import Hypothesis, Settings, method_of
 
@@ -140,6 +142,49 @@ def evidence_of(
             for name, found in rewards.items()
         ),
     )
+
+
+def full_of(evidence: Evidence) -> Evidence:
+    """Add stages and transfer: figures whose values are made up but hold together."""
+    levels = {"selected": 0.3, "others": 0.6, "features": 0.1, "stream": 0.0, "error": 0.9}
+    counters = evidence.means(Role.COUNTER_EXAMPLE, [row.reward for row in evidence.rows])
+    whole = {
+        stage: tuple(
+            counters[row.prompt] + left * (row.reward - counters[row.prompt])
+            if row.role is Role.EXAMPLE
+            else row.reward
+            for row in evidence.rows
+        )
+        for stage, left in levels.items()
+    }
+    transfer = []
+    for phrasing in (0, 1):
+        tested = [
+            row for row in evidence.rows if (row.role, row.variant) == (Role.EXAMPLE, phrasing)
+        ]
+        transfer.append(
+            TransferEvidence(
+                phrasing=phrasing,
+                prompts=tuple(row.prompt for row in tested),
+                selected=evidence.folds[0].selected,
+                gap=tuple(row.reward - counters[row.prompt] for row in tested),
+                gap_after=tuple(
+                    (0.3 + 0.1 * (row.prompt % 3)) * (row.reward - counters[row.prompt])
+                    for row in tested
+                ),
+            )
+        )
+    return evidence.model_copy(
+        update={
+            "stages": (StageEvidence(sae=None, layer=None, **whole),),
+            "transfer": tuple(transfer),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def full() -> Callable[[Evidence], Evidence]:
+    return full_of
 
 
 @pytest.fixture(scope="session")
