@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pm_audit.records import HypothesisRecord
 from pm_audit.report import scope
-from pm_audit.report.difference import Part, shortened
+from pm_audit.report.html.difference import Part, shortened
 from pm_audit.report.html.plots import Strips, edges
 from pm_audit.report.html.scale import strip_scale
 

@@ -27,7 +27,7 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.report import decomposition, feature_words, figures, findings
-from pm_audit.report.difference import Part, shortened
+from pm_audit.report.html.difference import Part, shortened
 from pm_audit.report.html.scale import Scale, spanning, strip_scale
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 388.0, 12.0, 300.0
