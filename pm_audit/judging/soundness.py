@@ -83,7 +83,7 @@ def _check_series(evidence: Evidence) -> None:
         if len(numbers) != wanted:
             raise RecordError(f"{what} has {len(numbers)} {unit}s for {wanted} {unit}s; {_TORN}")
         if not all(abs(number) <= LARGEST_REWARD for number in numbers):
-            raise NumericalError(f"{what}: a reward is not finite; check the PM's dtype")
+            raise NumericalError(f"{what} holds a number that is not finite; check the PM's dtype")
 
 
 def _series(evidence: Evidence) -> Iterator[tuple[str, str, int, tuple[float, ...]]]:

@@ -68,13 +68,14 @@ def _compared(figures: Figures, ratios: Ratios, over_null: Interval, required: f
         compared = f"{closed} against the {limit:.2f} {word}"
         if noisy := too_noisy(figures, closure.value, limit, compared):
             return noisy
-    unexplained = f"{of_gap(1 - closure.value)} of the gap is unexplained"
+    left = "unexplained" if closure.value <= 1 else "reversed"
+    rest = f"{of_gap(abs(1 - closure.value))} of the gap is {left}"
     contradicted = next((one for one in _witnesses(ratios) if _contradicts(one, required)), None)
     outcome = Outcome.FAIL
     if closure.high < required:
-        reason = f"is below the {required:.2f} required; {unexplained}"
+        reason = f"is below the {required:.2f} required; {rest}"
     elif closure.low > most:
-        reason = f"overshoots the {most:.2f} allowed: the replaced gap has the other sign"
+        reason = f"overshoots the {most:.2f} allowed; {rest}"
     elif not closure.value > bar or over_null.high < 0:
         reason = f"does not beat random sets of the same size, whose 95th percentile is {bar:.2f}"
     elif contradicted is not None:
@@ -88,7 +89,7 @@ def _compared(figures: Figures, ratios: Ratios, over_null: Interval, required: f
         outcome = Outcome.PASS
         reason = (
             f"reaches the {required:.2f} required and beats random sets (95th percentile "
-            f"{bar:.2f}); {unexplained}"
+            f"{bar:.2f}); {rest}"
         )
     return outcome, f"{closed} {reason}"
 
