@@ -25,7 +25,6 @@ from pm_audit.report import (
     scope,
     wording,
 )
-from pm_audit.report.scope import Condition
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 from pm_audit.report.viewed import require_readable
 
@@ -144,20 +143,18 @@ def _everything(page: TerminalWriter, hypothesis: HypothesisRecord, replacement:
     _holds(page, hypothesis)
     page.line("  How far it holds, as shares of the gap:")
     for one in scope.conditions(hypothesis, replacement):
-        page.line(f"  {_title(one):<{_TITLE_WIDTH}}  {scope.value(one)}")
-    page.line("  Where the gap lives:")
+        phrasing = f" “{one.phrasing.strip()}”" if one.phrasing else ""
+        _share(page, f"{one.title}{phrasing}", scope.value(one))
     for whose, parts in decomposition.titled(hypothesis):
+        page.line(f"  Where the gap lives{f', {whose}' if whose else ''}:")
         for title, figure in decomposition.shown(parts):
-            share = figures.share_of(figure.value, hypothesis.gap.value)
-            named = f"{title}, {whose}" if whose else title
-            page.line(f"  {shortened(named, _TITLE_WIDTH):<{_TITLE_WIDTH}}  {share}")
+            _share(page, title, figures.share_of(figure.value, hypothesis.gap.value))
     baselines.terminal_lines(page, hypothesis)
     page.line()
 
 
-def _title(one: Condition) -> str:
-    title = f"{one.title} “{one.phrasing.strip()}”" if one.phrasing else one.title
-    return shortened(title, _TITLE_WIDTH)
+def _share(page: TerminalWriter, title: str, share: str) -> None:
+    page.line(f"  {shortened(title, _TITLE_WIDTH):<{_TITLE_WIDTH}}  {share}")
 
 
 def _words(feature: FeatureRecord) -> str:
@@ -179,7 +176,7 @@ def _feature_row(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[s
 
 def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, command: str) -> str:
     """Return what a failed check prints: place, figures, reason and how to run it again."""
-    share = hypothesis.residual_share
+    share, holds = hypothesis.residual_share, scope.line(hypothesis)
     page = TerminalWriter()
     lines = [
         # pytest's short summary shows the first line after the node id, which names the file
@@ -190,7 +187,7 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
         f"{figures.with_bounds(hypothesis.gap)} raw",
         f"  residual  {figures.with_bounds(hypothesis.residual_sigma)}"
         + (f", {figures.number(share)} of the gap" if share else ""),
-        *(f"  holds     {found}" for found in filter(None, [scope.line(hypothesis)])),
+        *([f"  holds     {holds}"] if holds else []),
         *(f"  warning   {warning}" for warning in hypothesis.warnings),
         f"  again     {command}",
     ]
