@@ -216,16 +216,15 @@ def attributed_at(
 def _of_targets(
     trace: Trace, sae: Sae, gradient: Tensor, rows: Integers, targets: SaeTargets
 ) -> csr_array:
-    """Return ``scale target <decoder row, gradient>`` summed over each row's tokens [latent row]."""
+    """Return ``scale target <decoder row, gradient>`` summed over tokens, [latent row]."""
     shape = (sae.width, len(trace.grid))
     if not len(targets.latent):
         return csr_array(shape)
     row = trace.row_of_token()
     tokens = np.flatnonzero(np.isin(row, rows))
     # tokens of one row and group share their targets, so their gradients are summed first
-    cell, of_token = np.unique(
-        np.stack([row, targets.group])[:, tokens], axis=1, return_inverse=True
-    )
+    pairs = np.stack([row, targets.group])[:, tokens]
+    cell, of_token = np.unique(pairs, axis=1, return_inverse=True)
     at = torch.from_numpy(tokens).to(gradient.device)
     weighted = gradient[at] * trace.features[sae.name].scale[at, None].to(gradient)
     summed = gradient.new_zeros(cell.shape[1], gradient.shape[1])

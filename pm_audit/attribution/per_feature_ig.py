@@ -50,7 +50,8 @@ def attribute_per_feature(
     """Return the attribution of each latent along the path of its own replacement.
 
     ``latents`` are few, each at most once (see ``large_norm_latents``); ``steps`` are midpoints of
-    the path; ``rows`` are all rows for None; ``targets`` stand in the features' place, zero for None.
+    the path; ``rows`` are all rows for None; ``targets`` stand in the features' place, zero for
+    None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
