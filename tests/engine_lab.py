@@ -143,7 +143,7 @@ def build_grid(
         shared = tuple(random.integers(3, VOCABULARY, 4 + 3 * prompt).tolist())
         for _ in range(completions):
             own = tuple(random.integers(3, VOCABULARY, random.integers(1, 9)).tolist())
-            stop = len(shared + own)
+            stop = len(shared + own) if end else None
             rows.append(Row(prompt, shared + own + end, len(shared), stop))
     return Grid(tuple(rows))
 

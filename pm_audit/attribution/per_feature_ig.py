@@ -60,7 +60,7 @@ def attribute_per_feature(
     sae = trace.sae(sae.name)
     chosen = np.asarray(latents, dtype=np.int64)
     members = Members(sae, np.arange(len(chosen)), chosen)
-    removal = plan(trace, [members], len(chosen), trace.rows(rows), targets)
+    removal = plan(trace, [members], trace.rows(rows), targets)
     pairs = len(removal.jobs)
     shares = (np.arange(steps) + 0.5) / steps
     jobs = removal.jobs.take(np.tile(np.arange(pairs), steps))

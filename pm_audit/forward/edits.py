@@ -62,18 +62,16 @@ class Plan:
 def plan(
     trace: Trace,
     members: Sequence[Members],
-    sets: int,
     rows: Integers,
     targets: Targets | None = None,
     *,
     skipped: Mask | None = None,
 ) -> Plan:
-    """Plan the ablation of ``sets`` sets in the given rows.
+    """Plan the ablation of sets in the given rows.
 
     Args:
         trace: the clean forward.
         members: the sets' features, one entry an SAE.
-        sets: number of sets.
         rows: rows of the grid.
         targets: what stands in the features' place; None for zero.
         skipped: [set row], pairs that need no job.

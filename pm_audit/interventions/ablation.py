@@ -95,7 +95,7 @@ def ablate_each(
     for numbers in _portions(trace, members, len(features), chosen, targets):
         skipped = None if where is None else ~where[numbers]
         taken = [_take(members[0], numbers)]
-        planned = plan(trace, taken, len(numbers), chosen, targets, skipped=skipped)
+        planned = plan(trace, taken, chosen, targets, skipped=skipped)
         if not len(planned.jobs):
             continue
         after = replay(trace, planned.jobs, planned.edits)
@@ -145,7 +145,7 @@ def ablate_sets(
                     trace, taken[0], len(portion), chosen, targets, cache
                 )
             else:
-                planned = plan(trace, taken, len(portion), chosen, targets)
+                planned = plan(trace, taken, chosen, targets)
                 set_of, row = planned.set_of, planned.jobs.row
                 after = replay(trace, planned.jobs, planned.edits)
             result[np.asarray(numbers)[portion][set_of], column[row]] = after
@@ -166,7 +166,7 @@ def _replay_once(
     missing = cache.unknown(name, changed)
     if missing:
         skipped = all_but(missing, sets, len(trace.grid))
-        planned = plan(trace, [members], sets, rows, targets, skipped=skipped)
+        planned = plan(trace, [members], rows, targets, skipped=skipped)
         after = replay(trace, planned.jobs, planned.edits)
         pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
         cache.learn(name, changed, dict(zip(pairs, after.tolist(), strict=True)))
