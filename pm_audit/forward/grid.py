@@ -31,7 +31,7 @@ class Row:
     completion_start: int
     """Position of the completion's first token; interventions touch this position and later."""
     completion_stop: int | None = None
-    """Position after the completion's last token, where the format's begin; None for the end."""
+    """Position after the completion's last token, where the format goes on; None for the end."""
 
     def cut(self, length: int) -> Row:
         """Return the first ``length`` tokens."""

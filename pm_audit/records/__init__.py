@@ -37,18 +37,20 @@ from pm_audit.records.evidence import (
     SweepEvidence,
     TransferEvidence,
 )
+from pm_audit.records.explanation import (
+    Alongside,
+    Baseline,
+    BaselinePoint,
+    GapDecomposition,
+    Transfer,
+)
 from pm_audit.records.ours import require_ours
 from pm_audit.records.run import (
     SCHEMA_VERSION,
-    Alongside,
     AuditRecord,
-    Baseline,
-    BaselinePoint,
     Departure,
-    GapDecomposition,
     HypothesisRecord,
     ManifestEntry,
-    Transfer,
     Unplanned,
 )
 from pm_audit.records.subject import MethodRecord, SaeRecord, SubjectRecord

@@ -99,7 +99,7 @@ class NullEvidence(Record):
     """One matched random set per fold, replaced on the held-out prompts."""
 
     gap: tuple[Finite, ...]
-    """Gap of each prompt after the random set was replaced, in the order of ``Evidence.prompts``."""
+    """Gap of each prompt after the set was replaced, in the order of ``Evidence.prompts``."""
 
 
 class AlongsideEvidence(Record):
@@ -114,8 +114,8 @@ class AlongsideEvidence(Record):
 class StageEvidence(Record):
     """Rewards as parts of the stream at the SAEs' layers are replaced, more and more of it.
 
-    In the order of ``Evidence.rows``, from the fold that did not see the row's prompt, at the values
-    of the method's replacement.  Controls have no part in a gap and keep their rewards.
+    In the order of ``Evidence.rows``, from the fold that did not see the row's prompt, at the
+    values of the method's replacement.  Controls have no part in a gap and keep their rewards.
     """
 
     sae: str | None
