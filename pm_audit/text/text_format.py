@@ -220,7 +220,7 @@ class TextFormat:
         offsets += [(end, end)] * len(self.appended)
         after = len(opening) + last + 1
         start = next((i for i, (_, stop) in enumerate(offsets) if stop > rendered.start), after)
-        stop = _after(offsets, start, rendered.stop)
+        stop = _after(offsets[:after], start, rendered.stop)
         return TokenisedRow(ids, start, tuple(offsets), rendered.text, stop)
 
     def _checked(self, row: TokenisedRow) -> TokenisedRow:
@@ -270,8 +270,13 @@ class TextFormat:
 
 
 def _after(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> int:
-    """Return the index after the last token from ``start`` with a character before ``stop``."""
-    held = [
-        at for at, (first, last) in enumerate(offsets) if at >= start and first < min(last, stop)
-    ]
-    return held[-1] + 1 if held else start
+    """Return the index after the last token from ``start`` with a character before ``stop``.
+
+    Some tokenizers give white space an empty span, at its end.
+    """
+    after = start
+    for at, (first, last) in enumerate(offsets[start:], start):
+        begin = offsets[at - 1][1] if first == last and at else first
+        if begin < min(last, stop):
+            after = at + 1
+    return after

@@ -4,7 +4,7 @@ from pm_audit.interventions.replacements.contrast import CONTRAST, contrast_feat
 from pm_audit.interventions.replacements.mean import MEAN, mean_features
 from pm_audit.interventions.replacements.registry import replacement, replacements
 from pm_audit.interventions.replacements.replacement import Replacement
-from pm_audit.interventions.replacements.resample import RESAMPLE
+from pm_audit.interventions.replacements.resample import RESAMPLE, resampled_features
 from pm_audit.interventions.replacements.zero import ZERO, zero_features
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "mean_features",
     "replacement",
     "replacements",
+    "resampled_features",
     "zero_features",
 ]
