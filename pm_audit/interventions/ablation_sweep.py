@@ -1,8 +1,8 @@
 """Sweeping an SAE by real ablation: every feature, or the most promising until a budget ends.
 
-``exhaustive`` ablates every latent that differs from its target on the rows in question; nothing is left to
-attribution.  With a budget (a count, or seconds) latents are ablated in the order of their
-predicted effects, and what was left out is bounded by random subsets, as AtP* (2403.00745) does:
+``exhaustive`` ablates every latent that differs from its target on the rows in question; nothing
+is left to attribution.  With a budget (a count, or seconds) latents are ablated in the order of
+their predicted effects, and what was left out is bounded by random subsets, as AtP* (2403.00745):
 each unmeasured latent joins a random subset with probability one half and the subset is ablated
 jointly.  Were effects to add up, a subset's effect would have a variance of a quarter of the sum
 of squared effects, so twice its standard deviation (its upper confidence limit, by chi squared)

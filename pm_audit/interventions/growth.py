@@ -22,7 +22,7 @@ from pm_audit.forward.contrast import Floats
 from pm_audit.interventions.objective import Objective
 
 Members = tuple[int, ...]
-"""Numbers of candidates, sorted."""
+"""Numbers of candidates, in the order in which they joined."""
 
 Replay = Callable[[Sequence[Members]], Floats]
 """Rewards [set row] of the objective's rows after each set was replaced."""
@@ -88,12 +88,12 @@ class _Search:
         self.closures: list[float] = []
         self.collaterals: list[float] = []
         self.tried: list[tuple[float, float]] = []
-        self.measured: set[Members] = set()
+        self.measured: set[frozenset[int]] = set()
 
     def additions(self) -> Iterator[Move]:
         """Yield the set with each candidate outside it."""
         for one in self._outside():
-            yield self._joined(self.selected, one), self.rewards - self.contributions[one]
+            yield (*self.selected, one), self.rewards - self.contributions[one]
 
     def repairs(self, most: int) -> Iterator[Move]:
         """Yield every set that differs by one feature, or by one exchanged for another."""
@@ -105,18 +105,18 @@ class _Search:
             if rest:
                 yield rest, rewards
             for one in self._outside():
-                yield self._joined(rest, one), rewards - self.contributions[one]
+                yield (*rest, one), rewards - self.contributions[one]
 
     def step(self, moves: Iterator[Move]) -> bool:
         """Measure the most promising moves and make the best; return whether one was made."""
-        open_moves = [(members, after) for members, after in moves if members not in self.measured]
+        open_moves = [move for move in moves if frozenset(move[0]) not in self.measured]
         if not open_moves:
             return False
         promise = self.objective.value(np.stack([after for _, after in open_moves]))
         order = np.argsort(promise, kind="stable")[: self.trials]
         chosen = [open_moves[at][0] for at in order]
         rewards = self.replay(chosen)
-        self.measured.update(chosen)
+        self.measured.update(map(frozenset, chosen))
         for members, after in zip(chosen, rewards, strict=True):
             self._learn(members, after)
         values = self.objective.value(rewards)
@@ -142,7 +142,3 @@ class _Search:
 
     def _outside(self) -> list[int]:
         return [one for one in range(len(self.contributions)) if one not in self.selected]
-
-    @staticmethod
-    def _joined(members: Members, one: int) -> Members:
-        return tuple(sorted((*members, one)))

@@ -43,7 +43,7 @@ def run_singles(experiment: Experiment, features: Sequence[Feature], targets: Ta
     contributions = np.full((len(features), len(sample)), np.nan)
     for sae in trace.saes:
         own = np.flatnonzero([feature.sae == sae.name for feature in features])
-        latents = [features[at].index for at in own]
+        latents = [features[int(at)].index for at in own]
         effects = ablate_each(trace, sae, latents, rows=rows, targets=targets)
         contributions[np.ix_(own, rows)] = effects.dense(latents, rows)
     return Singles(tuple(features), contributions)
