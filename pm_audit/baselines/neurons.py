@@ -47,9 +47,9 @@ def neurons(discovery: Discovery, most: int) -> Tensor:
     best = np.argsort(-score, kind="stable")[:CANDIDATES]
     best = best[score[best] > 0]
 
-    def replay(sets: Sequence[Members]) -> Floats:
+    def replay(sets: Sequence[Members], at: Integers) -> Floats:
         spans = [unit[best[list(members)].tolist()] for members in sets]
-        layer, centre, rows = discovery.layer, discovery.centre, objective.rows
+        layer, centre, rows = discovery.layer, discovery.centre, objective.rows[at]
         return np.stack(
             [ablate_subspace(trace, layer, span, centre=centre, rows=rows) for span in spans]
         )

@@ -52,11 +52,14 @@ class Contrast:
         """Return which rows belong to these prompts, [row]."""
         return np.isin(self.prompt, np.array(list(prompts), dtype=np.int64))
 
-    def one_of_each(self) -> Mask:
-        """Return one row of each prompt and role, [row]: the phrasings are taken in turn."""
+    def one_of_each(self, *, among: Mask | None = None) -> Mask:
+        """Return one row of each prompt and role, [row]: the phrasings are taken in turn.
+
+        With ``among`` [row], only of the marked rows.
+        """
         chosen = np.zeros(len(self.prompt), dtype=bool)
         for role in sorted(set(self.role)):
-            has_role = self.has_role(role)
+            has_role = self.has_role(role) if among is None else self.has_role(role) & among
             for turn, prompt in enumerate(np.unique(self.prompt[has_role])):
                 rows = np.flatnonzero(has_role & (self.prompt == prompt))
                 chosen[rows[turn % len(rows)]] = True

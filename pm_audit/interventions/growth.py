@@ -3,9 +3,10 @@
 Single effects do not add up: two features may carry the same evidence (together they do less than
 the sum) or gate one another (together they do more), and the largest ones together overshoot.  So
 every step is decided by joint ablations.  Attribution says, row by row, what each candidate would
-change next; the moves that promise most are measured, and the best one is made if it lowers the
-objective.  First features join one after the other; then single features may leave or change places
-with a candidate outside.  What a trial measured takes attribution's place for the trials after it.
+change next; the moves that promise most are tried on a sample of the rows, and the best of them is
+measured on all rows and made if it lowers the objective.  First features join one after the other;
+then single features may leave or change places with a candidate outside.  What a trial measured
+takes attribution's place for the trials after it.
 
 Figures here are those of the rows that the search sees; what the set is worth is measured
 elsewhere, on prompts that the search has not seen.
@@ -18,17 +19,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pm_audit.forward.contrast import Floats
+from pm_audit.forward.contrast import Floats, Integers
 from pm_audit.interventions.objective import Objective
 
 Members = tuple[int, ...]
 """Numbers of candidates, in the order in which they joined."""
 
-Replay = Callable[[Sequence[Members]], Floats]
-"""Rewards [set row] of the objective's rows after each set was replaced."""
+Replay = Callable[[Sequence[Members], Integers], Floats]
+"""(sets, indices of the objective's rows) -> rewards [set row] after each set was replaced."""
 
 LEAST_GAIN = 0.01
 """By how much a move must lower the objective."""
+
+MEASURED = 2
+"""Moves of a step that are measured on all rows at most."""
 
 REPAIRS = 3
 """Rounds in which features may leave or change places."""
@@ -44,7 +48,7 @@ class Growth:
     collaterals: tuple[float, ...]
     """Collateral after each of these moves, as a share of the gap."""
     trials: tuple[tuple[float, float], ...]
-    """Change of the gap by each feature that was tried on top of a set: predicted, measured."""
+    """Change of the gap by each feature that was measured on top of a set: predicted, measured."""
 
 
 def grow(
@@ -57,7 +61,7 @@ def grow(
         predicted: [candidate row], contribution that each is predicted to have.
         replay: measures sets.
         most: features at most.
-        trials: moves measured in a step.
+        trials: moves tried in a step.
 
     """
     search = _Search(objective, predicted.copy(), replay, trials)
@@ -108,37 +112,46 @@ class _Search:
                 yield (*rest, one), rewards - self.contributions[one]
 
     def step(self, moves: Iterator[Move]) -> bool:
-        """Measure the most promising moves and make the best; return whether one was made."""
-        open_moves = [move for move in moves if frozenset(move[0]) not in self.measured]
-        if not open_moves:
+        """Try the most promising moves and make the best; return whether one was made."""
+        untried = [move for move in moves if frozenset(move[0]) not in self.measured]
+        if not untried:
             return False
-        promise = self.objective.value(np.stack([after for _, after in open_moves]))
-        order = np.argsort(promise, kind="stable")[: self.trials]
-        chosen = [open_moves[at][0] for at in order]
-        rewards = self.replay(chosen)
+        promise = self.objective.value(np.stack([after for _, after in untried]))
+        best = np.argsort(promise, kind="stable")[: self.trials]
+        chosen, expected = zip(*(untried[at] for at in best), strict=True)
         self.measured.update(map(frozenset, chosen))
+        sample = self.objective.sample
+        rewards = np.stack(expected)
+        rewards[:, sample] = self.replay(chosen, sample)
         for members, after in zip(chosen, rewards, strict=True):
-            self._learn(members, after)
-        values = self.objective.value(rewards)
-        best = int(values.argmin())
-        if not values[best] <= self.objective.value(self.rewards) - LEAST_GAIN:
+            self._learn(members, after, sample)
+        for at in np.argsort(self.objective.value(rewards), kind="stable")[:MEASURED]:
+            if self._made(chosen[at]):
+                return True
+        return False
+
+    def _made(self, members: Members) -> bool:
+        """Measure a move on all rows, and make it if it is good enough."""
+        everywhere = np.arange(len(self.objective.rows))
+        after = self.replay([members], everywhere)[0]
+        self._learn(members, after, everywhere)
+        value = self.objective.value(after)
+        if not value <= self.objective.value(self.rewards) - LEAST_GAIN:
             return False
-        self.selected, self.rewards = chosen[best], rewards[best]
-        self.closures.append(1 - float(self.objective.residual(self.rewards)))
-        self.collaterals.append(float(self.objective.collateral(self.rewards)))
+        self.selected, self.rewards = members, after
+        self.closures.append(1 - float(self.objective.residual(after)))
+        self.collaterals.append(float(self.objective.collateral(after)))
         return True
 
-    def _learn(self, members: Members, after: Floats) -> None:
-        """Let a trial of one feature on top of the set say what the feature does."""
-        added = set(members) - set(self.selected)
-        if len(added) == 1 and len(members) > len(self.selected):
-            one = added.pop()
-            contribution = self.rewards - after
-            weights = self.objective.weights
-            self.tried.append(
-                (float(weights @ self.contributions[one]), float(weights @ contribution))
-            )
-            self.contributions[one] = contribution
+    def _learn(self, members: Members, after: Floats, measured: Integers) -> None:
+        """Let a trial of one feature on top of the set say what it does on the measured rows."""
+        if set(members[:-1]) != set(self.selected):
+            return
+        contribution = self.contributions[members[-1]]
+        predicted = float(self.objective.weights @ contribution)
+        contribution[measured] = (self.rewards - after)[measured]
+        if len(measured) == len(contribution):
+            self.tried.append((predicted, float(self.objective.weights @ contribution)))
 
     def _outside(self) -> list[int]:
         return [one for one in range(len(self.contributions)) if one not in self.selected]

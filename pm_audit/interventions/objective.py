@@ -31,6 +31,8 @@ class Objective:
     """[row], their product with rewards is the gap."""
     templates: Floats
     """[template row], their product with movements is a template's mean movement."""
+    sample: Integers
+    """Indices of the rows on which a move is tried first: one of each prompt and role."""
     penalty: float
 
     @classmethod
@@ -51,6 +53,7 @@ class Objective:
             clean=experiment.rewards[rows],
             weights=contrast.weights(prompts, among=sees)[rows],
             templates=np.array([mask / mask.sum() for mask in masks]).reshape(-1, len(rows)),
+            sample=np.flatnonzero(contrast.one_of_each(among=sees)[rows]),
             penalty=penalty,
         )
 

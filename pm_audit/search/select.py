@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pm_audit.forward.contrast import Floats
+from pm_audit.forward.contrast import Floats, Integers
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.targets import Targets
 from pm_audit.interventions.ablation import ablate_sets
-from pm_audit.interventions.growth import Growth, grow
+from pm_audit.interventions.growth import Growth, Members, grow
 from pm_audit.interventions.objective import Objective
 from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import Feature, MethodRecord, SweepEvidence
@@ -27,7 +27,7 @@ from pm_audit.spec import SearchMode, SetSearch
 from pm_audit.stats.agreement import Agreement, agreement
 
 TRIALS = 4
-"""Moves of growth that are measured before the best is made."""
+"""Moves of growth that are tried before the best is made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +99,10 @@ class Selector:
         if method.set_search == SetSearch.MASK:
             return learn_mask(trace, objective, candidates, targets, most=most)
 
-        def replay(sets: Sequence[tuple[int, ...]]) -> Floats:
+        def replay(sets: Sequence[Members], at: Integers) -> Floats:
             features = [tuple(candidates[one] for one in members) for members in sets]
-            return ablate_sets(
-                trace, features, rows=objective.rows, targets=targets, cache=self.cache
-            )
+            rows = objective.rows[at]
+            return ablate_sets(trace, features, rows=rows, targets=targets, cache=self.cache)
 
         predicted = self.proposal.attributed(candidates, objective.rows)
         return grow(objective, predicted, replay, most=most, trials=TRIALS)
