@@ -165,8 +165,6 @@ class Auditor:
             [case.role for case in cases],
             np.array([case.variant for case in cases]),
         )
-        folds = split(contrast.prompts, self.method.folds, seed=self.method.seed)
-
         self._report(f"{name}: reading {len(cases)} completions")
         clean = self._trace(pm, cases, texts)
         experiment = Experiment(clean, contrast)
@@ -179,6 +177,8 @@ class Auditor:
             return record
 
         self._report(f"{name}: attributing the gap to features")
+        gaps = contrast.gap_by_prompt(clean.rewards).tolist()
+        folds = split(gaps, self.method.folds, seed=self.method.seed)
         selector = self._selector(experiment, folds)
         self._report(f"{name}: searching for the features that carry the gap")
         searches = [selector.select(fold) for fold in folds]
@@ -191,8 +191,7 @@ class Auditor:
         self._report(f"{name}: searching without each phrasing, to test on it")
         unseen = [selector.select(fold) for fold in by_phrasing(contrast, folds)]
         parts = [
-            selector.select(half).selected
-            for half in halves(contrast.prompts, folds, seed=self.method.seed)
+            selector.select(half).selected for half in halves(gaps, folds, seed=self.method.seed)
         ]
         evidence = evidence.model_copy(
             update={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pm_audit.forward.contrast import Contrast, Mask
@@ -31,18 +32,31 @@ class Fold:
         return contrast.phrasings(Role.EXAMPLE).get(self.without, nothing)
 
 
-def split(prompts: int, folds: int, *, seed: int) -> tuple[Fold, ...]:
+def split(gaps: Sequence[float], folds: int, *, seed: int) -> tuple[Fold, ...]:
     """Deal prompts out into folds; each prompt is held out exactly once.
 
-    With fewer prompts than folds there are as many folds as prompts.  A single prompt cannot be
-    split: it is its own discovery, and the verdict calls so few prompts invalid.
+    Prompts of like gaps are dealt to different folds (a randomised block design), so that no fold
+    holds the large gaps and another the small ones.  With fewer prompts than folds there are as
+    many folds as prompts.  A single prompt cannot be split: it is its own discovery, and the
+    verdict calls so few prompts invalid.
+
+    Args:
+        gaps: of each prompt, raw reward.
+        folds: to deal out.
+        seed: of the order within a block.
+
     """
-    order = list(range(prompts))
-    random.Random(seed).shuffle(order)  # noqa: S311 - a partition, not a secret
-    if prompts == 1:
+    if len(gaps) == 1:
         return (Fold((0,), (0,)),)
-    parts = [sorted(order[start :: min(folds, prompts)]) for start in range(min(folds, prompts))]
-    return tuple(Fold(tuple(sorted(set(order) - set(part))), tuple(part)) for part in parts)
+    parts: list[list[int]] = [[] for _ in range(min(folds, len(gaps)))]
+    generator = random.Random(seed)  # noqa: S311 - a partition, not a secret
+    ordered = sorted(range(len(gaps)), key=lambda prompt: gaps[prompt])
+    for start in range(0, len(ordered), len(parts)):
+        block = ordered[start : start + len(parts)]
+        for part, prompt in zip(generator.sample(parts, len(block)), block, strict=True):
+            part.append(prompt)
+    everything = set(range(len(gaps)))
+    return tuple(Fold(tuple(sorted(everything - set(part))), tuple(sorted(part))) for part in parts)
 
 
 def by_phrasing(contrast: Contrast, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
@@ -68,8 +82,8 @@ def by_phrasing(contrast: Contrast, folds: tuple[Fold, ...]) -> tuple[Fold, ...]
     return tuple(found)
 
 
-def halves(prompts: int, folds: tuple[Fold, ...], *, seed: int) -> tuple[Fold, ...]:
+def halves(gaps: Sequence[float], folds: tuple[Fold, ...], *, seed: int) -> tuple[Fold, ...]:
     """Return two halves of the prompts to search in; none if two folds are these halves."""
     if len(folds) <= 2:
         return ()
-    return split(prompts, 2, seed=seed)
+    return split(gaps, 2, seed=seed)
