@@ -35,6 +35,7 @@ from pm_audit.records.evidence import (
     SaeFit,
     SweepEvidence,
 )
+from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
 from pm_audit.records.run import (
     SCHEMA_VERSION,
@@ -62,6 +63,7 @@ __all__ = [
     "Departure",
     "Evidence",
     "Feature",
+    "FeatureLabel",
     "FeatureRecord",
     "Figure",
     "Finite",
@@ -69,6 +71,7 @@ __all__ = [
     "FoldEvidence",
     "GapDecomposition",
     "HypothesisRecord",
+    "LabelSource",
     "ManifestEntry",
     "MethodRecord",
     "Neighbour",

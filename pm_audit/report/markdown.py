@@ -136,7 +136,7 @@ def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
 
 def _features(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
     page.table(
-        ["fires on", "contribution", "of the gap", "selectivity", "set", "feature", "texts"],
+        ["feature", "contribution", "of the gap", "selectivity", "set", "label", "texts"],
         [_feature(feature, hypothesis) for feature in wording.ranked(hypothesis)],
     )
 
@@ -148,12 +148,12 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
         texts.append(Code(f"{before}«{token}»{after}"))
     size, interval, share = wording.contribution(feature, hypothesis)
     return [
-        feature_words.label(feature) or "-",
+        feature_words.name(feature),
         Number(f"{size} {interval}".strip()),
         Number(share),
         f"{feature.selectivity:.0%}",
         "selected" if feature.folds else wording.left_out(feature),
-        str(feature),
+        wording.label_origin(feature),
         Lines(tuple(texts)),
     ]
 

@@ -122,8 +122,9 @@ def feature_line(
     size, interval, share = wording.contribution(feature, hypothesis)
     state = "" if feature.folds else f" (left out: {wording.left_out(feature)})"
     more = f" {interval}" if every_feature else ""
-    words = feature_words.label(feature) or "no text known"
-    page.line(f"  {size:>13}{more}  {share:>5} of the gap  {feature!s:<16}{state}  {words}")
+    line = f"  {size:>13}{more}  {share:>5} of the gap  "
+    room = WIDTH - len(line) - len(state)
+    page.line(f"{line}{feature_words.name(feature, width=room)}{state}")
 
 
 def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, command: str) -> str:

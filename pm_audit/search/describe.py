@@ -14,9 +14,12 @@ from pm_audit.judging import figure_of
 from pm_audit.records import Feature, FeatureRecord, Firing, MethodRecord, Neighbour, Role, Unit
 from pm_audit.search.decoder_neighbours import nearest
 from pm_audit.search.filters import selectivity
+from pm_audit.search.label import label
+from pm_audit.search.logit_lens import promoted_tokens
 from pm_audit.search.propose import Proposal
 from pm_audit.search.select import Search
 from pm_audit.search.singles import OTHERS_SHOWN
+from pm_audit.search.words import Words
 from pm_audit.text.text_format import TokenisedRow
 
 TokenName = Callable[[int], str]
@@ -51,9 +54,32 @@ def describe(
     order = sorted(strength, key=lambda feature: -strength[feature])
     selected = [feature for feature in order if _folds(search, feature)]
     others = [feature for feature in order if feature not in selected][:OTHERS_SHOWN]
-    return tuple(
+    shown = sorted(selected + others, key=lambda feature: -strength[feature])
+    described = tuple(
         _record(experiment, proposal, search, feature, texts, method, token_name)
-        for feature in sorted(selected + others, key=lambda feature: -strength[feature])
+        for feature in shown
+    )
+    return _labelled(described, experiment, search, texts)
+
+
+def _labelled(
+    features: Sequence[FeatureRecord],
+    experiment: Experiment,
+    search: Search,
+    texts: Sequence[TokenisedRow],
+) -> tuple[FeatureRecord, ...]:
+    """Return the features with their labels, and with what they promote."""
+    trace, fold = experiment.trace, search.folds[0].fold
+    words = Words.of(trace, texts)
+    directions = [trace.sae(one.sae).W_dec[one.index] for one in features]
+    return tuple(
+        feature.model_copy(
+            update={
+                "label": label(feature, words, experiment.contrast, fold),
+                "promotes": promoted,
+            }
+        )
+        for feature, promoted in zip(features, promoted_tokens(trace.pm, directions), strict=True)
     )
 
 

@@ -8,7 +8,6 @@ from pm_audit.records import NOT_PASSED, FeatureRecord, HypothesisRecord
 from pm_audit.report import (
     baselines,
     decomposition,
-    feature_words,
     figures,
     findings,
     wording,
@@ -77,12 +76,11 @@ def _card(feature: FeatureRecord, hypothesis: HypothesisRecord) -> dict[str, Any
     return {
         "record": feature,
         "anchor": anchor(hypothesis, feature),
-        "title": str(feature),
-        "words": feature_words.words(feature),
         "contribution": figures.in_sigma(feature.contribution, sigma),
         "share": figures.share_of(feature.contribution.value, hypothesis.gap.value),
         "attribution": None if feature.attribution is None else feature.attribution / sigma,
         "left_out": wording.left_out(feature),
+        "label": wording.label_origin(feature),
         "heat": heatmaps(feature.firings),
         "corpus": heatmaps(feature.corpus_firings),
     }

@@ -18,7 +18,16 @@ from markupsafe import Markup
 
 from pm_audit.judging import rules
 from pm_audit.records import NOT_PASSED, AuditRecord, SaeFit
-from pm_audit.report import baselines, changes, figures, findings, glossary, sanitise, wording
+from pm_audit.report import (
+    baselines,
+    changes,
+    feature_words,
+    figures,
+    findings,
+    glossary,
+    sanitise,
+    wording,
+)
 from pm_audit.report.html import entries, plots
 from pm_audit.report.viewed import require_readable
 
@@ -93,6 +102,7 @@ def environment() -> Environment:
     for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
         found.filters[name] = getattr(figures, name)
     found.filters["in_words"] = baselines.in_words
+    found.filters["named"] = feature_words.name
     return found
 
 
