@@ -1,8 +1,8 @@
 """Labels of features, made without a language model from the words on which they fire.
 
 A label is one or two phrases.  Among the runs of words on which a feature fires strongly, they are
-those that hold most of the difference between its activations on the examples and on the
-counter-examples of the first fold's discovery prompts.  The label is scored on the completions of
+those on which its activations differ most between the examples and the counter-examples of the
+first fold's discovery prompts.  The label is scored on the completions of
 the other prompts: the balanced accuracy with which "the label names this word" predicts "the
 feature fires on this word".  Those prompts are unseen; phrasings that all prompts share are not.
 """
@@ -27,6 +27,9 @@ _STRONG = 0.5
 _WORTH = 0.25
 """Share of what the first phrase holds that a second one must add."""
 
+_TELLING = 0.1
+"""Share of a phrase's activations by which the sides must differ for differences to decide."""
+
 _LONGEST = 40
 """Characters of a phrase that are shown."""
 
@@ -41,11 +44,11 @@ def label(feature: Feature, words: Words, contrast: Contrast, fold: Fold) -> Fea
     for run in _runs(words, strength, seen):
         runs.setdefault(words.phrase(run), run)
     within = {phrase: words.within(phrase) for phrase in runs}
+    shared = max((float(np.abs(difference[inside]).sum()) for inside in within.values()), default=0)
+    phrases = _choose(within, difference, least=_TELLING * shared)
     # a feature that fires alike on both sides is labelled by where it fires at all
-    for held in (difference * np.sign(difference.sum()), strength * seen):
-        if phrases := _choose(within, held):
-            break
-    else:
+    phrases = phrases or _choose(within, strength * seen, least=0.0)
+    if not phrases:
         return None
     named = np.any([within[phrase] for phrase in phrases], axis=0)
     return FeatureLabel(
@@ -73,12 +76,15 @@ def _runs(words: Words, strength: Floats, seen: Mask) -> Iterator[list[int]]:
         yield run
 
 
-def _choose(within: dict[Phrase, Mask], held: Floats) -> list[Phrase]:
-    """Return the phrases that add most to what the label's words hold of ``held`` [word]."""
+def _choose(within: dict[Phrase, Mask], held: Floats, *, least: float) -> list[Phrase]:
+    """Return the phrases that add most, and more than ``least``, to the size of what they hold.
+
+    ``held`` is [word]; words of a phrase that was chosen hold nothing any more.
+    """
     chosen: list[Phrase] = []
-    left, least = held.copy(), 0.0
+    left = held.copy()
     while len(chosen) < min(PHRASES, len(within)):
-        added = {phrase: float(left[inside].sum()) for phrase, inside in within.items()}
+        added = {phrase: abs(float(left[inside].sum())) for phrase, inside in within.items()}
         best = max(added, key=lambda phrase: added[phrase])
         if added[best] <= least:
             break

@@ -133,7 +133,7 @@ def _word(
     if not shown.strip():
         return Word(row, start, end, LINE_BREAK if "\n" in shown else WHITE_SPACE)
     first = end - len(shown.lstrip())
-    at = bisect_right(spans, (first, end)) - 1
+    at = bisect_right(spans, (first, len(text.text))) - 1
     if at >= 0 and first < spans[at][1]:
         return Word(row, *spans[at])
     return Word(row, first, first + len(shown.strip()))
