@@ -25,6 +25,7 @@ from scipy.stats import binomtest
 
 from pm_audit.judging import judge
 from pm_audit.records import (
+    AlongsideEvidence,
     Evidence,
     Feature,
     FoldEvidence,
@@ -66,12 +67,13 @@ class Population:
     dependence: float = 0.5
     """How much of a prompt's residual follows its own gap rather than the mean gap."""
     closure_spread: float = 0.2
+    search_spread: float = 0.0
+    """Standard deviation of the closure over searches: each fold's set has its own."""
     null_closure: float = 0.02
     null_spread: float = 0.05
     collateral: float = 0.05
     """Mean movement of the control as a share of the gap."""
     collateral_spread: float = 0.15
-    preserved: float = 0.97
 
 
 def standard(family: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
@@ -104,9 +106,10 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
 
     gap = truth.gap + truth.spread * values()
     base = truth.gap + truth.dependence * (gap - truth.gap)
-    zero_gap = (1 - truth.closure) * base + truth.closure_spread * truth.gap * values()
+    fold = np.arange(prompts) % 2
+    found = truth.closure + truth.search_spread * generator.normal(size=2)
+    after = (1 - found[fold]) * base + truth.closure_spread * truth.gap * values()
     control = truth.gap * (truth.collateral + truth.collateral_spread * values())
-    spliced_gap = truth.preserved * gap + 0.05 * truth.gap * generator.normal(size=prompts)
     null = tuple(
         NullEvidence(
             gap=tuple(
@@ -120,11 +123,11 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
     for prompt in range(prompts):
         level = 2.0 * generator.normal()
         wobble = 0.3 * generator.normal()
-        for role, variant, reward, zero, spliced in (
-            (Role.EXAMPLE, 0, gap[prompt] + wobble, zero_gap[prompt], spliced_gap[prompt]),
-            (Role.EXAMPLE, 1, gap[prompt] - wobble, zero_gap[prompt], spliced_gap[prompt]),
-            (Role.COUNTER_EXAMPLE, 0, 0.0, 0.0, 0.0),
-            (Role.CONTROL, 0, 0.1, 0.1 + control[prompt], 0.1),
+        for role, variant, reward, ablated in (
+            (Role.EXAMPLE, 0, gap[prompt] + wobble, after[prompt]),
+            (Role.EXAMPLE, 1, gap[prompt] - wobble, after[prompt]),
+            (Role.COUNTER_EXAMPLE, 0, 0.0, 0.0),
+            (Role.CONTROL, 0, 0.1, 0.1 + control[prompt]),
         ):
             rows.append(
                 RowEvidence(
@@ -133,9 +136,7 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
                     variant=variant,
                     text="",
                     reward=level + reward,
-                    zero=level + zero,
-                    mean=level + zero,
-                    spliced=level + spliced,
+                    ablated=level + ablated,
                 )
             )
     folds = tuple(
@@ -143,6 +144,7 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
             held_out=tuple(range(start, prompts, 2)),
             selected=(SET,),
             growth=(truth.closure,),
+            collateral=(truth.collateral,),
             sign_agreement=1.0,
             rank_correlation=1.0,
             completeness_gap=0.0,
@@ -157,6 +159,10 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
         folds=folds,
         null=null,
         fits=(FIT,),
+        alongside=tuple(
+            AlongsideEvidence(replacement=name, rewards=tuple(row.ablated for row in rows))
+            for name in ("zero", "mean")
+        ),
     )
 
 
@@ -227,6 +233,16 @@ BOUNDARIES: dict[str, tuple[str, Population, dict[str, Any]]] = {
         replace(ON_THE_EDGE, gap=0.4, spread=0.7),
         {"closure": 0.6},
     ),
+    "closure at the asked, searches differ": (
+        "explained",
+        replace(ON_THE_EDGE, search_spread=0.1),
+        {"closure": 0.6},
+    ),
+    "closure at the overshoot allowed": (
+        "explained",
+        replace(ON_THE_EDGE, closure=1.2),
+        {"closure": 0.8},
+    ),
     "closure equal to the null": (
         "explained",
         replace(
@@ -236,7 +252,7 @@ BOUNDARIES: dict[str, tuple[str, Population, dict[str, Any]]] = {
             closure_spread=0.05,
             null_closure=0.6,
         ),
-        {"closure": 0.4, "collateral": 0.4},
+        {"closure": 0.4},
     ),
     "collateral at the limit": (
         "specific",

@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
+from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.trace import trace
+from pm_audit.records import Role
 from pm_audit.subject.activation import Activation, Relu
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.subject.sae import Sae
@@ -129,16 +133,130 @@ def build_sae(
     )
 
 
-def build_grid(seed: int = 0, *, prompts: int = 3, completions: int = 4) -> Grid:
-    """Return random rows over shared prompts of unequal lengths."""
+def build_grid(
+    seed: int = 0, *, prompts: int = 3, completions: int = 4, end: tuple[int, ...] = ()
+) -> Grid:
+    """Return random rows over shared prompts of unequal lengths; ``end`` follows completions."""
     random = np.random.default_rng(seed)
     rows = []
     for prompt in range(prompts):
         shared = tuple(random.integers(3, VOCABULARY, 4 + 3 * prompt).tolist())
         for _ in range(completions):
             own = tuple(random.integers(3, VOCABULARY, random.integers(1, 9)).tolist())
-            rows.append(Row(prompt, shared + own, len(shared)))
+            stop = len(shared + own) if end else None
+            rows.append(Row(prompt, shared + own + end, len(shared), stop))
     return Grid(tuple(rows))
+
+
+ROLES = (Role.EXAMPLE, Role.COUNTER_EXAMPLE, Role.COUNTER_EXAMPLE, Role.CONTROL)
+
+
+def build_experiment(pm: PreferenceModel, *saes: Sae, grid: Grid | None = None) -> Experiment:
+    """Return the clean forward of a grid whose prompts have the roles ``ROLES`` in turn."""
+    grid = grid or build_grid(end=(1, 2))
+    prompt = np.array([row.prompt for row in grid.rows])
+    seen = [int((prompt[:index] == one).sum()) for index, one in enumerate(prompt)]
+    roles = [ROLES[number % len(ROLES)] for number in seen]
+    return Experiment(trace(pm, saes, grid), Contrast(prompt, roles))
+
+
+Ablated = Callable[[int, Tensor], Tensor]
+"""(row, stream of its completion) -> the changed stream."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Targets written out token by token: what an ablation must put in place, and how."""
+
+    sae: Sae
+    feature: list[Tensor]
+    """By row: [token latent]."""
+    error: list[Tensor]
+    """By row: [token hidden]."""
+
+    @classmethod
+    def contrast(cls, experiment: Experiment, sae: Sae, *, shift: int = 0) -> Wanted:
+        """Average the counter-examples' tokens of each row's prompt, or of one ``shift`` later."""
+        rows, contrast = experiment.trace.grid.rows, experiment.contrast
+        streams: dict[int, Tensor] = {}
+
+        def keep(row: int, stream: Tensor) -> Tensor:
+            streams[row] = stream.clone()
+            return stream
+
+        Plain(experiment.trace.pm, experiment.trace.grid).rewards({sae.layer: keep})
+        encoded = {row: sae.encode(stream) for row, stream in streams.items()}
+        features = {row: one.features for row, one in encoded.items()}
+        errors = {row: streams[row] - sae.decode(one) for row, one in encoded.items()}
+
+        def mean_at(prompt: int, place: int, values: dict[int, Tensor]) -> Tensor:
+            means = []
+            for number, row in enumerate(rows):
+                counted = contrast.role[number] is Role.COUNTER_EXAMPLE
+                if counted and contrast.prompt[number] == prompt:
+                    own = [
+                        v for v, at in zip(values[number], places(row), strict=True) if at == place
+                    ]
+                    means += [torch.stack(own).mean(0)] if own else []
+            return torch.stack(means).mean(0) if means else torch.zeros(values[0].shape[1])
+
+        def targets(values: dict[int, Tensor]) -> list[Tensor]:
+            found = []
+            for number, row in enumerate(rows):
+                prompt = (int(contrast.prompt[number]) + shift) % contrast.prompts
+                own = [mean_at(prompt, place, values) for place in places(row)]
+                found.append(torch.stack(own) if own else torch.zeros_like(values[number]))
+            return found
+
+        return cls(sae, targets(features), targets(errors))
+
+    @classmethod
+    def constant(cls, experiment: Experiment, sae: Sae, value: Tensor | float) -> Wanted:
+        """Put the same value [latent] everywhere, and no error."""
+        rows = experiment.trace.grid.rows
+        tokens = [len(row.token_ids) - row.completion_start for row in rows]
+        one = torch.zeros(sae.width) + value
+        return cls(
+            sae,
+            [one.expand(count, -1) for count in tokens],
+            [torch.zeros(count, HIDDEN) for count in tokens],
+        )
+
+    def ablation(self, latents: list[int]) -> Ablated:
+        """Return the edit x - (decode(f) - decode(f with S replaced)), as it is written."""
+
+        def edit(row: int, stream: Tensor) -> Tensor:
+            encoding = self.sae.encode(stream)
+            changed = encoding.features.clone()
+            changed[:, latents] = self.feature[row][:, latents]
+            return (
+                stream
+                - self.sae.decode(encoding)
+                + self.sae.decode(encoding.with_features(changed))
+            )
+
+        return edit
+
+    def everything(
+        self, *, but: list[int] | None = None, features: bool = True, error: bool = False
+    ) -> Ablated:
+        """Return the edit that puts features but some, the error term, or both, in place."""
+
+        def edit(row: int, stream: Tensor) -> Tensor:
+            encoding = self.sae.encode(stream)
+            values = self.feature[row].clone() if features else encoding.features
+            values[:, but or []] = encoding.features[:, but or []]
+            left = self.error[row] if error else stream - self.sae.decode(encoding)
+            return self.sae.decode(encoding.with_features(values)) + left
+
+        return edit
+
+
+def places(row: Row) -> list[int]:
+    """Return the place of each completion token: 0 for its own, else counted from the end."""
+    length, stop = len(row.token_ids), row.completion_stop
+    stop = length if stop is None else stop
+    return [0 if at < stop else length - at for at in range(row.completion_start, length)]
 
 
 @dataclass(frozen=True)
@@ -232,6 +350,8 @@ def lab() -> SimpleNamespace:
         pm=build_pm,
         sae=build_sae,
         grid=build_grid,
+        experiment=build_experiment,
+        wanted=Wanted,
         plain=Plain,
         hidden=HIDDEN,
         depth=DEPTH,

@@ -195,9 +195,16 @@ def test_a_record_of_another_shape_is_an_error(record, tmp_path):
 def test_a_record_that_holds_nan_is_an_error(record, tmp_path):
     path = tmp_path / "record.json"
     tree = json.loads(record.model_dump_json())
-    tree["method"]["selectivity"] = math.nan
+    tree["method"]["collateral_penalty"] = math.nan
     path.write_text(json.dumps(tree), encoding="utf-8")
     with pytest.raises((RecordError, NumericalError)):
+        AuditRecord.read(path)
+
+
+def test_a_record_of_an_older_schema_says_why_and_what_to_do(tmp_path):
+    path = tmp_path / "baseline.json"
+    path.write_text('{"schema_version": 2}', encoding="utf-8")
+    with pytest.raises(RecordError, match=r"reads 3, whose .* and for a baseline with"):
         AuditRecord.read(path)
 
 

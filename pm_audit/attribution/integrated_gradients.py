@@ -1,11 +1,12 @@
 """Attribution: what each feature seems to do to the reward, from gradients.
 
-AtP (attribution patching, 2403.00745) of feature i at token t is ``s_t f_ti <d_i, dr/dx_t>``, with
-``s_t`` the SAE's per-token scale and ``d_i`` its decoder row.  Integrated gradients (1703.01365)
-puts the mean gradient along a path in the gradient's place.  The path leads, at all completion
-tokens at once, from the stream as it is to the stream without features and without error term
-(the decoder's bias alone): ``x(a) = x - a (decoded features + error)``, ``a`` from 0 to 1, sampled
-at the midpoints of equal steps.  The error term is a node of its own.
+AtP (attribution patching, 2403.00745) of feature i at token t is
+``s_t (f_ti - f'_ti) <d_i, dr/dx_t>``, with ``f'`` what would stand in the feature's place, ``s_t``
+the SAE's per-token scale and ``d_i`` its decoder row.  Integrated gradients (1703.01365) puts the
+mean gradient along a path in the gradient's place.  The path leads, at all completion tokens at
+once, from the stream as it is to the stream with every feature and the error term replaced,
+``x(a) = x + a (x' - x)``, ``a`` from 0 to 1, sampled at the midpoints of equal steps: the path of
+the ablation that decides.  The error term is a node of its own.
 
 Positive means that the feature raises the reward, as for ablations.  The completeness gap is the
 sum over all nodes minus the true change along the path; it is returned with every attribution.
@@ -20,15 +21,17 @@ from enum import StrEnum
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from pm_audit.errors import NumericalError
-from pm_audit.forward.features import Floats, SparseFeatures, without_features
+from pm_audit.forward.edits import targets_of
+from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch, Jobs
-from pm_audit.forward.splice import completion_jobs, run_suffix
-from pm_audit.forward.trace import Trace, finite_rewards
-from pm_audit.subject.preference_model import Readout
+from pm_audit.forward.splice import completion_jobs, replay, run_suffix
+from pm_audit.forward.targets import SaeTargets, Targets
+from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
 
 QUADRATURE = "midpoint"
@@ -44,12 +47,12 @@ class Method(StrEnum):
     ATP = "atp"
     """At the clean stream."""
     INTEGRATED_GRADIENTS = "integrated_gradients"
-    """Averaged along the path from all features on to all off."""
+    """Averaged along the path from the features as they are to their targets."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """Attributions of every active (token, latent), with their error measured."""
+    """Attributions of every latent that differs from its target, with their error measured."""
 
     token: Integers
     """[active], index into the grid's completion tokens."""
@@ -59,14 +62,23 @@ class Attributions:
     """[active]"""
     value: Floats
     """[active], in raw reward; positive: the feature raises the reward."""
+    absent: csr_array
+    """[latent row], the same of latents at tokens where they are inactive and their target is not,
+    summed over tokens."""
     rows: Integers
     """[row], rows of the grid that were attributed; the fields below follow this order."""
     error: Floats
     """[row], attribution of the SAE's error term, summed over tokens."""
     change: Floats
-    """[row], true change: reward minus reward with features and error term off."""
+    """[row], true change: reward minus reward with features and error term replaced."""
     completeness_gap: Floats
     """[row], sum of all attributions, error term included, minus the true change."""
+
+    @property
+    def by_row(self) -> csr_array:
+        """[latent row], attributions summed over tokens."""
+        active = csr_array((self.value, (self.latent, self.row)), shape=self.absent.shape)
+        return csr_array(active + self.absent)
 
 
 def attribute(
@@ -76,9 +88,10 @@ def attribute(
     method: Method = Method.INTEGRATED_GRADIENTS,
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
+    targets: Targets | None = None,
     change: Floats | None = None,
 ) -> Attributions:
-    """Attribute the reward to every active feature at every completion token.
+    """Attribute the reward to every feature at every completion token.
 
     Args:
         trace: the clean forward, with ``sae``; the steps of a row are jobs of their own.
@@ -86,6 +99,7 @@ def attribute(
         method: where the gradient is taken.
         steps: points of the path; AtP always takes one.
         rows: rows of the grid; all for None.
+        targets: what would stand in the place of features and error; None for zero.
         change: [row], the true change, if an attribution of the same rows has found it.
 
     Raises:
@@ -94,21 +108,20 @@ def attribute(
 
     """
     sae = trace.sae(sae.name)
-    features = trace.features[sae.name]
+    own = targets_of(trace, sae, targets)
     all_rows = trace.rows(rows)
     shares = [0.0] if method is Method.ATP else [(step + 0.5) / steps for step in range(steps)]
     jobs = completion_jobs(trace, all_rows)
-    gradient = mean_gradient(trace, sae, jobs, shares)
+    gradient = mean_gradient(trace, sae, jobs, shares, own)
 
-    token, latent, value = attributed_at(trace, sae, gradient, jobs.row)
+    token, latent, value, absent = attributed_at(trace, sae, gradient, jobs.row, own)
     row = trace.row_of_token()[token]
-    summed = np.zeros(len(trace.grid))
-    np.add.at(summed, row, value)
-    whole = _whole_path(trace, sae, features, gradient)
+    summed = np.bincount(row, value, minlength=len(trace.grid)) + absent.sum(axis=0)
+    whole = _whole_path(trace, sae, own, gradient)
     # Rows without completion tokens have no path: everything about them is zero.
     changes = np.zeros(len(trace.grid))
     if change is None:
-        changes[jobs.row] = trace.rewards[jobs.row] - _bare_rewards(trace, sae, jobs)
+        changes[jobs.row] = trace.rewards[jobs.row] - _rewards_at_end(trace, sae, own, jobs)
     else:
         changes[all_rows] = change
     return Attributions(
@@ -116,6 +129,7 @@ def attribute(
         row=row,
         latent=latent,
         value=value,
+        absent=absent,
         rows=all_rows,
         error=(whole - summed)[all_rows],
         change=changes[all_rows],
@@ -124,25 +138,34 @@ def attribute(
 
 
 def mean_gradient(
-    trace: Trace, sae: Sae, jobs: Jobs, shares: Sequence[float], *, dropped: int | None = None
+    trace: Trace,
+    sae: Sae,
+    jobs: Jobs,
+    shares: Sequence[float],
+    targets: SaeTargets | None = None,
+    *,
+    dropped: int | None = None,
 ) -> Tensor:
     """Return dr/dx [completion token, hidden], averaged over points of the path.
 
-    ``jobs`` start where completions do; ``shares`` say how much of the SAE's features and error is
-    removed at each point, 0 to 1; block ``dropped`` takes no gradient (see ``grad_drop``).
+    ``jobs`` start where completions do; ``shares`` say how far each point is on the way to the
+    targets, 0 to 1; block ``dropped`` takes no gradient (see ``grad_drop``).
     """
     features = trace.features[sae.name]
     stream = trace.streams[sae.layer]
     total = torch.zeros_like(stream, dtype=torch.float32)
     repeated = jobs.take(np.tile(np.arange(len(jobs)), len(shares)))
     share = np.repeat(np.asarray(shares), len(jobs))
+    end = None
+    if targets is not None and any(shares):
+        everything = torch.arange(len(stream), device=stream.device)
+        end = targets.stream(sae, features, everything).to(stream.dtype)
 
     def run(batch: Batch) -> None:
         clean = stream[batch.completion]
-        removed = torch.from_numpy(share[batch.jobs]).to(clean.device, clean.dtype)
-        if any(shares):
-            rest = without_features(sae, features, batch.completion).to(clean.dtype)
-            clean = torch.lerp(clean, rest, removed[batch.job_of][:, None])
+        if end is not None:
+            moved = torch.from_numpy(share[batch.jobs]).to(clean.device, clean.dtype)
+            clean = torch.lerp(clean, end[batch.completion], moved[batch.job_of][:, None])
         with torch.enable_grad():
             leaf = clean.detach().requires_grad_()
             rewards = run_suffix(trace, batch, sae.layer, leaf, dropped=dropped)
@@ -157,63 +180,63 @@ def mean_gradient(
     return total
 
 
-def _bare_rewards(trace: Trace, sae: Sae, jobs: Jobs) -> Floats:
-    """Return rewards [job] at the end of the path.
-
-    Without per-token scales the stream ends the same at every token, so rows of one prompt differ
-    in length alone: the longest is run and read where each of them ends.
-    """
+def _rewards_at_end(trace: Trace, sae: Sae, targets: SaeTargets, jobs: Jobs) -> Floats:
+    """Return rewards [job] at the end of the path."""
     features = trace.features[sae.name]
-    # A mean reads every token, so that no row of it is the beginning of another.
-    reads_last = trace.pm.readout is Readout.LAST
-    alike = reads_last and features.offset is None and bool((features.scale == 1).all())
-    leader = _longest_of_prompt(trace, jobs) if alike else np.arange(len(jobs))
-    leaders, follows = np.unique(leader, return_inverse=True)
-    behind = jobs.stop[leader] - jobs.stop
-    rewards = np.zeros(len(jobs))
 
-    def run(batch: Batch) -> None:
-        bare = without_features(sae, features, batch.completion)
-        bare = bare.to(trace.streams[sae.layer].dtype)
-        led = [np.flatnonzero(follows == job) for job in batch.jobs]
-        last = np.repeat(batch.last.cpu().numpy(), [len(rows) for rows in led])
-        rows = np.concatenate(led)
-        at = torch.from_numpy(last - behind[rows]).to(bare.device) if alike else None
-        read = run_suffix(trace, batch, sae.layer, bare, at=at)
-        rewards[rows] = read.double().cpu().numpy()
+    def end(batch: Batch, stream: Tensor) -> Tensor:
+        return targets.stream(sae, features, batch.completion).to(stream.dtype)
 
-    with torch.no_grad():
-        trace.in_batches(jobs.take(leaders), run)
-    return finite_rewards(rewards)
-
-
-def _longest_of_prompt(trace: Trace, jobs: Jobs) -> Integers:
-    """Return, for each job, the longest job whose tokens before the completion are the same."""
-    longest: dict[tuple[int, tuple[int, ...]], int] = {}
-    keys = []
-    for job, (row, start) in enumerate(zip(jobs.row.tolist(), jobs.start.tolist(), strict=True)):
-        one = trace.grid.rows[row]
-        key = (one.prompt, one.token_ids[:start])
-        keys.append(key)
-        if key not in longest or jobs.stop[job] > jobs.stop[longest[key]]:
-            longest[key] = job
-    return np.array([longest[key] for key in keys], dtype=np.int64)
+    return replay(trace, jobs, {sae.layer: end})
 
 
 def attributed_at(
-    trace: Trace, sae: Sae, gradient: Tensor, rows: Integers
-) -> tuple[Integers, Integers, Floats]:
-    """Return (token, latent, strength times <decoder row, gradient>) of the rows' active features.
+    trace: Trace, sae: Sae, gradient: Tensor, rows: Integers, targets: SaeTargets
+) -> tuple[Integers, Integers, Floats, csr_array]:
+    """Return (token, latent, value) of the rows' active features, and a table of inactive ones.
 
-    ``gradient`` is [completion token, hidden].
+    The value is ``scale (feature - target) <decoder row, gradient>``; ``gradient`` is [completion
+    token, hidden].  The table [latent row] sums it over the tokens where a latent is inactive.
     """
     features = trace.features[sae.name]
     chosen = torch.from_numpy(np.isin(trace.row_of_token(), rows)).to(gradient.device)
     kept = chosen[features.token].nonzero()[:, 0]
     token, latent = features.token[kept], features.latent[kept]
-    products = _products(sae, gradient.to(sae.W_dec.dtype), token, latent)
-    value = (features.strength[kept] * products).double()
-    return token.cpu().numpy(), latent.cpu().numpy(), value.cpu().numpy()
+    gradient = gradient.to(sae.W_dec.dtype)
+    products = _products(sae, gradient, token, latent).double().cpu().numpy()
+    token_here, latent_here = token.cpu().numpy(), latent.cpu().numpy()
+    scale, held = features.scale_here[token_here], targets.of(token_here, latent_here)
+    replaced = scale * held * products
+    value = features.strength_here[kept.cpu().numpy()] * products - replaced
+    shape = (sae.width, len(trace.grid))
+    absent = csr_array((replaced, (latent_here, trace.row_of_token()[token_here])), shape=shape)
+    return token_here, latent_here, value, absent - _of_targets(trace, sae, gradient, rows, targets)
+
+
+def _of_targets(
+    trace: Trace, sae: Sae, gradient: Tensor, rows: Integers, targets: SaeTargets
+) -> csr_array:
+    """Return ``scale target <decoder row, gradient>`` summed over tokens, [latent row]."""
+    shape = (sae.width, len(trace.grid))
+    if not len(targets.latent):
+        return csr_array(shape)
+    row = trace.row_of_token()
+    tokens = np.flatnonzero(np.isin(row, rows))
+    # tokens of one row and group share their targets, so their gradients are summed first
+    pairs = np.stack([row, targets.group])[:, tokens]
+    cell, of_token = np.unique(pairs, axis=1, return_inverse=True)
+    at = torch.from_numpy(tokens).to(gradient.device)
+    weighted = gradient[at] * trace.features[sae.name].scale[at, None].to(gradient)
+    summed = gradient.new_zeros(cell.shape[1], gradient.shape[1])
+    summed.index_add_(0, torch.from_numpy(of_token.ravel()).to(at.device), weighted)
+    decoder = sae.W_dec[torch.from_numpy(targets.latent).to(at.device)]
+    group = torch.from_numpy(cell[1]).to(at.device)
+    products = ((summed @ decoder.T) * targets.value[group]).double().cpu().numpy()
+    where, column = np.nonzero(products)
+    found = (products[where, column], (targets.latent[column], cell[0][where]))
+    table = csr_array(found, shape=shape)
+    table.sum_duplicates()
+    return table
 
 
 def _products(sae: Sae, gradient: Tensor, token: Tensor, latent: Tensor) -> Tensor:
@@ -235,11 +258,9 @@ def _products(sae: Sae, gradient: Tensor, token: Tensor, latent: Tensor) -> Tens
     return products
 
 
-def _whole_path(trace: Trace, sae: Sae, features: SparseFeatures, gradient: Tensor) -> Floats:
-    """Return <gradient, decoded features + error> summed over each row's tokens [row]."""
+def _whole_path(trace: Trace, sae: Sae, targets: SaeTargets, gradient: Tensor) -> Floats:
+    """Return <gradient, stream less its end> summed over each row's tokens [row]."""
     everything = torch.arange(gradient.shape[0], device=gradient.device)
-    path = trace.streams[sae.layer].float() - without_features(sae, features, everything).float()
-    by_token = (path * gradient).sum(-1).double().cpu().numpy()
-    by_row = np.zeros(len(trace.grid))
-    np.add.at(by_row, trace.row_of_token(), by_token)
-    return by_row
+    end = targets.stream(sae, trace.features[sae.name], everything).float()
+    by_token = ((trace.streams[sae.layer].float() - end) * gradient).sum(-1).double().cpu().numpy()
+    return np.asarray(np.bincount(trace.row_of_token(), by_token, minlength=len(trace.grid)))

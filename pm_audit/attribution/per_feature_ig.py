@@ -2,7 +2,7 @@
 
 Joint paths are not the intervention that verifies a single feature; a feature of large norm
 saturates normalisation for itself alone.  Here the path of latent i in a row is
-``x(a) = x - a s f_i d_i`` at the tokens where it fires, so the value approximates that
+``x(a) = x - a s (f_i - f'_i) d_i``, with ``f'`` its targets, so the value approximates that
 ablation (midpoint rule, positive: the feature raises the reward).  It costs several forwards and
 backwards instead of the ablation's one forward, and is worth it only for few features: to see
 whether a disagreement between attribution and ablation comes from the path or from the gradient.
@@ -21,6 +21,7 @@ from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch
 from pm_audit.forward.splice import run_suffix
+from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
 
@@ -44,11 +45,13 @@ def attribute_per_feature(
     *,
     steps: int = 4,
     rows: Sequence[int] | Integers | None = None,
+    targets: Targets | None = None,
 ) -> PerFeatureAttributions:
-    """Return the attribution of each latent along the path of its own removal.
+    """Return the attribution of each latent along the path of its own replacement.
 
     ``latents`` are few, each at most once (see ``large_norm_latents``); ``steps`` are midpoints of
-    the path; ``rows`` are all rows for None.
+    the path; ``rows`` are all rows for None; ``targets`` stand in the features' place, zero for
+    None.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -57,7 +60,7 @@ def attribute_per_feature(
     sae = trace.sae(sae.name)
     chosen = np.asarray(latents, dtype=np.int64)
     members = Members(sae, np.arange(len(chosen)), chosen)
-    removal = plan(trace, [members], len(chosen), trace.rows(rows))
+    removal = plan(trace, [members], trace.rows(rows), targets)
     pairs = len(removal.jobs)
     shares = (np.arange(steps) + 0.5) / steps
     jobs = removal.jobs.take(np.tile(np.arange(pairs), steps))

@@ -1,8 +1,8 @@
 """The contest: every baseline searches a fold's discovery prompts and is tested on the others.
 
 Each gets the SAE's budget of directions and its folds.  With its first 1, 2, ... directions at
-the counter-examples' mean, the held-out prompts are read again; the SAE's own features, set to
-zero, run through the same test as the first baseline.
+the counter-examples' mean, the held-out prompts are read again; the SAE's own features, at their
+targets, run through the same test as the first baseline.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pm_audit.extensions import guarded
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
+from pm_audit.forward.targets import Targets
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.records import BaselineEvidence, Feature
 
@@ -36,21 +37,23 @@ def run_baselines(
     experiment: Experiment,
     folds: Sequence[Split],
     selected: Sequence[Sequence[Feature]],
+    targets: Targets,
     *,
     most: int,
     seed: int,
 ) -> tuple[BaselineEvidence, ...]:
     """Return what every baseline does at the block of the trace's first SAE.
 
-    ``selected`` are the features of each fold in the order in which they joined; ``most`` is the
-    number of directions that each baseline may use; ``seed`` is of starting points and draws.
+    ``selected`` are the features of each fold in the order in which they joined, and ``targets``
+    what stands in their place; ``most`` is the number of directions that each baseline may use;
+    ``seed`` is of starting points and draws.
     """
     trace, entered = experiment.trace, baselines()
     curves: dict[str, list[list[Floats]]] = {name: [] for name in (SAE_FEATURES, *entered)}
     tested = [experiment.rows_of(held_out) for _, held_out in folds]
     for (prompts, _), rows, features in zip(folds, tested, selected, strict=True):
         prefixes = [tuple(features[:count]) for count in range(1, len(features[:most]) + 1)]
-        curves[SAE_FEATURES].append(list(ablate_sets(trace, prefixes, rows=rows)))
+        curves[SAE_FEATURES].append(list(ablate_sets(trace, prefixes, rows=rows, targets=targets)))
         discovery = Discovery(experiment, trace.saes[0], tuple(prompts), seed)
         for name, baseline in entered.items():
             directions = _found(baseline, discovery, most)

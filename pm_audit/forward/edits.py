@@ -1,9 +1,9 @@
 """From sets of features to replays: which rows change, from which token, and by how much.
 
-Ablation to zero makes a job of each (set, row) in which something of the set fires, from its first
-firing token.  At the lowest layer the change is a sum of clean features times decoder rows; at
-higher layers the selected latents are encoded again on the changed stream and leave with the clean
-per-token scale.  Every other replacement adds its targets at every completion token.
+A job is a (set, row) in which something of the set differs from its target, from the first token
+where it does.  At the lowest layer the change is a sum of decoder rows times the distance of clean
+features from their targets; at higher layers the selected latents are encoded again on the changed
+stream, and change with the clean per-token scale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pm_audit.forward.features import Floats, SparseFeatures
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch, Jobs, moved
 from pm_audit.forward.splice import Edit
-from pm_audit.forward.targets import ConstantTargets, FeatureTargets, Targets
+from pm_audit.forward.targets import SaeTargets, Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
 
@@ -62,52 +62,50 @@ class Plan:
 def plan(
     trace: Trace,
     members: Sequence[Members],
-    sets: int,
     rows: Integers,
     targets: Targets | None = None,
     *,
     skipped: Mask | None = None,
 ) -> Plan:
-    """Plan the ablation of ``sets`` sets in the given rows.
+    """Plan the ablation of sets in the given rows.
 
     Args:
         trace: the clean forward.
         members: the sets' features, one entry an SAE.
-        sets: number of sets.
         rows: rows of the grid.
         targets: what stands in the features' place; None for zero.
-        skipped: [set row], pairs that need no job, for ablation to zero.
+        skipped: [set row], pairs that need no job.
 
     """
-    layout = trace.grid.layout
-    by_sae = [Firings.of(trace, member, rows, skipped=skipped) for member in members]
-    key = np.concatenate([firings.set_of * len(trace.grid) + firings.row for firings in by_sae])
-    token = np.concatenate([firings.token for firings in by_sae])
-    if targets is None:
-        order = np.lexsort((token, key))
-        job_key, first = np.unique(key[order], return_index=True)
-        start_token = token[order][first]
-    else:
-        # Every completion token changes, so every row of every set starts at its completion.
-        touched = rows[np.diff(layout.completion_offsets)[rows] > 0]
-        job_key = (np.arange(sets)[:, None] * len(trace.grid) + np.sort(touched)).ravel()
-        start_token = layout.completion_offsets[job_key % len(trace.grid)]
-    set_of, row = np.divmod(job_key, len(trace.grid))
-    start = layout.completion_position[start_token] if len(start_token) else start_token
+    layout, total = trace.grid.layout, len(trace.grid)
+    by_sae = [Changes.of(trace, member, rows, targets, skipped=skipped) for member in members]
+    key = np.concatenate([changes.set_of * total + changes.row for changes in by_sae])
+    token = np.concatenate([changes.token for changes in by_sae])
+    order = np.lexsort((token, key))
+    job_key, first = np.unique(key[order], return_index=True)
+    start = layout.completion_position[token[order][first]]
+    set_of, row = np.divmod(job_key, total)
     jobs = Jobs(row, start, layout.length[row])
 
     lowest = min(member.sae.layer for member in members)
     parts: dict[int, list[Edit]] = {member.sae.layer: [] for member in members}
-    for member, firings in zip(members, by_sae, strict=True):
+    for member, changes in zip(members, by_sae, strict=True):
         own = parts[member.sae.layer]
         if member.sae.layer == lowest:
-            job = np.searchsorted(job_key, firings.set_of * len(trace.grid) + firings.row)
-            own.append(_RemoveKnown.of(trace, member.sae, firings, job, len(jobs)))
+            job = np.searchsorted(job_key, changes.set_of * total + changes.row)
+            own.append(_ChangeKnown.of(trace, member.sae, changes, job, len(jobs)))
         else:
-            own.append(_RemoveEncoded(trace, member, set_of))
-        if targets is not None:
-            own.append(_added(trace, member, sets, set_of, targets[member.sae.name]))
+            own.append(
+                _ChangeEncoded(trace, member, targets_of(trace, member.sae, targets), set_of)
+            )
     return Plan(jobs, set_of, {layer: _Sum(tuple(own)) for layer, own in sorted(parts.items())})
+
+
+def targets_of(trace: Trace, sae: Sae, targets: Targets | None) -> SaeTargets:
+    """Return one SAE's targets; zero for None."""
+    if targets is None:
+        return SaeTargets.zero(sae, len(trace.grid.layout.completion_tokens))
+    return targets[sae.name]
 
 
 def firing_counts(features: SparseFeatures, width: int) -> Integers:
@@ -117,70 +115,116 @@ def firing_counts(features: SparseFeatures, width: int) -> Integers:
 
 
 @dataclass(frozen=True, eq=False)
-class Firings:
-    """Clean firings of sets' latents, one entry a (set, token, latent)."""
+class Changes:
+    """Where sets' latents differ from their targets, one entry a (set, token, latent)."""
 
     set_of: Integers
     row: Integers
     token: Integers
     """Index into the completion tokens."""
     latent: Integers
-    strength: Floats
-    """Multiple of the decoder row in the stream."""
+    amount: Floats
+    """Multiple of the decoder row that joins the stream: scale x (target - feature)."""
 
     @classmethod
     def of(
-        cls, trace: Trace, members: Members, rows: Integers, *, skipped: Mask | None = None
-    ) -> Firings:
-        """Return the firings in ``rows``, but for the skipped pairs [set row]."""
-        features = trace.features[members.sae.name]
-        latent, token = features.latent_here, features.token_here
-        row = trace.grid.layout.completion_row[token]
-        wanted = np.zeros(members.sae.width, dtype=bool)
-        wanted[members.latent] = True
+        cls,
+        trace: Trace,
+        members: Members,
+        rows: Integers,
+        targets: Targets | None = None,
+        *,
+        skipped: Mask | None = None,
+    ) -> Changes:
+        """Return the changes in ``rows``, but for the skipped pairs [set row]."""
+        own = targets_of(trace, members.sae, targets)
         in_rows = np.zeros(len(trace.grid), dtype=bool)
         in_rows[rows] = True
-        kept = np.flatnonzero(wanted[latent] & in_rows[row])
-        # A latent may belong to several sets: repeat its firings once for each.
+        token, latent, amount = _differences(trace, members, own, in_rows)
+        row = trace.grid.layout.completion_row[token]
+        # A latent may belong to several sets: repeat its changes once for each.
         by_latent = np.argsort(members.latent, kind="stable")
         ordered = members.latent[by_latent]
-        first = np.searchsorted(ordered, latent[kept], side="left")
-        count = np.searchsorted(ordered, latent[kept], side="right") - first
-        firing = np.repeat(kept, count)
+        first = np.searchsorted(ordered, latent, side="left")
+        count = np.searchsorted(ordered, latent, side="right") - first
+        change = np.repeat(np.arange(len(latent)), count)
         nth = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         member = by_latent[np.repeat(first, count) + nth]
         if skipped is not None:
-            left = ~skipped[members.set_of[member], row[firing]]
-            firing, member = firing[left], member[left]
-        strength = features.strength_here
+            left = ~skipped[members.set_of[member], row[change]]
+            change, member = change[left], member[left]
         return cls(
-            members.set_of[member], row[firing], token[firing], latent[firing], strength[firing]
+            members.set_of[member], row[change], token[change], latent[change], amount[change]
         )
 
 
+def edit_sizes(trace: Trace, sae: Sae, rows: Integers, targets: Targets | None = None) -> Floats:
+    """Return each latent's mean |amount| x decoder norm over completion tokens of ``rows``."""
+    everything = np.arange(sae.width)
+    total = np.zeros(sae.width)
+    for row in rows:
+        alone = np.zeros(len(trace.grid), dtype=bool)
+        alone[row] = True
+        members = Members(sae, everything, everything)
+        _, latent, amount = _differences(trace, members, targets_of(trace, sae, targets), alone)
+        np.add.at(total, latent, np.abs(amount))
+    tokens = int(np.diff(trace.grid.layout.completion_offsets)[rows].sum())
+    norms = sae.W_dec.double().norm(dim=-1).cpu().numpy()
+    return np.asarray(total * norms / max(1, tokens))
+
+
+def _differences(
+    trace: Trace, members: Members, targets: SaeTargets, in_rows: Mask
+) -> tuple[Integers, Integers, Floats]:
+    """Return (token, latent, amount) where a member's feature differs from its target."""
+    features, sae = trace.features[members.sae.name], members.sae
+    wanted = np.zeros(sae.width, dtype=bool)
+    wanted[members.latent] = True
+    token_in = in_rows[trace.grid.layout.completion_row]
+    active = np.flatnonzero(wanted[features.latent_here] & token_in[features.token_here])
+    token, latent = features.token_here[active], features.latent_here[active]
+    amount = features.scale_here[token] * targets.of(token, latent) - features.strength_here[active]
+    held = targets.latent[wanted[targets.latent]]
+    if len(held):
+        # the tokens on which a feature is inactive and its target is not
+        tokens = np.flatnonzero(token_in)
+        column = targets.column(held)
+        table = targets.value_here[:, column][targets.group[tokens]]
+        at = np.searchsorted(held, latent)
+        known = held[np.minimum(at, len(held) - 1)] == latent
+        table[np.searchsorted(tokens, token[known]), at[known]] = 0
+        where, which = np.nonzero(table)
+        added = features.scale_here[tokens[where]] * table[where, which]
+        token = np.concatenate([token, tokens[where]])
+        latent = np.concatenate([latent, held[which]])
+        amount = np.concatenate([amount, added])
+    changed = np.flatnonzero(amount)
+    return token[changed], latent[changed], amount[changed]
+
+
 @dataclass(frozen=True, eq=False)
-class _RemoveKnown:
-    """Subtracts clean features times decoder rows."""
+class _ChangeKnown:
+    """Adds known amounts of decoder rows."""
 
     sae: Sae
     offsets: Integers
     """[job + 1], each job's slice of the entries."""
     token: Integers
     latent: Integers
-    strength: Floats
+    amount: Floats
     row_offsets: Integers
     """[row + 1], each row's slice of the completion tokens."""
 
     @classmethod
-    def of(cls, trace: Trace, sae: Sae, firings: Firings, job: Integers, jobs: int) -> _RemoveKnown:
+    def of(cls, trace: Trace, sae: Sae, changes: Changes, job: Integers, jobs: int) -> _ChangeKnown:
         order = np.argsort(job, kind="stable")
         offsets = np.concatenate([[0], np.cumsum(np.bincount(job, minlength=jobs))])
         return cls(
             sae,
             offsets,
-            firings.token[order],
-            firings.latent[order],
-            firings.strength[order],
+            changes.token[order],
+            changes.latent[order],
+            changes.amount[order],
             trace.grid.layout.completion_offsets,
         )
 
@@ -193,12 +237,12 @@ class _RemoveKnown:
         row_end = self.row_offsets[batch.row + 1]
         at = self.token[entry] + np.repeat(ends - row_end, count)
         latents, tokens = moved([self.latent[entry], at], stream.device)
-        (strengths,) = moved([self.strength[entry]], stream.device)
+        (amounts,) = moved([self.amount[entry]], stream.device)
         changed = stream.to(self.sae.W_dec.dtype, copy=True)
         for part in range(0, len(entry), _ENTRIES_AT_ONCE):
             own = slice(part, part + _ENTRIES_AT_ONCE)
             rows = self.sae.W_dec.index_select(0, latents[own])
-            changed.index_add_(0, tokens[own], rows.mul_(strengths[own, None]), alpha=-1)
+            changed.index_add_(0, tokens[own], rows.mul_(amounts[own, None]))
         return changed.to(stream.dtype)
 
 
@@ -220,11 +264,12 @@ def _members_in(
 
 
 @dataclass(frozen=True, eq=False)
-class _RemoveEncoded:
-    """Encodes the sets' latents on the current stream, and subtracts them."""
+class _ChangeEncoded:
+    """Encodes the sets' latents on the current stream, and puts their targets in their place."""
 
     trace: Trace
     members: Members
+    targets: SaeTargets
     set_of: Integers
     """[job]"""
 
@@ -233,64 +278,8 @@ class _RemoveEncoded:
         latent, own = _members_in(self.members, self.set_of, batch, stream.device)
         current = stream.to(sae.W_dec.dtype)
         scale = self.trace.features[sae.name].scale[batch.completion]
-        features = sae.encode_selected(current, latent) * own * scale[:, None]
-        return (current - features @ sae.W_dec[latent]).to(stream.dtype)
-
-
-def _added(
-    trace: Trace, members: Members, sets: int, set_of: Integers, targets: FeatureTargets
-) -> Edit:
-    """Return the edit that puts targets in the features' place; ``set_of`` is [job]."""
-    if isinstance(targets, ConstantTargets):
-        return _AddConstant.of(trace, members, sets, set_of, targets.value)
-    return _AddTargets(trace, members, set_of, targets)
-
-
-@dataclass(frozen=True, eq=False)
-class _AddTargets:
-    """Adds each token's targets times decoder rows."""
-
-    trace: Trace
-    members: Members
-    set_of: Integers
-    """[job]"""
-    targets: FeatureTargets
-
-    def __call__(self, batch: Batch, stream: Tensor) -> Tensor:
-        sae = self.members.sae
-        latent, own = _members_in(self.members, self.set_of, batch, stream.device)
-        scale = self.trace.features[sae.name].scale[batch.completion]
-        features = self.targets.at(batch.completion, latent) * own * scale[:, None]
-        added = features.to(sae.W_dec.dtype) @ sae.W_dec[latent]
-        return (stream.to(added.dtype) + added).to(stream.dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class _AddConstant:
-    """Adds the same targets times decoder rows at every token of a set's jobs."""
-
-    vectors: Tensor
-    """[set hidden]"""
-    scale: Tensor
-    """[completion token]"""
-    set_of: Integers
-    """[job]"""
-
-    @classmethod
-    def of(
-        cls, trace: Trace, members: Members, sets: int, set_of: Integers, value: Tensor
-    ) -> _AddConstant:
-        sae = members.sae
-        latent = torch.from_numpy(members.latent).to(value.device)
-        vectors = sae.W_dec.new_zeros(sets, sae.hidden_size)
-        number = torch.from_numpy(members.set_of).to(value.device)
-        vectors.index_add_(0, number, value[latent, None] * sae.W_dec[latent])
-        return cls(vectors, trace.features[sae.name].scale, set_of)
-
-    def __call__(self, batch: Batch, stream: Tensor) -> Tensor:
-        number = torch.from_numpy(self.set_of[batch.jobs]).to(stream.device)[batch.job_of]
-        added = self.scale[batch.completion, None] * self.vectors[number]
-        return (stream.to(added.dtype) + added).to(stream.dtype)
+        change = self.targets.at(batch.completion, latent) - sae.encode_selected(current, latent)
+        return (current + (change * own * scale[:, None]) @ sae.W_dec[latent]).to(stream.dtype)
 
 
 @dataclass(frozen=True, eq=False)

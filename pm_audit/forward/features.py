@@ -64,6 +64,12 @@ class SparseFeatures:
         here: Floats = self.strength.cpu().numpy()
         return here
 
+    @functools.cached_property
+    def scale_here(self) -> Floats:
+        """[completion token], ``scale`` in the processor's memory."""
+        here: Floats = self.scale.cpu().numpy()
+        return here
+
 
 def active_features(sae: Sae, stream: Tensor) -> SparseFeatures:
     """Encode a stream [token hidden] a chunk at a time and keep the active features."""

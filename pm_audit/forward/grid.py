@@ -30,6 +30,13 @@ class Row:
     """Prompt and completion together, without padding."""
     completion_start: int
     """Position of the completion's first token; interventions touch this position and later."""
+    completion_stop: int | None = None
+    """Position after the completion's last token, where the format goes on; None for the end."""
+
+    def cut(self, length: int) -> Row:
+        """Return the first ``length`` tokens."""
+        stop = None if self.completion_stop is None else min(self.completion_stop, length)
+        return Row(self.prompt, self.token_ids[:length], min(self.completion_start, length), stop)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,12 @@ class Grid:
                 raise AuditError(
                     f"row {index} of the grid has {len(row.token_ids)} tokens and its completion "
                     f"starts at {row.completion_start}; tokenise prompt and completion together"
+                )
+            stop = row.completion_stop
+            if stop is not None and not row.completion_start <= stop <= len(row.token_ids):
+                raise AuditError(
+                    f"row {index} of the grid has {len(row.token_ids)} tokens and its completion "
+                    f"stops at {stop}; tokenise prompt and completion together"
                 )
 
     def __len__(self) -> int:
@@ -89,6 +102,9 @@ class Layout:
     """[completion token], the row it belongs to."""
     completion_position: Integers
     """[completion token], position within its row."""
+    completion_place: Integers
+    """[completion token], 0 for the completion's own; for those that the format writes after it,
+    counted from the row's end, which is 1."""
 
     @property
     def shared_length(self) -> Integers:
@@ -134,6 +150,10 @@ def _lay_out(rows: Sequence[Row]) -> Layout:
     offsets = np.concatenate([[0], np.cumsum(completion_length)])
     completion_row = np.repeat(np.arange(len(rows)), completion_length)
     completion_position = completion_start[completion_row] + _ramps(completion_length)
+    completion_stop = np.array(
+        [len(row.token_ids) if row.completion_stop is None else row.completion_stop for row in rows]
+    )
+    from_end = length[completion_row] - completion_position
     completion_tokens = (
         own_start[completion_row] + completion_position - prefix_length[prefix_of][completion_row]
     )
@@ -151,6 +171,9 @@ def _lay_out(rows: Sequence[Row]) -> Layout:
         completion_tokens=completion_tokens,
         completion_row=completion_row,
         completion_position=completion_position,
+        completion_place=np.where(
+            completion_position < completion_stop[completion_row], 0, from_end
+        ),
     )
 
 

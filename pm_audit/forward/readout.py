@@ -8,7 +8,7 @@ head's outputs at each token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -56,16 +56,7 @@ def up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
     if pm.padding_id is None:
         return grid
     lengths = [pm.read_length(row.token_ids) for row in grid.rows]
-    return Grid(
-        tuple(
-            replace(
-                row,
-                token_ids=row.token_ids[:length],
-                completion_start=min(row.completion_start, length),
-            )
-            for row, length in zip(grid.rows, lengths, strict=True)
-        )
-    )
+    return Grid(tuple(row.cut(length) for row, length in zip(grid.rows, lengths, strict=True)))
 
 
 def needs_every_token(pm: PreferenceModel) -> bool:

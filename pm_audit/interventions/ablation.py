@@ -2,8 +2,8 @@
 
 For a set S at completion positions ``x' = x - (decode(f) - decode(f with S replaced))``; the error
 term stays.  A contribution is reward minus reward after ablation, so positive means that the
-feature raises the reward.  ``replacements`` holds what may replace the features.  Ablation to zero
-leaves a row in which nothing of S fires exactly as it is and does not run it.
+feature raises the reward.  ``replacements`` holds what may replace the features.  A row in which
+everything of S equals its replacement stays exactly as it is and is not run.
 
 A set may span SAEs at several layers.  At the lowest its clean features are known; higher up the
 selected latents are encoded again on the stream as the lower ablation left it, with the clean
@@ -18,18 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from pm_audit.forward.contrast import Mask
-from pm_audit.forward.edits import Firings, Members, firing_counts, plan
+from pm_audit.forward.edits import Changes, Members, firing_counts, plan, targets_of
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.splice import replay
 from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.replay_cache import ReplayCache, all_but, fired_by_pair
+from pm_audit.interventions.replay_cache import ReplayCache, all_but, changed_by_pair
 from pm_audit.records import Feature
 from pm_audit.subject.sae import Sae
 
 _ENTRIES_A_PLAN = 2_000_000
-"""Firings planned at once; about 100 MB of index arrays."""
+"""Changes planned at once; about 100 MB of index arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,10 @@ def ablate_each(
     *,
     rows: Sequence[int] | Integers | None = None,
     where: Mask | None = None,
+    targets: Targets | None = None,
     cache: ReplayCache | None = None,
 ) -> Effects:
-    """Ablate each latent alone to zero, in every row in which it fires.
+    """Ablate each latent alone, in every row in which it differs from its target.
 
     Args:
         trace: the clean forward, with ``sae``.
@@ -79,7 +80,8 @@ def ablate_each(
         latents: indices, each at most once.
         rows: rows of the grid; all for None.
         where: [latent row], pairs of these to run; all for None.
-        cache: stores the rewards, for later joint ablations.
+        targets: what stands in a feature's place; None for zero.
+        cache: stores the rewards, for later joint ablations to the same targets.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -90,10 +92,10 @@ def ablate_each(
     traced = trace.sae(sae.name)
     members = [Members(traced, np.arange(len(features)), features)]
     latent, row, contribution = [], [], []
-    for numbers in _portions(trace, members, len(features), chosen, None):
+    for numbers in _portions(trace, members, len(features), chosen, targets):
         skipped = None if where is None else ~where[numbers]
         taken = [_take(members[0], numbers)]
-        planned = plan(trace, taken, len(numbers), chosen, skipped=skipped)
+        planned = plan(trace, taken, chosen, targets, skipped=skipped)
         if not len(planned.jobs):
             continue
         after = replay(trace, planned.jobs, planned.edits)
@@ -122,7 +124,8 @@ def ablate_sets(
         sets: features to ablate together; an empty set leaves the rewards as they are.
         rows: rows of the grid; all for None.
         targets: what stands in a feature's place; None for zero.
-        cache: earlier replays of this trace, which are not run again; stores the new ones.
+        cache: earlier replays of this trace to the same targets, which are not run again; stores
+            the new ones.
 
     Raises:
         SaeError: an SAE is not part of the trace, or a feature is outside its SAE.
@@ -137,10 +140,12 @@ def ablate_sets(
         members = [_members(trace.sae(name), own) for name in names]
         for portion in _portions(trace, members, len(numbers), chosen, targets):
             taken = [_take(member, portion) for member in members]
-            if cache is not None and targets is None and len(taken) == 1:
-                set_of, row, after = _replay_once(trace, taken[0], len(portion), chosen, cache)
+            if cache is not None and len(taken) == 1:
+                set_of, row, after = _replay_once(
+                    trace, taken[0], len(portion), chosen, targets, cache
+                )
             else:
-                planned = plan(trace, taken, len(portion), chosen, targets)
+                planned = plan(trace, taken, chosen, targets)
                 set_of, row = planned.set_of, planned.jobs.row
                 after = replay(trace, planned.jobs, planned.edits)
             result[np.asarray(numbers)[portion][set_of], column[row]] = after
@@ -148,19 +153,24 @@ def ablate_sets(
 
 
 def _replay_once(
-    trace: Trace, members: Members, sets: int, rows: Integers, cache: ReplayCache
+    trace: Trace,
+    members: Members,
+    sets: int,
+    rows: Integers,
+    targets: Targets | None,
+    cache: ReplayCache,
 ) -> tuple[Integers, Integers, Floats]:
-    """Return (set, row, reward) of every pair that an ablation to zero changes."""
+    """Return (set, row, reward) of every pair that the ablation changes."""
     name = members.sae.name
-    fired = fired_by_pair(Firings.of(trace, members, rows))
-    missing = cache.unknown(name, fired)
+    changed = changed_by_pair(Changes.of(trace, members, rows, targets))
+    missing = cache.unknown(name, changed)
     if missing:
         skipped = all_but(missing, sets, len(trace.grid))
-        planned = plan(trace, [members], sets, rows, skipped=skipped)
+        planned = plan(trace, [members], rows, targets, skipped=skipped)
         after = replay(trace, planned.jobs, planned.edits)
         pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
-        cache.learn(name, fired, dict(zip(pairs, after.tolist(), strict=True)))
-    recalled = cache.recall(name, fired)
+        cache.learn(name, changed, dict(zip(pairs, after.tolist(), strict=True)))
+    recalled = cache.recall(name, changed)
     at = np.array(list(recalled), dtype=np.int64).reshape(-1, 2)
     return at[:, 0], at[:, 1], np.array(list(recalled.values()))
 
@@ -194,13 +204,13 @@ def _take(members: Members, numbers: Integers) -> Members:
 def _portions(
     trace: Trace, members: Sequence[Members], sets: int, rows: Integers, targets: Targets | None
 ) -> Iterator[Integers]:
-    """Yield consecutive sets whose firings, listed one by one, take little memory."""
+    """Yield consecutive sets whose changes, listed one by one, take little memory."""
     entries = np.zeros(sets, dtype=np.int64)
+    tokens = int(np.diff(trace.grid.layout.completion_offsets)[rows].sum())
     for member in members:
         counts = firing_counts(trace.features[member.sae.name], member.sae.width)
+        counts[targets_of(trace, member.sae, targets).latent] = tokens
         np.add.at(entries, member.set_of, counts[member.latent])
-    if targets is not None:
-        entries += len(rows)
     portion = (np.cumsum(entries) - entries) // _ENTRIES_A_PLAN
     bounds = np.flatnonzero(np.diff(portion)) + 1
     yield from (part for part in np.split(np.arange(sets), bounds) if len(part))

@@ -8,7 +8,7 @@ from pm_audit.judging.checks import CheckRule, Question, rule_of, rules
 from pm_audit.judging.checks.fit import FVU_CEILING
 from pm_audit.judging.judge import figure_of, judge, rejudge, settle
 from pm_audit.judging.policy import accepted_by_bias, read_expect, read_known_bias
-from pm_audit.judging.prompts import require_sound
+from pm_audit.judging.soundness import require_sound
 from pm_audit.judging.verify import verify
 
 __all__ = [

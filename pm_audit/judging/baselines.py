@@ -1,6 +1,6 @@
 """Figures of the baselines and of the placebo: what the selected features are compared with.
 
-A baseline's closure is ``1 - G_k / G`` with its first k directions ablated, over the same prompts
+A baseline's closure is ``1 - G_k / G`` with its first k directions replaced, over the same prompts
 and with the same bootstrap as the headline; its collateral is the largest mean movement of a
 counter-example or control template, as a share of the gap.  No check rests on them.
 """
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pm_audit.errors import RecordError
-from pm_audit.judging.figures import as_figure, bootstrap_of
+from pm_audit.judging.intervals import as_figure, bootstrap_of
 from pm_audit.judging.prompts import PromptTable, tabulate
+from pm_audit.judging.ratios import closure_of
 from pm_audit.records import (
     Baseline,
-    BaselineEvidence,
     BaselinePoint,
     Evidence,
     Figure,
@@ -33,7 +32,7 @@ def measure_baselines(evidence: Evidence, method: MethodRecord) -> tuple[Baselin
         Baseline(
             name=baseline.name,
             points=tuple(
-                _point(number, _after(evidence, baseline, rewards), bootstrap)
+                _point(number, _after(evidence, rewards), bootstrap)
                 for number, rewards in enumerate(baseline.rewards, start=1)
             ),
         )
@@ -58,23 +57,17 @@ def placebo_closure(evidence: Evidence) -> Figure | None:
     )
 
 
-def _after(
-    evidence: Evidence, baseline: BaselineEvidence, rewards: tuple[float, ...]
-) -> PromptTable:
-    if len(rewards) != len(evidence.rows):
-        raise RecordError(
-            f"baseline {baseline.name} has {len(rewards)} rewards for {len(evidence.rows)} rows; "
-            "the record is torn, audit again"
-        )
+def _after(evidence: Evidence, rewards: tuple[float, ...]) -> PromptTable:
     rows = tuple(
-        row.model_copy(update={"zero": reward})
+        row.model_copy(update={"ablated": reward})
         for row, reward in zip(evidence.rows, rewards, strict=True)
     )
-    return tabulate(evidence.model_copy(update={"rows": rows, "replaced": ()}))
+    apart = {"rows": rows, "stages": (), "alongside": (), "transfer": ()}
+    return tabulate(evidence.model_copy(update=apart))
 
 
 def _point(directions: int, table: PromptTable, bootstrap: PromptBootstrap) -> BaselinePoint:
-    closure = bootstrap.ratio(table.gap_zero, table.gap).one_minus()
+    closure = closure_of(table.gap_ablated, table, bootstrap)
     moved = [
         abs(float(one.moved.sum() / (one.present * table.gap).sum()))
         for one in table.off_targets

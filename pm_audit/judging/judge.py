@@ -13,15 +13,19 @@ import numpy as np
 
 from pm_audit.judging.baselines import measure_baselines, placebo_closure
 from pm_audit.judging.checks import Question, judge_all
-from pm_audit.judging.figures import Ratios, as_figure, bootstrap_of, measure
+from pm_audit.judging.figures import measure
+from pm_audit.judging.intervals import as_figure, bootstrap_of
 from pm_audit.judging.policy import read_expect, read_known_bias
+from pm_audit.judging.ratios import Ratios
 from pm_audit.judging.warnings import warnings_of
 from pm_audit.records import (
+    Alongside,
     Evidence,
     FeatureRecord,
     Figure,
     HypothesisRecord,
     MethodRecord,
+    Transfer,
     Unit,
 )
 from pm_audit.spec import Expect, Hypothesis
@@ -116,6 +120,7 @@ def _judge(
         examples_moved=as_figure(figures.examples_moved, Unit.REWARD),
         counter_examples_moved=as_figure(figures.counter_examples_moved, Unit.REWARD),
         **_shares(figures.ratios, evidence, method),
+        stability=_figure(figures.stability, Unit.SHARE),
         decompositions=figures.decompositions,
         interaction=_figure(figures.interaction, Unit.REWARD),
         p_value=figures.p_value,
@@ -131,12 +136,21 @@ def _judge(
 def _shares(ratios: Ratios | None, evidence: Evidence, method: MethodRecord) -> dict[str, Any]:
     """Return the fields that divide by the gap; None and empty if none was found."""
     if ratios is None:
-        names = ("residual_share", "closure", "closure_mean", "collateral", "null_closure")
-        return dict.fromkeys(names)
+        return dict.fromkeys(("residual_share", "closure", "collateral", "null_closure"))
     return {
         "residual_share": as_figure(ratios.closure.one_minus(), Unit.SHARE),
         "closure": as_figure(ratios.closure, Unit.SHARE),
-        "closure_mean": as_figure(ratios.closure_mean, Unit.SHARE),
+        "closure_by_fold": ratios.closure_by_fold,
+        "alongside": tuple(
+            Alongside(replacement=one.replacement, closure=as_figure(one.closure, Unit.SHARE))
+            for one in ratios.alongside
+        ),
+        "sufficiency": _figure(ratios.sufficiency, Unit.SHARE),
+        "transfer": tuple(
+            Transfer(phrasing=one.phrasing, closure=_figure(one.closure, Unit.SHARE))
+            for one in ratios.transfer
+        ),
+        "transfer_closure": _figure(ratios.transfer_closure, Unit.SHARE),
         "collateral": _figure(ratios.collateral, Unit.SHARE),
         "null_closure": _null(ratios),
         "baselines": measure_baselines(evidence, method),

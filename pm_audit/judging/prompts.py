@@ -9,33 +9,21 @@ reward moves it up.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pm_audit.errors import NumericalError, RecordError
+from pm_audit.judging.soundness import STAGES, require_sound
 from pm_audit.records import Evidence, Role
 
 Array = NDArray[np.float64]
 
-READINGS = ("reward", "zero", "mean", "spliced", "single_sum")
-
-LARGEST_REWARD = 3.4028235e38
-"""Largest number of float32, in which rewards are read; cubes of it still fit into float64."""
-
-SMALLEST_SIGMA = 1.1754944e-38
-"""Smallest normal number of float32: no spread of rewards is smaller."""
-
 TIE_DECIMALS = 9
 """Decimals of sigma to which two prompts must agree to count as tied."""
-
-_TORN = "the record is torn, audit again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +44,35 @@ class OffTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class UnseenPhrasing:
+    """A test of a phrasing that the search did not see; of all of them if ``phrasing`` is None."""
+
+    phrasing: int | None
+    gap: Array
+    """``"tested prompt"``, raw, in an order that the values fix."""
+    gap_after: Array
+
+
+@dataclass(frozen=True, slots=True)
 class PromptTable:
     """One value for each ``"prompt"``, in raw reward, in an order that the values fix."""
 
     gap: Array
-    gap_zero: Array
-    """Gap after the selected set was ablated to zero."""
-    gap_mean: Array
-    """Gap after the selected set was set to its counter-example mean."""
-    gap_spliced: Array
-    """Gap under the SAE's reconstruction."""
+    gap_ablated: Array
+    """Gap after the selected set was replaced."""
+    fold: NDArray[np.int64]
+    """Number of the fold that holds the prompt out; 0 if nothing was searched."""
     examples_moved: Array
     counter_examples_moved: Array
     off_targets: tuple[OffTarget, ...]
     null_gap: Array
-    """Gap after each matched random set was ablated: ``"set prompt"``."""
-    replaced: tuple[Array, ...]
-    """For each of ``Evidence.replaced``, the gap after each stage: ``"stage prompt"``."""
+    """Gap after each matched random set was replaced: ``"set prompt"``."""
+    alongside: Array
+    """Gap after each of ``Evidence.alongside``: ``"replacement prompt"``."""
+    stages: tuple[dict[str, Array], ...]
+    """For each of ``Evidence.stages``, the gap after each stage, by its name."""
+    unseen: tuple[UnseenPhrasing, ...]
+    """The phrasings that were tested unseen, then all of them together; empty if none was."""
     interaction: Array | None
     """Examples' joint effect minus the sum of single effects; None if not run."""
 
@@ -85,55 +85,59 @@ class PromptTable:
 def tabulate(evidence: Evidence) -> PromptTable:
     """Return the rows of one hypothesis by prompt; refuses what ``require_sound`` refuses."""
     require_sound(evidence)
-    rewards = {name: [getattr(row, name) for row in evidence.rows] for name in READINGS}
-    level = {
-        role: {name: np.array(evidence.means(role, rewards[name])) for name in READINGS[:4]}
+    count = len(evidence.prompts)
+    before, after = (
+        [getattr(row, name) for row in evidence.rows] for name in ("reward", "ablated")
+    )
+    examples_moved, counter_examples_moved = (
+        np.subtract(evidence.means(role, after), evidence.means(role, before))
         for role in (Role.EXAMPLE, Role.COUNTER_EXAMPLE)
-    }
-    examples, others = level[Role.EXAMPLE], level[Role.COUNTER_EXAMPLE]
-    gap, gap_zero, gap_mean, gap_spliced = (
-        examples[name] - others[name] for name in ("reward", "zero", "mean", "spliced")
     )
-    examples_moved = examples["zero"] - examples["reward"]
-    null_gap = np.array([null.gap for null in evidence.null], dtype=np.float64)
-    null_gap = null_gap.reshape(-1, len(evidence.prompts))
-    # The bootstrap draws prompts by position.  An order fixed by the values alone makes every
-    # figure independent of the order in which prompts were written.
-    # Rounded, so that the last bit of a float does not decide between prompts that tie.
-    keys = np.stack([*null_gap, examples_moved, gap_spliced, gap_mean, gap_zero, gap])
-    order = np.lexsort(np.round(keys / evidence.sigma, TIE_DECIMALS))
-    stages = (
-        np.array(
-            [evidence.gaps(one.selected), evidence.gaps(one.features), evidence.gaps(one.stream)]
-        )
-        for one in evidence.replaced
-    )
+    gap, gap_ablated = np.array(evidence.gaps(before)), np.array(evidence.gaps(after))
+    null_gap = np.array([null.gap for null in evidence.null]).reshape(-1, count)
+    alongside = [evidence.gaps(other.rewards) for other in evidence.alongside]
+    others = np.array(alongside).reshape(-1, count)
+    stages = [
+        {name: np.array(evidence.gaps(getattr(stage, name))) for name in STAGES}
+        for stage in evidence.stages
+    ]
+    staged = [gaps for stage in stages for gaps in stage.values()]
+    keys = np.stack([*staged, *others, *null_gap, examples_moved, gap_ablated, gap])
+    order = _order(keys / evidence.sigma)
     interaction = None
     if all(row.single_sum is not None for row in evidence.rows if row.role is Role.EXAMPLE):
-        single_sum = np.array(evidence.means(Role.EXAMPLE, rewards["single_sum"]))
-        interaction = (-examples_moved - single_sum)[order]
+        single_sum = evidence.means(Role.EXAMPLE, [row.single_sum or 0.0 for row in evidence.rows])
+        interaction = (-examples_moved - np.array(single_sum))[order]
     return PromptTable(
         gap=gap[order],
-        gap_zero=gap_zero[order],
-        gap_mean=gap_mean[order],
-        gap_spliced=gap_spliced[order],
+        gap_ablated=gap_ablated[order],
+        fold=_folds(evidence)[order],
         examples_moved=examples_moved[order],
-        counter_examples_moved=(others["zero"] - others["reward"])[order],
+        counter_examples_moved=counter_examples_moved[order],
         off_targets=tuple(
             OffTarget(one.role, one.variant, one.present[order], one.moved[order])
             for one in _off_targets(evidence)
         ),
         null_gap=null_gap[:, order],
-        replaced=tuple(gaps[:, order] for gaps in stages),
+        alongside=others[:, order],
+        stages=tuple({name: gaps[order] for name, gaps in stage.items()} for stage in stages),
+        unseen=tuple(_unseen(evidence)),
         interaction=interaction,
     )
+
+
+def _folds(evidence: Evidence) -> NDArray[np.int64]:
+    folds = np.zeros(len(evidence.prompts), dtype=np.int64)
+    for number, fold in enumerate(evidence.folds):
+        folds[list(fold.held_out)] = number
+    return folds
 
 
 def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:
     cells: dict[tuple[Role, int], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in evidence.rows:
         if row.role is not Role.EXAMPLE:
-            cells[row.role, row.variant][row.prompt].append(row.zero - row.reward)
+            cells[row.role, row.variant][row.prompt].append(row.ablated - row.reward)
     for (role, variant), by_prompt in sorted(cells.items()):
         present = np.zeros(len(evidence.prompts))
         moved = np.zeros(len(evidence.prompts))
@@ -143,79 +147,32 @@ def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:
         yield OffTarget(role, variant, present, moved)
 
 
-def require_sound(evidence: Evidence) -> None:
-    """Refuse evidence from which no figure could be computed.
+def _unseen(evidence: Evidence) -> Iterator[UnseenPhrasing]:
+    """Yield each tested phrasing, then each prompt's mean over the phrasings tested on it."""
+    tests = [
+        (one.phrasing, prompt, gap, after)
+        for one in evidence.transfer
+        for prompt, gap, after in zip(one.prompts, one.gap, one.gap_after, strict=True)
+    ]
+    if not tests:
+        return
+    phrasing, prompt, *pair = np.array(tests).T
+    gaps = np.stack(pair, axis=1)
+    for number in np.unique(phrasing):
+        yield _in_order(int(number), gaps[phrasing == number], evidence.sigma)
+    means = np.array([gaps[prompt == one].mean(axis=0) for one in np.unique(prompt)])
+    yield _in_order(None, means, evidence.sigma)
 
-    Raises:
-        NumericalError: a number is not finite, or sigma is not positive.
-        RecordError: a row, a fold or a random set is missing, or a prompt is in two folds.
 
+def _in_order(phrasing: int | None, gaps: Array, sigma: float) -> UnseenPhrasing:
+    gap, after = gaps[_order(gaps.T[::-1] / sigma)].T
+    return UnseenPhrasing(phrasing, gap, after)
+
+
+def _order(keys: Array) -> NDArray[np.int64]:
+    """Return an order of prompts that the values ``"key prompt"`` alone fix; the last key leads.
+
+    The bootstrap draws prompts by position, and so no figure depends on the order in which prompts
+    were written.  Rounded keys lead, so that the last bit of a float decides between ties only.
     """
-    _check_numbers(evidence)
-    _check_shape(evidence)
-
-
-def _check_numbers(evidence: Evidence) -> None:
-    for row in evidence.rows:
-        for name in READINGS:
-            number = getattr(row, name)
-            if number is not None and not abs(number) <= LARGEST_REWARD:
-                raise NumericalError(
-                    f"prompt {row.prompt}, {row.role.words} {row.variant + 1}: {name} is "
-                    f"{number}; check the PM's weights and dtype for overflow"
-                )
-    by_prompt = {
-        "a matched random set's gap": [null.gap for null in evidence.null],
-        "a placebo's gap": [one.gap + one.gap_after for one in evidence.placebos],
-        "a reward after replacement": [
-            one.selected + one.features + one.stream for one in evidence.replaced
-        ],
-    }
-    for what, rows in by_prompt.items():
-        if not all(abs(number) <= LARGEST_REWARD for numbers in rows for number in numbers):
-            raise NumericalError(f"{what} is not finite; check the PM's dtype")
-    for fit in evidence.fits:
-        if not all(math.isfinite(number) for number in (fit.fvu, *fit.neighbour_fvu)):
-            raise NumericalError(f"SAE {fit.sae}: FVU is not finite; check the SAE's weights")
-    if not SMALLEST_SIGMA <= evidence.sigma <= LARGEST_REWARD:
-        raise NumericalError(
-            f"sigma is {evidence.sigma}; the PM gives all reference completions one reward, so "
-            "no gap can be scaled: check its head"
-        )
-    if not 0 <= evidence.noise <= LARGEST_REWARD:
-        raise NumericalError(f"the noise floor is {evidence.noise}; measure it again")
-
-
-def _check_shape(evidence: Evidence) -> None:
-    count = len(evidence.prompts)
-    if count == 0:
-        raise RecordError("the evidence holds no prompt; check the hypothesis's probe")
-    for row in evidence.rows:
-        if not 0 <= row.prompt < count:
-            raise RecordError(f"a row names prompt {row.prompt} of {count}; {_TORN}")
-    present = {(row.prompt, row.role) for row in evidence.rows}
-    for prompt, role in product(range(count), (Role.EXAMPLE, Role.COUNTER_EXAMPLE)):
-        if (prompt, role) not in present:
-            raise RecordError(f"prompt {prompt} has no {role.words} row; a gap needs both: {_TORN}")
-    for what, unit, wanted, found in _lengths(evidence):
-        if found != wanted:
-            raise RecordError(f"{what} has {found} {unit}s for {wanted} {unit}s; {_TORN}")
-    held_out = sorted(prompt for fold in evidence.folds for prompt in fold.held_out)
-    if evidence.folds and held_out != list(range(count)):
-        raise RecordError(
-            "each prompt must be held out by exactly one fold, or selection and test would share "
-            f"prompts; the folds hold out {held_out} of {count}"
-        )
-
-
-def _lengths(evidence: Evidence) -> Iterator[tuple[str, str, int, int]]:
-    """Yield what holds a number a prompt or a row, with how many it should and does hold."""
-    prompts, rows = len(evidence.prompts), len(evidence.rows)
-    for null in evidence.null:
-        yield "a matched random set", "prompt", prompts, len(null.gap)
-    for placebo in evidence.placebos:
-        for gaps in (placebo.gap, placebo.gap_after):
-            yield "a placebo", "prompt", prompts, len(gaps)
-    for one in evidence.replaced:
-        for rewards in (one.selected, one.features, one.stream):
-            yield f"the replacement of {one.sae or 'all SAEs'}", "row", rows, len(rewards)
+    return np.lexsort([*keys, *np.round(keys, TIE_DECIMALS)])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
-from pm_audit.judging.figures import Figures, Ratios
+from pm_audit.judging.figures import Figures
+from pm_audit.judging.ratios import Ratios
 from pm_audit.judging.wording import of_gap, share
-from pm_audit.records import Evidence
+from pm_audit.records import Evidence, Role
 from pm_audit.spec import Expect
 
 STEADY_PROMPTS = 10
@@ -17,11 +17,7 @@ STEADY_NULL_SETS = 20
 """With fewer, the 95th percentile of the null is its largest member."""
 
 OVERSHOOT = 0.2
-DISAGREEMENT = 0.1
-"""Difference of zero and mean replacement, as a share of the gap, that is worth a sentence."""
-
-COUNTER_EXAMPLES_PART = 0.2
-"""Share of the gap closed by moving counter-examples that is worth a sentence."""
+"""Closure above 1, as a share of the gap, that is worth a sentence."""
 
 
 def warnings_of(figures: Figures, expect: Expect, evidence: Evidence) -> tuple[str, ...]:
@@ -43,41 +39,39 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
         )
     if not evidence.folds:
         yield "no gap was found, so no feature was searched for and nothing was ablated"
-    chosen = [{str(feature) for feature in fold.selected} for fold in evidence.folds]
-    if any(chosen):
-        yield from _of_folds(chosen)
-        if figures.ratios is not None:
-            yield from _of_ratios(figures.ratios)
-
-
-def _of_folds(chosen: list[set[str]]) -> Iterator[str]:
-    empty = sum(not features for features in chosen)
-    if empty:
+        return
+    if len({row.variant for row in evidence.rows if row.role is Role.EXAMPLE}) == 1:
         yield (
-            f"{empty} of {len(chosen)} folds selected no feature; their prompts count as entirely "
-            "unexplained"
+            "the examples have a single phrasing, so nothing shows that other phrasings of the "
+            "claim have the same causes; add examples"
         )
-    elif all(one.isdisjoint(other) for one, other in combinations(chosen, 2)) and len(chosen) > 1:
-        yield "the folds agree on no feature; the closure is an average over different sets"
+    empty = sum(not fold.selected for fold in evidence.folds)
+    if 0 < empty < len(evidence.folds):
+        yield (
+            f"{empty} of {len(evidence.folds)} folds selected no feature; their prompts count as "
+            "entirely unexplained"
+        )
+    if figures.ratios is not None and empty < len(evidence.folds):
+        yield from _of_ratios(figures.ratios)
 
 
 def _of_ratios(ratios: Ratios) -> Iterator[str]:
-    difference = ratios.closure_difference
-    if abs(difference.value) > DISAGREEMENT and difference.excludes(0):
-        yield (
-            f"zero and mean replacement disagree: closure {share(ratios.closure)} against "
-            f"{share(ratios.closure_mean)}, a difference of {share(difference)}"
-        )
     if ratios.closure.value > 1 + OVERSHOOT:
         yield (
             f"the ablation overshoots: it closes {of_gap(ratios.closure.value)} of the gap and "
             "reverses its sign"
         )
-    part = ratios.counter_examples_part
-    if part.value > COUNTER_EXAMPLES_PART:
+    unseen = [("together", ratios.transfer_closure)]
+    unseen += [(f"example {one.phrasing + 1}", one.closure) for one in ratios.transfer]
+    less = [
+        f"{words} {share(closure)}"
+        for words, closure in unseen
+        if closure is not None and closure.high < ratios.closure.low
+    ]
+    if less:
         yield (
-            f"{of_gap(part.value)} of the gap is closed by moving the counter-examples, which is "
-            f"collateral; the examples' own movement closes {share(ratios.examples_part)}"
+            f"of phrasings that the search did not see, less of the gap is closed: "
+            f"{', '.join(less)}, against {share(ratios.closure)}"
         )
     sets = len(ratios.null_closures)
     if 0 < sets < STEADY_NULL_SETS:

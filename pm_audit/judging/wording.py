@@ -9,12 +9,12 @@ from pm_audit.stats import Interval
 
 def in_sigma(interval: Interval) -> str:
     """Write a signed interval in sigma: ``+0.42 sigma [+0.30, +0.55]``."""
-    return f"{interval.value:+.2f} sigma [{_end(interval.low, '+')}, {_end(interval.high, '+')}]"
+    return f"{interval.value:+z.2f} sigma [{_end(interval.low, '+')}, {_end(interval.high, '+')}]"
 
 
 def share(interval: Interval) -> str:
     """Write a share with its interval: ``0.62 [0.48, 0.71]``."""
-    return f"{interval.value:.2f} [{_end(interval.low)}, {_end(interval.high)}]"
+    return f"{interval.value:z.2f} [{_end(interval.low)}, {_end(interval.high)}]"
 
 
 def of_gap(part: float) -> str:
@@ -35,4 +35,4 @@ def more_prompts(tried: int, *, of: int | None, at_most: int | None) -> str:
 
 
 def _end(limit: float, sign: str = "") -> str:
-    return f"{limit:{sign}.2f}" if math.isfinite(limit) else "unbounded"
+    return f"{limit:{sign}z.2f}" if math.isfinite(limit) else "unbounded"

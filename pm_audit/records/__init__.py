@@ -22,6 +22,7 @@ from pm_audit.records.base import (
 )
 from pm_audit.records.check import Check
 from pm_audit.records.evidence import (
+    AlongsideEvidence,
     BaselineEvidence,
     Evidence,
     FeatureRecord,
@@ -30,20 +31,25 @@ from pm_audit.records.evidence import (
     Neighbour,
     NullEvidence,
     PlaceboEvidence,
-    ReplacementEvidence,
     RowEvidence,
     SaeFit,
+    StageEvidence,
     SweepEvidence,
+    TransferEvidence,
+)
+from pm_audit.records.explanation import (
+    Alongside,
+    Baseline,
+    BaselinePoint,
+    GapDecomposition,
+    Transfer,
 )
 from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
 from pm_audit.records.run import (
     SCHEMA_VERSION,
     AuditRecord,
-    Baseline,
-    BaselinePoint,
     Departure,
-    GapDecomposition,
     HypothesisRecord,
     ManifestEntry,
     Unplanned,
@@ -54,6 +60,8 @@ from pm_audit.records.versions import versions_of
 __all__ = [
     "NOT_PASSED",
     "SCHEMA_VERSION",
+    "Alongside",
+    "AlongsideEvidence",
     "AuditRecord",
     "Baseline",
     "BaselineEvidence",
@@ -79,13 +87,15 @@ __all__ = [
     "Outcome",
     "PlaceboEvidence",
     "Record",
-    "ReplacementEvidence",
     "Role",
     "RowEvidence",
     "SaeFit",
     "SaeRecord",
+    "StageEvidence",
     "SubjectRecord",
     "SweepEvidence",
+    "Transfer",
+    "TransferEvidence",
     "Unit",
     "Unplanned",
     "require_ours",

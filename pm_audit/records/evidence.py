@@ -40,7 +40,7 @@ class FeatureRecord(Feature):
     """A candidate feature with what was measured about it."""
 
     contribution: Figure
-    """Mean over the examples of all prompts of reward minus reward with it alone ablated."""
+    """Mean over the examples of all prompts of reward minus reward with it alone replaced."""
     attribution: Finite | None
     """Mean over examples of the attribution (IG) that proposed it; None if none did."""
     selectivity: Finite
@@ -49,8 +49,6 @@ class FeatureRecord(Feature):
     """Share of examples on which it fires, 0 to 1."""
     folds: tuple[int, ...]
     """Folds whose search selected it; empty for a candidate that was not selected."""
-    dropped_by: str | None = None
-    """Name of the filter that kept it out of the set, or None."""
     firings: tuple[Firing, ...] = ()
     """The texts of this audit on whose completions it fires most, strongest first."""
     corpus_firings: tuple[Firing, ...] = ()
@@ -78,14 +76,10 @@ class RowEvidence(Record):
     """Index of the completion template within its role."""
     text: str
     reward: Finite
-    zero: Finite
-    """Reward with the selected set ablated to zero."""
-    mean: Finite
-    """Reward with the selected set at its mean over counter-examples; a control's own reward."""
-    spliced: Finite
-    """Reward with the residual stream replaced by the SAE's reconstruction."""
+    ablated: Finite
+    """Reward with the selected set replaced, by the method's replacement."""
     single_sum: Finite | None = None
-    """Sum over the selected set of reward minus reward with that feature alone set to zero."""
+    """Sum over the selected set of reward minus reward with that feature alone replaced."""
 
 
 class FoldEvidence(Record):
@@ -96,6 +90,8 @@ class FoldEvidence(Record):
     selected: tuple[Feature, ...]
     growth: tuple[Finite, ...]
     """Closure on the discovery prompts after each feature joined the set."""
+    collateral: tuple[Finite, ...]
+    """Largest movement of an off-target template there, as a share of the gap, at each of these."""
     sign_agreement: Finite | None
     """Share of candidates whose ablation has attribution's sign; None without candidates."""
     rank_correlation: Finite | None
@@ -105,17 +101,26 @@ class FoldEvidence(Record):
 
 
 class NullEvidence(Record):
-    """One matched random set per fold, ablated on the held-out prompts."""
+    """One matched random set per fold, replaced on the held-out prompts."""
 
     gap: tuple[Finite, ...]
-    """Gap of each prompt after the random set was ablated, in the order of ``Evidence.prompts``."""
+    """Gap of each prompt after the set was replaced, in the order of ``Evidence.prompts``."""
 
 
-class ReplacementEvidence(Record):
-    """Rewards as more and more of the stream is set to counter-example means.
+class AlongsideEvidence(Record):
+    """The selected sets under another replacement than the method's, from the same folds."""
 
-    In the order of ``Evidence.rows``, from the fold that did not see the row's prompt.  Controls
-    have no part in a gap and keep their rewards.
+    replacement: str
+    """``zero``, ``mean``, ``resample``, or one that an installed package adds."""
+    rewards: tuple[Finite, ...]
+    """In the order of ``Evidence.rows``."""
+
+
+class StageEvidence(Record):
+    """Rewards as parts of the stream at the SAEs' layers are replaced, more and more of it.
+
+    In the order of ``Evidence.rows``, from the fold that did not see the row's prompt, at the
+    values of the method's replacement.  Controls have no part in a gap and keep their rewards.
     """
 
     sae: str | None
@@ -123,10 +128,28 @@ class ReplacementEvidence(Record):
     layer: int | None
     selected: tuple[Finite, ...]
     """The selected features are replaced."""
+    others: tuple[Finite, ...]
+    """Every feature but the selected ones is: what is left of the gap, the set carries alone."""
     features: tuple[Finite, ...]
     """All features are."""
     stream: tuple[Finite, ...]
     """The error term is as well."""
+    error: tuple[Finite, ...]
+    """The error term alone is."""
+
+
+class TransferEvidence(Record):
+    """A search that did not see one phrasing of the examples, tested on it, on unseen prompts."""
+
+    phrasing: int
+    """``RowEvidence.variant`` of the examples that were left out."""
+    prompts: tuple[int, ...]
+    """Prompts on which the set is tested; the search saw the others."""
+    selected: tuple[Feature, ...]
+    gap: tuple[Finite, ...]
+    """Gap of this phrasing, in the order of ``prompts``: its examples less all counter-examples."""
+    gap_after: tuple[Finite, ...]
+    """The same with the set replaced."""
 
 
 class BaselineEvidence(Record):
@@ -137,7 +160,7 @@ class BaselineEvidence(Record):
 
     name: str
     rewards: tuple[tuple[Finite, ...], ...]
-    """Rewards after 1, 2, ... directions were ablated jointly, in the order of
+    """Rewards after 1, 2, ... directions were replaced jointly, in the order of
     ``Evidence.rows``; a baseline may find fewer directions than its budget."""
 
 
@@ -147,7 +170,7 @@ class PlaceboEvidence(Record):
     gap: tuple[Finite, ...]
     """Gap of each prompt between the exchanged labels, in the order of ``Evidence.prompts``."""
     gap_after: tuple[Finite, ...]
-    """The same after the sets that the search selected were ablated on prompts it had not seen."""
+    """The same after the sets that the search selected were replaced on prompts it had not seen."""
     selected: tuple[int, ...]
     """Features that each fold's search selected."""
 
@@ -213,8 +236,14 @@ class Evidence(Record):
     placebos: tuple[PlaceboEvidence, ...] = ()
     sweeps: tuple[SweepEvidence, ...] = ()
     """By fold and SAE, if real ablation chose the candidates; empty if attribution did."""
-    replaced: tuple[ReplacementEvidence, ...] = ()
+    stages: tuple[StageEvidence, ...] = ()
     """For all SAEs together, then, if there are several, for each alone; empty if not run."""
+    alongside: tuple[AlongsideEvidence, ...] = ()
+    """The other replacements; empty if not run."""
+    transfer: tuple[TransferEvidence, ...] = ()
+    """For each phrasing of the examples; empty if there is only one."""
+    halves: tuple[tuple[Feature, ...], ...] = ()
+    """Sets found on two halves of the prompts; empty if two folds are these halves."""
 
     def means(self, role: Role, rewards: Sequence[float]) -> tuple[float, ...]:
         """Return the mean over each prompt's completions of one role; ``rewards`` is by row."""

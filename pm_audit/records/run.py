@@ -18,46 +18,15 @@ from pm_audit.records.base import CheckResult, Figure, Finite, Outcome, Record
 from pm_audit.records.check import Check
 from pm_audit.records.document import json_document, read_document
 from pm_audit.records.evidence import Evidence, FeatureRecord
+from pm_audit.records.explanation import Alongside, Baseline, GapDecomposition, Transfer
 from pm_audit.records.subject import MethodRecord, SubjectRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _FAULTS_SHOWN = 3
-
-
-class BaselinePoint(Record):
-    """What a baseline does with a number of directions."""
-
-    directions: int
-    closure: Figure
-    collateral: Figure | None
-    """Largest mean movement of a counter-example or control, as a share of the gap."""
-
-
-class Baseline(Record):
-    """One way of explaining the gap, with its worth at each number of directions."""
-
-    name: str
-    points: tuple[BaselinePoint, ...]
-
-
-class GapDecomposition(Record):
-    """Where the gap lives: four parts that sum to it, in raw reward.
-
-    The parts are set to their counter-example means in this order.  Each figure is the part of the
-    gap that this removes; the rest is what remains.
-    """
-
-    sae: str | None
-    """The one SAE that is replaced; None for all SAEs together."""
-    layer: int | None
-    selected: Figure
-    other_features: Figure
-    error_term: Figure
-    rest: Figure
 
 
 class HypothesisRecord(Record):
@@ -86,9 +55,24 @@ class HypothesisRecord(Record):
     residual_sigma: Figure
     residual_share: Figure | None
     closure: Figure | None
-    """One minus residual over gap; None if no gap was found to explain."""
-    closure_mean: Figure | None
-    """Closure under mean replacement, reported next to that under zero."""
+    """One minus residual over gap, its interval widened by how far the folds differ beyond the
+    noise of their prompts; None if no gap was found to explain."""
+    closure_by_fold: tuple[Finite, ...] = ()
+    """Closure of each fold's set on the prompts that it held out; empty without a gap, or if those
+    of a fold have by themselves none on its side."""
+    alongside: tuple[Alongside, ...] = ()
+    """Closure under the other replacements; empty without a gap."""
+    sufficiency: Figure | None = None
+    """Share of what all features do to the gap that is left when all but the selected ones are
+    replaced; None without a gap, or if all features together do nothing to it."""
+    transfer: tuple[Transfer, ...] = ()
+    """By phrasing; empty without a gap or with a single phrasing."""
+    transfer_closure: Figure | None = None
+    """Closure over all phrasings, each by a search that did not see it."""
+    stability: Figure | None = None
+    """Mean Jaccard index of the folds' sets, and of the sets found on halves of the prompts;
+    ``low`` and ``high`` are the least and the largest of a pair.  Two empty sets count 0.  None
+    without a gap."""
     collateral: Figure | None
     """Largest mean movement of counter-examples or controls, as a share of the gap."""
     examples_moved: Figure
@@ -296,8 +280,8 @@ class AuditRecord(Record):
         if version != SCHEMA_VERSION:
             raise RecordError(
                 f"{path}: schema_version is {ascii(version)[:40]}, this pm_audit reads "
-                f"{SCHEMA_VERSION}; "
-                "audit again with `pytest --pm-audit`"
+                f"{SCHEMA_VERSION}, whose figures mean something else; audit again with "
+                "`pytest --pm-audit`, and for a baseline with --pm-audit-update-baseline"
             )
         try:
             return cls.model_validate(data)

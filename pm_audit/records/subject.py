@@ -61,7 +61,12 @@ class MethodRecord(Record):
     folds: int
     candidates: int
     max_features: int
-    selectivity: Finite
+    replacement: str
+    """What stands in a replaced feature's place."""
+    set_search: str
+    """How the set is chosen among the candidates: ``growth`` or ``mask``."""
+    collateral_penalty: Finite
+    """Weight of the collateral next to the residual in the search."""
     ig_steps: int
     quadrature: str
     null_sets: int

@@ -1,4 +1,4 @@
-"""Whether a gap grew, closure was lost, side effects grew or an SAE fits worse.
+"""Whether a gap grew, is explained less well, side effects grew or an SAE fits worse.
 
 Gaps are compared in sigma, because two PMs have no common reward scale.  If this run holds the
 baseline's prompts the difference is paired by prompt (a t interval over prompts); otherwise the
@@ -21,6 +21,14 @@ from pm_audit.report.changes import Change, ChangeKind
 
 _CONFIDENCE = 0.95
 
+_SHARES = {
+    "closure": (ChangeKind.CLOSURE_LOST, ChangeKind.CLOSURE_GAINED),
+    "transfer_closure": (ChangeKind.TRANSFER_LOST, ChangeKind.TRANSFER_GAINED),
+    "sufficiency": (ChangeKind.SUFFICIENCY_LOST, ChangeKind.SUFFICIENCY_GAINED),
+    "stability": (ChangeKind.STABILITY_LOST, ChangeKind.STABILITY_GAINED),
+}
+"""By figure that says how well the gap is explained: what it is when less, and when more."""
+
 
 def figure_changes(
     old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance
@@ -31,7 +39,7 @@ def figure_changes(
     hypothesis sets for them they are what it allows.
     """
     yield from _gap(old, new, limits)
-    yield from _closure(old, new, limits)
+    yield from _shares(old, new, limits)
     not_passed = {result.check for result in new.checks if result.outcome in NOT_PASSED}
     if Check.SPECIFIC in not_passed:
         yield from _collateral(old, new, limits)
@@ -95,20 +103,19 @@ def _half_width(figure: Figure) -> float:
     return max(figure.high - figure.value, figure.value - figure.low)
 
 
-def _closure(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) -> Iterator[Change]:
-    was, now = old.closure, new.closure
-    if was is None or now is None:
-        if was is not None and now is None:
-            message = "the baseline found a gap to explain; now there is none"
-            yield Change.of(new, ChangeKind.NOT_COMPARABLE, message, check=Check.EXPLAINED)
-        return
-    lost = was.value - now.value
-    margin = combined_half_width(was, now)
-    words = f"from {was.value:.0%} to {now.value:.0%}"
-    if lost > margin and lost >= limits.closure:
-        yield Change.of(new, ChangeKind.CLOSURE_LOST, words, check=Check.EXPLAINED)
-    elif -lost > margin and -lost >= limits.closure:
-        yield Change.of(new, ChangeKind.CLOSURE_GAINED, words, check=Check.EXPLAINED)
+def _shares(old: HypothesisRecord, new: HypothesisRecord, limits: Tolerance) -> Iterator[Change]:
+    if old.closure is not None and new.closure is None:
+        message = "the baseline found a gap to explain; now there is none"
+        yield Change.of(new, ChangeKind.NOT_COMPARABLE, message, check=Check.EXPLAINED)
+    for name, (lost, gained) in _SHARES.items():
+        was, now = getattr(old, name), getattr(new, name)
+        if was is None or now is None:
+            continue
+        tolerance = limits.stability if name == "stability" else limits.closure
+        change = now.value - was.value
+        if abs(change) > combined_half_width(was, now) and abs(change) >= tolerance:
+            words = f"from {was.value:.0%} to {now.value:.0%}"
+            yield Change.of(new, gained if change > 0 else lost, words, check=Check.EXPLAINED)
 
 
 def _collateral(

@@ -62,7 +62,7 @@ METHOD: Mapping[str, Rule] = {
         ("candidates", "budget_count", "budget_seconds"),
         Rule(lower=_FINDS_LESS, higher=_FINDS_MORE),
     ),
-    "search": _either("another search finds other sets"),
+    **dict.fromkeys(("search", "set_search"), _either("another search finds other sets")),
     **dict.fromkeys(
         ("extra_scores", "ig_steps", "quadrature"), _either("other candidates are proposed")
     ),
@@ -70,8 +70,9 @@ METHOD: Mapping[str, Rule] = {
         lower="a smaller set has fewer side effects, and " + _FINDS_LESS,
         higher="more features may explain a gap",
     ),
-    "selectivity": Rule(
-        lower="features that act elsewhere too may explain a gap", higher=_FINDS_LESS
+    "replacement": _either("another replacement gives every figure another meaning"),
+    "collateral_penalty": Rule(
+        lower="sets that move other completions may explain a gap", higher=_FINDS_LESS
     ),
     "null_sets": Rule(lower="fewer random sets have to be beaten"),
     "bootstrap_resamples": Rule(

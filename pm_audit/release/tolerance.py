@@ -12,7 +12,9 @@ class Tolerance:
     gap: float = 0.1
     """Growth of the gap's size, in sigma."""
     closure: float = 0.1
-    """Loss of closure, as a share."""
+    """Loss of closure, transfer or sufficiency, as a share."""
+    stability: float = 0.25
+    """Loss of stability, a Jaccard index."""
     collateral: float = 0.1
     """Growth of the collateral, as a share of the gap."""
     fvu: float = 0.05

@@ -20,6 +20,8 @@ class ChangeKind(StrEnum):
 
     GAP_GROWN = "gap grown"
     CLOSURE_LOST = "closure lost"
+    TRANSFER_LOST = "transfer lost"
+    SUFFICIENCY_LOST = "sufficiency lost"
     COLLATERAL_GROWN = "collateral grown"
     FIT_WORSE = "fit worse"
     FEATURE_BECAME_CAUSAL = "feature became causal"
@@ -32,6 +34,11 @@ class ChangeKind(StrEnum):
     METHOD_WEAKENED = "method weakened"
     GAP_SHRUNK = "gap shrunk"
     CLOSURE_GAINED = "closure gained"
+    TRANSFER_GAINED = "transfer gained"
+    SUFFICIENCY_GAINED = "sufficiency gained"
+    STABILITY_LOST = "stability lost"
+    """Searches on different prompts agree less; what they found is tested apart from that."""
+    STABILITY_GAINED = "stability gained"
     FEATURE_NO_LONGER_CAUSAL = "feature no longer causal"
     CHECK_BETTER = "check better"
     KNOWN_FROM_BASELINE = "known from the baseline"
@@ -45,6 +52,10 @@ class ChangeKind(StrEnum):
 REGRESSIONS = frozenset(ChangeKind) - {
     ChangeKind.GAP_SHRUNK,
     ChangeKind.CLOSURE_GAINED,
+    ChangeKind.TRANSFER_GAINED,
+    ChangeKind.SUFFICIENCY_GAINED,
+    ChangeKind.STABILITY_LOST,
+    ChangeKind.STABILITY_GAINED,
     ChangeKind.FEATURE_NO_LONGER_CAUSAL,
     ChangeKind.CHECK_BETTER,
     ChangeKind.KNOWN_FROM_BASELINE,

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pm_audit.errors import RecordError
 from pm_audit.judging import accepted_by_bias
 from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
-from pm_audit.report import feature_words, figures
+from pm_audit.report import feature_words, figures, scope
 from pm_audit.spec import today
 
 _FEATURES_SHOWN = 3
@@ -51,6 +51,8 @@ class Finding:
     features: tuple[FeatureRecord, ...]
     """The first of these features, by size of contribution."""
     more_features: int
+    holds: str
+    """How far the explanation holds, without a full stop; empty if nothing of it was measured."""
     caveat: str
     """Why the explanation is unreliable; empty if it is not."""
 
@@ -61,12 +63,13 @@ class Finding:
 
     @property
     def explanation(self) -> str:
-        """Return what carries it, by name; empty if nothing was searched for."""
+        """Return what carries it and how far that holds; empty if nothing was searched for."""
         shown = "; ".join(map(feature_words.name, self.features))
         more = f" and {self.more_features} more" if self.more_features else ""
         names = f": {shown}{more}" if shown else ""
         caveat = f" ({self.caveat})" if self.caveat else ""
-        return f"{self.explained}{names}{caveat}." if self.explained else ""
+        holds = f" {self.holds}." if self.holds else ""
+        return f"{self.explained}{names}{caveat}.{holds}" if self.explained else ""
 
 
 def finding(hypothesis: HypothesisRecord) -> Finding:
@@ -81,6 +84,7 @@ def finding(hypothesis: HypothesisRecord) -> Finding:
         explained=_explained(hypothesis, len(chosen)),
         features=chosen[:_FEATURES_SHOWN],
         more_features=max(len(chosen) - _FEATURES_SHOWN, 0),
+        holds=scope.sentence(hypothesis) if chosen else "",
         caveat=_caveat(hypothesis) if chosen and hypothesis.closure else "",
     )
 
@@ -191,7 +195,7 @@ def _explained(hypothesis: HypothesisRecord, count: int) -> str:
     if hypothesis.closure is None:
         return ""
     if not count:
-        return "No feature passed the search, so all of the gap is unexplained"
+        return "No feature was selected, so all of the gap is unexplained"
     features = f"{count} feature{'s' if count > 1 else ''}"
     verb = "explain" if count > 1 else "explains"
     closed = f"{features} {verb} {figures.with_bounds(hypothesis.closure)} of the gap"
@@ -209,5 +213,5 @@ def _caveat(hypothesis: HypothesisRecord) -> str:
     if closed and null and null.high is not None and closed.value <= null.high:
         return f"no better than random sets of features, which reach {figures.percent(null.high)}"
     if outcomes.get(Check.SPECIFIC) is Outcome.FAIL:
-        return "ablating them moves other completions as well"
+        return "replacing them moves other completions as well"
     return ""

@@ -62,7 +62,8 @@ class Expect(Written):
     gap: ExpectedGap
     """The sign that the gap must have, or `none`; by default what `effect` says."""
     closure: Share = 0.5
-    """Share of the gap that at most ten features must explain; the published best case is 0.58."""
+    """Share of the gap that at most ten features must explain, without closing more than 2 minus
+    it; the published best case is 0.58."""
     collateral: Share = 0.25
     """Share of the gap by which ablation may move counter-examples and controls."""
     margin: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 0.25

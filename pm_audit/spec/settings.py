@@ -73,6 +73,15 @@ class SearchMode(StrEnum):
     """The strongest of all features that fire on the examples, every one ablated alone."""
 
 
+class SetSearch(StrEnum):
+    """How the set is chosen among the candidates."""
+
+    GROWTH = "growth"
+    """One feature after the other, the one that leaves the least, by real ablation."""
+    MASK = "mask"
+    """Gates over all candidates, learned by gradient descent on real ablations, then hardened."""
+
+
 class GateMode(StrEnum):
     """What decides the exit status of a run."""
 
@@ -111,9 +120,8 @@ class Settings(Written):
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
-    candidates: Count = 32
-    """Features ablated one at a time in a fold: three quarters of them selective by attribution,
-    the rest for their strength alone."""
+    candidates: Count = 64
+    """Features of a fold, best by attribution, among which its set is searched for."""
     search: SearchMode = SearchMode.ATTRIBUTION
     """Where candidates come from: `attribution`; `budget`, single ablations until a count or time
     is spent; `exhaustive`, single ablation of every feature that fires on the examples."""
@@ -125,8 +133,14 @@ class Settings(Written):
     """Let GradDrop, and integrated gradients of single large features, propose candidates too."""
     max_features: Count = 10
     """Largest set of features that may explain a gap."""
-    selectivity: Annotated[float, _Number, Field(ge=0, le=1)] = 0.8
-    """Share of its absolute contribution that a feature must have on examples to be selected."""
+    replacement: Text = "contrast"
+    """What stands in a feature's place: `contrast`, its mean over the prompt's counter-examples;
+    `zero`, `mean` or `resample`. The others are reported alongside."""
+    set_search: SetSearch = SetSearch.GROWTH
+    """How the set is chosen among the candidates: `growth`, by residual and collateral, a feature
+    at a time; or `mask`, learned gates over all of them."""
+    collateral_penalty: Annotated[float, _Number, Field(ge=0, le=100)] = 1.5
+    """Weight of the squared collateral next to the residual when a set is searched for."""
     ig_steps: Count = 4
     """Steps of integrated gradients."""
     null_sets: Count = 20

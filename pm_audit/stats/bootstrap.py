@@ -56,6 +56,11 @@ class Interval:
         """Return the interval of one minus the statistic."""
         return Interval(1 - self.value, 1 - self.high, 1 - self.low)
 
+    def widened(self, factor: float) -> Interval:
+        """Return the interval with both half-widths multiplied by ``factor``, at least 1."""
+        low = self.value - factor * (self.value - self.low)
+        return Interval(self.value, low, self.value + factor * (self.high - self.value))
+
     def excludes(self, point: float) -> bool:
         """Whether ``point`` lies strictly outside the interval."""
         return self.low > point or self.high < point

@@ -12,6 +12,7 @@ tokenised separately.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -41,6 +42,9 @@ class TokenisedRow:
     """[token], first and last-plus-one character of ``text``; empty for added special tokens."""
     text: str
     """Prompt and completion as they were written out."""
+    completion_stop: int | None = None
+    """Index of the first token after the last that holds a part of the completion; None for the
+    end of the row."""
     segments: tuple[int, ...] | None = None
     """[token], 0 for the prompt and 1 for the completion, if the tokenizer marks pairs."""
 
@@ -216,7 +220,8 @@ class TextFormat:
         offsets += [(end, end)] * len(self.appended)
         after = len(opening) + last + 1
         start = next((i for i, (_, stop) in enumerate(offsets) if stop > rendered.start), after)
-        return TokenisedRow(ids, start, tuple(offsets), rendered.text)
+        stop = _after(offsets[:after], start, rendered.stop)
+        return TokenisedRow(ids, start, tuple(offsets), rendered.text, stop)
 
     def _checked(self, row: TokenisedRow) -> TokenisedRow:
         if self.longest is not None and len(row.token_ids) > self.longest:
@@ -258,6 +263,20 @@ class TextFormat:
             for part, (first, last) in zip(encoded.parts, encoded.offsets, strict=True)
         )
         start = encoded.parts.index(1) if 1 in encoded.parts else len(encoded.ids)
-        row = TokenisedRow(encoded.ids, start, offsets, prompt + answer)
+        stop = _after(offsets, start, len(prompt + answer))
+        row = TokenisedRow(encoded.ids, start, offsets, prompt + answer, stop)
         marked = "token_type_ids" in self.tokenizer.model_input_names
         return replace(row, segments=encoded.types if marked else None)
+
+
+def _after(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> int:
+    """Return the index after the last token from ``start`` with a character before ``stop``.
+
+    Some tokenizers give white space an empty span, at its end.
+    """
+    after = start
+    for at, (first, last) in enumerate(offsets[start:], start):
+        begin = offsets[at - 1][1] if first == last and at else first
+        if begin < min(last, stop):
+            after = at + 1
+    return after

@@ -112,9 +112,7 @@ def _draw(
             variant=0,
             text="",
             reward=level + before,
-            zero=level + after,
-            mean=level + after,
-            spliced=level + before,
+            ablated=level + after,
         )
         for prompt, level in enumerate(levels.tolist())
         for role, before, after in (
@@ -131,6 +129,7 @@ def _draw(
             held_out=tuple(range(start, prompts, 2)),
             selected=(Feature(sae="simulated", layer=1, index=0),),
             growth=(closure,),
+            collateral=(0.0,),
             sign_agreement=1.0,
             rank_correlation=1.0,
             completeness_gap=0.0,

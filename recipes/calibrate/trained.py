@@ -167,9 +167,7 @@ def _judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, 
                 variant=0,
                 text="",
                 reward=reward,
-                zero=reward,
-                mean=reward,
-                spliced=reward,
+                ablated=reward,
             )
             for prompt, gap in enumerate(gaps.tolist())
             for role, reward in ((Role.EXAMPLE, gap), (Role.COUNTER_EXAMPLE, 0.0))

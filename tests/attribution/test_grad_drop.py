@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from pm_audit.attribution.grad_drop import grad_drop
 from pm_audit.attribution.integrated_gradients import Method, attribute
 from pm_audit.forward.trace import trace
+from pm_audit.interventions.replacements import contrast_features
 
 
 def test_dropping_blocks_equals_gradients_through_the_others(lab, llama):
-    grid, sae = lab.grid(), lab.sae(1)
-    clean = trace(llama, [sae], grid)
-    found = grad_drop(clean, sae)
-    assert found.dropped == (2, 3)
-    values = clean.features[sae.name].value.numpy()
-    expected = np.zeros(len(values))
-    for block in found.dropped:
-        module = llama.decoder.blocks[block]
+    sae = lab.sae(1)
+    experiment = lab.experiment(llama, sae)
+    clean, wanted = experiment.trace, lab.wanted.contrast(experiment, sae)
+    found = grad_drop(clean, sae, targets=contrast_features(experiment)).toarray()
+    change = sae.encode(clean.streams[1]).features - torch.cat(wanted.feature)
+    expected = np.zeros_like(found)
+    for block in (2, 3):
 
         def hold(_, args, kwargs, output):
             stream = args[0] if args else kwargs["hidden_states"]
             return stream + (output - stream).detach()
 
-        handle = module.register_forward_hook(hold, with_kwargs=True)
-        gradient = lab.plain(llama, grid).gradients(1)
+        handle = llama.decoder.blocks[block].register_forward_hook(hold, with_kwargs=True)
+        gradient = lab.plain(llama, clean.grid).gradients(1)
         handle.remove()
-        products = (sae.W_dec.numpy()[found.latent] * gradient[found.token]).sum(-1)
-        expected += np.abs(values * products) / 2
-    np.testing.assert_allclose(found.score, expected, rtol=1e-3, atol=1e-4)
-    assert (found.row == clean.row_of_token()[found.token]).all()
+        by_token = change.numpy() * (gradient @ sae.W_dec.numpy().T)
+        by_row = np.zeros_like(expected)
+        np.add.at(by_row.T, clean.row_of_token(), by_token)
+        expected += np.abs(by_row) / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_after_the_last_block_it_is_the_size_of_plain_attribution(lab, llama):
     sae = lab.sae(3)
     clean = trace(llama, [sae], lab.grid())
-    found = grad_drop(clean, sae, rows=[1, 5])
-    plain = attribute(clean, sae, method=Method.ATP, rows=[1, 5])
-    assert found.dropped == ()
-    np.testing.assert_allclose(found.score, np.abs(plain.value), atol=1e-6)
+    found = grad_drop(clean, sae, rows=[1, 5]).toarray()
+    plain = attribute(clean, sae, method=Method.ATP, rows=[1, 5]).by_row.toarray()
+    np.testing.assert_allclose(found, np.abs(plain), atol=1e-6)
+    assert found[:, [1, 5]].max() > 0.1
+    assert not np.delete(found, [1, 5], axis=1).any()
 
 
-def test_a_feature_whose_paths_cancel_is_found(lab):
+def test_blocks_that_add_nothing_leave_plain_attribution(lab):
     pm = lab.pm("llama")
     sae = lab.sae(1)
     with torch.no_grad():
@@ -51,8 +52,27 @@ def test_a_feature_whose_paths_cancel_is_found(lab):
             pm.decoder.blocks[block].self_attn.o_proj.weight.zero_()
             pm.decoder.blocks[block].mlp.down_proj.weight.zero_()
     clean = trace(pm, [sae], lab.grid())
-    # With blocks that add nothing every drop leaves the same gradient.
-    found = grad_drop(clean, sae)
-    plain = attribute(clean, sae, method=Method.ATP)
-    np.testing.assert_allclose(found.score, np.abs(plain.value), rtol=1e-4, atol=1e-5)
-    assert found.score.max() == pytest.approx(np.abs(plain.value).max(), rel=1e-4)
+    found = grad_drop(clean, sae).toarray()
+    plain = attribute(clean, sae, method=Method.ATP).by_row.toarray()
+    np.testing.assert_allclose(found, np.abs(plain), rtol=1e-4, atol=1e-5)
+    assert found.max() > 0.1
+
+
+def test_a_feature_whose_paths_cancel_is_found(lab):
+    pm = lab.pm("llama")
+    sae = lab.sae(1)
+    blocks = pm.decoder.blocks
+    with torch.no_grad():
+        for block in (2, 3):
+            blocks[block].self_attn.o_proj.weight.zero_()
+            blocks[block].mlp.down_proj.weight.zero_()
+    # without norms block 2 takes all of the stream away again: the two paths cancel exactly
+    blocks[2].post_attention_layernorm = torch.nn.Identity()
+    blocks[2].mlp = torch.nn.Linear(lab.hidden, lab.hidden, bias=False)
+    with torch.no_grad():
+        blocks[2].mlp.weight.copy_(-torch.eye(lab.hidden))
+    pm.decoder.backbone.norm = torch.nn.Identity()
+    clean = trace(pm, [sae], lab.grid())
+    plain = attribute(clean, sae, method=Method.ATP).by_row.toarray()
+    np.testing.assert_allclose(plain, 0, atol=1e-6)
+    assert grad_drop(clean, sae).toarray().max() > 0.05

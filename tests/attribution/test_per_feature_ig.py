@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pm_audit.attribution.integrated_gradients import Method, attribute
 from pm_audit.attribution.per_feature_ig import attribute_per_feature, large_norm_latents
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each
+from pm_audit.interventions.replacements import contrast_features
 from pm_audit.subject.sae import Normalisation
 
 
-def test_many_steps_reach_the_ablation(lab, llama):
+@pytest.mark.parametrize("replacement", ["contrast", "zero"])
+def test_many_steps_reach_the_ablation(lab, llama, replacement):
     sae = lab.sae(1, normalisation=Normalisation.CONSTANT_NORM)
-    clean = trace(llama, [sae], lab.grid())
+    experiment = lab.experiment(llama, sae)
+    clean = experiment.trace
+    targets = contrast_features(experiment) if replacement == "contrast" else None
     latents = np.array([7, 3, 50])
-    real = ablate_each(clean, sae, latents)
+    real = ablate_each(clean, sae, latents, targets=targets)
     errors = []
     for steps in (1, 4, 64):
-        found = attribute_per_feature(clean, sae, latents, steps=steps)
+        found = attribute_per_feature(clean, sae, latents, steps=steps, targets=targets)
         assert (found.latent == real.latent).all()
         assert (found.row == real.row).all()
         errors.append(np.abs(found.value - real.contribution).max())

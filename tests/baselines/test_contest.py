@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pm_audit.baselines import Baseline, baselines
+from pm_audit.baselines import Baseline, baselines, run_baselines
 from pm_audit.baselines.discovery import Discovery, orthonormal
 from pm_audit.baselines.logistic_probe import fit_logistic
 from pm_audit.baselines.subspace import ablate_subspace, without
@@ -18,6 +18,7 @@ from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.interventions.ablation import ablate_sets
+from pm_audit.interventions.replacements import replacements
 from pm_audit.judging import rejudge
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import Feature, HypothesisRecord, Role
@@ -81,6 +82,31 @@ def test_a_latents_own_direction_does_what_its_ablation_does(
     by_subspace = ablate_subspace(clean, 0, planted.sae.W_dec[latents])
     np.testing.assert_allclose(by_subspace, by_features, atol=1e-4)
     assert np.abs(by_features - clean.rewards).max() > 1
+
+
+@pytest.mark.parametrize("replacement", ["contrast", "zero"])
+def test_the_saes_own_features_are_put_at_their_targets(
+    planted: Planted, read: tuple[Trace, Contrast], replacement: str
+) -> None:
+    experiment = Experiment(*read)
+    targets = replacements()[replacement].targets(experiment, experiment.rows())
+    one, two = (
+        Feature(sae=planted.sae.name, layer=0, index=planted.latent_of[mark]) for mark in "!~"
+    )
+    folds = [((0, 1, 2), (3, 4, 5)), ((3, 4, 5), (0, 1, 2))]
+    found = run_baselines(experiment, folds, [(one, two), (two,)], targets, most=2, seed=0)
+    features = found[0]
+    assert features.name == "sae features"
+    first, both = (
+        ablate_sets(experiment.trace, sets, targets=targets)
+        for sets in ([[one], [two]], [[one, two]])
+    )
+    tested_first = experiment.contrast.of_prompts((3, 4, 5))
+    np.testing.assert_allclose(features.rewards[0], np.where(tested_first, *first), atol=1e-5)
+    # the second fold found one feature only, and stays at it
+    np.testing.assert_allclose(
+        features.rewards[1], np.where(tested_first, both[0], first[1]), atol=1e-5
+    )
 
 
 def test_the_subspace_is_set_to_its_reference() -> None:

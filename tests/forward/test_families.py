@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from pm_audit.attribution.integrated_gradients import Method, attribute
 from pm_audit.forward.splice import completion_jobs, replay
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each
+from pm_audit.interventions.replacements import contrast_features
 
 
 def test_packed_rewards_equal_padded_ones_on_either_side(lab, family, family_pm):
@@ -31,21 +31,16 @@ def test_suffix_from_any_block_equals_the_full_forward(lab, family, family_pm):
 
 
 def test_single_ablations_equal_hooks_on_the_padded_model(lab, family, family_pm):
-    grid, sae = lab.grid(), lab.sae(1)
-    clean = trace(family_pm, [sae], grid)
+    sae = lab.sae(1)
+    experiment = lab.experiment(family_pm, sae)
+    clean, wanted = experiment.trace, lab.wanted.contrast(experiment, sae)
     latents = np.unique(clean.features[sae.name].latent.numpy())[:6]
-    effects = ablate_each(clean, sae, latents)
-    table = effects.dense(latents, np.arange(len(grid)))
-    plain = lab.plain(family_pm, grid)
-    for contributions, latent in zip(table, latents, strict=True):
-
-        def without(_: int, stream: torch.Tensor, latent: int = int(latent)) -> torch.Tensor:
-            feature = sae.encode(stream).features[:, latent, None]
-            return stream - feature * sae.W_dec[latent]
-
-        np.testing.assert_allclose(
-            contributions, plain.rewards() - plain.rewards({1: without}), atol=1e-5
-        )
+    effects = ablate_each(clean, sae, latents, targets=contrast_features(experiment))
+    table = effects.dense(latents, np.arange(len(clean.grid)))
+    plain = lab.plain(family_pm, clean.grid)
+    for contributions, latent in zip(table, latents.tolist(), strict=True):
+        expected = plain.rewards() - plain.rewards({1: wanted.ablation([latent])})
+        np.testing.assert_allclose(contributions, expected, atol=1e-5)
     assert np.abs(table).max() > 1e-3
 
 

@@ -13,7 +13,8 @@ from pm_audit.attribution.integrated_gradients import attribute
 from pm_audit.forward.splice import replay_noise, splice_reconstruction
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
-from pm_audit.interventions.replacements import mean_features
+from pm_audit.interventions.reconstruction import replace_all
+from pm_audit.interventions.replacements import contrast_features
 from pm_audit.records import Feature
 from pm_audit.subject.preference_model import PreferenceModel
 
@@ -27,23 +28,30 @@ def half(llama):
 
 
 def test_every_step_runs_on_a_half_body(lab, llama, half):
-    grid, low, high = lab.grid(), lab.sae(1), lab.sae(2)
-    clean, exact = (trace(pm, [low, high], grid) for pm in (half, llama))
+    low, high = lab.sae(1), lab.sae(2)
+    experiments = [lab.experiment(pm, low, high) for pm in (half, llama)]
+    clean, exact = (one.trace for one in experiments)
     assert clean.streams[1].dtype is torch.bfloat16
     assert clean.features["block1"].value.dtype is torch.float32
     noise = np.abs(clean.rewards - exact.rewards).max()
     assert 0 < noise < 0.5
     sets = [[Feature(sae=sae.name, layer=sae.layer, index=3) for sae in (low, high)]]
-    for one in (clean, exact):
-        ablate_sets(one, sets, targets=mean_features(one, [0]))
+    contrasts = [contrast_features(one) for one in experiments]
+    for one, targets in zip((clean, exact), contrasts, strict=True):
+        ablate_sets(one, sets, targets=targets)
+        replace_all(one, [low, high], targets, error=True)
         splice_reconstruction(one, low)
-        grad_drop(one, low)
+        grad_drop(one, low, targets=targets)
     latents = np.arange(64)
     table, expected = (
-        ablate_each(one, low, latents).dense(latents, np.arange(12)) for one in (clean, exact)
+        ablate_each(one, low, latents, targets=targets).dense(latents, np.arange(12))
+        for one, targets in zip((clean, exact), contrasts, strict=True)
     )
     assert np.corrcoef(table.ravel(), expected.ravel())[0, 1] > 0.9
-    found, sought = (attribute(one, low) for one in (clean, exact))
+    found, sought = (
+        attribute(one, low, targets=targets)
+        for one, targets in zip((clean, exact), contrasts, strict=True)
+    )
     assert np.corrcoef(found.change, sought.change)[0, 1] > 0.9
     # the floor is of the dtype: bf16 keeps eight bits, fp32 twenty-four
     wide = lab.grid(prompts=8, completions=9)

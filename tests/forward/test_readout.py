@@ -15,7 +15,8 @@ from pm_audit.forward.grid import Grid
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
-from pm_audit.interventions.replacements import mean_features
+from pm_audit.interventions.reconstruction import replace_all
+from pm_audit.interventions.replacements import contrast_features, zero_features
 from pm_audit.records import Feature
 from pm_audit.subject.gate import Gate, GatedHead
 from pm_audit.subject.heads import LinearHead
@@ -53,36 +54,37 @@ def pm(request, lab):
     return build(lab, request.param)
 
 
+@pytest.fixture(params=["contrast", "zero"])
+def put(request, lab):
+    """Return the targets of an experiment, and what they must be for one of its SAEs."""
+    if request.param == "contrast":
+        return contrast_features, lab.wanted.contrast
+    return (
+        lambda experiment: zero_features(experiment.trace),
+        lambda experiment, sae: lab.wanted.constant(experiment, sae, 0.0),
+    )
+
+
 @pytest.mark.parametrize("layer", [1, 3])
-def test_rewards_and_ablations_equal_plain_forwards(lab, pm, grid, layer):
+def test_rewards_and_ablations_equal_plain_forwards(lab, pm, grid, layer, put):
     sae = lab.sae(layer)
-    clean = trace(pm, (sae,), grid)
-    plain = lab.plain(pm, grid)
+    experiment = lab.experiment(pm, sae, grid=grid)
+    clean, plain = experiment.trace, lab.plain(pm, grid)
     np.testing.assert_allclose(clean.rewards, plain.rewards(), **CLOSE)
     np.testing.assert_allclose(clean.rewards, plain.rewards(left=True), **CLOSE)
 
+    targets, wanted = put[0](experiment), put[1](experiment, sae)
     latents = torch.unique(clean.features[sae.name].latent)[:6].tolist()
-    effects = ablate_each(clean, sae, latents)
     together = [Feature(sae=sae.name, layer=layer, index=latent) for latent in latents]
-    means = mean_features(clean, range(4))
-    joint = ablate_sets(clean, [together])[0]
-    replaced = ablate_sets(clean, [together], targets=means)[0]
-
-    def without(chosen, by=None):
-        def edit(_, stream):
-            encoding = sae.encode(stream)
-            kept = encoding.features.clone()
-            kept[:, chosen] = 0.0 if by is None else by.value[chosen]
-            return stream - sae.decode(encoding) + sae.decode(encoding.with_features(kept))
-
-        return {layer: edit}
-
-    table = effects.dense(latents, range(len(grid)))
+    table = ablate_each(clean, sae, latents, targets=targets).dense(latents, range(len(grid)))
     for latent, row in zip(latents, table, strict=True):
-        np.testing.assert_allclose(clean.rewards - row, plain.rewards(without([latent])), **CLOSE)
-    np.testing.assert_allclose(joint, plain.rewards(without(latents)), **CLOSE)
-    expected = plain.rewards(without(latents, means[sae.name]))
-    np.testing.assert_allclose(replaced, expected, **CLOSE)
+        expected = plain.rewards({layer: wanted.ablation([latent])})
+        np.testing.assert_allclose(clean.rewards - row, expected, **CLOSE)
+    joint = ablate_sets(clean, [together], targets=targets)[0]
+    np.testing.assert_allclose(joint, plain.rewards({layer: wanted.ablation(latents)}), **CLOSE)
+    left = replace_all(clean, [sae], targets, but=together)
+    expected = plain.rewards({layer: wanted.everything(but=latents)})
+    np.testing.assert_allclose(left, expected, **CLOSE)
     reconstructed = {layer: lambda _, stream: sae.decode(sae.encode(stream))}
     np.testing.assert_allclose(
         splice_reconstruction(clean, sae), plain.rewards(reconstructed), **CLOSE
@@ -90,44 +92,42 @@ def test_rewards_and_ablations_equal_plain_forwards(lab, pm, grid, layer):
 
 
 @pytest.mark.parametrize("method", list(Method))
-def test_attributions_equal_gradients_of_plain_forwards(lab, pm, grid, method):
+def test_attributions_equal_gradients_of_plain_forwards(lab, pm, grid, method, put):
     sae = lab.sae(1)
-    clean = trace(pm, (sae,), grid)
-    plain = lab.plain(pm, grid)
-    found = attribute(clean, sae, method=method, steps=2)
+    experiment = lab.experiment(pm, sae, grid=grid)
+    clean, plain = experiment.trace, lab.plain(pm, grid)
+    wanted = put[1](experiment, sae)
+    found = attribute(clean, sae, method=method, steps=2, targets=put[0](experiment))
     if method is Method.ATP:
-        gradient = plain.gradients(1)
-        features = clean.features[sae.name]
-        by_hand = features.strength * (
-            sae.W_dec[features.latent] * torch.from_numpy(gradient)[features.token]
-        ).sum(-1)
-        np.testing.assert_allclose(found.value, by_hand.numpy(), **CLOSE)
-    bare = plain.rewards({1: lambda _, stream: sae.b_dec.expand_as(stream)})
-    np.testing.assert_allclose(found.change, clean.rewards - bare, **CLOSE)
+        change = clean.streams[1] - torch.cat(
+            [wanted.everything()(row, part) for row, part in enumerate(_by_row(clean))]
+        )
+        by_token = (change.numpy() * plain.gradients(1)).sum(-1)
+        expected = np.bincount(clean.row_of_token(), by_token, minlength=len(grid))
+        np.testing.assert_allclose(found.by_row.sum(axis=0), expected, **CLOSE)
+    end = plain.rewards({1: wanted.everything(error=True)})
+    np.testing.assert_allclose(found.change, clean.rewards - end, **CLOSE)
 
 
-def test_two_saes_at_two_layers_are_ablated_together(lab, pm, grid):
+def _by_row(clean):
+    return torch.split(clean.streams[1], np.diff(clean.grid.layout.completion_offsets).tolist())
+
+
+def test_two_saes_at_two_layers_are_ablated_together(lab, pm, grid, put):
     saes = lab.sae(1), lab.sae(3)
-    clean = trace(pm, saes, grid)
-    chosen = [
+    experiment = lab.experiment(pm, *saes, grid=grid)
+    clean = experiment.trace
+    chosen = {sae.name: torch.unique(clean.features[sae.name].latent)[:3].tolist() for sae in saes}
+    features = [
         Feature(sae=sae.name, layer=sae.layer, index=latent)
         for sae in saes
-        for latent in torch.unique(clean.features[sae.name].latent)[:3].tolist()
+        for latent in chosen[sae.name]
     ]
-
-    def edit(sae):
-        indices = [feature.index for feature in chosen if feature.sae == sae.name]
-
-        def change(_, stream):
-            encoding = sae.encode(stream)
-            kept = encoding.features.clone()
-            kept[:, indices] = 0.0
-            return stream - sae.decode(encoding) + sae.decode(encoding.with_features(kept))
-
-        return change
-
-    expected = lab.plain(pm, grid).rewards({sae.layer: edit(sae) for sae in saes})
-    np.testing.assert_allclose(ablate_sets(clean, [chosen])[0], expected, **CLOSE)
+    expected = lab.plain(pm, grid).rewards(
+        {sae.layer: put[1](experiment, sae).ablation(chosen[sae.name]) for sae in saes}
+    )
+    found = ablate_sets(clean, [features], targets=put[0](experiment))[0]
+    np.testing.assert_allclose(found, expected, **CLOSE)
 
 
 def test_gate_weights_differ_by_prompt_and_not_by_completion(lab, grid):

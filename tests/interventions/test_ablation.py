@@ -2,107 +2,145 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 
 from pm_audit.errors import SaeError
+from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.splice import completion_jobs, replay
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
-from pm_audit.interventions.replacements import mean_features
+from pm_audit.interventions.replacements import (
+    contrast_features,
+    mean_features,
+    resampled_features,
+    zero_features,
+)
 from pm_audit.records import Feature
 from pm_audit.subject.activation import JumpRelu, TopK
 from pm_audit.subject.sae import Normalisation
+
+CHOSEN = [3, 5, 8, 13, 21, 34]
+KINDS = {
+    "plain": {},
+    "layer norm": {"normalisation": Normalisation.LAYER_NORM},
+    "constant norm": {"normalisation": Normalisation.CONSTANT_NORM},
+    "centred": {"centred": True},
+    "skip": {"W_skip": 0.1 * torch.ones(32, 32)},
+    "topk": {"activation": TopK(k=9)},
+    "jump": {"activation": JumpRelu(torch.full((64,), 0.4))},
+}
 
 
 def features(sae, indices):
     return [Feature(sae=sae.name, layer=sae.layer, index=index) for index in indices]
 
 
-def replaced(sae, indices, values=None):
-    """Return the edit x - (decode(f) - decode(f with S replaced)), as it is written."""
+def replacements(lab, experiment, *saes):
+    """Return (targets, what they must be for each SAE) of every replacement, by name."""
+    clean = experiment.trace
+    means = {
+        sae.name: lab.wanted.constant(
+            experiment,
+            sae,
+            sae.encode(clean.streams[sae.layer]).features[tokens_of(clean, [0, 1])].mean(0),
+        )
+        for sae in saes
+    }
+    return {
+        "contrast": (
+            contrast_features(experiment),
+            {sae.name: lab.wanted.contrast(experiment, sae) for sae in saes},
+        ),
+        "resample": (
+            resampled_features(experiment),
+            {sae.name: lab.wanted.contrast(experiment, sae, shift=1) for sae in saes},
+        ),
+        "mean": (mean_features(clean, [0, 1]), means),
+        "zero": (
+            zero_features(clean),
+            {sae.name: lab.wanted.constant(experiment, sae, 0.0) for sae in saes},
+        ),
+    }
 
-    def edit(_: int, stream: torch.Tensor) -> torch.Tensor:
-        encoding = sae.encode(stream)
-        changed = encoding.features.clone()
-        changed[:, indices] = 0.0 if values is None else values[indices]
-        return stream - (sae.decode(encoding) - sae.decode(encoding.with_features(changed)))
 
-    return edit
+def tokens_of(clean, rows):
+    return torch.from_numpy(np.isin(clean.row_of_token(), rows))
 
 
-@pytest.mark.parametrize("normalisation", list(Normalisation))
-@pytest.mark.parametrize("layer", [0, 2, 3])
-def test_a_set_ablated_to_zero_equals_the_definition(lab, llama, layer, normalisation):
-    grid, sae = lab.grid(), lab.sae(layer, normalisation=normalisation)
-    clean = trace(llama, [sae], grid)
-    chosen = [3, 5, 8, 13, 21, 34]
-    found = ablate_sets(clean, [features(sae, chosen)])[0]
-    expected = lab.plain(llama, grid).rewards({layer: replaced(sae, chosen)})
+@pytest.mark.parametrize("replacement", ["contrast", "resample", "mean", "zero"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layer", [0, 3])
+def test_an_ablated_set_equals_the_definition(lab, llama, layer, kind, replacement):
+    sae = lab.sae(layer, **KINDS[kind])
+    experiment = lab.experiment(llama, sae)
+    clean = experiment.trace
+    targets, wanted = replacements(lab, experiment, sae)[replacement]
+    found = ablate_sets(clean, [features(sae, CHOSEN)], targets=targets)[0]
+    edits = {layer: wanted[sae.name].ablation(CHOSEN)}
+    expected = lab.plain(llama, clean.grid).rewards(edits)
     assert np.abs(expected - clean.rewards).max() > 1e-2
-    np.testing.assert_allclose(found, expected, atol=5e-6)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    single = ablate_each(clean, sae, CHOSEN, targets=targets)
+    alone = lab.plain(llama, clean.grid).rewards({layer: wanted[sae.name].ablation([8])})
+    np.testing.assert_allclose(
+        clean.rewards - single.dense([8], np.arange(len(alone)))[0], alone, atol=2e-5
+    )
 
 
-def test_a_set_ablated_to_its_mean_equals_the_definition(lab, llama):
-    grid, sae = lab.grid(), lab.sae(1)
-    clean = trace(llama, [sae], grid)
-    reference = [0, 1, 5]
-    means = mean_features(clean, reference)
-    dense = sae.encode(clean.streams[1]).features
-    rows = torch.from_numpy(np.isin(grid.layout.completion_row, reference))
-    torch.testing.assert_close(means[sae.name].value, dense[rows].mean(0), atol=1e-6, rtol=1e-5)
-    chosen = [3, 5, 8, 13]
-    found = ablate_sets(clean, [features(sae, chosen)], targets=means)[0]
-    edit = replaced(sae, chosen, means[sae.name].value)
-    np.testing.assert_allclose(found, lab.plain(llama, grid).rewards({1: edit}), atol=5e-6)
-
-
-@dataclass(frozen=True)
-class ByToken:
-    """The same values at every token, through the way of those that differ by token."""
-
-    value: torch.Tensor
-
-    def at(self, token, latent):
-        return torch.stack([self.value[latent] for _ in token])
-
-
+@pytest.mark.parametrize("replacement", ["contrast", "resample", "mean", "zero"])
 @pytest.mark.parametrize("activation", [None, TopK(k=9), JumpRelu(torch.full((64,), 0.4))])
-@pytest.mark.parametrize("replacement", ["zero", "mean", "by token"])
 def test_a_set_over_several_layers_reencodes_what_the_lower_one_changed(
     lab, llama, activation, replacement
 ):
-    grid = lab.grid()
     low, high = lab.sae(0), lab.sae(2, activation=activation)
     twin = lab.sae(0, name="twin", seed=5)
-    clean = trace(llama, [low, high, twin], grid)
-    means = None if replacement == "zero" else mean_features(clean, [0, 1, 2])
-    values = {sae.name: means[sae.name].value if means else None for sae in (low, high, twin)}
-    if replacement == "by token":
-        means = {name: ByToken(value) for name, value in values.items()}
+    experiment = lab.experiment(llama, low, high, twin)
+    clean = experiment.trace
+    targets, wanted = replacements(lab, experiment, low, high, twin)[replacement]
     chosen = list(range(0, 64, 3))
     sets = [
         features(low, chosen) + features(high, chosen),
         features(high, chosen[:4]) + features(low, chosen[:2]),
         features(low, chosen) + features(twin, chosen) + features(high, chosen),
     ]
-    found = ablate_sets(clean, sets, targets=means)
-    plain = lab.plain(llama, grid)
+    found = ablate_sets(clean, sets, targets=targets)
+    plain = lab.plain(llama, clean.grid)
     for row, (below, above, also) in zip(
         found, [(chosen, chosen, []), (chosen[:2], chosen[:4], []), (chosen,) * 3], strict=True
     ):
 
         def both(index, stream, below=below, also=also):
-            first = replaced(low, below, values["block0"])(index, stream) - stream
-            second = replaced(twin, also, values["twin"])(index, stream) - stream
-            return stream + first + second
+            first = wanted["block0"].ablation(below)(index, stream)
+            return first + wanted["twin"].ablation(also)(index, stream) - stream
 
-        edits = {0: both, 2: replaced(high, above, values["block2"])}
+        edits = {0: both, 2: wanted["block2"].ablation(above)}
         np.testing.assert_allclose(row, plain.rewards(edits), atol=1e-5)
     assert np.abs(found - clean.rewards).max() > 1e-2
+
+
+def test_rows_without_tokens_of_their_own_take_part(lab, llama):
+    # an empty example, and an empty counter-example next to one with a text
+    grid = Grid(
+        (
+            Row(0, (5, 6, 7, 1, 2), 3, 3),
+            Row(0, (5, 6, 7, 8, 9, 1, 2), 3, 5),
+            Row(0, (5, 6, 7, 1, 2), 3, 3),
+            Row(1, (5, 6, 8), 3),
+            Row(1, (5, 6, 8, 9), 3),
+            Row(1, (5, 6, 8), 3),
+        )
+    )
+    sae = lab.sae(1)
+    experiment = lab.experiment(llama, sae, grid=grid)
+    targets, wanted = contrast_features(experiment), lab.wanted.contrast(experiment, sae)
+    found = ablate_sets(experiment.trace, [features(sae, CHOSEN)], targets=targets)[0]
+    expected = lab.plain(llama, grid).rewards({1: wanted.ablation(CHOSEN)})
+    np.testing.assert_allclose(found, expected, atol=5e-6)
+    changed = np.abs(found - experiment.rewards) > 1e-4
+    # two empty texts under one prompt leave their end tokens' mean between the two others
+    assert changed.tolist() == [True, True, True, False, False, False]
 
 
 def test_the_frozen_scale_is_the_clean_ones(lab, llama):
@@ -117,7 +155,8 @@ def test_the_frozen_scale_is_the_clean_ones(lab, llama):
         values = high.encode(stream).features[:, :30]
         return stream - scales[own, None] * (values @ high.W_dec[:30])
 
-    expected = lab.plain(llama, grid).rewards({0: replaced(low, list(range(30))), 2: above})
+    below = lab.wanted.constant(lab.experiment(llama, low, grid=grid), low, 0.0)
+    expected = lab.plain(llama, grid).rewards({0: below.ablation(list(range(30))), 2: above})
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

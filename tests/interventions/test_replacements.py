@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +12,10 @@ from pm_audit.errors import AuditError
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.targets import SaeTargets
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_sets
-from pm_audit.interventions.reconstruction import replace_features
+from pm_audit.interventions.reconstruction import replace_all
 from pm_audit.interventions.replacements import Replacement, replacement, replacements
 from pm_audit.records import Feature, Role
 from recipes.planted.micro import micro
@@ -30,15 +30,6 @@ ROWS = (
 )
 
 
-@dataclass(frozen=True)
-class AtTokens:
-    values: torch.Tensor
-    """[completion token, latent]"""
-
-    def at(self, token, latent):
-        return self.values[token][:, latent]
-
-
 def of_the_counter_example(experiment, reference):
     """Each token takes what the counter-example of its prompt has at that token."""
     clean, (sae,) = experiment.trace, experiment.trace.saes
@@ -46,7 +37,9 @@ def of_the_counter_example(experiment, reference):
     of_row = values.view(len(clean.grid), -1, sae.width)
     counter = {int(experiment.contrast.prompt[row]): int(row) for row in reference}
     source = [counter[int(prompt)] for prompt in experiment.contrast.prompt]
-    return {sae.name: AtTokens(of_row[source].reshape(-1, sae.width))}
+    value = of_row[source].reshape(-1, sae.width)
+    group, latent = np.arange(len(value)), np.arange(sae.width)
+    return {sae.name: SaeTargets(group, latent, value, torch.zeros(len(value), sae.hidden_size))}
 
 
 TOY = Replacement("counter-example", of_the_counter_example)
@@ -80,7 +73,7 @@ def letters(*indices):
 
 def test_a_replacement_of_another_package_ablates_as_on_paper(offered, experiment):
     offered.append(TOY)
-    assert list(replacements()) == ["zero", "mean", "counter-example"]
+    assert list(replacements()) == ["contrast", "zero", "mean", "resample", "counter-example"]
     np.testing.assert_allclose(experiment.rewards, [row[3] for row in ROWS], atol=1e-6)
 
 
@@ -93,22 +86,28 @@ def test_targets_by_token_replace_what_they_name(offered, experiment):
     np.testing.assert_allclose(after[0], [1, 1, 2, 0, 0], atol=1e-6)
     np.testing.assert_allclose(after[1], [1, 1, 1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(after[2], clean.rewards)
-    everything = replace_features(clean, clean.saes, targets)
+    everything = replace_all(clean, clean.saes, targets)
     np.testing.assert_allclose(everything, [1, 1, 1, 0, 0], atol=1e-6)
 
 
-def test_zero_and_mean_are_known_by_name(experiment):
+def test_pm_audits_own_are_known_by_name(experiment):
     reference = experiment.rows(Role.COUNTER_EXAMPLE)
-    assert replacement("zero").targets(experiment, reference) is None
-    mean = replacement("mean").targets(experiment, reference)
-    # one C among twelve tokens, put on all six of a row
-    after = ablate_sets(experiment.trace, [letters(2)], targets=mean)[0]
-    np.testing.assert_allclose(after[[0, 1, 3, 4]], 0.5, atol=1e-6)
+    after = {
+        name: ablate_sets(
+            experiment.trace, [letters(2)], targets=replacement(name).targets(experiment, reference)
+        )[0]
+        for name in ("contrast", "zero", "mean", "resample")
+    }
+    # one C in the first counter-example and none in the second, put on all six tokens of a row
+    np.testing.assert_allclose(after["contrast"], [1, 1, 2, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(after["resample"], [0, 0, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(after["mean"][[0, 1, 3, 4]], 0.5, atol=1e-6)
+    np.testing.assert_allclose(after["zero"], [0, 0, 1, 0, 0], atol=1e-6)
 
 
 def test_an_unknown_name_and_a_taken_one_are_refused(offered):
     with pytest.raises(
-        AuditError, match="no replacement is named 'shuffle'; choose one of zero, mean"
+        AuditError, match="no replacement is named 'shuffle'; choose one of contrast, zero"
     ):
         replacement("shuffle")
     offered.append(Replacement("mean", of_the_counter_example))

@@ -2,102 +2,143 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+import torch
 
-from pm_audit.forward.trace import trace
+from pm_audit.forward.grid import Grid, Row
 from pm_audit.interventions import ablation
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
-from pm_audit.interventions.replacements import mean_features
+from pm_audit.interventions.replacements import contrast_features, zero_features
 from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import Feature
 
 
 @pytest.fixture
-def replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Jobs of each replay."""
-    jobs: list[int] = []
+def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Jobs and tokens of each replay."""
+    replays: list[tuple[int, int]] = []
     original = ablation.replay
 
-    def counted(clean, planned, edits):
-        jobs.append(len(planned))
-        return original(clean, planned, edits)
+    def counted(clean, jobs, edits):
+        replays.append((len(jobs), int((jobs.stop - jobs.start).sum())))
+        return original(clean, jobs, edits)
 
     monkeypatch.setattr(ablation, "replay", counted)
-    return jobs
+    return replays
+
+
+@pytest.fixture(params=["zero", "contrast"])
+def traced(request, lab, llama):
+    """An SAE, its experiment, the targets, and where they differ from features [row] of [token
+    latent]."""
+    sae = lab.sae(1)
+    experiment = lab.experiment(llama, sae)
+    if request.param == "zero":
+        targets = zero_features(experiment.trace)
+        wanted = lab.wanted.constant(experiment, sae, 0.0)
+    else:
+        targets = contrast_features(experiment)
+        wanted = lab.wanted.contrast(experiment, sae)
+    features = sae.encode(experiment.trace.streams[1]).features
+    offsets = experiment.trace.grid.layout.completion_offsets
+    clean = [features[first:after] for first, after in itertools.pairwise(offsets)]
+    pairs = zip(clean, wanted.feature, strict=True)
+    return sae, experiment.trace, targets, [(one - other).abs() > 1e-6 for one, other in pairs]
 
 
 def of(sae, *indices):
     return tuple(Feature(sae=sae.name, layer=sae.layer, index=index) for index in indices)
 
 
-def firing(clean, sae):
-    """Return the rows in which each latent fires."""
-    rows = clean.row_of_token()[clean.features[sae.name].token.numpy()]
-    latents = clean.features[sae.name].latent.numpy()
-    return {int(one): set(rows[latents == one].tolist()) for one in np.unique(latents)}
+def partly(differs):
+    """Return latents that change in some rows and not in others, the fewest rows first."""
+    rows = torch.stack([one.any(0) for one in differs]).sum(0)
+    some = ((rows > 0) & (rows < len(differs))).nonzero()[:, 0]
+    return some[rows[some].argsort(stable=True)].tolist()
 
 
-def test_sets_that_agree_on_what_fires_are_run_once(lab, llama, replayed):
-    sae = lab.sae(1)
-    clean = trace(llama, [sae], lab.grid())
-    rows = firing(clean, sae)
-    partly = [latent for latent in rows if 0 < len(rows[latent]) < len(clean.grid)]
-    first, second, third = partly[:3]
+def test_sets_that_agree_on_what_changes_are_run_once(traced, replayed):
+    sae, clean, targets, differs = traced
+    first, second, third = partly(differs)[:3]
     sets = [of(sae, first), of(sae, first, second), of(sae, second, first), of(sae, third, first)]
-    expected = ablate_sets(clean, sets)
-    everything = replayed.pop()
+    expected = ablate_sets(clean, sets, targets=targets)
+    ((everything, _),) = replayed
+    replayed.clear()
     cache = ReplayCache()
-    np.testing.assert_allclose(ablate_sets(clean, sets, cache=cache), expected, atol=1e-5)
-    fired = {
-        (row, frozenset(one.index for one in members if row in rows[one.index]))
+    found = ablate_sets(clean, sets, targets=targets, cache=cache)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    changed = {
+        (row, frozenset(one.index for one in members if bool(rows[:, one.index].any())))
         for members in sets
-        for row in range(len(clean.grid))
+        for row, rows in enumerate(differs)
     }
-    assert replayed == [sum(1 for _, members in fired if members)]
-    assert replayed[0] < everything
-    np.testing.assert_allclose(ablate_sets(clean, sets, cache=cache), expected, atol=1e-5)
+    assert replayed[0][0] == sum(1 for _, members in changed if members) < everything
+    again = ablate_sets(clean, sets, targets=targets, cache=cache)
+    np.testing.assert_allclose(again, expected, atol=1e-5)
     assert len(replayed) == 1
 
 
-def test_single_ablations_are_known_to_the_joint_ones(lab, llama, replayed):
-    sae = lab.sae(1)
-    clean = trace(llama, [sae], lab.grid())
+def test_single_ablations_are_known_to_the_joint_ones(traced, replayed):
+    sae, clean, targets, differs = traced
     cache = ReplayCache()
-    latents = sorted(firing(clean, sae))[:6]
-    effects = ablate_each(clean, sae, latents, cache=cache)
+    latents = partly(differs)[:6]
+    effects = ablate_each(clean, sae, latents, targets=targets, cache=cache)
     singles = clean.rewards - effects.dense(latents, np.arange(len(clean.grid)))
     replayed.clear()
-    joint = ablate_sets(clean, [of(sae, latent) for latent in latents], cache=cache)
+    sets = [of(sae, latent) for latent in latents]
+    joint = ablate_sets(clean, sets, targets=targets, cache=cache)
     np.testing.assert_array_equal(joint, singles)
     assert not replayed
 
 
-def test_means_and_several_saes_are_always_run(lab, llama, replayed):
+def test_sets_of_several_saes_are_always_run(lab, llama, replayed):
     below, above = lab.sae(0), lab.sae(2)
-    clean = trace(llama, [below, above], lab.grid())
-    cache = ReplayCache()
+    experiment = lab.experiment(llama, below, above)
+    clean, targets, cache = experiment.trace, contrast_features(experiment), ReplayCache()
     both = [of(below, 3) + of(above, 5)]
-    ablate_each(clean, below, [3], cache=cache)
-    np.testing.assert_allclose(
-        ablate_sets(clean, both, cache=cache), ablate_sets(clean, both), atol=1e-6
-    )
-    means = mean_features(clean, [0])
-    for store in (cache, None):
-        found = ablate_sets(clean, [of(below, 3)], targets=means, cache=store)
-        assert np.abs(found - clean.rewards).max() > 0
-    assert len(replayed) == 5
+    ablate_each(clean, below, [3], targets=targets, cache=cache)
+    expected = ablate_sets(clean, both, targets=targets)
+    for _ in range(2):
+        found = ablate_sets(clean, both, targets=targets, cache=cache)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert len(replayed) == 4
 
 
-def test_nothing_that_fires_leaves_the_rewards_as_they_are(lab, llama, replayed):
+def test_rows_whose_features_equal_their_targets_are_not_run(traced, replayed):
+    sae, clean, targets, differs = traced
+    latent = partly(differs)[0]
+    same = [row for row, one in enumerate(differs) if not one[:, latent].any()]
+    for cache in (None, ReplayCache()):
+        found = ablate_sets(clean, [of(sae, latent)], rows=same, targets=targets, cache=cache)
+        np.testing.assert_array_equal(found[0], clean.rewards[same])
+    assert not any(jobs for jobs, _ in replayed)
+
+
+def test_only_tokens_from_the_first_changed_one_are_run(traced, replayed):
+    sae, clean, targets, differs = traced
+    latents = partly(differs)
+    for latent in latents:
+        replayed.clear()
+        ablate_sets(clean, [of(sae, latent)], targets=targets)
+        changed = [one[:, latent].nonzero()[:, 0] for one in differs]
+        run = [(one, len(rows)) for one, rows in zip(changed, differs, strict=True) if len(one)]
+        tokens = sum(total - int(one[0]) for one, total in run)
+        assert replayed == [(len(run), tokens)]
+    whole = sum(len(rows) for rows in differs)
+    assert replayed[0][1] < whole
+
+
+def test_a_lone_counter_example_is_its_own_contrast(lab, llama, replayed):
+    # one token of its own, and each end token apart: nothing differs from its mean
+    grid = Grid((Row(0, (5, 6, 7, 1, 2), 2, 3), Row(0, (5, 6, 8, 1, 2), 2, 3)))
     sae = lab.sae(1)
-    clean = trace(llama, [sae], lab.grid())
-    everywhere = set(range(len(clean.grid)))
-    latent, inactive = next(
-        (latent, sorted(everywhere - rows))
-        for latent, rows in firing(clean, sae).items()
-        if everywhere - rows
-    )
-    found = ablate_sets(clean, [of(sae, latent)], rows=inactive, cache=ReplayCache())
-    np.testing.assert_array_equal(found[0], clean.rewards[inactive])
-    assert not replayed
+    experiment = lab.experiment(llama, sae, grid=grid)
+    targets, everything = contrast_features(experiment), of(sae, *range(sae.width))
+    found = ablate_sets(experiment.trace, [everything], targets=targets)[0]
+    assert found[1] == experiment.rewards[1]
+    # the same text before it leaves the example with the same stream but for its own token
+    assert abs(found[0] - experiment.rewards[0]) > 1e-2
+    assert replayed == [(1, 3)]

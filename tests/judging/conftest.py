@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pm_audit.records import (
+    AlongsideEvidence,
     Evidence,
     Feature,
     FoldEvidence,
@@ -15,6 +16,8 @@ from pm_audit.records import (
     Role,
     RowEvidence,
     SaeFit,
+    StageEvidence,
+    TransferEvidence,
 )
 from pm_audit.spec import Hypothesis, Settings, method_of
 
@@ -52,10 +55,10 @@ def evidence_of(
     gaps: Sequence[float],
     *,
     closure: float = 0.8,
+    closure_zero: float | None = None,
     closure_mean: float | None = None,
     counter_part: float = 0.0,
     control_moved: float = 0.0,
-    preserved: float = 0.95,
     null_closure: float = 0.02,
     jitter: float = 0.02,
     sigma: float = 1.0,
@@ -71,39 +74,42 @@ def evidence_of(
     closure is made by moving the counter-examples towards the examples.
     """
     generator = np.random.default_rng(seed)
-    closure_mean = closure if closure_mean is None else closure_mean
+    others = {
+        name: closure if other is None else other
+        for name, other in (("zero", closure_zero), ("mean", closure_mean))
+    }
     size = abs(float(np.mean(gaps)))
 
     def shaken(share: float, gap: float) -> float:
         return share * gap + jitter * size * float(generator.normal())
 
     rows = []
+    rewards: dict[str, list[float]] = {name: [] for name in others}
     for prompt, gap in enumerate(gaps):
         base = 3.0 * float(generator.normal())
-        examples_down = shaken(closure - counter_part, gap)
         counters_up = counter_part * gap
-        mean_down = shaken(closure_mean - counter_part, gap)
-        spliced_down = shaken(1 - preserved, gap)
-        for role, variant, reward, zero, mean, spliced in (
-            (Role.EXAMPLE, 0, 0.5, -examples_down, -mean_down, -spliced_down),
-            (Role.EXAMPLE, 1, -0.5, -examples_down, -mean_down, -spliced_down),
-            (Role.COUNTER_EXAMPLE, 0, 0.25, counters_up, counters_up, 0.0),
-            (Role.COUNTER_EXAMPLE, 1, -0.25, counters_up, counters_up, 0.0),
-            (Role.CONTROL, 0, 0.0, control_moved * gap, 0.0, 0.0),
+        examples_down = shaken(closure - counter_part, gap)
+        down = {name: shaken(other - counter_part, gap) for name, other in others.items()}
+        for role, variant, reward, moved in (
+            (Role.EXAMPLE, 0, gap + 0.5, -examples_down),
+            (Role.EXAMPLE, 1, gap - 0.5, -examples_down),
+            (Role.COUNTER_EXAMPLE, 0, 0.25, counters_up),
+            (Role.COUNTER_EXAMPLE, 1, -0.25, counters_up),
+            (Role.CONTROL, 0, 0.0, control_moved * gap),
         ):
-            start = base + reward + (gap if role is Role.EXAMPLE else 0.0)
             rows.append(
                 RowEvidence(
                     prompt=prompt,
                     role=role,
                     variant=variant,
                     text=f" completion {variant}",
-                    reward=start,
-                    zero=start + zero,
-                    mean=start + mean,
-                    spliced=start + spliced,
+                    reward=base + reward,
+                    ablated=base + reward + moved,
                 )
             )
+            for name in others:
+                change = -down[name] if role is Role.EXAMPLE else moved
+                rewards[name].append(base + reward + change)
     feature = Feature(sae="mid", layer=6, index=812)
     count = len(gaps)
     halves = (tuple(range(0, count, 2)), tuple(range(1, count, 2)))
@@ -112,6 +118,7 @@ def evidence_of(
             held_out=half,
             selected=(feature,) if selected else (),
             growth=(closure,) if selected else (),
+            collateral=(abs(control_moved),) if selected else (),
             sign_agreement=0.9,
             rank_correlation=0.6,
             completeness_gap=0.01,
@@ -130,7 +137,54 @@ def evidence_of(
         folds=folds,
         null=null,
         fits=(fit,),
+        alongside=tuple(
+            AlongsideEvidence(replacement=name, rewards=tuple(found))
+            for name, found in rewards.items()
+        ),
     )
+
+
+def full_of(evidence: Evidence) -> Evidence:
+    """Add stages and transfer: figures whose values are made up but hold together."""
+    levels = {"selected": 0.3, "others": 0.6, "features": 0.1, "stream": 0.0, "error": 0.9}
+    counters = evidence.means(Role.COUNTER_EXAMPLE, [row.reward for row in evidence.rows])
+    whole = {
+        stage: tuple(
+            counters[row.prompt] + left * (row.reward - counters[row.prompt])
+            if row.role is Role.EXAMPLE
+            else row.reward
+            for row in evidence.rows
+        )
+        for stage, left in levels.items()
+    }
+    transfer = []
+    for phrasing in (0, 1):
+        tested = [
+            row for row in evidence.rows if (row.role, row.variant) == (Role.EXAMPLE, phrasing)
+        ]
+        transfer.append(
+            TransferEvidence(
+                phrasing=phrasing,
+                prompts=tuple(row.prompt for row in tested),
+                selected=evidence.folds[0].selected,
+                gap=tuple(row.reward - counters[row.prompt] for row in tested),
+                gap_after=tuple(
+                    (0.3 + 0.1 * (row.prompt % 3)) * (row.reward - counters[row.prompt])
+                    for row in tested
+                ),
+            )
+        )
+    return evidence.model_copy(
+        update={
+            "stages": (StageEvidence(sae=None, layer=None, **whole),),
+            "transfer": tuple(transfer),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def full() -> Callable[[Evidence], Evidence]:
+    return full_of
 
 
 @pytest.fixture(scope="session")

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from pm_audit.errors import NumericalError, RecordError
 from pm_audit.judging import judge, rejudge
-from pm_audit.records import Evidence, ReplacementEvidence
+from pm_audit.records import Evidence, StageEvidence
 
 
-def replaced(evidence: Evidence, **left: tuple[float, float, float]) -> Evidence:
-    """Return evidence in which these shares of the gap are left after each replacement."""
+def staged(evidence: Evidence, **left: tuple[float, ...]) -> Evidence:
+    """Return evidence in which these gaps are left after each stage, for each SAE."""
 
     def rewards(share: float) -> tuple[float, ...]:
         return tuple(share * (row.role == "example") for row in evidence.rows)
 
-    stages = ("selected", "features", "stream")
+    stages = ("selected", "features", "stream", "error", "others")
     found = tuple(
-        ReplacementEvidence(
+        StageEvidence(
             sae=None if name == "together" else name,
             layer=None if name == "together" else number,
-            **{stage: rewards(share) for stage, share in zip(stages, shares, strict=True)},
+            **{stage: rewards(share) for stage, share in zip(stages, (*shares, 0.0), strict=True)},
         )
         for number, (name, shares) in enumerate(left.items())
     )
-    return evidence.model_copy(update={"replaced": found})
+    return evidence.model_copy(update={"stages": found})
 
 
 def test_each_decomposition_sums_to_the_gap(make_evidence, make_hypothesis, method, gaps):
-    shares = {"together": (0.6, 0.4, 0.1), "low": (0.9, 0.4, 0.1), "high": (0.5, 0.5, 0.5)}
-    record = judge(make_hypothesis(), replaced(make_evidence(gaps), **shares), (), method=method)
+    shares = {
+        "together": (0.6, 0.4, 0.1, 0.7),
+        "low": (0.9, 0.4, 0.1, 0.9),
+        "high": (0.5, 0.5, 0.5, 1.0),
+    }
+    record = judge(make_hypothesis(), staged(make_evidence(gaps), **shares), (), method=method)
     together, low, high = record.decompositions
     assert [(one.sae, one.layer) for one in record.decompositions] == [
         (None, None),
@@ -44,10 +47,12 @@ def test_each_decomposition_sums_to_the_gap(make_evidence, make_hypothesis, meth
     assert low.error_term.value == pytest.approx(0.3)
     assert low.rest.value == pytest.approx(0.1)
     assert high.error_term.value == pytest.approx(0.0)
+    assert together.error_first.value == pytest.approx(record.gap.value - 0.7)
+    assert high.error_first.value == pytest.approx(record.gap.value - 1.0)
     assert rejudge(record, method=method) == record
 
 
-def test_without_replacement_nothing_is_decomposed(make_evidence, make_hypothesis, method, gaps):
+def test_without_stages_nothing_is_decomposed(make_evidence, make_hypothesis, method, gaps):
     record = judge(make_hypothesis(), make_evidence(gaps), (), method=method)
     assert record.decompositions == ()
 
@@ -57,22 +62,5 @@ def test_a_field_that_is_added_later_leaves_a_digest_alone(
 ):
     record = judge(make_hypothesis(), make_evidence(gaps), (), method=method)
     older = record.model_dump(mode="json")
-    del older["decompositions"], older["evidence"]["replaced"], older["baselines"]
+    del older["decompositions"], older["evidence"]["stages"], older["baselines"]
     assert type(record).model_validate(older).computed_digest() == record.digest
-
-
-def test_a_torn_replacement_is_refused(make_evidence, make_hypothesis, method, gaps):
-    evidence = replaced(make_evidence(gaps), low=(0.9, 0.4, 0.1))
-    (whole,) = evidence.replaced
-    for torn, error, words in (
-        (whole.selected[:-1], RecordError, r"replacement of low has \d+ rows for \d+ rows; "),
-        ((1e39, *whole.selected[1:]), NumericalError, "a reward after replacement is not finite"),
-    ):
-        changed = (whole.model_copy(update={"selected": torn}),)
-        with pytest.raises(error, match=words):
-            judge(
-                make_hypothesis(),
-                evidence.model_copy(update={"replaced": changed}),
-                (),
-                method=method,
-            )

@@ -9,10 +9,10 @@ from pm_audit.records import AuditRecord, Check, ManifestEntry, SubjectRecord
 
 
 @pytest.fixture(scope="module")
-def record(make_evidence, make_hypothesis, method, gaps):
+def record(make_evidence, full, make_hypothesis, method, gaps):
     judged = settle(
         [
-            judge(make_hypothesis(), make_evidence(gaps, seed=seed), (), method=method)
+            judge(make_hypothesis(), full(make_evidence(gaps, seed=seed)), (), method=method)
             for seed in range(2)
         ]
     )
@@ -170,6 +170,33 @@ def test_a_changed_figure_is_found_even_where_the_digest_was_made_anew(record):
         update={"hypotheses": tuple(one.sealed() for one in forged.hypotheses)}
     ).sealed()
     assert any("closure.low" in one for one in verify(forged))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("sufficiency", "value"),
+        ("transfer", 1, "closure", "low"),
+        ("transfer_closure", "high"),
+        ("stability", "value"),
+        ("closure_by_fold", 0),
+        ("alongside", 0, "closure", "value"),
+        ("decompositions", 0, "error_first", "value"),
+    ],
+    ids=str,
+)
+def test_every_figure_beside_closure_follows_from_its_evidence(record, place):
+    tree = json.loads(record.model_dump_json())
+    holder = tree["hypotheses"][0]
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] += 0.01
+    forged = reread(tree)
+    forged = forged.model_copy(
+        update={"hypotheses": tuple(one.sealed() for one in forged.hypotheses)}
+    ).sealed()
+    (found,) = verify(forged)
+    assert f"h0: {place[0]}" in found
 
 
 def test_a_changed_word_is_found(record):

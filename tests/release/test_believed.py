@@ -106,7 +106,7 @@ def test_what_is_no_plain_json_is_refused(judged, tmp_path, text):
         ({"placebos": (PlaceboEvidence(gap=(), gap_after=(), selected=()),)}, "a placebo has 0"),
         (
             {"placebos": (PlaceboEvidence(gap=(1e308,) * 10, gap_after=(1.0,) * 10, selected=()),)},
-            "placebo's gap is not finite",
+            "a placebo holds a number that is not finite",
         ),
     ],
 )

@@ -37,7 +37,7 @@ def shifted(record, name, amount) -> AuditRecord:
             for part in ("value", "low", "high")
         }
     )
-    evidence = hypothesis.evidence.model_copy(update={"rows": rows})
+    evidence = hypothesis.evidence.model_copy(update={"rows": rows, "transfer": ()})
     return changed(record, name, evidence=evidence, gap_sigma=moved)
 
 
@@ -105,13 +105,33 @@ def test_gaps_of_other_prompts_are_compared_by_their_intervals(record):
     assert "intervals combined" in comparison.changes[1].message
 
 
-def test_closure_that_was_lost(record):
-    low = Figure(value=0.4, low=0.33, high=0.46, unit=Unit.SHARE)
-    comparison = compare(record, changed(record, "i-dont-know", closure=low))
-    assert kinds(comparison) == [("i-dont-know", ChangeKind.CLOSURE_LOST)]
-    assert comparison.changes[0].message == "from 82% to 40%"
-    back = compare(changed(record, "i-dont-know", closure=low), record)
-    assert not back.regressed
+@pytest.mark.parametrize(
+    ("figure", "lost", "gained", "regresses"),
+    [
+        ("closure", "closure lost", "closure gained", True),
+        ("transfer_closure", "transfer lost", "transfer gained", True),
+        ("sufficiency", "sufficiency lost", "sufficiency gained", True),
+        ("stability", "stability lost", "stability gained", False),
+    ],
+)
+def test_how_well_a_gap_is_explained(record, figure, lost, gained, regresses):
+    high, low, trifle, noisy = (
+        changed(
+            record,
+            "i-dont-know",
+            **{figure: Figure(value=value, low=value - half, high=value + half, unit=Unit.SHARE)},
+        )
+        for value, half in ((0.82, 0.05), (0.4, 0.06), (0.75, 0.001), (0.4, 0.5))
+    )
+    worse, better = compare(high, low), compare(low, high)
+    assert kinds(worse) == [("i-dont-know", ChangeKind(lost))]
+    assert worse.changes[0].message == "from 82% to 40%"
+    assert worse.regressed is regresses
+    assert kinds(better) == [("i-dont-know", ChangeKind(gained))]
+    assert not better.regressed
+    assert kinds(compare(high, trifle)) == kinds(compare(high, noisy)) == []
+    unmeasured = changed(record, "i-dont-know", **{figure: None})
+    assert not compare(unmeasured, high).regressed
 
 
 def test_a_feature_that_became_causal_is_named(record):

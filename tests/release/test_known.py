@@ -11,6 +11,9 @@ from pm_audit.release import compare, known_checks
 from pm_audit.report.changes import ChangeKind, verdict
 from pm_audit.spec import GateMode, today
 
+BY_ROW = ("stages", "alongside", "transfer", "baselines")
+"""What holds a number for each row, beside the rows."""
+
 
 def hold(old, new, **options):
     return compare(old, new, gate=GateMode.REGRESSIONS, **options)
@@ -99,8 +102,8 @@ def test_a_failure_on_other_texts_is_not_known(judged, edited):
         for change in comparison.changes
     )
     more = first.model_copy(update={"text": " See the net.", "variant": 3})
-    rows = (*urls.evidence.rows, more)
-    added = edited(judged, "urls", evidence=urls.evidence.model_copy(update={"rows": rows}))
+    update = dict.fromkeys(BY_ROW, ()) | {"rows": (*urls.evidence.rows, more)}
+    added = edited(judged, "urls", evidence=urls.evidence.model_copy(update=update))
     assert not hold(judged, added).regressed, "more may be tried"
 
 
@@ -116,7 +119,7 @@ def test_prompts_that_were_added_leave_the_others_paired(judged, edited):
         row.model_copy(update={"reward": row.reward - 0.5}) if row.role is Role.EXAMPLE else row
         for row in rows
     )
-    update = {
+    update = dict.fromkeys(BY_ROW, ()) | {
         "prompts": (*evidence.prompts, "What else?"),
         "folds": (
             evidence.folds[0].model_copy(update={"held_out": (*evidence.folds[0].held_out, count)}),

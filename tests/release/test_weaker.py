@@ -25,7 +25,9 @@ WEAKER_METHOD: dict[str, tuple[Any, ...]] = {
     "budget_seconds": (1.0, 6000.0, None),
     "extra_scores": (True,),
     "max_features": (2, 50),
-    "selectivity": (0.1, 0.99),
+    "replacement": ("zero", "mean", "mine"),
+    "set_search": ("mask",),
+    "collateral_penalty": (0.0, 0.49, 2.0),
     "ig_steps": (1, 16),
     "quadrature": ("left",),
     "null_sets": (1, 19),
@@ -65,8 +67,13 @@ BIAS = {"reason": "known", "ticket": "PM-12", "expires": "2099-01-01", "checks":
 """Its ticket is one that the baseline knows already, from another hypothesis."""
 
 
+BY_ROW = ("stages", "alongside", "transfer", "baselines")
+"""What holds a number for each row, beside the rows."""
+
+
 def rows(evidence: Evidence, keep) -> Evidence:
-    return evidence.model_copy(update={"rows": tuple(row for row in evidence.rows if keep(row))})
+    kept = {"rows": tuple(row for row in evidence.rows if keep(row))}
+    return evidence.model_copy(update=dict.fromkeys(BY_ROW, ()) | kept)
 
 
 def fewer_prompts(evidence: Evidence) -> Evidence:

@@ -15,7 +15,7 @@ def test_without_sources_the_default_pm_is_audited() -> None:
     settings = Settings.merged()
     assert settings.pm == "default"
     assert settings.saes == ()
-    assert (settings.folds, settings.max_features, settings.selectivity) == (2, 10, 0.8)
+    assert (settings.folds, settings.max_features, settings.replacement) == (2, 10, "contrast")
     assert settings.record == Path("reports/record.json")
 
 

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 
 from pm_audit.errors import AuditError
 from pm_audit.extensions import registry
+from pm_audit.interventions.replacements.contrast import CONTRAST
 from pm_audit.interventions.replacements.mean import MEAN
 from pm_audit.interventions.replacements.replacement import Replacement
+from pm_audit.interventions.replacements.resample import RESAMPLE
 from pm_audit.interventions.replacements.zero import ZERO
 
-OWN: tuple[Replacement, ...] = (ZERO, MEAN)
+OWN: tuple[Replacement, ...] = (CONTRAST, ZERO, MEAN, RESAMPLE)
 
 GROUP = "pm_audit.replacements"
 

@@ -15,8 +15,8 @@ class Replacement:
     """An entry of the registry."""
 
     name: str
-    targets: Callable[[Experiment, Integers], Targets | None]
-    """(experiment, reference) -> what stands in the place of every SAE's features; None for zero.
+    targets: Callable[[Experiment, Integers], Targets]
+    """(experiment, reference) -> what stands in the place of every SAE's features and error.
 
     ``reference`` holds the rows whose features may be read for rows of any prompt: the
     counter-examples of the prompts that the search saw."""

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pm_audit.judging.figures import MINIMUM_PROMPTS, Figures, Ratios
+from pm_audit.judging.figures import MINIMUM_PROMPTS, Figures
+from pm_audit.judging.ratios import Ratios
 from pm_audit.judging.wording import in_sigma, share
 from pm_audit.records import Evidence, Outcome
 from pm_audit.spec import Expect, ExpectedGap

@@ -26,6 +26,7 @@ from pm_audit.report import (
     findings,
     glossary,
     sanitise,
+    scope,
     wording,
 )
 from pm_audit.report.html import entries, plots
@@ -53,7 +54,10 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         facts=_facts(record),
         banner=_banner(record),
         checks=record.checks,
-        entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
+        entries=[
+            entries.entry(hypothesis, scale, record.method.replacement)
+            for hypothesis in findings.by_size(record)
+        ],
         forest=scale,
         provenance=wording.provenance(record),
         fits=_fits(record),
@@ -103,6 +107,7 @@ def environment() -> Environment:
         found.filters[name] = getattr(figures, name)
     found.filters["in_words"] = baselines.in_words
     found.filters["named"] = feature_words.name
+    found.filters["condition"] = scope.value
     return found
 
 
