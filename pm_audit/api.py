@@ -25,6 +25,7 @@ from pm_audit.pipelines.given import (
     require_pm,
     settings_of,
 )
+from pm_audit.pipelines.labels import Labelling
 from pm_audit.pipelines.project import for_objectives, objectives_of
 from pm_audit.records import AuditRecord, require_ours, require_writable
 from pm_audit.spec import Hypothesis, Settings
@@ -82,6 +83,7 @@ def audit(
     if written_to is not None:
         require_writable(written_to)
         require_ours(written_to, chosen.record)
+    labelling = Labelling.of(chosen, place)
     for hypothesis in read:
         for warning in hypothesis.warnings:
             warnings.warn(warning, stacklevel=2)
@@ -91,7 +93,7 @@ def audit(
         from pm_audit.pipelines.audit import audit as run
 
         every = for_objectives(read, objectives)
-        record = run(every, chosen, subject=subject, progress=report)
+        record = run(every, chosen, subject=subject, progress=report, labelling=labelling)
     if written_to is not None:
         record.write(written_to)
     return record

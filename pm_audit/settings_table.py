@@ -55,6 +55,9 @@ confidence text Coverage of every interval. (default: 0.95)
 seed text Seed of everything that is drawn. (default: 0)
 hypotheses text Folder of hypotheses, from the project root; audited if no path is named.
 probes text Folder of probes, from the project root.
+labels text YAML file of the project's own labels of features; by default `labels.yaml`, if it exists.
+label_command text Command that labels the selected features, run once when an audit ends, without a shell.
+label_seconds text Time that `label_command` may take. (default: 600)
 record text Where the record is written. (default: reports/record.json)
 baseline text Record of the last release; a regression against it fails the run.
 gate text What fails the run: `absolute`, every expectation that is not met; `regressions`, only what is worse than the baseline.

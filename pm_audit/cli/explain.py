@@ -31,7 +31,7 @@ def explain(
 
     Every feature that is active on either completion is ablated.  The reward of B minus that of A
     is the sum of what the edit from A to B gains by each feature, the overlap of features, the
-    SAE's error term and the remainder.
+    SAE's error term and the remainder.  A feature has the name that the project's labels give it.
     """
     if len(texts) != 3:
         known = "; for what a figure means: pm-audit glossary NAME" if len(texts) <= 1 else ""
@@ -39,11 +39,14 @@ def explain(
             f'give three texts in quotes: "PROMPT" "COMPLETION A" "COMPLETION B"{known}'
         )
     from pm_audit.pipelines.explain import explain as explain_edit
+    from pm_audit.pipelines.project import find_root, read_settings
     from pm_audit.records import write_atomically
     from pm_audit.spec import Settings
+    from pm_audit.spec.labels import read_labels
 
-    settings = Settings.merged(cli=subject)
-    explanation = explain_edit(*texts, settings, sae=sae_name)
+    settings, root = Settings.merged(cli=subject), find_root()
+    labels = read_labels(read_settings(root).labels, root)
+    explanation = explain_edit(*texts, settings, sae=sae_name, labels=labels)
     click.echo(explanation.render(most=top))
     if json_path is not None:
         write_atomically(json_path, explanation.model_dump_json(indent=1) + "\n")

@@ -14,6 +14,7 @@ A cheap approximation proposes, a real ablation decides; attribution never enter
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,6 +37,7 @@ from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
+from pm_audit.pipelines.labels import Labelling
 from pm_audit.pipelines.record import Surroundings, assemble
 from pm_audit.records import (
     AuditRecord,
@@ -82,8 +84,11 @@ def audit(
     *,
     subject: Subject | None = None,
     progress: Progress | None = None,
+    labelling: Labelling | None = None,
 ) -> AuditRecord:
     """Audit hypotheses and return the record of the run.
+
+    Warns about labels of no SAE that is audited, and of a labelling command that failed.
 
     Raises:
         AuditError: the subject cannot be loaded or fails its preflight, the texts of a hypothesis
@@ -91,7 +96,12 @@ def audit(
 
     """
     auditor = Auditor(settings, subject=subject, progress=progress)
-    results = [auditor.audit(hypothesis) for hypothesis in hypotheses]
+    labelling = labelling or Labelling()
+    for note in labelling.examine(auditor.subject.saes):
+        warnings.warn(note, stacklevel=3)
+    results, failure = labelling.label([auditor.audit(hypothesis) for hypothesis in hypotheses])
+    if failure is not None:
+        warnings.warn(failure, stacklevel=3)
     return assemble(Surroundings.of(auditor), hypotheses, results)
 
 

@@ -27,8 +27,10 @@ from pm_audit.forward.trace import Trace, trace
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
 from pm_audit.loading.subject import load_subject
 from pm_audit.records import Feature, Finite, Record
+from pm_audit.report.feature_words import with_label
 from pm_audit.report.terminal_writer import TerminalWriter
 from pm_audit.spec import Dialogue, Settings, Speaker, Turn
+from pm_audit.spec.labels import WrittenLabels
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 from pm_audit.text.text_format import TokenisedRow
@@ -36,7 +38,8 @@ from pm_audit.text.text_format import TokenisedRow
 SHOWN = 10
 """Features listed in a table, strongest change first."""
 
-_AROUND = 20
+_AROUND, _NAME = 20, 36
+"""Characters of text around a token, and of a feature's name."""
 
 
 class FeatureChange(Record):
@@ -55,6 +58,8 @@ class FeatureChange(Record):
     """The same of B."""
     where: str
     """Its strongest token, between guillemets, with the text around it."""
+    label: str = ""
+    """What the project calls it; empty if it has no name for it."""
 
 
 class Explanation(Record):
@@ -89,7 +94,7 @@ class Explanation(Record):
         """Return the table for a terminal, within 100 columns, its rows summing to the total."""
         shown = [one for one in self.features if one.change != 0][:most]
         others = self.features[len(shown) :]
-        rows = [[_state(one), str(one.feature), *_numbers(one), one.where] for one in shown]
+        rows = [[_state(one), _name(one), *_numbers(one), one.where] for one in shown]
         totals = [
             (f"{len(others)} other features", sum(one.change for one in others)),
             ("overlap of features", self.overlap),
@@ -109,7 +114,13 @@ class Explanation(Record):
 
 
 def explain(
-    prompt: str, completion_a: str, completion_b: str, settings: Settings, *, sae: str | None = None
+    prompt: str,
+    completion_a: str,
+    completion_b: str,
+    settings: Settings,
+    *,
+    sae: str | None = None,
+    labels: WrittenLabels | None = None,
 ) -> Explanation:
     """Load the subject that the settings name and explain the difference of two completions.
 
@@ -119,6 +130,7 @@ def explain(
         completion_b: the answer after the edit.
         settings: name the PM and the SAEs.
         sae: name of the SAE; the subject's first for None.
+        labels: what the project calls features.
 
     Raises:
         AuditError: the subject cannot be loaded, or the texts do not fit it.
@@ -126,13 +138,21 @@ def explain(
     """
     pm, saes = load_subject(settings)
     turns = (Turn(speaker=Speaker.HUMAN, text=prompt),)
-    return take_apart(pm, _chosen(saes, sae), turns, completion_a, completion_b)
+    chosen = _chosen(saes, sae)
+    return take_apart(pm, chosen, turns, completion_a, completion_b, labels=labels)
 
 
 def take_apart(
-    pm: PreferenceModel, sae: Sae, turns: Dialogue, completion_a: str, completion_b: str
+    pm: PreferenceModel,
+    sae: Sae,
+    turns: Dialogue,
+    completion_a: str,
+    completion_b: str,
+    *,
+    labels: WrittenLabels | None = None,
 ) -> Explanation:
     """Return the reward difference of two completions of one dialogue, feature by feature."""
+    labels = labels or WrittenLabels()
     texts = [pm.text_format.tokenise(turns, text) for text in (completion_a, completion_b)]
     grid = Grid(tuple(Row(0, text.token_ids, text.completion_start) for text in texts))
     clean = trace(pm, (sae,), grid)
@@ -166,6 +186,7 @@ def take_apart(
                 strength_a=strength[latents[at], 0],
                 strength_b=strength[latents[at], 1],
                 where=_where(pm, clean, sae, int(latents[at]), texts),
+                label=labels.text(everything[at]) or "",
             )
             for at in order
         ),
@@ -214,6 +235,10 @@ def _state(change: FeatureChange) -> str:
     if change.strength_a == 0:
         return "gained"
     return "lost" if change.strength_b == 0 else "kept"
+
+
+def _name(change: FeatureChange) -> str:
+    return with_label(change.feature, change.label, width=_NAME)
 
 
 def _numbers(change: FeatureChange) -> list[str]:

@@ -45,6 +45,7 @@ class RunOutcome:
         self.reasons: tuple[str, ...] | None = None
         """Why the run does not pass; None until it is settled."""
         self.page: Path | None = None
+        self._label_failure: str | None = None
         self._lines: list[str] = []
         """What the terminal shows below the summary."""
         self._annotations: list[str] = []
@@ -84,6 +85,7 @@ class RunOutcome:
         return (
             *reasons_to_fail(record, comparison, plan.policy, today=today()),
             *unfounded(record, plan.hypotheses),
+            *filter(None, [self._label_failure]),
         )
 
     def _build(self, plan: Plan, reported: int) -> AuditRecord | None:
@@ -98,7 +100,10 @@ class RunOutcome:
             (entry.name, check) for entry in planned for check in entry.checks
         }
         complete = judged_all and not self.collection_failed and reported not in _UNFINISHED
-        record = assemble(surroundings, plan.hypotheses, results, complete=complete)
+        notes = plan.labelling.examine(surroundings.subject.saes)
+        self._lines += [f"warning: {note}" for note in notes]
+        labelled, self._label_failure = plan.labelling.label(results)
+        record = assemble(surroundings, plan.hypotheses, labelled, complete=complete)
         unplanned = self.reports.unplanned(
             planned, self._notes.read_selected(), _stances(plan, record)
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pm_audit.pipelines.labels import Labelling
 from pm_audit.pytest_plugin.destination import Destination
 from pm_audit.pytest_plugin.exit_status import Policy
 from pm_audit.pytest_plugin.gate import Gate, Known
@@ -53,12 +54,19 @@ class Plan:
         path = None if baseline is None else self.root / baseline
         return Known(path, mode=self.settings.gate, updating=self.updating)
 
+    @cached_property
+    def labelling(self) -> Labelling:
+        """How the project labels features."""
+        return Labelling.of(self.settings, self.root)
+
     def examine(self) -> None:
         """Refuse, before anything is audited, what could not be written or compared afterwards.
 
         Raises:
-            RecordError: the record cannot be written, or the baseline cannot be used.
+            AuditError: the record cannot be written, the baseline cannot be used, or the labels
+                cannot be read.
 
         """
+        _ = self.labelling
         self.destination.examine(baseline=self.settings.baseline)
         self.gate.examine(self.hypotheses)

@@ -177,6 +177,7 @@ class AuditRun:
         found: Auditor = self.config.hook.pytest_pm_audit_auditor(
             config=self.config, settings=self.plan.settings, progress=progress
         )
+        self.plan.labelling.examine(found.subject.saes)
         return found
 
     @pytest.hookimpl(trylast=True)

@@ -44,6 +44,7 @@ from pm_audit.records.explanation import (
     GapDecomposition,
     Transfer,
 )
+from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
 from pm_audit.records.run import (
     SCHEMA_VERSION,
@@ -70,6 +71,7 @@ __all__ = [
     "Departure",
     "Evidence",
     "Feature",
+    "FeatureLabel",
     "FeatureRecord",
     "Figure",
     "Finite",
@@ -77,6 +79,7 @@ __all__ = [
     "FoldEvidence",
     "GapDecomposition",
     "HypothesisRecord",
+    "LabelSource",
     "ManifestEntry",
     "MethodRecord",
     "Neighbour",

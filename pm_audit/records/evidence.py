@@ -8,6 +8,7 @@ from statistics import fmean
 from pydantic import Field
 
 from pm_audit.records.base import Feature, Figure, Finite, Record, Role
+from pm_audit.records.label import FeatureLabel
 
 
 def _nothing(value: object) -> bool:
@@ -56,6 +57,10 @@ class FeatureRecord(Feature):
     """Share of the corpus' tokens on which it fires; None if the SAE has no feature index."""
     neighbours: tuple[Neighbour, ...] = ()
     """Nearest decoder directions, nearest first: where a feature may have split."""
+    label: FeatureLabel | None = Field(default=None, exclude_if=_nothing)
+    """What it is called; None if it fires on no completion from which a label could be made."""
+    promotes: tuple[str, ...] = Field(default=(), exclude_if=_nothing)
+    """Tokens whose logits its decoder row raises most; empty if the PM has no unembedding."""
 
 
 class RowEvidence(Record):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pm_audit.records import Check, FeatureRecord, HypothesisRecord
 from pm_audit.release.figures import combined_half_width
 from pm_audit.release.tolerance import Tolerance
+from pm_audit.report import feature_words
 from pm_audit.report.changes import Change, ChangeKind
 
 
@@ -31,14 +32,15 @@ def feature_changes(
     for name, feature in after.items():
         if _causal(feature, new, limits) and not _similar(before.get(name), feature):
             message = (
-                f"feature {name} became causal: contribution {_size(feature)} "
-                f"(was {_size(before.get(name))})"
+                f"feature {feature_words.name(feature)} became causal: "
+                f"contribution {_size(feature)} (was {_size(before.get(name))})"
             )
             yield Change.of(new, ChangeKind.FEATURE_BECAME_CAUSAL, message, check=Check.EXPLAINED)
     for name, feature in before.items():
         if _causal(feature, old, limits) and not _similar(after.get(name), feature):
             now = _size(after.get(name))
-            message = f"feature {name}: contribution {_size(feature)}, now {now}"
+            called = feature_words.name(feature)
+            message = f"feature {called}: contribution {_size(feature)}, now {now}"
             kind = ChangeKind.FEATURE_NO_LONGER_CAUSAL
             yield Change.of(new, kind, message, check=Check.EXPLAINED)
 

@@ -13,10 +13,9 @@ from pm_audit.errors import RecordError
 from pm_audit.judging import accepted_by_bias
 from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
 from pm_audit.report import feature_words, figures, scope
-from pm_audit.report.feature_words import Word
 from pm_audit.spec import today
 
-_WORDS_SHOWN = 6
+_FEATURES_SHOWN = 3
 _NAMES_SHOWN = 3
 _UNFIT = frozenset({Outcome.FAIL, Outcome.INVALID})
 
@@ -39,7 +38,7 @@ _STANDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One hypothesis: what was found, what was expected, and which words carry it."""
+    """One hypothesis: what was found, what was expected, and which features carry it."""
 
     verb: str
     """``raises``, ``lowers``, or nothing if the sign is open."""
@@ -48,12 +47,12 @@ class Finding:
     expected: str
     standing: Standing
     explained: str
-    """How much of the gap features explain, up to the words; empty if nothing was found."""
+    """How much of the gap features explain, up to their names; empty if nothing was found."""
+    features: tuple[FeatureRecord, ...]
+    """The first of these features, by size of contribution."""
+    more_features: int
     holds: str
     """How far the explanation holds, without a full stop; empty if nothing of it was measured."""
-    words: tuple[Word, ...]
-    """Words on which these features fire, by size of contribution."""
-    more_words: int
     caveat: str
     """Why the explanation is unreliable; empty if it is not."""
 
@@ -65,28 +64,27 @@ class Finding:
     @property
     def explanation(self) -> str:
         """Return what carries it and how far that holds; empty if nothing was searched for."""
-        shown = ", ".join(map(str, self.words))
-        more = f" and {self.more_words} more" if self.more_words else ""
-        words = f": {shown}{more}" if shown else ""
+        shown = "; ".join(map(feature_words.name, self.features))
+        more = f" and {self.more_features} more" if self.more_features else ""
+        names = f": {shown}{more}" if shown else ""
         caveat = f" ({self.caveat})" if self.caveat else ""
         holds = f" {self.holds}." if self.holds else ""
-        return f"{self.explained}{words}{caveat}.{holds}" if self.explained else ""
+        return f"{self.explained}{names}{caveat}.{holds}" if self.explained else ""
 
 
 def finding(hypothesis: HypothesisRecord) -> Finding:
     """Return the finding of one hypothesis."""
     verb = direction(hypothesis)
     chosen = selected(hypothesis)
-    words = _all_words(chosen)
     return Finding(
         verb=verb,
         found=_found(hypothesis, verb),
         expected=expected(hypothesis),
         standing=standing(hypothesis),
         explained=_explained(hypothesis, len(chosen)),
+        features=chosen[:_FEATURES_SHOWN],
+        more_features=max(len(chosen) - _FEATURES_SHOWN, 0),
         holds=scope.sentence(hypothesis) if chosen else "",
-        words=words[:_WORDS_SHOWN],
-        more_words=max(len(words) - _WORDS_SHOWN, 0),
         caveat=_caveat(hypothesis) if chosen and hypothesis.closure else "",
     )
 
@@ -217,11 +215,3 @@ def _caveat(hypothesis: HypothesisRecord) -> str:
     if outcomes.get(Check.SPECIFIC) is Outcome.FAIL:
         return "replacing them moves other completions as well"
     return ""
-
-
-def _all_words(features: tuple[FeatureRecord, ...]) -> tuple[Word, ...]:
-    found: dict[str, Word] = {}
-    for feature in features:
-        for word in feature_words.words(feature, most=1):
-            found.setdefault(word.text.casefold(), word)
-    return tuple(found.values())

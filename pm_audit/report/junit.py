@@ -35,7 +35,7 @@ def properties(
         "residual": figures.with_bounds(hypothesis.residual),
         **{name: figures.with_bounds(getattr(hypothesis, name)) for name in _SHARES},
         "features": " ".join(str(feature) for feature in selected),
-        "words": "; ".join(feature_words.label(feature) for feature in selected),
+        "labels": "; ".join(feature_words.label(feature) for feature in selected),
         "sha256": result_sha256,
     }
     return [(PREFIX + name, xml(value)) for name, value in pairs.items()]

@@ -38,15 +38,14 @@ _MARKS = {
     Outcome.SKIPPED: Markup("skipped"),
 }
 
-
 _FEATURE_COLUMNS = (
-    "fires on",
+    "feature",
     "contribution",
     "of the gap",
     "attribution",
     "elsewhere",
     "set",
-    "feature",
+    "label",
     "texts",
 )
 
@@ -180,13 +179,13 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
         texts.append(Code(f"{before}«{token}»{after}"))
     size, interval, share = wording.contribution(feature, hypothesis)
     return [
-        feature_words.label(feature) or "-",
+        feature_words.name(feature),
         Number(f"{size} {interval}".strip()),
         Number(share),
         Number(wording.attribution(feature, hypothesis)),
         Number(wording.elsewhere(feature)),
         wording.selected_by(feature, hypothesis),
-        str(feature),
+        wording.label_origin(feature),
         Lines(tuple(texts)),
     ]
 

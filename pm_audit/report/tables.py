@@ -124,7 +124,9 @@ def _feature_row(hypothesis: HypothesisRecord, feature: FeatureRecord) -> dict[s
         "sae": feature.sae,
         "layer": feature.layer,
         "index": feature.index,
-        "fires_on_words": feature_words.label(feature) or None,
+        "label": feature_words.label(feature) or None,
+        "label_source": feature.label and feature.label.source.value,
+        "label_score": feature.label and feature.label.score,
         **_figure_cells("contribution", feature.contribution),
         **_figure_cells("contribution_sigma", in_sigma),
         "share_of_gap": feature.contribution.value / gap if gap else None,
@@ -133,6 +135,7 @@ def _feature_row(hypothesis: HypothesisRecord, feature: FeatureRecord) -> dict[s
         "frequency": feature.frequency,
         "selected_in_folds": len(feature.folds),
         "fires_on": _token(feature),
+        "promotes": " ".join(feature.promotes) or None,
     }
 
 

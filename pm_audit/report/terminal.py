@@ -33,11 +33,9 @@ _GAP_DECIMALS = 3
 _CHECK_LETTERS = 4
 _FEATURES_SHOWN = 3
 _TITLE_WIDTH = 56
+_NAME_WIDTH = 30
 _HEADER = ("hypothesis", "expect", "gap (sigma)", "closure", "resid")
-_FEATURE_HEADER = (
-    *("contribution (sigma)", "of gap", "attribution", "elsewhere", "folds", "feature"),
-    "fires on",
-)
+_FEATURE_HEADER = ("contribution (sigma)", "of gap", "attribution", "elsewhere", "folds", "feature")
 
 
 def summary(
@@ -116,7 +114,8 @@ def _finding(
     _sentences(page, hypothesis)
     for feature in shown:
         size, _, share = wording.contribution(feature, hypothesis)
-        page.line(f"  {size:>13}  {share:>5} of the gap  {feature!s:<16}  {_words(feature)}")
+        line = f"  {size:>13}  {share:>5} of the gap  "
+        page.line(f"{line}{feature_words.name(feature, width=WIDTH - len(line))}")
     _holds(page, hypothesis)
     page.line()
 
@@ -157,10 +156,6 @@ def _share(page: TerminalWriter, title: str, share: str) -> None:
     page.line(f"  {shortened(title, _TITLE_WIDTH):<{_TITLE_WIDTH}}  {share}")
 
 
-def _words(feature: FeatureRecord) -> str:
-    return feature_words.label(feature) or "no text known"
-
-
 def _feature_row(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[str]:
     size, interval, share = wording.contribution(feature, hypothesis)
     return [
@@ -169,8 +164,7 @@ def _feature_row(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[s
         wording.attribution(feature, hypothesis).removesuffix(" sigma"),
         wording.elsewhere(feature),
         f"{len(feature.folds)}/{len(hypothesis.evidence.folds)}",
-        str(feature),
-        _words(feature),
+        feature_words.name(feature, width=_NAME_WIDTH),
     ]
 
 

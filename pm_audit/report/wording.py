@@ -13,6 +13,7 @@ from pm_audit.records import (
     Figure,
     Firing,
     HypothesisRecord,
+    LabelSource,
     Outcome,
 )
 from pm_audit.report import figures
@@ -26,6 +27,12 @@ OUTCOME_WORDS = {
     Outcome.SKIPPED: "skip",
 }
 """Four letters at most, so that the four checks fit next to the figures."""
+
+_ORIGINS = {
+    LabelSource.FIRING: "from where it fires",
+    LabelSource.FILE: "from the project's file",
+    LabelSource.COMMAND: "from the project's command",
+}
 
 LEGEND = (
     "gap: examples minus counter-examples; closure: the share that features explain; "
@@ -64,6 +71,16 @@ def selected_by(feature: FeatureRecord, hypothesis: HypothesisRecord) -> str:
     """Return how many of the folds selected a feature: ``1 of 2 folds``, or ``not selected``."""
     folds = len(hypothesis.evidence.folds)
     return f"{len(feature.folds)} of {folds} folds" if feature.folds else "not selected"
+
+
+def label_origin(feature: FeatureRecord) -> str:
+    """Return where a label comes from, and how well it predicts where the feature fires."""
+    if feature.label is None:
+        return "none"
+    origin, score = _ORIGINS[feature.label.source], feature.label.score
+    if score is None:
+        return origin
+    return f"{origin}, {figures.percent(score)} balanced accuracy on other prompts"
 
 
 def contribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> tuple[str, str, str]:

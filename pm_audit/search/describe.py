@@ -13,9 +13,13 @@ from pm_audit.forward.trace import Trace
 from pm_audit.judging import figure_of
 from pm_audit.records import Feature, FeatureRecord, Firing, MethodRecord, Neighbour, Role, Unit
 from pm_audit.search.decoder_neighbours import nearest
+from pm_audit.search.folds import Fold
+from pm_audit.search.label import label
+from pm_audit.search.logit_lens import promoted_tokens
 from pm_audit.search.propose import Proposal
 from pm_audit.search.select import FoldSearch
 from pm_audit.search.singles import Singles, selectivity
+from pm_audit.search.words import Words
 from pm_audit.text.text_format import TokenisedRow
 
 TokenName = Callable[[int], str]
@@ -61,11 +65,30 @@ def describe(
     The contribution is the mean over the examples of every prompt, its interval over prompts:
     single effects do not depend on which fold selected the feature.
     """
-    records = [
+    described = [
         _record(experiment, proposal, searches, singles, feature, texts, method, token_name)
         for feature in singles.features
     ]
-    return tuple(sorted(records, key=lambda record: -abs(record.contribution.value)))
+    described.sort(key=lambda record: -abs(record.contribution.value))
+    return _labelled(described, experiment, searches[0].fold, texts)
+
+
+def _labelled(
+    features: Sequence[FeatureRecord],
+    experiment: Experiment,
+    fold: Fold,
+    texts: Sequence[TokenisedRow],
+) -> tuple[FeatureRecord, ...]:
+    """Return the features with labels made on a fold's discovery, and with what they promote."""
+    trace = experiment.trace
+    words = Words.of(trace, texts)
+    directions = [trace.sae(one.sae).W_dec[one.index] for one in features]
+    return tuple(
+        feature.model_copy(
+            update={"label": label(feature, words, experiment.contrast, fold), "promotes": promoted}
+        )
+        for feature, promoted in zip(features, promoted_tokens(trace.pm, directions), strict=True)
+    )
 
 
 def _record(

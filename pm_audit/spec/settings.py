@@ -160,6 +160,12 @@ class Settings(Written):
     """Folder of hypotheses, from the project root; audited if no path is named."""
     probes: Location = Path("probes")
     """Folder of probes, from the project root."""
+    labels: Location | None = None
+    """YAML file of the project's own labels of features; by default `labels.yaml`, if it exists."""
+    label_command: Text | None = None
+    """Command that labels the selected features, run once when an audit ends, without a shell."""
+    label_seconds: Seconds = 600
+    """Time that `label_command` may take."""
     record: Location = Path("reports/record.json")
     """Where the record is written."""
     baseline: Location | None = None

@@ -131,6 +131,25 @@ def test_a_file_and_an_object_give_one_record_but_for_the_place(project, planted
         assert getattr(by_file.hypotheses[0], name) == getattr(by_object.hypotheses[0], name)
 
 
+def test_labels_of_the_project_are_in_the_record_and_what_is_wrong_with_them_is_warned(
+    project, planted
+):
+    latent = planted.latent_of["!"]
+    (project / "labels.yaml").write_text(f"planted/{latent}: a bang\nother/1: nothing\n")
+    command = f"'{sys.executable}' -c 1/0"
+    subject = {"pm": planted.pm, "sae": planted.sae, "label_command": command}
+    with pytest.warns(UserWarning, match="SAE .other. is not audited"):
+        record = pm_audit.audit(**subject, max_features=1)
+    assert f"a bang (planted/{latent})" in str(record)
+    (project / "labels.yaml").unlink()
+    with pytest.warns(UserWarning, match="label_command .* ended with status 1"):
+        record = pm_audit.audit(**subject)
+    assert f"“!” (planted/{latent})" in str(record)
+    (project / "labels.yaml").write_text("planted/999: nothing\n")
+    with pytest.raises(pm_audit.AuditError, match="latent 999 is outside SAE planted"):
+        pm_audit.audit(**subject)
+
+
 PLANTED = """
 import pytest
 from pm_audit.pipelines.audit import Auditor

@@ -17,6 +17,7 @@ from pm_audit.cli import main
 from pm_audit.cli.starter import write_starter
 from pm_audit.pytest_plugin import plugin
 from pm_audit.spec import Settings, load_hypotheses
+from pm_audit.spec.labels import read_labels
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "reports" / "README.md"]
@@ -33,7 +34,11 @@ def blocks(language: str) -> list:
 
 
 @pytest.mark.parametrize(("title", "text"), blocks("yaml"))
-def test_hypotheses_load(title, text, tmp_path):
+def test_hypotheses_and_labels_load(title, text, tmp_path):
+    if "labels.yaml" in title:
+        (tmp_path / "labels.yaml").write_text(text, encoding="utf-8")
+        assert read_labels(None, tmp_path).of
+        return
     list(write_starter(tmp_path, pm="default"))
     path = tmp_path / "hypotheses" / "first.yaml"
     if "part of a hypothesis" in title:
@@ -56,7 +61,7 @@ def test_settings_and_entry_points_are_known(title, text):
         assert [group for group in groups if f'"{group}"' not in code] == []
         return
     table = tables["tool"]["pm_audit"]
-    assert Settings.merged(project=table).pm == table["pm"]
+    assert table.keys() == Settings.merged(project=table).model_fields_set
 
 
 def known_options() -> set[str]:

@@ -8,9 +8,10 @@ import torch
 from click.testing import CliRunner
 
 from pm_audit.cli import main
-from pm_audit.errors import SaeError
+from pm_audit.errors import Place, SaeError
 from pm_audit.pipelines.explain import Explanation, explain, take_apart
 from pm_audit.spec import Dialogue, Settings, Speaker, Turn
+from pm_audit.spec.labels import WrittenLabel, WrittenLabels
 from pm_audit.text.text_format import TextFormat, TokenisedRow
 from recipes.planted.linear import SCALE, STRENGTH, Planted, plant
 from recipes.planted.micro import micro
@@ -126,3 +127,14 @@ def test_two_texts_are_no_edit() -> None:
     result = CliRunner().invoke(main, ["explain", "a", "b"])
     assert result.exit_code == 2
     assert "three texts" in result.output
+
+
+def test_a_feature_has_the_name_that_the_project_gives_it(planted: Planted) -> None:
+    latent = planted.latent_of["!"]
+    label = WrittenLabel("a \x1b[31mbang", Place("labels.yaml", 1))
+    labels = WrittenLabels({(planted.sae.name, latent): label})
+    edit = take_apart(planted.pm, planted.sae, TURNS, " By;", " By!", labels=labels)
+    named = {one.feature.index: one.label for one in edit.features}
+    assert named.pop(latent) == label.text
+    assert set(named.values()) == {""}
+    assert f"a \\x1b[31mbang (planted/{latent})" in edit.render()

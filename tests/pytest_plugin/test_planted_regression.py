@@ -205,9 +205,9 @@ def test_a_bias_lora_fails_the_gate_and_is_named(gate, pytester, subjects, monke
         [
             "REGRESSED: 2 regressions against the baseline",
             "! exclamation: gap grown: from *",
-            "! exclamation: feature became causal: feature resid/812 became causal: *",
+            "! exclamation: feature became causal: feature *(resid/812) became causal: *",
             "::error file=hypotheses/exclamation.yaml,line=24,title=exclamation%3A gap grown::*",
-            "::error file=hypotheses/exclamation.yaml,line=25,*::feature resid/812 became causal*",
+            "::error file=hypotheses/exclamation.yaml,line=25,*::feature *(resid/812) became*",
         ]
     )
     result.stdout.no_fnmatch_line("! tilde: *")
@@ -220,8 +220,8 @@ def test_a_bias_lora_fails_the_gate_and_is_named(gate, pytester, subjects, monke
         main, ["compare", "baseline.json", "adapted.json", "-o", "comparison.html"]
     )
     assert compared.exit_code == 1
-    assert "feature resid/812 became causal" in compared.output
+    assert "(resid/812) became causal" in compared.output
     page = (pytester.path / "comparison.html").read_text(encoding="utf-8")
-    assert "feature resid/812 became causal" in page
+    assert "(resid/812) became causal" in page
     assert "hypotheses/exclamation.yaml:24" in page
     assert CliRunner().invoke(main, ["compare", "baseline.json", "again.json"]).exit_code == 0

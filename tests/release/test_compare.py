@@ -148,7 +148,7 @@ def test_a_feature_that_became_causal_is_named(record):
     )
     comparison = compare(record, changed(record, "urls", features=features))
     assert kinds(comparison) == [("urls", ChangeKind.FEATURE_BECAME_CAUSAL)]
-    assert "feature resid_6/44 became causal" in comparison.changes[0].message
+    assert "(resid_6/44) became causal" in comparison.changes[0].message
     assert comparison.regressed
     back = compare(changed(record, "urls", features=features), record)
     assert kinds(back) == [("urls", ChangeKind.FEATURE_NO_LONGER_CAUSAL)]

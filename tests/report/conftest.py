@@ -47,7 +47,7 @@ def shipped_twenty() -> AuditRecord:
 
 @pytest.fixture
 def with_texts(record):
-    """Return a maker of records whose every completion and firing is one of the given texts."""
+    """Return a maker of records whose completions, firings and labels are the given texts."""
 
     def make(texts: list[str]) -> AuditRecord:
         supply = itertools.cycle(texts)
@@ -64,7 +64,10 @@ def with_texts(record):
                                 update={"before": next(supply), "token": next(supply)}
                             )
                             for firing in feature.firings
-                        )
+                        ),
+                        "label": feature.label
+                        and feature.label.model_copy(update={"text": next(supply)}),
+                        "promotes": tuple(next(supply) for _ in feature.promotes),
                     }
                 )
                 for feature in hypothesis.features

@@ -24,11 +24,13 @@ from pm_audit.records import (
     CheckResult,
     Evidence,
     Feature,
+    FeatureLabel,
     FeatureRecord,
     Figure,
     Firing,
     FoldEvidence,
     HypothesisRecord,
+    LabelSource,
     ManifestEntry,
     Neighbour,
     NullEvidence,
@@ -320,6 +322,19 @@ def moved(evidence: Evidence, role: Role) -> np.ndarray:
     )
 
 
+def label_of(story: dict, rank: int) -> FeatureLabel | None:
+    """Return a label of each source, a hostile one from the file, and none for the last feature."""
+    if rank == 4:
+        return None
+    words = ", ".join(dict.fromkeys(f"“{token.strip()}”" for _, token, _ in story["tokens"]))
+    return (
+        FeatureLabel(text=words, source=LabelSource.FIRING, score=0.92),
+        FeatureLabel(text="a short answer", source=LabelSource.COMMAND),
+        FeatureLabel(text="=1 \x1b[31m::error::<b>it</b>", source=LabelSource.FILE),
+        FeatureLabel(text=words, source=LabelSource.FIRING),
+    )[rank]
+
+
 def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecord, ...]:
     records = []
     for rank, index in enumerate((812, 1790, 3021, 44, 2750)):
@@ -349,6 +364,8 @@ def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecor
                 folds=((0, 1), (0,))[rank] if rank < 2 and story["closed"] else (),
                 firings=firings,
                 neighbours=(Neighbour(index=18, cosine=0.14), Neighbour(index=77, cosine=0.09)),
+                label=label_of(story, rank),
+                promotes=("://", "<b>www</b>") if rank == 0 else (),
             )
         )
     return tuple(records)

@@ -1,70 +1,67 @@
-"""The words on which a feature fires."""
+"""What a feature is called: its label, and always its index."""
 
 from __future__ import annotations
 
 import pytest
 
-from pm_audit.records import Firing
-from pm_audit.report import feature_words
+from pm_audit.records import FeatureLabel, Firing, LabelSource
+from pm_audit.report import feature_words, markdown, tables, terminal
+from pm_audit.report.html import page
+from pm_audit.report.wording import label_origin
 
 
 @pytest.fixture
-def fires(record):
-    def make(*firings: Firing):
-        return record.hypotheses[0].features[0].model_copy(update={"firings": firings})
+def called(record):
+    def make(text: str | None, source: LabelSource = LabelSource.FILE, score: float | None = None):
+        label = None if text is None else FeatureLabel(text=text, source=source, score=score)
+        return record.hypotheses[0].features[0].model_copy(update={"label": label})
 
     return make
 
 
-def firing(before: str, token: str, after: str, **changes) -> Firing:
-    return Firing(before=before, token=token, after=after, activation=9.0, **changes)
+def test_a_name_is_the_label_and_the_index(called):
+    assert (
+        feature_words.name(called("“though”, “could be”")) == "“though”, “could be” (resid_6/812)"
+    )
+    assert feature_words.name(called(None)) == "resid_6/812"
+
+
+@pytest.mark.parametrize("width", [0, 20, 30, 60])
+def test_a_label_is_cut_and_the_index_never(called, width):
+    shown = feature_words.name(called("“though”, “could be a longer one”"), width=width)
+    assert shown.endswith(" (resid_6/812)")
+    assert len(shown) <= max(width, 12 + len(" (resid_6/812)"))
+    assert "…" in shown or width == 60
+
+
+def test_every_report_has_the_one_name(record):
+    name = "“know”, “don't” (resid_6/812)"
+    assert name in terminal.summary(record)
+    assert name in terminal.summary(record, every_feature=True)
+    assert name.replace("_", "\\_").replace("(", "\\(").replace(")", "\\)") in markdown.render(
+        record
+    )
+    assert name.replace("'", "&#39;") in page.render(record)
+    first = tables.features_frame(record).iloc[0]
+    assert first["label"] == "“know”, “don't”"
+    assert (first["label_source"], first["label_score"]) == ("firing", 0.92)
+
+
+def test_a_label_says_where_it_comes_from(called):
+    assert label_origin(called(None)) == "none"
+    assert label_origin(called("x")) == "from the project's file"
+    firing = called("x", LabelSource.FIRING, 0.924)
+    assert label_origin(firing) == "from where it fires, 92% balanced accuracy on other prompts"
 
 
 @pytest.mark.parametrize(
-    ("before", "token", "after", "word"),
+    ("after", "special", "name"),
     [
-        (" A hex", "agon", " has six", "“hexagon”"),
-        (" Mark Twain,", " though", " I could be", "“though”"),
-        (" I can", "'t", " help you", "“can't”"),
-        (" of France, dam", "n", " it.", "“damn”"),
-        ("glass of water", "!", "", "“!”"),
-        (" for f", "uck", "'s sake.", "“fuck's”"),
-        ("The boys", "'", " house", "“boys”"),
-        ("two facts:", "\n", "1. a", "line break"),
-        ("has", " ", "366 days", "white space"),
-        (" Paris is the capital.", "", "", "end of turn"),
-        ("a", "", "b", "token without text"),
-        ("日本", "語", "。", "“日本語”"),
+        ("", None, "end of turn"),
+        ("b", None, "token without text"),
+        ("", "<|im_end|>", "<|im_end|>"),
     ],
 )
-def test_a_token_is_shown_with_its_word(fires, before, token, after, word):
-    assert feature_words.label(fires(firing(before, token, after))) == word
-
-
-def test_a_special_token_has_the_name_that_the_record_holds(fires):
-    named = firing("a.", "", "", special="<|im_end|>")
-    assert feature_words.label(fires(named)) == "<|im_end|>"
-
-
-def test_neighbours_that_fire_half_as_strongly_are_shown_with_it(fires):
-    could_be = firing("I", " could", " be wrong", others=((7, 10, 6.0), (10, 16, 1.0)))
-    assert feature_words.label(fires(could_be)) == "“could be”"
-    apart = firing("I", " could", " be wrong", others=((10, 16, 8.0),))
-    assert feature_words.label(fires(apart)) == "“could”"
-    before = firing("I could", " be", " wrong", others=((1, 7, 6.0),))
-    assert feature_words.label(fires(before)) == "“could be”"
-
-
-def test_words_are_different_ones_strongest_first(fires):
-    feature = fires(
-        firing("x", " Though", ""), firing("y", " though", ""), firing("z", " could", ""),
-        firing("z", " be", ""),
-    )  # fmt: skip
-    assert feature_words.label(feature) == "“Though”, “could”"
-    assert len(feature_words.words(feature, most=9)) == 3
-    assert feature_words.label(fires()) == ""
-
-
-def test_a_word_of_any_length_is_cut(fires):
-    (word,) = feature_words.words(fires(firing("", "a" * 5000, "")))
-    assert len(word.text) < 40
+def test_a_token_without_a_character_has_a_name(after, special, name):
+    firing = Firing(before="a", token="", after=after, activation=1.0, special=special)
+    assert feature_words.name_of_token(firing) == name

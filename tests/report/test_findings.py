@@ -25,7 +25,8 @@ def test_a_finding_says_size_direction_and_expectation(record):
     )
     assert found.standing is Standing.AS_EXPECTED
     assert found.explanation == (
-        "2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: “://”. Alone, they "
+        "2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: “://” (resid_6/812); "
+        "a short answer (resid_6/1790). Alone, they "
         "keep 43% [42%, 44%] of what all features do to it; searches that did not see a phrasing "
         "close 24% [22%, 25%] of its gap; searches on different prompts share 50% of their "
         "features."
@@ -67,8 +68,8 @@ def test_a_gap_where_none_was_expected_is_explained(record):
     assert found.expected == "no gap"
     assert found.standing is Standing.CONTRARY
     assert (
-        found.explanation
-        == "2 features explain 60% [50%, 70%] of the gap; 0.691 sigma remains: “know”."
+        found.explanation == "2 features explain 60% [50%, 70%] of the gap; 0.691 sigma remains: "
+        "“know”, “don't” (resid_6/812); a short answer (resid_6/1790)."
     )
 
 

@@ -196,16 +196,16 @@ def said(page: str) -> list[str]:
     return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in found]
 
 
-def test_findings_come_first_by_size_with_the_words_that_carry_them(record):
+def test_findings_come_first_by_size_with_the_features_that_carry_them(record):
     page = html.render(record)
     first, second, *_ = said(page)
     assert first == (
         "A made-up link lowers the reward. Lowers the reward by 1.90 sigma [1.78, 2.01] "
         "as expected 2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: "
-        "://"
+        "“://” (resid_6/812) a short answer (resid_6/1790)"
     )
     assert second.startswith("Saying &#34;I don&#39;t know&#34; lowers the reward.")
-    assert second.endswith("know")
+    assert second.endswith("“know”, “don&#39;t” (resid_6/812) a short answer (resid_6/1790)")
     assert page.index("Findings, largest gap first") < page.index("would block a release")
     assert not re.search(r"<details[^>]* open>", page)
     assert "1 sigma = 1.60 raw reward" in page
@@ -223,7 +223,7 @@ def test_a_gap_where_none_was_expected_shows_what_carries_it(record):
     assert "Raises the reward by 0.688 sigma" in finding
     assert "expected: no gap" in finding
     assert finding.endswith(
-        "2 features explain 82% [76%, 89%] of the gap; 0.691 sigma remains: know"
+        "0.691 sigma remains: “know”, “don&#39;t” (resid_6/812) a short answer (resid_6/1790)"
     )
 
 

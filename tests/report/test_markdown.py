@@ -22,7 +22,8 @@ def test_hostile_texts_keep_every_table_in_shape(with_texts):
 
 
 def test_no_hostile_prose_becomes_markup(with_texts):
-    outside = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", markdown.render(with_texts(HOSTILE)))
+    page = markdown.render(with_texts(HOSTILE)).replace("\\`", "")
+    outside = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", page)
     assert "<img" not in outside
     assert "@someone" not in outside
     assert "http://" not in outside

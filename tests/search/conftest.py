@@ -14,6 +14,7 @@ from pm_audit.forward.trace import Trace, trace
 from pm_audit.records import MethodRecord
 from pm_audit.search import Fold, split
 from pm_audit.spec import Effect, Settings, expand, method_of
+from pm_audit.text.text_format import TokenisedRow
 from recipes.planted.hypothesis import marks_hypothesis
 from recipes.planted.linear import plant
 
@@ -25,6 +26,7 @@ class Planting:
     experiment: Experiment
     folds: tuple[Fold, ...]
     latent_of: dict[str, int]
+    texts: tuple[TokenisedRow, ...]
 
     @property
     def trace(self) -> Trace:
@@ -61,4 +63,5 @@ def planting() -> Planting:
         Experiment(trace(model.pm, [model.sae], Grid(rows)), contrast),
         split(contrast.prompts, 2, seed=0),
         dict(model.latent_of),
+        tuple(texts),
     )

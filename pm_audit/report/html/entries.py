@@ -7,7 +7,6 @@ from typing import Any
 from pm_audit.records import NOT_PASSED, FeatureRecord, HypothesisRecord
 from pm_audit.report import (
     baselines,
-    feature_words,
     figures,
     findings,
     wording,
@@ -79,13 +78,12 @@ def _card(feature: FeatureRecord, hypothesis: HypothesisRecord) -> dict[str, Any
     return {
         "record": feature,
         "anchor": anchor(hypothesis, feature),
-        "title": str(feature),
-        "words": feature_words.words(feature),
         "contribution": figures.in_sigma(feature.contribution, sigma),
         "share": figures.share_of(feature.contribution.value, hypothesis.gap.value),
         "attribution": wording.attribution(feature, hypothesis),
         "elsewhere": wording.elsewhere(feature),
         "selected_by": wording.selected_by(feature, hypothesis),
+        "label": wording.label_origin(feature),
         "heat": heatmaps(feature.firings),
         "corpus": heatmaps(feature.corpus_firings),
     }

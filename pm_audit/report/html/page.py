@@ -21,6 +21,7 @@ from pm_audit.records import NOT_PASSED, AuditRecord, SaeFit
 from pm_audit.report import (
     baselines,
     changes,
+    feature_words,
     figures,
     findings,
     glossary,
@@ -105,6 +106,7 @@ def environment() -> Environment:
     for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
         found.filters[name] = getattr(figures, name)
     found.filters["in_words"] = baselines.in_words
+    found.filters["named"] = feature_words.name
     found.filters["condition"] = scope.value
     return found
 

@@ -236,9 +236,8 @@ def scatter(hypothesis: HypothesisRecord) -> Plot[Candidate] | None:
     across = spanning(chain.from_iterable(near), start=_LEFT, end=_RIGHT)
     drawn = []
     for feature, score, effect in proposed:
-        words = feature_words.label(feature)
         title = (
-            f"{feature}{f' on {words}' if words else ''}: attribution {figures.signed(score)}, "
+            f"{feature_words.name(feature)}: attribution {figures.signed(score)}, "
             f"contribution {figures.signed(effect)} sigma"
         )
         inside = all(across.low <= value <= across.high for value in (score, effect))

@@ -1,0 +1,146 @@
+"""A project's own labelling command: features go in, labels come out, as lines of JSON.
+
+The command reads ``{"feature": "layer_6/3064", "label": ..., "contexts": [...], ...}`` from its
+standard input and writes ``{"feature": "layer_6/3064", "label": "hedging"}`` for each feature that
+it labels.  It is the project's own program, named in its settings; no record can name one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pm_audit.errors import AuditError
+from pm_audit.spec.labels import label_fault
+
+_MOST_BYTES = 4 << 20
+"""Largest output that is read."""
+
+_SAID = 300
+"""Characters of the command's own error message that are repeated."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    feature: str
+    label: str
+
+
+def program(command: str, root: Path) -> tuple[str, ...]:
+    """Return a command as words, the first of them the path of a program.
+
+    Raises:
+        AuditError: the quotes are not closed, or there is no such program.
+
+    """
+    try:
+        name, *words = shlex.split(command)
+    except ValueError:
+        raise _refused(command, "its quotes are not closed, or it is empty") from None
+    found = shutil.which(str(root / name) if os.sep in name else name)
+    if found is None:
+        raise _refused(command, f"there is no program {name!a}; name one on the path, or a file")
+    return (found, *words)
+
+
+def run(
+    command: str, features: Sequence[Mapping[str, Any]], *, root: Path, seconds: float
+) -> dict[str, str]:
+    """Run the command in the project's root and return the labels that it gives, by feature.
+
+    Raises:
+        AuditError: it cannot be run, takes longer than ``seconds``, fails, or writes something
+            other than labels of these features.
+
+    """
+    request = "".join(f"{json.dumps(feature)}\n" for feature in features)
+    with contextlib.ExitStack() as files:
+        # files and not pipes: nothing waits for a process that the command has left behind
+        given, out, err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        given.write(request.encode())
+        given.seek(0)
+        if status := _status(command, (given, out, err), root=root, seconds=seconds):
+            said = _read(err).decode(errors="replace").strip()[-_SAID:]
+            raise _refused(command, f"it ended with status {status}: {said!a}")
+        written = _read(out)
+    return _labels(command, written, {str(feature["feature"]) for feature in features})
+
+
+def _status(
+    command: str,
+    streams: tuple[IO[bytes], IO[bytes], IO[bytes]],
+    *,
+    root: Path,
+    seconds: float,
+) -> int:
+    """Return the exit status; ``streams`` are standard input, output and error."""
+    given, out, err = streams
+    words = program(command, root)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the project's own command, without a shell
+            words, stdin=given, stdout=out, stderr=err, cwd=root, start_new_session=True
+        )
+    except OSError as error:
+        raise _refused(command, f"it cannot be run: {error.strerror}") from None
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise _refused(
+            command, f"it took longer than {seconds:g} seconds; raise label_seconds"
+        ) from None
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a command that still runs, with every process of its own."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    stream.seek(0)
+    return stream.read(_MOST_BYTES + 1)
+
+
+def _labels(command: str, written: bytes, features: set[str]) -> dict[str, str]:
+    if len(written) > _MOST_BYTES:
+        raise _refused(command, f"it wrote more than {_MOST_BYTES:,} bytes")
+    labels: dict[str, str] = {}
+    for number, line in enumerate(written.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            answer = _Answer.model_validate_json(line)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]["msg"]
+            raise _refused(
+                command, f"line {number} of its output is no feature with its label: {fault}"
+            ) from None
+        wrong = label_fault(answer.label)
+        if answer.feature not in features or answer.feature in labels:
+            wrong = f"feature {answer.feature[:_SAID]!a} was not requested, or is labelled twice"
+        if wrong:
+            raise _refused(command, f"line {number} of its output: {wrong}")
+        labels[answer.feature] = answer.label
+    return labels
+
+
+def _refused(command: str, message: str) -> AuditError:
+    return AuditError(f"label_command {command[:_SAID]!a}: {message}")
