@@ -17,16 +17,13 @@ from torch import Tensor
 
 from pm_audit.errors import SaeError
 from pm_audit.forward.contrast import Mask
-from pm_audit.forward.features import Floats, SparseFeatures
+from pm_audit.forward.features import Floats, SparseFeatures, summed_rows
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch, Jobs, moved
 from pm_audit.forward.splice import Edit
 from pm_audit.forward.targets import SaeTargets, Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
-
-_ENTRIES_AT_ONCE = 8192
-"""Decoder rows gathered at once: bounds the memory of a batch with many active features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +199,7 @@ class _ChangeKnown:
 
     @classmethod
     def of(cls, trace: Trace, sae: Sae, changes: Changes, job: Integers, jobs: int) -> _ChangeKnown:
-        order = np.argsort(job, kind="stable")
+        order = np.lexsort((changes.token, job))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(job, minlength=jobs))])
         return cls(
             sae,
@@ -223,12 +220,8 @@ class _ChangeKnown:
         at = self.token[entry] + np.repeat(ends - row_end, count)
         latents, tokens = moved([self.latent[entry], at], stream.device)
         (amounts,) = moved([self.amount[entry]], stream.device)
-        changed = stream.to(self.sae.W_dec.dtype, copy=True)
-        for part in range(0, len(entry), _ENTRIES_AT_ONCE):
-            own = slice(part, part + _ENTRIES_AT_ONCE)
-            rows = self.sae.W_dec.index_select(0, latents[own])
-            changed.index_add_(0, tokens[own], rows.mul_(amounts[own, None]))
-        return changed.to(stream.dtype)
+        change = summed_rows(self.sae.W_dec, latents, amounts, tokens, len(stream))
+        return (stream.to(change.dtype) + change).to(stream.dtype)
 
 
 def _members_in(

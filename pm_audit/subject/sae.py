@@ -44,10 +44,6 @@ class Encoding:
     offset: Tensor | None
     """[token hidden], added after scaling; frozen under ablation; None if zero."""
 
-    def with_features(self, features: Tensor) -> Encoding:
-        """Return the encoding of the same tokens with other features [token latent]."""
-        return replace(self, features=features)
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sae:
