@@ -61,7 +61,9 @@ def test_selected_latents_are_encoded_as_all_are(
     sae = build(activation, normalisation=normalisation)
     chosen = torch.tensor([3, 0, 23, 11])
     everything = sae.encode(stream()).features
-    assert torch.allclose(sae.encode_selected(stream(), chosen), everything[:, chosen], atol=1e-5)
+    found = sae.encode_selected(stream(), chosen)
+    assert torch.allclose(found.features, everything[:, chosen], atol=1e-5)
+    torch.testing.assert_close(found.scale, sae.encode(stream()).scale)
     assert everything.min() >= 0
     assert everything.count_nonzero() > 0
 
