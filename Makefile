@@ -41,6 +41,7 @@ docs-samples: $(venv)/audit.done
 	$(python) docs/make_formats.py
 	$(python) docs/make_yaml.py
 	$(python) docs/make_settings.py
+	$(python) docs/make_pictures.py
 	$(python) docs/samples.py
 
 docs-picture: $(venv)/audit.done

@@ -27,7 +27,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pm_audit.cli import main as command_line
-from pm_audit.records import AuditRecord, HypothesisRecord
+from pm_audit.records import AuditRecord, Figure, HypothesisRecord
 from pm_audit.report import figures
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,8 +47,14 @@ FIGURES: dict[str, Callable[[HypothesisRecord], str]] = {
     "gap": lambda one: _plain(figures.number(one.gap_sigma)),
     "size": lambda one: _plain(figures.number(one.gap_sigma)).lstrip("+-"),
     "residual": lambda one: _plain(figures.number(one.residual_sigma)).lstrip("+-"),
-    "closure": lambda one: "-" if one.closure is None else _plain(figures.number(one.closure)),
+    "closure": lambda one: _share(one.closure),
+    "sufficiency": lambda one: _share(one.sufficiency),
+    "unseen": lambda one: _share(one.transfer_closure),
 }
+
+
+def _share(figure: Figure | None) -> str:
+    return "-" if figure is None else figures.number(figure)
 
 
 def _plain(number: str) -> str:
@@ -105,7 +111,7 @@ def hypotheses() -> dict[str, HypothesisRecord]:
 
 
 def figure(name: str, what: str) -> str:
-    """Return a figure of the baseline: ``gap``, ``size``, ``residual`` or ``closure``."""
+    """Return a figure of the baseline, one of ``FIGURES``."""
     if name not in hypotheses() or what not in FIGURES:
         raise SystemExit(f"<!-- figure: {name} {what} -->: the baseline holds no such figure")
     return FIGURES[what](hypotheses()[name])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,58 +17,55 @@ from pm_audit.attribution.integrated_gradients import mean_gradient
 from pm_audit.baselines.baseline import Baseline
 from pm_audit.baselines.discovery import Discovery
 from pm_audit.baselines.subspace import ablate_subspace
+from pm_audit.forward.contrast import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.splice import completion_jobs
-from pm_audit.interventions.growth import grow
-from pm_audit.records import Feature, Role
+from pm_audit.interventions.growth import Members, grow
+from pm_audit.interventions.objective import Objective
 
 TRIALS = 4
 """Coordinates tried jointly at each step."""
 
-LEAST_GAIN = 0.01
-"""Share of the gap that a further coordinate must close."""
-
 CANDIDATES = 32
 """Coordinates that the gradient proposes."""
+
+PENALTY = 1.5
+"""Weight of the squared collateral, as it is for features by default."""
 
 
 def neurons(discovery: Discovery, most: int) -> Tensor:
     """Return the grown set's coordinates as unit vectors [direction hidden]."""
-    trace, gap = discovery.trace, discovery.gap
-    rows = discovery.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE)
+    trace = discovery.trace
     unit = torch.eye(trace.streams[discovery.layer].shape[1], device=trace.device)
-
-    def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        spans = [unit[[one.index for one in chosen]] for chosen in sets]
-        after = [
-            ablate_subspace(trace, discovery.layer, span, centre=discovery.centre, rows=rows)
-            for span in spans
-        ]
-        return [float(discovery.weights[rows] @ rewards) for rewards in after]
-
-    if gap == 0:
+    if discovery.gap == 0:
         return unit[:0]
-    candidates = {
-        Feature(sae="neurons", layer=discovery.layer, index=index): gain
-        for index, gain in _proposed(discovery, rows).items()
-    }
-    grown = grow(
-        candidates, gap, gap_after, max_features=most, trials=TRIALS, least_gain=LEAST_GAIN
-    )
-    return unit[[one.index for one in grown.selected]]
+    experiment, prompts = discovery.experiment, discovery.prompts
+    sees = experiment.contrast.of_prompts(prompts)
+    objective = Objective.of(experiment, prompts, sees, penalty=PENALTY)
+    effects = _effects(discovery, objective.rows)
+    score = np.sign(discovery.gap) * (objective.weights @ effects)
+    best = np.argsort(-score, kind="stable")[:CANDIDATES]
+    best = best[score[best] > 0]
+
+    def replay(sets: Sequence[Members], at: Integers) -> Floats:
+        spans = [unit[best[list(members)].tolist()] for members in sets]
+        layer, centre, rows = discovery.layer, discovery.centre, objective.rows[at]
+        return np.stack(
+            [ablate_subspace(trace, layer, span, centre=centre, rows=rows) for span in spans]
+        )
+
+    grown = grow(objective, effects.T[best], replay, most=most, trials=TRIALS)
+    return unit[best[list(grown.selected)].tolist()]
 
 
-def _proposed(discovery: Discovery, rows: Integers) -> dict[int, float]:
-    """Return neurons with the gain that their gradients predict, the most promising first."""
+def _effects(discovery: Discovery, rows: Integers) -> Floats:
+    """Return the effect that gradients predict for each coordinate, [row hidden]."""
     trace = discovery.trace
     gradient = mean_gradient(trace, discovery.sae, completion_jobs(trace, rows), [0.0])
-    stream = trace.streams[discovery.layer].float()
-    weights = torch.from_numpy(discovery.weights[trace.row_of_token()]).to(stream.device)
-    effect = weights.float() @ ((stream - discovery.centre) * gradient)
-    score = effect * (1.0 if discovery.gap >= 0 else -1.0)
-    best = torch.topk(score, min(CANDIDATES, len(score)))
-    found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return {index: gain for index, gain in found if gain > 0}
+    by_token = (trace.streams[discovery.layer].float() - discovery.centre) * gradient
+    row = torch.from_numpy(trace.row_of_token()).to(by_token.device)
+    by_row = by_token.new_zeros(len(trace.grid), by_token.shape[1]).index_add_(0, row, by_token)
+    return np.asarray(by_row.double().cpu().numpy()[rows])
 
 
 NEURONS = Baseline("neurons", neurons)

@@ -15,7 +15,7 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 
 @click.command(cls=options.Command, example="pm-audit show reports/record.json -v")
 @_record
-@click.option("-v", "--verbose", is_flag=True, help="List every candidate feature.")
+@click.option("-v", "--verbose", is_flag=True, help="List every candidate and every condition.")
 def show(record: Path, *, verbose: bool) -> None:
     """Print the summary of RECORD (default: reports/record.json)."""
     from pm_audit.report import terminal

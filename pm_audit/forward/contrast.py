@@ -29,6 +29,14 @@ class Contrast:
     """[row], index of the prompt, the unit of inference."""
     role: Sequence[Role]
     """[row]"""
+    variant: Integers | None = None
+    """[row], index of the row's template within its role: its phrasing; one each for None."""
+
+    def phrasings(self, role: Role) -> dict[int, Mask]:
+        """Return which rows [row] have each phrasing of a role, in order."""
+        own = self.has_role(role)
+        variant = np.zeros(len(own), dtype=np.int64) if self.variant is None else self.variant
+        return {int(one): own & (variant == one) for one in np.unique(variant[own])}
 
     @property
     def prompts(self) -> int:
@@ -44,11 +52,14 @@ class Contrast:
         """Return which rows belong to these prompts, [row]."""
         return np.isin(self.prompt, np.array(list(prompts), dtype=np.int64))
 
-    def one_of_each(self) -> Mask:
-        """Return one row of each prompt and role, [row]: the phrasings are taken in turn."""
+    def one_of_each(self, *, among: Mask | None = None) -> Mask:
+        """Return one row of each prompt and role, [row]: the phrasings are taken in turn.
+
+        With ``among`` [row], only of the marked rows.
+        """
         chosen = np.zeros(len(self.prompt), dtype=bool)
         for role in sorted(set(self.role)):
-            has_role = self.has_role(role)
+            has_role = self.has_role(role) if among is None else self.has_role(role) & among
             for turn, prompt in enumerate(np.unique(self.prompt[has_role])):
                 rows = np.flatnonzero(has_role & (self.prompt == prompt))
                 chosen[rows[turn % len(rows)]] = True

@@ -161,6 +161,21 @@ class Changes:
         )
 
 
+def edit_sizes(trace: Trace, sae: Sae, rows: Integers, targets: Targets | None = None) -> Floats:
+    """Return each latent's mean |amount| x decoder norm over completion tokens of ``rows``."""
+    everything = np.arange(sae.width)
+    total = np.zeros(sae.width)
+    for row in rows:
+        alone = np.zeros(len(trace.grid), dtype=bool)
+        alone[row] = True
+        members = Members(sae, everything, everything)
+        _, latent, amount = _differences(trace, members, targets_of(trace, sae, targets), alone)
+        np.add.at(total, latent, np.abs(amount))
+    tokens = int(np.diff(trace.grid.layout.completion_offsets)[rows].sum())
+    norms = sae.W_dec.double().norm(dim=-1).cpu().numpy()
+    return np.asarray(total * norms / max(1, tokens))
+
+
 def _differences(
     trace: Trace, members: Members, targets: SaeTargets, in_rows: Mask
 ) -> tuple[Integers, Integers, Floats]:

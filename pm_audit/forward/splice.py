@@ -34,6 +34,11 @@ _NOISE_BATCHES = 5
 """Batches at least into which completions are packed to find the noise of a replay."""
 
 
+def after(first: Edit, second: Edit) -> Edit:
+    """Return the edit that makes one after the other."""
+    return lambda batch, stream: second(batch, first(batch, stream))
+
+
 def replay(trace: Trace, jobs: Jobs, edits: Mapping[int, Edit]) -> Floats:
     """Return each job's reward [job] with the stream edited after the given blocks.
 

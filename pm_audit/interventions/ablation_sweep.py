@@ -1,8 +1,8 @@
 """Sweeping an SAE by real ablation: every feature, or the most promising until a budget ends.
 
-``exhaustive`` ablates every latent that fires on the rows in question; nothing is left to
-attribution.  With a budget (a count, or seconds) latents are ablated in the order of their
-predicted effects, and what was left out is bounded by random subsets, as AtP* (2403.00745) does:
+``exhaustive`` ablates every latent that differs from its target on the rows in question; nothing
+is left to attribution.  With a budget (a count, or seconds) latents are ablated in the order of
+their predicted effects, and what was left out is bounded by random subsets, as AtP* (2403.00745):
 each unmeasured latent joins a random subset with probability one half and the subset is ablated
 jointly.  Were effects to add up, a subset's effect would have a variance of a quarter of the sum
 of squared effects, so twice its standard deviation (its upper confidence limit, by chi squared)
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from pm_audit.forward.edits import edit_sizes
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.targets import Targets
@@ -81,7 +82,7 @@ def sweep(
     order: Floats | None = None,
     budget: Budget | None = None,
     targets: Targets | None = None,
-    fires_on: Sequence[int] | Integers | None = None,
+    changes_on: Sequence[int] | Integers | None = None,
     subsets: int = 24,
     confidence: float = 0.95,
     seed: int = 0,
@@ -97,7 +98,8 @@ def sweep(
             predictions for None.
         budget: when to stop; exhaustive by default.
         targets: what stands in a feature's place; None for zero.
-        fires_on: rows on which a latent must fire to be swept; those with weight for None.
+        changes_on: rows on which a latent must differ from its target to be swept; those with
+            weight for None.
         subsets: random subsets that bound what was left out.
         confidence: of that bound.
         seed: of the subsets.
@@ -108,7 +110,7 @@ def sweep(
     """
     budget = budget or Budget()
     rows = np.flatnonzero(weights)
-    active = active_latents(trace, sae, rows if fires_on is None else fires_on)
+    active = changing_latents(trace, sae, rows if changes_on is None else changes_on, targets)
     promise = np.abs(predicted) if order is None else order
     ordered = active[np.argsort(-promise[active], kind="stable")]
     affordable = len(ordered) if budget.count is None else min(budget.count, len(ordered))
@@ -132,11 +134,12 @@ def sweep(
     return Sweep(measured, effect, left, agreement(predicted[measured], effect), missed)
 
 
-def active_latents(trace: Trace, sae: Sae, rows: Sequence[int] | Integers | None) -> Integers:
-    """Return the latents that fire on a completion token of any of the rows, sorted."""
-    features = trace.features[trace.sae(sae.name).name]
-    row = trace.row_of_token()[features.token_here]
-    return np.unique(features.latent_here[np.isin(row, trace.rows(rows))])
+def changing_latents(
+    trace: Trace, sae: Sae, rows: Sequence[int] | Integers | None, targets: Targets | None = None
+) -> Integers:
+    """Return the latents that differ from their targets anywhere in the rows, sorted."""
+    own = trace.sae(sae.name)
+    return np.flatnonzero(edit_sizes(trace, own, trace.rows(rows), targets))
 
 
 def _bound(

@@ -1,83 +1,157 @@
-"""Growing a joint set greedily by measured gain.
+"""Growing a set by measured ablation, a feature at a time.
 
-Single effects do not add up: two features may carry the same evidence (together they do less
-than the sum) or gate one another (together they do more).  So the set is grown by ablating
-jointly: at each step candidates are tried together with the set so far, and the one that leaves
-the smallest gap joins.  Growth stops when the set is full or when no candidate gains enough.
+Single effects do not add up: two features may carry the same evidence (together they do less than
+the sum) or gate one another (together they do more), and the largest ones together overshoot.  So
+every step is decided by joint ablations.  Attribution says, row by row, what each candidate would
+change next; the moves that promise most are tried on a sample of the rows, and the best of them is
+measured on all rows and made if it lowers the objective.  First features join one after the other;
+then single features may leave or change places with a candidate outside.  What a trial measured
+takes attribution's place for the trials after it.
 
-The order of trials is lazy (Minoux 1978): candidates are sorted by their last measured gain, alone
-or with a smaller set, and a step ends as soon as the best of those tried gains more than the last
-measured gain of the next.  If gains only shrink as the set grows, no untried
-candidate could have gained more; if they grow, ``trials`` bounds the cost of a step, and no
-candidate is dropped before it was tried with the current set.
-
-Gaps here are those of the discovery prompts; what the set is worth is measured elsewhere, on
-prompts that the search has not seen.
+Figures here are those of the rows that the search sees; what the set is worth is measured
+elsewhere, on prompts that the search has not seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pm_audit.records import Feature
+import numpy as np
 
-GapAfter = Callable[[Sequence[tuple[Feature, ...]]], Sequence[float]]
-"""Gap that remains after each set is ablated jointly, raw reward."""
+from pm_audit.forward.contrast import Floats, Integers
+from pm_audit.interventions.objective import Objective
 
-AT_ONCE = 2
-"""Candidates tried at once: one alone does not fill a batch."""
+Members = tuple[int, ...]
+"""Numbers of candidates, in the order in which they joined."""
+
+Replay = Callable[[Sequence[Members], Integers], Floats]
+"""(sets, indices of the objective's rows) -> rewards [set row] after each set was replaced."""
+
+LEAST_GAIN = 0.01
+"""By how much a move must lower the objective."""
+
+MEASURED = 2
+"""Moves of a step that are measured on all rows at most."""
+
+REPAIRS = 3
+"""Rounds in which features may leave or change places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A grown set, in the order in which its features joined."""
+    """A set, and what was measured while it grew."""
 
-    selected: tuple[Feature, ...]
+    selected: Members
     closures: tuple[float, ...]
-    """Closure on the discovery prompts after each feature joined, as a share of the gap."""
+    """Closure, a share of the gap, after each move that was made."""
+    collaterals: tuple[float, ...]
+    """Collateral after each of these moves, as a share of the gap."""
+    trials: tuple[tuple[float, float], ...]
+    """Change of the gap by each feature that was measured on top of a set: predicted, measured."""
 
 
 def grow(
-    candidates: Mapping[Feature, float],
-    gap: float,
-    gap_after: GapAfter,
-    *,
-    max_features: int,
-    trials: int,
-    least_gain: float,
+    objective: Objective, predicted: Floats, replay: Replay, *, most: int, trials: int
 ) -> Growth:
-    """Return a set that closes ``gap``, the gap before any ablation, raw reward and not zero.
+    """Return a set of at most ``most`` candidates that makes the objective small.
 
-    ``candidates`` hold the gain that each is predicted to have alone, raw reward; after ``trials``
-    candidates a step ends with the best of them, if the closure grows by ``least_gain``, a share of
-    the gap.
+    Args:
+        objective: what is made small.
+        predicted: [candidate row], contribution that each is predicted to have.
+        replay: measures sets.
+        most: features at most.
+        trials: moves tried in a step.
+
     """
-    selected: tuple[Feature, ...] = ()
-    closures: list[float] = []
-    residual = abs(gap)
-    promise = dict(candidates)
-    while promise and len(selected) < max_features:
-        tried: dict[Feature, float] = {}
-        while len(tried) < len(promise):
-            waiting = [feature for feature in _best_first(promise) if feature not in tried]
-            some = waiting[:AT_ONCE]
-            gaps = gap_after([(*selected, feature) for feature in some])
-            tried |= dict(zip(some, gaps, strict=True))
-            promise |= {feature: residual - abs(tried[feature]) for feature in some}
-            best = max(tried, key=promise.__getitem__)
-            enough = promise[best] >= least_gain * abs(gap)
-            beaten = len(waiting) <= AT_ONCE or promise[best] >= promise[waiting[AT_ONCE]]
-            if enough and (beaten or len(tried) >= trials):
-                break
-        else:
+    search = _Search(objective, predicted.copy(), replay, trials)
+    while len(search.selected) < most and search.step(search.additions()):
+        pass
+    for _ in range(REPAIRS):
+        if not search.selected or not search.step(search.repairs(most)):
             break
-        selected = (*selected, best)
-        residual = abs(tried[best])
-        closures.append(1 - tried[best] / gap)
-        del promise[best]
-    return Growth(selected, tuple(closures))
+    return Growth(
+        search.selected, tuple(search.closures), tuple(search.collaterals), tuple(search.tried)
+    )
 
 
-def _best_first(promise: dict[Feature, float]) -> list[Feature]:
-    return sorted(promise, key=lambda feature: -promise[feature])
+Move = tuple[Members, Floats]
+"""A set, and the rewards [row] that it is predicted to leave."""
+
+
+class _Search:
+    """A set that changes by one measured move after the other."""
+
+    def __init__(
+        self, objective: Objective, contributions: Floats, replay: Replay, trials: int
+    ) -> None:
+        self.objective, self.contributions, self.replay = objective, contributions, replay
+        self.trials = trials
+        self.selected: Members = ()
+        self.rewards = objective.clean
+        self.closures: list[float] = []
+        self.collaterals: list[float] = []
+        self.tried: list[tuple[float, float]] = []
+        self.measured: set[frozenset[int]] = set()
+
+    def additions(self) -> Iterator[Move]:
+        """Yield the set with each candidate outside it."""
+        for one in self._outside():
+            yield (*self.selected, one), self.rewards - self.contributions[one]
+
+    def repairs(self, most: int) -> Iterator[Move]:
+        """Yield every set that differs by one feature, or by one exchanged for another."""
+        if len(self.selected) < most:
+            yield from self.additions()
+        for leaves in self.selected:
+            rest = tuple(one for one in self.selected if one != leaves)
+            rewards = self.rewards + self.contributions[leaves]
+            if rest:
+                yield rest, rewards
+            for one in self._outside():
+                yield (*rest, one), rewards - self.contributions[one]
+
+    def step(self, moves: Iterator[Move]) -> bool:
+        """Try the most promising moves and make the best; return whether one was made."""
+        untried = [move for move in moves if frozenset(move[0]) not in self.measured]
+        if not untried:
+            return False
+        promise = self.objective.value(np.stack([after for _, after in untried]))
+        best = np.argsort(promise, kind="stable")[: self.trials]
+        chosen, expected = zip(*(untried[at] for at in best), strict=True)
+        self.measured.update(map(frozenset, chosen))
+        sample = self.objective.sample
+        rewards = np.stack(expected)
+        rewards[:, sample] = self.replay(chosen, sample)
+        for members, after in zip(chosen, rewards, strict=True):
+            self._learn(members, after, sample)
+        for at in np.argsort(self.objective.value(rewards), kind="stable")[:MEASURED]:
+            if self._made(chosen[at]):
+                return True
+        return False
+
+    def _made(self, members: Members) -> bool:
+        """Measure a move on all rows, and make it if it is good enough."""
+        everywhere = np.arange(len(self.objective.rows))
+        after = self.replay([members], everywhere)[0]
+        self._learn(members, after, everywhere)
+        value = self.objective.value(after)
+        if not value <= self.objective.value(self.rewards) - LEAST_GAIN:
+            return False
+        self.selected, self.rewards = members, after
+        self.closures.append(1 - float(self.objective.residual(after)))
+        self.collaterals.append(float(self.objective.collateral(after)))
+        return True
+
+    def _learn(self, members: Members, after: Floats, measured: Integers) -> None:
+        """Let a trial of one feature on top of the set say what it does on the measured rows."""
+        if set(members[:-1]) != set(self.selected):
+            return
+        contribution = self.contributions[members[-1]]
+        predicted = float(self.objective.weights @ contribution)
+        contribution[measured] = (self.rewards - after)[measured]
+        if len(measured) == len(contribution):
+            self.tried.append((predicted, float(self.objective.weights @ contribution)))
+
+    def _outside(self) -> list[int]:
+        return [one for one in range(len(self.contributions)) if one not in self.selected]

@@ -16,7 +16,7 @@ from torch import Tensor
 from pm_audit.forward.features import Floats, SparseFeatures, active_features
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch
-from pm_audit.forward.splice import Edit, replay_completions
+from pm_audit.forward.splice import Edit, after, replay_completions
 from pm_audit.forward.targets import SaeTargets, Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.records import Feature
@@ -54,7 +54,7 @@ def replace_all(
         clean = trace.features[sae.name] if before is None and sae.layer == lowest else None
         kept = [feature.index for feature in but if feature.sae == sae.name]
         edit = _replacing(sae, targets[sae.name], kept, clean, features=features, error=error)
-        edits[sae.layer] = edit if before is None else _after(before, edit)
+        edits[sae.layer] = edit if before is None else after(before, edit)
     return replay_completions(trace, edits, rows)
 
 
@@ -87,7 +87,3 @@ def _replacing(
         return (decoded + left).to(stream.dtype)
 
     return edit
-
-
-def _after(first: Edit, second: Edit) -> Edit:
-    return lambda batch, stream: second(batch, first(batch, stream))

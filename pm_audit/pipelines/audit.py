@@ -5,8 +5,9 @@
 and of one hypothesis:
 
     hypothesis -> cases -> grid -> clean forward -> gap; if one is found:
-      -> attributions -> candidates -> single ablations -> joint set (discovery prompts)
-      -> joint ablation and random sets (held-out prompts) -> evidence -> verdict
+      -> targets of the replacement -> attributions -> candidates -> set (discovery prompts)
+      -> the set, its complement and random sets (held-out prompts), unseen phrasings
+      -> evidence -> verdict
 
 A cheap approximation proposes, a real ablation decides; attribution never enters a verdict.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -26,8 +28,10 @@ from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.fit import measure_fit, neighbours
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.scale import Scale, measure_scale
-from pm_audit.forward.splice import replay_noise, splice_reconstruction
+from pm_audit.forward.splice import replay_noise
+from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace, trace
+from pm_audit.interventions.replacements import replacement
 from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
 from pm_audit.pipelines.described import describe_environment, describe_subject
@@ -38,21 +42,26 @@ from pm_audit.records import (
     BaselineEvidence,
     Evidence,
     HypothesisRecord,
+    Role,
 )
 from pm_audit.search import (
-    Proposal,
-    Search,
+    Fold,
+    FoldSearch,
+    Selector,
+    by_phrasing,
     describe,
-    measure,
+    halves,
     propose,
     run_placebo,
+    run_singles,
     searched,
-    select,
+    shown,
     split,
     test_sets,
+    transfer,
     unsearched,
 )
-from pm_audit.spec import Case, Hypothesis, SearchMode, Settings, expand, method_of
+from pm_audit.spec import Case, Hypothesis, Settings, expand, method_of
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.preflight import preflight, require
 from pm_audit.subject.sae import Sae
@@ -152,44 +161,70 @@ class Auditor:
         cases = expand(hypothesis.model_copy(update={"prompts": tried}))
         texts = [pm.text_format.tokenise(case.turns, case.text) for case in cases]
         contrast = Contrast(
-            np.array([case.prompt for case in cases]), [case.role for case in cases]
+            np.array([case.prompt for case in cases]),
+            [case.role for case in cases],
+            np.array([case.variant for case in cases]),
         )
-        folds = split(contrast.prompts, self.method.folds, seed=self.method.seed)
-
         self._report(f"{name}: reading {len(cases)} completions")
         clean = self._trace(pm, cases, texts)
         experiment = Experiment(clean, contrast)
         fits = tuple(measure_fit(clean, sae, most=FIT_TOKENS) for sae in self.saes)
-        spliced = splice_reconstruction(clean, self.saes[0])
         noise = max(scale.noise, replay_noise(clean, min(sae.layer for sae in self.saes)))
-        evidence = unsearched(cases, experiment, spliced, fits, replace(scale, noise=noise))
+        evidence = unsearched(cases, experiment, fits, replace(scale, noise=noise))
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")
             return record
 
         self._report(f"{name}: attributing the gap to features")
-        proposal = propose(experiment, folds, method=self.method)
-        if self.method.search != SearchMode.ATTRIBUTION:
-            self._report(f"{name}: ablating the features that fire on the examples")
-            proposal = measure(experiment, folds, proposal, method=self.method)
-        self._report(f"{name}: ablating {len(proposal.features)} candidates")
-        search = select(experiment, folds, proposal, method=self.method)
+        gaps = contrast.gap_by_prompt(clean.rewards).tolist()
+        folds = split(gaps, self.method.folds, seed=self.method.seed)
+        selector = self._selector(experiment, folds)
+        self._report(f"{name}: searching for the features that carry the gap")
+        searches = [selector.select(fold) for fold in folds]
         self._report(f"{name}: testing the selected sets on held-out prompts")
-        held_out = test_sets(experiment, search, method=self.method)
-
-        evidence = searched(evidence, experiment, proposal, search, held_out)
-        evidence = self._with_baselines(evidence, name, experiment, proposal, search)
-        features = describe(
+        targets, cache = selector.targets, selector.cache
+        held_out = test_sets(experiment, searches, targets, cache, method=self.method)
+        features = shown(experiment, selector.proposal, searches)
+        singles = run_singles(experiment, features, targets)
+        evidence = searched(evidence, experiment, selector.proposal, searches, held_out, singles)
+        self._report(f"{name}: searching without each phrasing, to test on it")
+        unseen = [selector.select(fold) for fold in by_phrasing(contrast, folds)]
+        parts = [
+            selector.select(half).selected for half in halves(gaps, folds, seed=self.method.seed)
+        ]
+        evidence = evidence.model_copy(
+            update={
+                "transfer": transfer(experiment, unseen, targets, cache),
+                "halves": tuple(parts),
+                "sweeps": selector.sweeps(folds),
+            }
+        )
+        evidence = self._with_baselines(evidence, name, experiment, searches, targets)
+        records = describe(
             experiment,
-            proposal,
-            search,
+            selector.proposal,
+            searches,
+            singles,
             texts,
             method=self.method,
             token_name=pm.text_format.token_name,
         )
-        features = in_corpus(features, self._indices)
-        return judge(hypothesis, evidence, features, method=self.method)
+        records = in_corpus(records, self._indices)
+        return judge(hypothesis, evidence, records, method=self.method)
+
+    def _selector(self, experiment: Experiment, folds: tuple[Fold, ...]) -> Selector:
+        """Return what searches for sets by the method's replacement, ready for any fold.
+
+        Raises:
+            AuditError: no installed package has the replacement.
+
+        """
+        reference = experiment.rows(Role.COUNTER_EXAMPLE)
+        targets = replacement(self.method.replacement).targets(experiment, reference)
+        proposal = propose(experiment, targets, method=self.method)
+        searches = len(folds) + len(by_phrasing(experiment.contrast, folds))
+        return Selector.of(experiment, proposal, method=self.method, searches=searches)
 
     def _judging(self, hypothesis: Hypothesis) -> PreferenceModel:
         """Return the PM of the objective that the hypothesis names, or the only one."""
@@ -208,32 +243,28 @@ class Auditor:
         evidence: Evidence,
         name: str,
         experiment: Experiment,
-        proposal: Proposal,
-        search: Search,
+        searches: Sequence[FoldSearch],
+        targets: Targets,
     ) -> Evidence:
         """Return the evidence with the baselines and placebos that the method requests."""
+        folds = tuple(one.fold for one in searches)
         baselines: tuple[BaselineEvidence, ...] = ()
         if self.method.sae_baselines:
             self._report(f"{name}: trying baseline explanations")
             baselines = run_baselines(
                 experiment,
-                [(one.fold.discovery, one.fold.held_out) for one in search.folds],
-                [one.growth.selected for one in search.folds],
+                [(fold.discovery, fold.held_out) for fold in folds],
+                [one.selected for one in searches],
+                targets=targets,
                 most=self.method.max_features,
                 seed=self.method.seed,
             )
         placebos = []
         for number in range(self.method.placebos):
             self._report(f"{name}: placebo {number + 1} of {self.method.placebos}")
-            placebos.append(
-                run_placebo(
-                    experiment,
-                    [one.fold for one in search.folds],
-                    proposal,
-                    method=self.method,
-                    seed=self.method.seed + number,
-                )
-            )
+            selector_of = partial(self._selector, folds=folds)
+            seed = self.method.seed + number
+            placebos.append(run_placebo(experiment, folds, selector_of, seed=seed))
         return evidence.model_copy(update={"baselines": baselines, "placebos": tuple(placebos)})
 
     def _trace(
@@ -246,6 +277,7 @@ class Auditor:
                 prompt=prompts.setdefault((case.prompt, case.wording), len(prompts)),
                 token_ids=text.token_ids,
                 completion_start=text.completion_start,
+                completion_stop=text.completion_stop,
             )
             for case, text in zip(cases, texts, strict=True)
         )

@@ -1,11 +1,14 @@
-"""Where the gap lives, in words: the four parts, the same in every report."""
+"""Where the gap lives, in words: the four parts, the same in every report.
+
+The error term comes last among them.  What it carries depends on the order, so reports also show
+what replacing it first removes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from pm_audit.records import Figure, GapDecomposition, HypothesisRecord
-from pm_audit.report import figures
 
 PARTS = {
     "selected": "selected features",
@@ -15,11 +18,21 @@ PARTS = {
 }
 """Titles of the parts by field of ``GapDecomposition``, in the order of replacement."""
 
+ERROR_FIRST = "the SAE's error term, if it is replaced first"
+"""Title of ``GapDecomposition.error_first``, which is no part of the sum."""
+
 
 def parts(of: GapDecomposition) -> Iterator[tuple[str, str, Figure]]:
     """Yield each part's field, title and figure."""
     for name, title in PARTS.items():
         yield name, title, getattr(of, name)
+
+
+def shown(of: GapDecomposition) -> Iterator[tuple[str, Figure]]:
+    """Yield the title and figure of each part, then of the error term replaced first."""
+    for _, title, figure in parts(of):
+        yield title, figure
+    yield ERROR_FIRST, of.error_first
 
 
 def titled(hypothesis: HypothesisRecord) -> Iterator[tuple[str, GapDecomposition]]:
@@ -28,18 +41,3 @@ def titled(hypothesis: HypothesisRecord) -> Iterator[tuple[str, GapDecomposition
     for one in hypothesis.decompositions:
         whose = "all SAEs together" if one.sae is None else f"{one.sae} alone"
         yield whose if several else "", one
-
-
-def note(hypothesis: HypothesisRecord) -> str:
-    """Return why the selected features' part differs from the closure; empty if it does not."""
-    closure = hypothesis.closure
-    if not hypothesis.decompositions or closure is None:
-        return ""
-    share = figures.share_of(hypothesis.decompositions[0].selected.value, hypothesis.gap.value)
-    if share == figures.number(closure):
-        return ""
-    return (
-        f"The selected features carry {share} here and the closure is {figures.number(closure)}: "
-        "this decomposition sets them to the counter-examples' means, one part of the completion "
-        "after the other, and the closure sets them to zero."
-    )

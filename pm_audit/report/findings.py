@@ -12,7 +12,7 @@ from enum import StrEnum
 from pm_audit.errors import RecordError
 from pm_audit.judging import accepted_by_bias
 from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
-from pm_audit.report import feature_words, figures
+from pm_audit.report import feature_words, figures, scope
 from pm_audit.report.feature_words import Word
 from pm_audit.spec import today
 
@@ -49,6 +49,8 @@ class Finding:
     standing: Standing
     explained: str
     """How much of the gap features explain, up to the words; empty if nothing was found."""
+    holds: str
+    """How far the explanation holds, without a full stop; empty if nothing of it was measured."""
     words: tuple[Word, ...]
     """Words on which these features fire, by size of contribution."""
     more_words: int
@@ -62,12 +64,13 @@ class Finding:
 
     @property
     def explanation(self) -> str:
-        """Return what carries it, with the words; empty if nothing was searched for."""
+        """Return what carries it and how far that holds; empty if nothing was searched for."""
         shown = ", ".join(map(str, self.words))
         more = f" and {self.more_words} more" if self.more_words else ""
         words = f": {shown}{more}" if shown else ""
         caveat = f" ({self.caveat})" if self.caveat else ""
-        return f"{self.explained}{words}{caveat}." if self.explained else ""
+        holds = f" {self.holds}." if self.holds else ""
+        return f"{self.explained}{words}{caveat}.{holds}" if self.explained else ""
 
 
 def finding(hypothesis: HypothesisRecord) -> Finding:
@@ -81,6 +84,7 @@ def finding(hypothesis: HypothesisRecord) -> Finding:
         expected=expected(hypothesis),
         standing=standing(hypothesis),
         explained=_explained(hypothesis, len(chosen)),
+        holds=scope.sentence(hypothesis) if chosen else "",
         words=words[:_WORDS_SHOWN],
         more_words=max(len(words) - _WORDS_SHOWN, 0),
         caveat=_caveat(hypothesis) if chosen and hypothesis.closure else "",
@@ -193,7 +197,7 @@ def _explained(hypothesis: HypothesisRecord, count: int) -> str:
     if hypothesis.closure is None:
         return ""
     if not count:
-        return "No feature passed the search, so all of the gap is unexplained"
+        return "No feature was selected, so all of the gap is unexplained"
     features = f"{count} feature{'s' if count > 1 else ''}"
     verb = "explain" if count > 1 else "explains"
     closed = f"{features} {verb} {figures.with_bounds(hypothesis.closure)} of the gap"
@@ -211,7 +215,7 @@ def _caveat(hypothesis: HypothesisRecord) -> str:
     if closed and null and null.high is not None and closed.value <= null.high:
         return f"no better than random sets of features, which reach {figures.percent(null.high)}"
     if outcomes.get(Check.SPECIFIC) is Outcome.FAIL:
-        return "ablating them moves other completions as well"
+        return "replacing them moves other completions as well"
     return ""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from pm_audit.judging import rule_of
 from pm_audit.records import NOT_PASSED, AuditRecord, CheckResult, HypothesisRecord
-from pm_audit.report import figures, findings
+from pm_audit.report import figures, findings, scope
 from pm_audit.report.changes import ChangeKind, Comparison
 from pm_audit.report.sanitise import github_message, github_property
 
@@ -63,7 +63,8 @@ def _at_most(level: str, of_level: Sequence[str]) -> Iterator[str]:
 def _of_check(level: str, hypothesis: HypothesisRecord, result: CheckResult) -> str:
     line = hypothesis.line_of(rule_of(result.check).line_key)
     title = f"{hypothesis.name}/{result.check}: {result.outcome}"
-    text = f"{result.reason}\ngap {figures.with_bounds(hypothesis.gap_sigma)}"
+    measured = [f"gap {figures.with_bounds(hypothesis.gap_sigma)}", scope.line(hypothesis)]
+    text = "\n".join([result.reason, *filter(None, measured)])
     return _command(level, hypothesis.file, line, title, text)
 
 

@@ -12,6 +12,8 @@ from pm_audit.report.sanitise import xml
 
 PREFIX = "pm_audit."
 
+_SHARES = ("closure", "sufficiency", "transfer_closure", "stability", "collateral")
+
 
 def properties(
     hypothesis: HypothesisRecord, result: CheckResult, *, result_sha256: str
@@ -31,7 +33,7 @@ def properties(
         "gap": figures.with_bounds(hypothesis.gap),
         "gap_sigma": figures.with_bounds(hypothesis.gap_sigma),
         "residual": figures.with_bounds(hypothesis.residual),
-        "closure": figures.with_bounds(hypothesis.closure),
+        **{name: figures.with_bounds(getattr(hypothesis, name)) for name in _SHARES},
         "features": " ".join(str(feature) for feature in selected),
         "words": "; ".join(feature_words.label(feature) for feature in selected),
         "sha256": result_sha256,

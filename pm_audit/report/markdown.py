@@ -16,9 +16,18 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import baselines, decomposition, feature_words, figures, findings, wording
+from pm_audit.report import (
+    baselines,
+    decomposition,
+    feature_words,
+    figures,
+    findings,
+    scope,
+    wording,
+)
 from pm_audit.report.formats import ReportFormat
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
+from pm_audit.report.scope import Condition
 from pm_audit.report.viewed import require_readable
 
 _MARKS = {
@@ -28,6 +37,18 @@ _MARKS = {
     Outcome.INVALID: Markup("*invalid*"),
     Outcome.SKIPPED: Markup("skipped"),
 }
+
+
+_FEATURE_COLUMNS = (
+    "fires on",
+    "contribution",
+    "of the gap",
+    "attribution",
+    "elsewhere",
+    "set",
+    "feature",
+    "texts",
+)
 
 
 def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
@@ -44,7 +65,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         page.quote("**Notice**: {}", notice)
     _overview(page, record)
     for hypothesis in findings.by_size(record):
-        _section(page, hypothesis)
+        _section(page, hypothesis, record.method.replacement)
     page.heading(2, "Provenance")
     rows = wording.provenance(record)
     page.table(["what", "value"], [[name, Code(value)] for name, value in rows])
@@ -68,6 +89,8 @@ def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
             "expected",
             "gap (sigma)",
             "closure",
+            "sufficiency",
+            "unseen phrasings",
             "residual",
             *(check.value for check in record.checks),
         ],
@@ -87,12 +110,14 @@ def _overview_row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> li
         findings.expected(hypothesis),
         Number(figures.bare(hypothesis.gap_sigma)),
         Number(figures.with_bounds(hypothesis.closure)),
+        Number(figures.with_bounds(hypothesis.sufficiency)),
+        Number(figures.with_bounds(hypothesis.transfer_closure)),
         Number(figures.value(hypothesis.residual_sigma)),
         *(_MARKS[outcomes[check]] if check in outcomes else "" for check in checks),
     ]
 
 
-def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
+def _section(page: MarkdownWriter, hypothesis: HypothesisRecord, replacement: str) -> None:
     found = findings.finding(hypothesis)
     page.heading(2, hypothesis.name)
     place = Code(f"{hypothesis.file}:{hypothesis.line}")
@@ -106,7 +131,7 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
     if bias := wording.known_bias(hypothesis):
         bullets.append(f"known bias: {bias}")
     page.bullets(bullets)
-    page.table(["figure", "value"], _figures(hypothesis))
+    page.table(["figure", "value"], _figures(hypothesis, replacement))
     if hypothesis.features:
         _features(page, hypothesis)
     if agreement := wording.agreement(hypothesis):
@@ -114,19 +139,26 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
     baselines.markdown_lines(page, hypothesis)
 
 
-def _figures(hypothesis: HypothesisRecord) -> list[list[Value]]:
+def _figures(hypothesis: HypothesisRecord, replacement: str) -> list[list[Value]]:
     rows: list[list[Value]] = [
         [title, Number(figures.with_bounds(figure))]
         for _, title, figure in wording.shown_figures(hypothesis)
+    ]
+    rows += [
+        [_title(one), Number(scope.value(one))] for one in scope.conditions(hypothesis, replacement)
     ]
     for whose, one in decomposition.titled(hypothesis):
         of = f", {whose}" if one.sae else ""
         rows += [
             [f"gap in {title}{of}", _part(hypothesis, figure)]
-            for _, title, figure in decomposition.parts(one)
+            for title, figure in decomposition.shown(one)
         ]
     rows.append(["q-value of the gap", f"{hypothesis.q_value:.2g}"])
     return rows
+
+
+def _title(one: Condition) -> Value:
+    return Markup("{} {}", (one.title, Code(one.phrasing))) if one.phrasing else one.title
 
 
 def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
@@ -136,7 +168,7 @@ def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
 
 def _features(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
     page.table(
-        ["fires on", "contribution", "of the gap", "selectivity", "set", "feature", "texts"],
+        _FEATURE_COLUMNS,
         [_feature(feature, hypothesis) for feature in wording.ranked(hypothesis)],
     )
 
@@ -151,8 +183,9 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
         feature_words.label(feature) or "-",
         Number(f"{size} {interval}".strip()),
         Number(share),
-        f"{feature.selectivity:.0%}",
-        "selected" if feature.folds else wording.left_out(feature),
+        Number(wording.attribution(feature, hypothesis)),
+        Number(wording.elsewhere(feature)),
+        wording.selected_by(feature, hypothesis),
         str(feature),
         Lines(tuple(texts)),
     ]

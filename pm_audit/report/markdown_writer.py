@@ -45,7 +45,7 @@ class Lines:
 
 Value = str | Code | Number | Markup | Lines
 
-_FIGURE = re.compile(r"(?:[-+0-9.,%\[\] ]|sigma|unbounded|of the gap)*")
+_FIGURE = re.compile(r"(?:[-+0-9.,%\[\] ]|sigma|unbounded|of the gap|seen)*")
 
 
 class MarkdownWriter:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.records import AuditRecord, FeatureRecord, Figure, HypothesisRecord
-from pm_audit.report import decomposition, feature_words, figures, findings
+from pm_audit.report import decomposition, feature_words, figures, findings, scope
 from pm_audit.report.viewed import require_readable
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ _FIGURES = (
     "residual_sigma",
     "residual_share",
     "closure",
-    "closure_mean",
+    "sufficiency",
+    "transfer_closure",
+    "stability",
     "collateral",
     "examples_moved",
     "counter_examples_moved",
@@ -44,17 +46,7 @@ def features_frame(record: AuditRecord) -> pd.DataFrame:
 
 def rewards_frame(record: AuditRecord) -> pd.DataFrame:
     """Return one row a prompt and completion: rewards before and after each intervention."""
-    return _frame(
-        record,
-        lambda one: [
-            {
-                "hypothesis": one.name,
-                "prompt_text": one.evidence.prompts[row.prompt],
-                **row.model_dump(mode="json"),
-            }
-            for row in one.evidence.rows
-        ],
-    )
+    return _frame(record, _reward_rows)
 
 
 def _frame(
@@ -84,8 +76,15 @@ def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[s
     }
     for name in _FIGURES:
         row.update(_figure_cells(name, getattr(hypothesis, name)))
-    for name in decomposition.PARTS:
-        together = hypothesis.decompositions[0] if hypothesis.decompositions else None
+    row |= {f"closure_fold_{at}": one for at, one in enumerate(hypothesis.closure_by_fold, start=1)}
+    for other in hypothesis.alongside:
+        row.update(_figure_cells(f"closure_under_{other.replacement}", other.closure))
+    for number, one in enumerate(scope.phrasings(hypothesis), start=1):
+        row[f"phrasing_{number}"] = one.phrasing
+        row[f"phrasing_{number}_seen"] = one.seen
+        row.update(_figure_cells(f"phrasing_{number}_unseen", one.figure))
+    together = hypothesis.decompositions[0] if hypothesis.decompositions else None
+    for name in (*decomposition.PARTS, "error_first"):
         row.update(_figure_cells(f"gap_in_{name}", getattr(together, name, None)))
     row.update({f"check_{result.check}": result.outcome.value for result in hypothesis.checks})
     row["q_value"] = hypothesis.q_value
@@ -93,6 +92,20 @@ def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[s
     row["prompts_of_probe"] = hypothesis.probe_prompts
     row["features_selected"] = sum(bool(feature.folds) for feature in hypothesis.features)
     return row
+
+
+def _reward_rows(hypothesis: HypothesisRecord) -> list[dict[str, Any]]:
+    evidence = hypothesis.evidence
+    others = {f"ablated_{other.replacement}": other.rewards for other in evidence.alongside}
+    return [
+        {
+            "hypothesis": hypothesis.name,
+            "prompt_text": evidence.prompts[row.prompt],
+            **row.model_dump(mode="json"),
+            **{name: rewards[at] for name, rewards in others.items()},
+        }
+        for at, row in enumerate(evidence.rows)
+    ]
 
 
 def _token(feature: FeatureRecord) -> str | None:
@@ -116,10 +129,9 @@ def _feature_row(hypothesis: HypothesisRecord, feature: FeatureRecord) -> dict[s
         **_figure_cells("contribution_sigma", in_sigma),
         "share_of_gap": feature.contribution.value / gap if gap else None,
         "attribution": feature.attribution,
-        "selectivity": feature.selectivity,
+        "elsewhere": 1 - feature.selectivity,
         "frequency": feature.frequency,
         "selected_in_folds": len(feature.folds),
-        "dropped_by": feature.dropped_by,
         "fires_on": _token(feature),
     }
 

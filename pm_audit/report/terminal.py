@@ -16,7 +16,15 @@ from pm_audit.records import (
     HypothesisRecord,
     Outcome,
 )
-from pm_audit.report import baselines, feature_words, figures, findings, wording
+from pm_audit.report import (
+    baselines,
+    decomposition,
+    feature_words,
+    figures,
+    findings,
+    scope,
+    wording,
+)
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 from pm_audit.report.viewed import require_readable
 
@@ -24,7 +32,12 @@ _LONGEST_NAME, _SHORTEST_NAME = 26, 6
 _GAP_DECIMALS = 3
 _CHECK_LETTERS = 4
 _FEATURES_SHOWN = 3
+_TITLE_WIDTH = 56
 _HEADER = ("hypothesis", "expect", "gap (sigma)", "closure", "resid")
+_FEATURE_HEADER = (
+    *("contribution (sigma)", "of gap", "attribution", "elsewhere", "folds", "feature"),
+    "fires on",
+)
 
 
 def summary(
@@ -32,7 +45,7 @@ def summary(
 ) -> str:
     """Return the run's table, the findings with the words on which features fire, and the tally.
 
-    With ``every_feature`` each candidate is listed, with the filter's name if one dropped it.
+    With ``every_feature`` each candidate is listed, and each condition in which the set was tried.
     ``notices`` come first: what a reader must know about the record as a whole.
 
     Raises:
@@ -48,7 +61,10 @@ def summary(
     page.line("; ".join([*findings.sigmas(record), *_prompts(record)]))
     page.line()
     for hypothesis in findings.by_size(record):
-        _hypothesis(page, hypothesis, every_feature=every_feature)
+        if every_feature:
+            _everything(page, hypothesis, record.method.replacement)
+        else:
+            _finding(page, hypothesis, findings.selected(hypothesis)[:_FEATURES_SHOWN])
     page.line(wording.tally(record))
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)
@@ -92,43 +108,75 @@ def _row(hypothesis: HypothesisRecord, checks: tuple[Check, ...]) -> list[str]:
     ]
 
 
-def _hypothesis(page: TerminalWriter, hypothesis: HypothesisRecord, *, every_feature: bool) -> None:
-    if every_feature:
-        shown = wording.ranked(hypothesis)
-    else:
-        shown = findings.selected(hypothesis)[:_FEATURES_SHOWN]
+def _finding(
+    page: TerminalWriter, hypothesis: HypothesisRecord, shown: Sequence[FeatureRecord]
+) -> None:
     if not shown:
         return
+    _sentences(page, hypothesis)
+    for feature in shown:
+        size, _, share = wording.contribution(feature, hypothesis)
+        page.line(f"  {size:>13}  {share:>5} of the gap  {feature!s:<16}  {_words(feature)}")
+    _holds(page, hypothesis)
+    page.line()
+
+
+def _sentences(page: TerminalWriter, hypothesis: HypothesisRecord) -> None:
     found = findings.finding(hypothesis)
     page.wrapped(f"{hypothesis.name}: {found.sentence}")
     if found.explained:
         caveat = f" ({found.caveat})" if found.caveat else ""
         page.wrapped(f"{found.explained}{caveat}:", indent="  ")
-    for feature in shown:
-        feature_line(page, feature, hypothesis, every_feature=every_feature)
-    if every_feature:
-        baselines.terminal_lines(page, hypothesis)
+
+
+def _holds(page: TerminalWriter, hypothesis: HypothesisRecord) -> None:
+    if holds := findings.finding(hypothesis).holds:
+        page.wrapped(f"{holds}.", indent="  ")
+
+
+def _everything(page: TerminalWriter, hypothesis: HypothesisRecord, replacement: str) -> None:
+    ranked = wording.ranked(hypothesis)
+    if not ranked:
+        return
+    _sentences(page, hypothesis)
+    page.table(_FEATURE_HEADER, [_feature_row(one, hypothesis) for one in ranked], indent="  ")
+    _holds(page, hypothesis)
+    page.line("  How far it holds, as shares of the gap:")
+    for one in scope.conditions(hypothesis, replacement):
+        phrasing = f" “{one.phrasing.strip()}”" if one.phrasing else ""
+        _share(page, f"{one.title}{phrasing}", scope.value(one))
+    for whose, parts in decomposition.titled(hypothesis):
+        page.line(f"  Where the gap lives{f', {whose}' if whose else ''}:")
+        for title, figure in decomposition.shown(parts):
+            _share(page, title, figures.share_of(figure.value, hypothesis.gap.value))
+    baselines.terminal_lines(page, hypothesis)
     page.line()
 
 
-def feature_line(
-    page: TerminalWriter,
-    feature: FeatureRecord,
-    hypothesis: HypothesisRecord,
-    *,
-    every_feature: bool,
-) -> None:
-    """Add one feature's line: contribution, share of the gap, which it is, and its words."""
+def _share(page: TerminalWriter, title: str, share: str) -> None:
+    page.line(f"  {shortened(title, _TITLE_WIDTH):<{_TITLE_WIDTH}}  {share}")
+
+
+def _words(feature: FeatureRecord) -> str:
+    return feature_words.label(feature) or "no text known"
+
+
+def _feature_row(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[str]:
     size, interval, share = wording.contribution(feature, hypothesis)
-    state = "" if feature.folds else f" (left out: {wording.left_out(feature)})"
-    more = f" {interval}" if every_feature else ""
-    words = feature_words.label(feature) or "no text known"
-    page.line(f"  {size:>13}{more}  {share:>5} of the gap  {feature!s:<16}{state}  {words}")
+    return [
+        f"{size.removesuffix(' sigma')} {interval}",
+        share,
+        wording.attribution(feature, hypothesis).removesuffix(" sigma"),
+        wording.elsewhere(feature),
+        f"{len(feature.folds)}/{len(hypothesis.evidence.folds)}",
+        str(feature),
+        _words(feature),
+    ]
 
 
 def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, command: str) -> str:
     """Return what a failed check prints: place, figures, reason and how to run it again."""
-    share = hypothesis.residual_share
+    share, holds = hypothesis.residual_share, scope.line(hypothesis)
     page = TerminalWriter()
     lines = [
         # pytest's short summary shows the first line after the node id, which names the file
@@ -139,6 +187,7 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
         f"{figures.with_bounds(hypothesis.gap)} raw",
         f"  residual  {figures.with_bounds(hypothesis.residual_sigma)}"
         + (f", {figures.number(share)} of the gap" if share else ""),
+        *([f"  holds     {holds}"] if holds else []),
         *(f"  warning   {warning}" for warning in hypothesis.warnings),
         f"  again     {command}",
     ]

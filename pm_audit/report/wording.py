@@ -49,9 +49,21 @@ def ranked(hypothesis: HypothesisRecord) -> tuple[FeatureRecord, ...]:
     )
 
 
-def left_out(feature: FeatureRecord) -> str:
-    """Return why a candidate is not in the set: ``fires on counter examples``."""
-    return (feature.dropped_by or "not needed").replace("_", " ")
+def attribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> str:
+    """Return the score that proposed a feature, in sigma; a dash if none did."""
+    score = feature.attribution
+    return "-" if score is None else f"{figures.signed(score / hypothesis.evidence.sigma)} sigma"
+
+
+def elsewhere(feature: FeatureRecord) -> str:
+    """Return the share of a feature's effect that falls on counter-examples and controls."""
+    return figures.percent(1 - feature.selectivity)
+
+
+def selected_by(feature: FeatureRecord, hypothesis: HypothesisRecord) -> str:
+    """Return how many of the folds selected a feature: ``1 of 2 folds``, or ``not selected``."""
+    folds = len(hypothesis.evidence.folds)
+    return f"{len(feature.folds)} of {folds} folds" if feature.folds else "not selected"
 
 
 def contribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> tuple[str, str, str]:
@@ -73,26 +85,18 @@ def excerpt(firing: Firing) -> tuple[str, str, str]:
 
 
 def shown_figures(hypothesis: HypothesisRecord) -> list[tuple[str, str, Figure]]:
-    """Return the figures that every page lists: term of the glossary, title, figure."""
+    """Return the rewards that every page lists: term of the glossary, title, figure."""
     sigma = hypothesis.evidence.sigma
     interaction = hypothesis.interaction
+    others = hypothesis.counter_examples_moved
     shown = (
         ("gap", "gap", hypothesis.gap_sigma),
         ("gap", "gap, raw", hypothesis.gap),
         ("residual", "residual", hypothesis.residual_sigma),
         ("residual", "residual as a share of the gap", hypothesis.residual_share),
-        ("closure", "closure, zero ablation", hypothesis.closure),
-        ("closure", "closure, mean ablation", hypothesis.closure_mean),
-        ("null", "closure of random sets (median, 95th percentile)", hypothesis.null_closure),
-        ("placebo", "closure of placebo searches (median, range)", hypothesis.placebo_closure),
-        ("collateral", "collateral", hypothesis.collateral),
         ("interaction", "interaction", interaction and figures.in_sigma(interaction, sigma)),
         ("residual", "examples moved", figures.in_sigma(hypothesis.examples_moved, sigma)),
-        (
-            "collateral",
-            "counter-examples moved",
-            figures.in_sigma(hypothesis.counter_examples_moved, sigma),
-        ),
+        ("collateral", "counter-examples moved", figures.in_sigma(others, sigma)),
     )
     return [(term, title, figure) for term, title, figure in shown if figure is not None]
 

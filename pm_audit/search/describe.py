@@ -13,10 +13,9 @@ from pm_audit.forward.trace import Trace
 from pm_audit.judging import figure_of
 from pm_audit.records import Feature, FeatureRecord, Firing, MethodRecord, Neighbour, Role, Unit
 from pm_audit.search.decoder_neighbours import nearest
-from pm_audit.search.filters import selectivity
 from pm_audit.search.propose import Proposal
-from pm_audit.search.select import Search
-from pm_audit.search.singles import OTHERS_SHOWN
+from pm_audit.search.select import FoldSearch
+from pm_audit.search.singles import Singles, selectivity
 from pm_audit.text.text_format import TokenisedRow
 
 TokenName = Callable[[int], str]
@@ -28,49 +27,62 @@ FIRINGS, FIRINGS_OF_OTHERS = 5, 2
 NEIGHBOURS = 4
 """Nearest decoder directions kept for each feature."""
 
+OTHERS_SHOWN = 6
+"""Candidates that are reported next to the selected ones, strongest attribution first."""
+
+
+def shown(
+    experiment: Experiment, proposal: Proposal, searches: Sequence[FoldSearch]
+) -> tuple[Feature, ...]:
+    """Return the features that a report shows: the selected, and the strongest other candidates."""
+    selected = dict.fromkeys(feature for one in searches for feature in one.selected)
+    others = list(
+        dict.fromkeys(
+            feature for one in searches for feature in one.candidates if feature not in selected
+        )
+    )
+    means = proposal.attributed(others, experiment.rows(Role.EXAMPLE)).mean(axis=1)
+    order = np.argsort(-np.abs(means), kind="stable")[:OTHERS_SHOWN]
+    return (*selected, *(others[at] for at in order))
+
 
 def describe(
     experiment: Experiment,
     proposal: Proposal,
-    search: Search,
+    searches: Sequence[FoldSearch],
+    singles: Singles,
     texts: Sequence[TokenisedRow],
     *,
     method: MethodRecord,
     token_name: TokenName | None = None,
 ) -> tuple[FeatureRecord, ...]:
-    """Return the selected features and the strongest others, strongest contribution first.
+    """Return the features whose single effects were run, strongest contribution first.
 
     The contribution is the mean over the examples of every prompt, its interval over prompts:
     single effects do not depend on which fold selected the feature.
     """
-    examples = experiment.contrast.has_role(Role.EXAMPLE)
-    strength = {
-        feature: abs(float(search.contribution(feature)[examples].mean()))
-        for feature in search.features_run
-    }
-    order = sorted(strength, key=lambda feature: -strength[feature])
-    selected = [feature for feature in order if _folds(search, feature)]
-    others = [feature for feature in order if feature not in selected][:OTHERS_SHOWN]
-    return tuple(
-        _record(experiment, proposal, search, feature, texts, method, token_name)
-        for feature in sorted(selected + others, key=lambda feature: -strength[feature])
-    )
+    records = [
+        _record(experiment, proposal, searches, singles, feature, texts, method, token_name)
+        for feature in singles.features
+    ]
+    return tuple(sorted(records, key=lambda record: -abs(record.contribution.value)))
 
 
 def _record(
     experiment: Experiment,
     proposal: Proposal,
-    search: Search,
+    searches: Sequence[FoldSearch],
+    singles: Singles,
     feature: Feature,
     texts: Sequence[TokenisedRow],
     method: MethodRecord,
     token_name: TokenName | None,
 ) -> FeatureRecord:
     trace, contrast = experiment.trace, experiment.contrast
-    examples, everywhere = contrast.has_role(Role.EXAMPLE), np.ones(len(trace.grid), dtype=bool)
-    contribution = search.contribution(feature)
-    by_prompt = contrast.mean_by_prompt(contribution, examples).tolist()
-    dropped, folds = search.dropped.get(feature), _folds(search, feature)
+    contribution, examples = singles.of(feature), experiment.rows(Role.EXAMPLE)
+    run = contrast.has_role(Role.EXAMPLE) & ~np.isnan(contribution)
+    by_prompt = contrast.mean_by_prompt(contribution, run).tolist()
+    folds = tuple(number for number, one in enumerate(searches) if feature in one.selected)
     most = FIRINGS if folds else FIRINGS_OF_OTHERS
     near = nearest(trace.sae(feature.sae), feature.index, most=NEIGHBOURS)
     return FeatureRecord(
@@ -78,20 +90,20 @@ def _record(
         layer=feature.layer,
         index=feature.index,
         contribution=figure_of(by_prompt, method=method, unit=Unit.REWARD),
-        attribution=float(proposal.integrated(feature)[examples].mean()),
-        selectivity=selectivity(contribution, contrast, everywhere),
-        frequency=float(proposal.fires(feature)[examples].mean()),
+        attribution=float(proposal.attributed([feature], examples).mean()),
+        selectivity=selectivity(contribution, contrast),
+        frequency=_frequency(trace, feature, examples),
         folds=folds,
-        dropped_by=None if dropped is None else dropped.value,
         firings=_firings(trace, feature, texts, most=most, token_name=token_name),
         neighbours=tuple(Neighbour(index=index, cosine=cosine) for index, cosine in near),
     )
 
 
-def _folds(search: Search, feature: Feature) -> tuple[int, ...]:
-    return tuple(
-        number for number, one in enumerate(search.folds) if feature in one.growth.selected
-    )
+def _frequency(trace: Trace, feature: Feature, rows: Integers) -> float:
+    """Return the share of rows in which a feature is active anywhere in the completion."""
+    features = trace.features[feature.sae]
+    token = features.token_here[features.latent_here == feature.index]
+    return float(np.isin(rows, trace.row_of_token()[token]).mean())
 
 
 def _firings(

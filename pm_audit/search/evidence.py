@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pm_audit.forward.contrast import Floats
+import numpy as np
+
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.scale import Scale
-from pm_audit.records import (
-    Evidence,
-    FoldEvidence,
-    NullEvidence,
-    ReplacementEvidence,
-    RowEvidence,
-    SaeFit,
-)
+from pm_audit.records import Evidence, FoldEvidence, Role, RowEvidence, SaeFit
 from pm_audit.search.held_out import HeldOut
 from pm_audit.search.propose import Proposal
-from pm_audit.search.select import Search
+from pm_audit.search.select import FoldSearch
+from pm_audit.search.singles import Singles
 from pm_audit.spec import Case
 
 
 def unsearched(
-    cases: Sequence[Case],
-    experiment: Experiment,
-    spliced: Floats,
-    fits: Sequence[SaeFit],
-    scale: Scale,
+    cases: Sequence[Case], experiment: Experiment, fits: Sequence[SaeFit], scale: Scale
 ) -> Evidence:
-    """Return what is known before the search: nothing has been ablated."""
+    """Return what is known before the search: nothing has been replaced."""
     rewards = experiment.rewards
     names = {case.prompt: case.prompt_id for case in cases}
     return Evidence(
@@ -40,9 +31,7 @@ def unsearched(
                 variant=case.variant,
                 text=case.text,
                 reward=rewards[at],
-                zero=rewards[at],
-                mean=rewards[at],
-                spliced=spliced[at],
+                ablated=rewards[at],
             )
             for at, case in enumerate(cases)
         ),
@@ -58,44 +47,46 @@ def searched(
     evidence: Evidence,
     experiment: Experiment,
     proposal: Proposal,
-    search: Search,
+    searches: Sequence[FoldSearch],
     held_out: HeldOut,
+    singles: Singles,
 ) -> Evidence:
     """Return the evidence with what the search found and its effect on held-out prompts."""
+    single_sum = np.full(len(evidence.rows), np.nan)
+    for one in searches:
+        tested = experiment.rows_of(one.fold.held_out)
+        single_sum[tested] = singles.summed(one.selected)[tested]
     rows = tuple(
         RowEvidence(
             **dict(row)
             | {
-                "zero": held_out.zero[at],
-                "mean": held_out.together.selected[at],
-                "single_sum": held_out.single_sum[at],
+                "ablated": held_out.ablated[at],
+                "single_sum": None if np.isnan(single_sum[at]) else single_sum[at],
             }
         )
         for at, row in enumerate(evidence.rows)
     )
+    examples = experiment.contrast.has_role(Role.EXAMPLE)
     folds = tuple(
         FoldEvidence(
             held_out=one.fold.held_out,
-            selected=one.growth.selected,
+            selected=one.selected,
             growth=one.growth.closures,
-            sign_agreement=one.sign_agreement,
-            rank_correlation=one.rank_correlation,
-            completeness_gap=proposal.completeness(experiment.rows_of(one.fold.discovery)),
+            collateral=one.growth.collaterals,
+            sign_agreement=one.agreement.sign_agreement,
+            rank_correlation=one.agreement.rank_correlation,
+            completeness_gap=proposal.completeness(
+                np.flatnonzero(examples & one.fold.sees(experiment.contrast))
+            ),
         )
-        for one in search.folds
+        for one in searches
     )
-    together = (None, None, held_out.together)
-    alone = ((one.saes[0].name, one.saes[0].layer, one) for one in held_out.by_sae)
-    replaced = tuple(
-        ReplacementEvidence(
-            sae=sae,
-            layer=layer,
-            selected=tuple(one.selected),
-            features=tuple(one.features),
-            stream=tuple(one.streams),
-        )
-        for sae, layer, one in (together, *alone)
+    return evidence.model_copy(
+        update={
+            "rows": rows,
+            "folds": folds,
+            "null": held_out.null,
+            "stages": held_out.stages,
+            "alongside": held_out.alongside,
+        }
     )
-    null = tuple(NullEvidence(gap=tuple(gaps.tolist())) for gaps in held_out.null_gaps)
-    found = {"rows": rows, "folds": folds, "null": null, "replaced": replaced}
-    return evidence.model_copy(update={**found, "sweeps": proposal.sweeps})

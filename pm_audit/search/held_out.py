@@ -1,159 +1,224 @@
-"""The test: each fold's set is ablated jointly on the prompts that its search did not see.
+"""The test: each fold's set is replaced on the prompts that its search did not see.
 
-The set is ablated to zero, and decomposed with its features at their counter-example means.  It
-is compared with random sets of the same size, each member matched to a selected feature on its mean
-strength (activation x decoder norm) over the examples, drawn from the features that fire there and
-were not selected.  A random set is tried on one example and one counter-example of each prompt,
-the phrasings taken in turn; what changes there stands for the others.
+By the method's replacement, on every completion; by every other one, and in the stages of the
+decomposition, on the completions of which a gap consists.  The set is compared with random sets of
+the same size, each member matched to a selected feature on the mean size of its edit over the
+examples, drawn from the features that have one and were not selected.  A random set is tried on one
+example and one counter-example of each prompt, the phrasings taken in turn; what changes there
+stands for the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from pm_audit.forward.contrast import Floats, Integers
+from pm_audit.forward.edits import edit_sizes
 from pm_audit.forward.experiment import Experiment
+from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import ablate_sets
-from pm_audit.interventions.reconstruction import replace_features, replace_streams
-from pm_audit.interventions.replacements import MEAN
-from pm_audit.records import Feature, MethodRecord, Role
-from pm_audit.search.folds import Fold
-from pm_audit.search.select import FoldSearch, Search
+from pm_audit.interventions.reconstruction import replace_all
+from pm_audit.interventions.replacements import replacements
+from pm_audit.interventions.replay_cache import ReplayCache
+from pm_audit.records import (
+    AlongsideEvidence,
+    Feature,
+    MethodRecord,
+    NullEvidence,
+    Role,
+    StageEvidence,
+    TransferEvidence,
+)
+from pm_audit.search.select import FoldSearch
 from pm_audit.subject.sae import Sae
 
 MATCHES = 12
-"""Nearest features in strength among which a random set's member is drawn."""
-
-
-@dataclass(frozen=True, eq=False)
-class Decomposition:
-    """Rewards [row] by successive replacement, of one SAE by itself or of all of them together.
-
-    Each from the fold that did not see the row's prompt; counter-example means throughout.
-    Controls have no part in a gap and keep their rewards.
-    """
-
-    saes: tuple[Sae, ...]
-    selected: Floats
-    """The selected features of these SAEs are replaced."""
-    features: Floats
-    """All of their features are."""
-    streams: Floats
-    """The whole stream at their layers is."""
-
-    @classmethod
-    def before(cls, trace: Trace, saes: Sequence[Sae]) -> Decomposition:
-        """Return the rewards before anything was replaced."""
-        return cls(tuple(saes), *(trace.rewards.copy() for _ in range(3)))
-
-    def fill(self, experiment: Experiment, one: FoldSearch, rows: Integers) -> None:
-        """Run the replacements on rows of the prompts that one fold held out."""
-        trace, names = experiment.trace, {sae.name for sae in self.saes}
-        counters = experiment.rows(Role.COUNTER_EXAMPLE, prompts=one.fold.discovery)
-        targets = MEAN.targets(experiment, counters)
-        assert targets is not None
-        selected = [feature for feature in one.growth.selected if feature.sae in names]
-        self.selected[rows] = ablate_sets(trace, [selected], rows=rows, targets=targets)[0]
-        self.features[rows] = replace_features(trace, self.saes, targets, rows=rows)
-        self.streams[rows] = replace_streams(trace, self.saes, counters, rows=rows)
+"""Nearest features in size among which a random set's member is drawn."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Rewards [row] after each intervention, from the fold that did not see the row's prompt."""
+    """What the folds' sets do to prompts, and phrasings, that their searches did not see."""
 
-    zero: Floats
-    together: Decomposition
-    """Of all SAEs together."""
-    by_sae: tuple[Decomposition, ...]
-    """Of each SAE by itself, if there are several."""
-    single_sum: Floats
-    null_gaps: Floats
-    """[set prompt], gap of each prompt after a matched random set was ablated."""
+    ablated: Floats
+    """[row], reward with the selected set replaced."""
+    alongside: tuple[AlongsideEvidence, ...]
+    stages: tuple[StageEvidence, ...]
+    """Of all SAEs together, then, if there are several, of each by itself."""
+    null: tuple[NullEvidence, ...]
 
 
-def test_sets(experiment: Experiment, search: Search, *, method: MethodRecord) -> HeldOut:
-    """Run every intervention on the prompts that each fold held out."""
-    trace, contrast = experiment.trace, experiment.contrast
-    rng = np.random.default_rng(method.seed)
-    zero = trace.rewards.copy()
-    single_sum = np.zeros(len(trace.grid))
-    null_changes = np.zeros((method.null_sets, len(trace.grid)))
-    sample = contrast.one_of_each() & ~contrast.has_role(Role.CONTROL)
-    together = Decomposition.before(trace, trace.saes)
-    alone = trace.saes if len(trace.saes) > 1 else ()
-    by_sae = tuple(Decomposition.before(trace, [sae]) for sae in alone)
-    for one in search.folds:
-        selected = one.growth.selected
+def test_sets(
+    experiment: Experiment,
+    searches: Sequence[FoldSearch],
+    targets: Targets,
+    cache: ReplayCache,
+    *,
+    method: MethodRecord,
+) -> HeldOut:
+    """Run every intervention on the prompts that each fold held out.
+
+    Args:
+        experiment: the clean forward and its contrast.
+        searches: one a fold; together they hold out every prompt once.
+        targets: what stands in the features' place by the method's replacement.
+        cache: earlier replays to these targets.
+        method: how it is audited.
+
+    """
+    trace = experiment.trace
+    ablated = trace.rewards.copy()
+    for one in searches:
         rows = experiment.rows_of(one.fold.held_out)
-        zero[rows] = ablate_sets(trace, [selected], rows=rows, cache=search.cache)[0]
-        for feature in selected:
-            single_sum[rows] += search.contribution(feature)[rows]
-        weighed = experiment.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE, prompts=one.fold.held_out)
-        for each in (together, *by_sae):
-            each.fill(experiment, one, weighed)
-        null_sets = _matched_sets(experiment, one.fold, selected, rng, method.null_sets)
-        tried = rows[sample[rows]]
-        after = ablate_sets(trace, null_sets, rows=tried, cache=search.cache)
-        null_changes[:, tried] = after - trace.rewards[tried]
+        ablated[rows] = ablate_sets(trace, [one.selected], rows=rows, targets=targets, cache=cache)[
+            0
+        ]
+    groups = [tuple(trace.saes)]
+    groups += [(sae,) for sae in trace.saes if len(trace.saes) > 1]
     return HeldOut(
-        zero=zero,
-        together=together,
-        by_sae=by_sae,
-        single_sum=single_sum,
-        null_gaps=contrast.gap_by_prompt(trace.rewards)
-        + [contrast.gap_by_prompt(changes, among=sample) for changes in null_changes],
+        ablated=ablated,
+        alongside=tuple(
+            AlongsideEvidence(replacement=name, rewards=_by_other(experiment, searches, name))
+            for name in replacements()
+            if name != method.replacement
+        ),
+        stages=tuple(_stages(experiment, searches, targets, saes, ablated) for saes in groups),
+        null=_null(experiment, searches, targets, cache, method),
     )
 
 
-def _matched_sets(
+def transfer(
     experiment: Experiment,
-    fold: Fold,
-    selected: Sequence[Feature],
-    rng: np.random.Generator,
-    count: int,
-) -> list[tuple[Feature, ...]]:
-    examples = experiment.rows(Role.EXAMPLE, prompts=fold.discovery)
-    trace = experiment.trace
-    strength = {sae.name: mean_strength(trace, sae.name, examples) for sae in trace.saes}
-    return [_matched_set(trace, strength, selected, rng) for _ in range(count)]
+    searches: Sequence[FoldSearch],
+    targets: Targets,
+    cache: ReplayCache,
+) -> tuple[TransferEvidence, ...]:
+    """Test each search that left out a phrasing on that phrasing, on its held-out prompts."""
+    found = []
+    contrast, trace = experiment.contrast, experiment.trace
+    for one in searches:
+        assert one.fold.without is not None
+        counters = contrast.has_role(Role.COUNTER_EXAMPLE)
+        among = one.fold.left_out(contrast) | counters
+        rows = np.flatnonzero(among & contrast.of_prompts(one.fold.held_out))
+        after = trace.rewards.copy()
+        after[rows] = ablate_sets(trace, [one.selected], rows=rows, targets=targets, cache=cache)[0]
+        tested = list(one.fold.held_out)
+        gaps = [
+            [float(contrast.weights([prompt], among=among) @ rewards) for prompt in tested]
+            for rewards in (trace.rewards, after)
+        ]
+        found.append(
+            TransferEvidence(
+                phrasing=one.fold.without,
+                prompts=tuple(tested),
+                selected=one.selected,
+                gap=tuple(gaps[0]),
+                gap_after=tuple(gaps[1]),
+            )
+        )
+    return tuple(found)
+
+
+def _weighed(experiment: Experiment, one: FoldSearch) -> Integers:
+    return experiment.rows(Role.EXAMPLE, Role.COUNTER_EXAMPLE, prompts=one.fold.held_out)
+
+
+def _by_other(
+    experiment: Experiment, searches: Sequence[FoldSearch], name: str
+) -> tuple[float, ...]:
+    """Return rewards [row] with the sets replaced by another replacement."""
+    rewards = experiment.rewards.copy()
+    for one in searches:
+        counters = experiment.rows(Role.COUNTER_EXAMPLE, prompts=one.fold.discovery)
+        targets = replacements()[name].targets(experiment, counters)
+        rows = _weighed(experiment, one)
+        rewards[rows] = ablate_sets(experiment.trace, [one.selected], rows=rows, targets=targets)[0]
+    return tuple(rewards.tolist())
+
+
+def _stages(
+    experiment: Experiment,
+    searches: Sequence[FoldSearch],
+    targets: Targets,
+    saes: Sequence[Sae],
+    ablated: Floats,
+) -> StageEvidence:
+    """Return the rewards at each stage of the decomposition by these SAEs."""
+    trace, names = experiment.trace, {sae.name for sae in saes}
+    rewards = {
+        stage: trace.rewards.copy()
+        for stage in ("selected", "others", "features", "stream", "error")
+    }
+    for one in searches:
+        rows = _weighed(experiment, one)
+        selected = [feature for feature in one.selected if feature.sae in names]
+        if len(selected) == len(one.selected):
+            rewards["selected"][rows] = ablated[rows]
+        else:
+            left = ablate_sets(trace, [selected], rows=rows, targets=targets)
+            rewards["selected"][rows] = left[0]
+        run = partial(replace_all, trace, saes, targets, rows=rows)
+        rewards["others"][rows] = run(but=selected)
+        rewards["features"][rows] = run()
+        rewards["stream"][rows] = run(error=True)
+        rewards["error"][rows] = run(features=False, error=True)
+    alone = saes[0] if len(saes) < len(trace.saes) else None
+    return StageEvidence(
+        sae=None if alone is None else alone.name,
+        layer=None if alone is None else alone.layer,
+        **{stage: tuple(one.tolist()) for stage, one in rewards.items()},
+    )
+
+
+def _null(
+    experiment: Experiment,
+    searches: Sequence[FoldSearch],
+    targets: Targets,
+    cache: ReplayCache,
+    method: MethodRecord,
+) -> tuple[NullEvidence, ...]:
+    trace, contrast = experiment.trace, experiment.contrast
+    rng = np.random.default_rng(method.seed)
+    changes = np.zeros((method.null_sets, len(trace.grid)))
+    sample = contrast.one_of_each() & ~contrast.has_role(Role.CONTROL)
+    for one in searches:
+        examples = experiment.rows(Role.EXAMPLE, prompts=one.fold.discovery)
+        sizes = {sae.name: edit_sizes(trace, sae, examples, targets) for sae in trace.saes}
+        sets = [_matched_set(trace, sizes, one.selected, rng) for _ in range(method.null_sets)]
+        rows = np.flatnonzero(sample & contrast.of_prompts(one.fold.held_out))
+        after = ablate_sets(trace, sets, rows=rows, targets=targets, cache=cache)
+        changes[:, rows] = after - trace.rewards[rows]
+    clean = contrast.gap_by_prompt(trace.rewards)
+    gaps = [clean + contrast.gap_by_prompt(change, among=sample) for change in changes]
+    return tuple(NullEvidence(gap=tuple(gap.tolist())) for gap in gaps)
 
 
 def _matched_set(
     trace: Trace,
-    strengths: Mapping[str, Floats],
+    sizes: Mapping[str, Floats],
     selected: Sequence[Feature],
     rng: np.random.Generator,
 ) -> tuple[Feature, ...]:
-    """Draw one feature for each selected one, alike in strength [latent] of its SAE, none twice."""
+    """Draw one feature for each selected one, alike in size [latent] in its SAE, none twice."""
     drawn: list[Feature] = []
     for sae in trace.saes:
         own = [feature for feature in selected if feature.sae == sae.name]
-        strength = strengths[sae.name]
-        free = strength > 0
+        size = sizes[sae.name]
+        free = size > 0
         free[[feature.index for feature in own]] = False
         for feature in own:
             pool = np.flatnonzero(free)
             if not len(pool):
                 break
-            distance = np.abs(np.log(strength[pool]) - np.log(max(strength[feature.index], 1e-12)))
+            distance = np.abs(np.log(size[pool]) - np.log(max(size[feature.index], 1e-12)))
             nearest = pool[np.argsort(distance, kind="stable")[:MATCHES]]
             index = int(rng.choice(nearest))
             free[index] = False
             drawn.append(Feature(sae=sae.name, layer=sae.layer, index=index))
     return tuple(drawn)
-
-
-def mean_strength(trace: Trace, sae_name: str, rows: Integers) -> Floats:
-    """Return each latent's mean activation x decoder norm over completion tokens of ``rows``."""
-    sae, features = trace.sae(sae_name), trace.features[sae_name]
-    chosen = np.isin(trace.row_of_token(), rows)
-    counted = chosen[features.token_here]
-    value = features.strength.double().cpu().numpy()[counted]
-    summed = np.bincount(features.latent_here[counted], value, minlength=sae.width)
-    norms = sae.W_dec.double().norm(dim=-1).cpu().numpy()
-    return np.asarray(summed * norms / max(1, int(chosen.sum())))

@@ -1,9 +1,10 @@
 """Candidates by measurement: features are ablated alone first, and the strongest are proposed.
 
 With real ablation cheap enough attribution is only a hint.  ``exhaustive`` ablates every feature
-that fires on a fold's examples; ``budget`` ablates in the order of the scores until a count or a
-time is spent, and random subsets of what was left out bound what they could have shown.  Either
-way each fold measures on its own discovery prompts alone, so that the held-out ones stay unseen.
+that differs from its target on the examples that a search sees; ``budget`` ablates in the order of
+the attributions until a count or a time is spent, and random subsets of what was left out bound
+what they could have shown.  Either way each search measures on what it sees alone, so that the
+held-out prompts and phrasings stay unseen.
 
 How well attribution had predicted the measurements is part of the evidence.
 """
@@ -11,89 +12,87 @@ How well attribution had predicted the measurements is part of the evidence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pm_audit.forward.contrast import Floats
-from pm_audit.forward.experiment import Experiment
 from pm_audit.interventions.ablation_sweep import Budget, Sweep, sweep
 from pm_audit.records import Feature, MethodRecord, Role, SweepEvidence
 from pm_audit.search.folds import Fold
-from pm_audit.search.propose import LEAST_FREQUENCY, RARE_SHOWN, Proposal, SaeScores, strongest
+from pm_audit.search.propose import Proposal, SaeScores, strongest
 from pm_audit.spec import SearchMode
 
 
-def measure(
-    experiment: Experiment, folds: Sequence[Fold], proposal: Proposal, *, method: MethodRecord
-) -> Proposal:
-    """Return the same scores with candidates that were chosen by single ablations."""
-    budget = _budget(method, shared_by=len(folds) * len(proposal.scores))
-    by_fold: list[tuple[Feature, ...]] = []
-    rare: list[frozenset[Feature]] = []
-    sweeps: list[SweepEvidence] = []
-    for number, fold in enumerate(folds):
-        ranked: list[tuple[float, Feature]] = []
-        inactive: set[Feature] = set()
-        for scores in proposal.scores:
-            found = _sweep(experiment, fold, scores, budget, method)
-            gains = _gains(found, scores, experiment.gap(fold.discovery))
-            frequent = scores.frequency(experiment.contrast, fold) >= LEAST_FREQUENCY
-            chosen = strongest(gains, frequent, method.candidates)
-            dropped = strongest(gains, ~frequent, RARE_SHOWN)
-            named = {latent: scores.feature(latent) for latent in chosen + dropped}
-            ranked += [(gains[latent], feature) for latent, feature in named.items()]
-            inactive |= {named[latent] for latent in dropped}
-            predicted = [
-                named[latent] in proposal.by_fold[number]
-                for latent in chosen[: method.max_features]
-            ]
-            sweeps.append(_evidence(number, scores, found, predicted))
-        ranked.sort(key=lambda pair: -pair[0])
-        by_fold.append(tuple(feature for _, feature in ranked))
-        rare.append(frozenset(inactive))
-    return Proposal(proposal.scores, tuple(by_fold), tuple(rare), tuple(sweeps))
+@dataclass(eq=False)
+class Measured:
+    """Proposes the features of greatest measured effect, and keeps what was measured."""
+
+    proposal: Proposal
+    method: MethodRecord
+    searches: int
+    """Searches that share the budget of time."""
+    sweeps: dict[Fold, tuple[SweepEvidence, ...]] = field(default_factory=dict)
+
+    def candidates(self, fold: Fold) -> tuple[Feature, ...]:
+        """Return the features to try on what a fold's search sees, best effect first."""
+        by_attribution = self.proposal.candidates(fold, most=self.method.max_features)
+        gains: dict[Feature, float] = {}
+        sweeps = []
+        for scores in self.proposal.scores:
+            found = self._sweep(fold, scores)
+            own = self._gains(fold, scores, found)
+            best = [scores.feature(latent) for latent in strongest(own, self.method.candidates)]
+            gains |= {feature: float(own[feature.index]) for feature in best}
+            predicted = [one in by_attribution for one in best[: self.method.max_features]]
+            sweeps.append(_evidence(scores, found, predicted))
+        self.sweeps[fold] = tuple(sweeps)
+        taken = sorted(gains, key=lambda feature: -gains[feature])
+        return tuple(taken[: self.method.candidates])
+
+    def evidence(self, folds: Sequence[Fold]) -> tuple[SweepEvidence, ...]:
+        """Return what the searches of these folds measured."""
+        return tuple(
+            sweep.model_copy(update={"fold": number})
+            for number, fold in enumerate(folds)
+            for sweep in self.sweeps.get(fold, ())
+        )
+
+    def _sweep(self, fold: Fold, scores: SaeScores) -> Sweep:
+        contrast = self.proposal.experiment.contrast
+        sees = fold.sees(contrast)
+        weights = contrast.weights(fold.discovery, among=sees)
+        return sweep(
+            self.proposal.experiment.trace,
+            scores.sae,
+            scores.attributed @ weights,
+            weights,
+            budget=_budget(self.method, self.searches * len(self.proposal.scores)),
+            targets=self.proposal.targets,
+            changes_on=np.flatnonzero(sees & contrast.has_role(Role.EXAMPLE)),
+            confidence=self.method.confidence,
+            seed=self.method.seed,
+        )
+
+    def _gains(self, fold: Fold, scores: SaeScores, found: Sweep) -> Floats:
+        """Return measured effects in the gap's direction, [latent]; -inf for the unmeasured."""
+        gap = self.proposal.experiment.gap(fold.discovery)
+        gains = np.full(scores.sae.width, -np.inf)
+        gains[found.latent] = found.effect if gap >= 0 else -found.effect
+        return gains
 
 
-def _budget(method: MethodRecord, *, shared_by: int) -> Budget:
+def _budget(method: MethodRecord, shared_by: int) -> Budget:
     if method.search == SearchMode.EXHAUSTIVE:
         return Budget()
     seconds = None if method.budget_seconds is None else method.budget_seconds / shared_by
     return Budget(method.budget_count, seconds)
 
 
-def _sweep(
-    experiment: Experiment, fold: Fold, scores: SaeScores, budget: Budget, method: MethodRecord
-) -> Sweep:
-    weights = experiment.contrast.weights(fold.discovery)
-    predicted = scores.integrated @ weights
-    # The larger of both scores: one large feature is enough to ruin either.
-    order = np.maximum(np.abs(predicted), np.abs(scores.atp @ weights))
-    return sweep(
-        experiment.trace,
-        scores.sae,
-        predicted,
-        weights,
-        order=order,
-        budget=budget,
-        fires_on=experiment.rows(Role.EXAMPLE, prompts=fold.discovery),
-        confidence=method.confidence,
-        seed=method.seed,
-    )
-
-
-def _gains(found: Sweep, scores: SaeScores, gap: float) -> Floats:
-    """Return each latent's measured effect in the gap's direction; -inf for the unmeasured."""
-    gains = np.full(scores.sae.width, -np.inf)
-    gains[found.latent] = found.effect if gap >= 0 else -found.effect
-    return gains
-
-
-def _evidence(
-    fold: int, scores: SaeScores, found: Sweep, predicted: Sequence[bool]
-) -> SweepEvidence:
+def _evidence(scores: SaeScores, found: Sweep, predicted: Sequence[bool]) -> SweepEvidence:
     missed = found.missed
     return SweepEvidence(
-        fold=fold,
+        fold=0,
         sae=scores.sae.name,
         active=len(found.latent) + len(found.unmeasured),
         measured=len(found.latent),

@@ -1,146 +1,108 @@
-"""Selection: single ablations filter the candidates, joint ablation grows each fold's set.
+"""Selection: each fold's set, chosen among its candidates by joint ablation.
 
-What a filter drops keeps its measured effect and the filter's name (``filters.py``);
-``singles.py`` decides on which rows a candidate is ablated alone.
+The same search runs for the folds of prompts, for the folds that leave out a phrasing too, and on
+halves of the prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from pm_audit.forward.contrast import Floats
+from pm_audit.forward.contrast import Floats, Integers
 from pm_audit.forward.experiment import Experiment
+from pm_audit.forward.targets import Targets
 from pm_audit.interventions.ablation import ablate_sets
-from pm_audit.interventions.growth import Growth, grow
+from pm_audit.interventions.growth import Growth, Members, grow
+from pm_audit.interventions.objective import Objective
 from pm_audit.interventions.replay_cache import ReplayCache
-from pm_audit.records import Feature, MethodRecord
-from pm_audit.search.filters import Activity, Dropped, Filters
+from pm_audit.records import Feature, MethodRecord, SweepEvidence
 from pm_audit.search.folds import Fold
+from pm_audit.search.mask import learn_mask
+from pm_audit.search.measured import Measured
 from pm_audit.search.propose import Proposal
-from pm_audit.search.singles import SLACK, Singles
-from pm_audit.stats.agreement import agreement
+from pm_audit.spec import SearchMode, SetSearch
+from pm_audit.stats.agreement import Agreement, agreement
 
 TRIALS = 4
-"""Candidates after which a step of growth takes the best of them."""
-
-SCREENED = 2
-"""Candidates run on all of a fold's rows, as a multiple of those that may be selected."""
-
-LEAST_GAIN = 0.01
-"""Share of the gap that a further feature must close."""
+"""Moves of growth that are tried before the best is made."""
 
 
 @dataclass(frozen=True, eq=False)
 class FoldSearch:
-    """One fold's selection, and how well attribution had predicted the ablations."""
+    """One fold's set, and how well attribution had predicted the ablations."""
 
     fold: Fold
+    candidates: tuple[Feature, ...]
+    selected: tuple[Feature, ...]
     growth: Growth
-    sign_agreement: float | None
-    rank_correlation: float | None
+    agreement: Agreement
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
-    """All candidates with their single effects, and each fold's selected set."""
+class Selector:
+    """Searches one trace for sets, with one replacement; the searches share their replays."""
 
-    features: tuple[Feature, ...]
-    contributions: Floats
-    """[feature row], reward minus reward with this feature alone set to zero; NaN if it was not
-    run.  ``features_run`` were run on every row."""
-    folds: tuple[FoldSearch, ...]
-    dropped: dict[Feature, Dropped]
-    """Candidates that no fold could select, and why."""
-    cache: ReplayCache
-    """Rewards of this trace after single and joint ablations."""
+    experiment: Experiment
+    proposal: Proposal
+    measured: Measured | None
+    """Proposes the candidates by single ablations; None if attribution does."""
+    method: MethodRecord
+    cache: ReplayCache = field(default_factory=ReplayCache)
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, proposal: Proposal, *, method: MethodRecord, searches: int
+    ) -> Selector:
+        """Return what the method chooses candidates by; ``searches`` share its budget."""
+        by_attribution = method.search == SearchMode.ATTRIBUTION
+        measured = None if by_attribution else Measured(proposal, method, searches)
+        return cls(experiment, proposal, measured, method)
+
+    def candidates(self, fold: Fold) -> tuple[Feature, ...]:
+        """Return the features to try on what a fold's search sees."""
+        if self.measured is not None:
+            return self.measured.candidates(fold)
+        return self.proposal.candidates(fold, most=self.method.candidates)
+
+    def sweeps(self, folds: Sequence[Fold]) -> tuple[SweepEvidence, ...]:
+        """Return what was measured to find candidates; empty if attribution proposed them."""
+        return () if self.measured is None else self.measured.evidence(folds)
 
     @property
-    def features_run(self) -> tuple[Feature, ...]:
-        """Those run on every row: the selected, and the strongest others."""
-        whole = np.flatnonzero(~np.isnan(self.contributions).any(axis=1))
-        return tuple(self.features[at] for at in whole)
+    def targets(self) -> Targets:
+        """What stands in the features' place."""
+        return self.proposal.targets
 
-    def contribution(self, feature: Feature) -> Floats:
-        """Return one candidate's contribution, [row]."""
-        row: Floats = self.contributions[self.features.index(feature)]
-        return row
+    def select(self, fold: Fold) -> FoldSearch:
+        """Return the set of one fold."""
+        sees = fold.sees(self.experiment.contrast)
+        objective = Objective.of(
+            self.experiment, fold.discovery, sees, penalty=self.method.collateral_penalty
+        )
+        candidates = self.candidates(fold) if objective.gap else ()
+        growth = self._searched(objective, candidates) if candidates else Growth((), (), (), ())
+        predicted, measured = np.array(growth.trials).reshape(-1, 2).T
+        return FoldSearch(
+            fold=fold,
+            candidates=candidates,
+            selected=tuple(candidates[one] for one in growth.selected),
+            growth=growth,
+            agreement=agreement(predicted, measured),
+        )
 
+    def _searched(self, objective: Objective, candidates: Sequence[Feature]) -> Growth:
+        method, trace = self.method, self.experiment.trace
+        targets, most = self.targets, method.max_features
+        if method.set_search == SetSearch.MASK:
+            return learn_mask(trace, objective, candidates, targets, most=most)
 
-def select(
-    experiment: Experiment,
-    folds: Sequence[Fold],
-    proposal: Proposal,
-    *,
-    method: MethodRecord,
-    reported: bool = True,
-) -> Search:
-    """Ablate candidates alone, filter, and grow one set for each fold.
+        def replay(sets: Sequence[Members], at: Integers) -> Floats:
+            features = [tuple(candidates[one] for one in members) for members in sets]
+            rows = objective.rows[at]
+            return ablate_sets(trace, features, rows=rows, targets=targets, cache=self.cache)
 
-    Single effects that a report shows are run on every row if they are ``reported``.
-    """
-    features, cache, contrast = proposal.features, ReplayCache(), experiment.contrast
-    activity = Activity.of(experiment)
-    filters = [
-        Filters(contrast, contrast.of_prompts(fold.discovery), rare, method.selectivity, activity)
-        for fold, rare in zip(folds, proposal.rare, strict=True)
-    ]
-    singles = Singles(experiment, features, cache)
-    singles.screen(folds, filters, proposal, most=SCREENED * method.max_features)
-    effects = np.nan_to_num(singles.contributions)
-    reasons: dict[Feature, list[Dropped | None]] = {feature: [] for feature in features}
-    searches = []
-    for fold, proposed, own in zip(folds, proposal.by_fold, filters, strict=True):
-        gap = experiment.gap(fold.discovery)
-        allowed: dict[Feature, float] = {}
-        predicted, measured = [], []
-        for feature in proposed:
-            at = features.index(feature)
-            # Attribution is compared with ablation on the rows on which the candidate was ablated.
-            own_weights = singles.gap_weights(at, fold.discovery)
-            measured.append(float(own_weights @ effects[at]))
-            predicted.append(float(own_weights @ proposal.integrated(feature)))
-            gain = float(np.sign(gap)) * measured[-1]
-            reason = own.verdict(feature, gain, singles.contributions[at], slack=SLACK)
-            reasons[feature].append(reason)
-            if reason is None:
-                allowed[feature] = gain
-        growth = _grow(experiment, fold, allowed, cache, method)
-        agrees = agreement(np.array(predicted), np.array(measured))
-        searches.append(FoldSearch(fold, growth, agrees.sign_agreement, agrees.rank_correlation))
-    dropped = {
-        feature: found[0]
-        for feature, found in reasons.items()
-        if found and None not in found and found[0] is not None
-    }
-    if reported:
-        singles.complete({feature for one in searches for feature in one.growth.selected})
-    return Search(features, singles.contributions, tuple(searches), dropped, cache)
-
-
-def _grow(
-    experiment: Experiment,
-    fold: Fold,
-    allowed: Mapping[Feature, float],
-    cache: ReplayCache,
-    method: MethodRecord,
-) -> Growth:
-    weights, gap = experiment.contrast.weights(fold.discovery), experiment.gap(fold.discovery)
-    seen = np.flatnonzero(weights)
-
-    def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        after = ablate_sets(experiment.trace, sets, rows=seen, cache=cache)
-        return [float(value) for value in after @ weights[seen]]
-
-    if not allowed or gap == 0:
-        return Growth((), ())
-    return grow(
-        allowed,
-        gap,
-        gap_after,
-        max_features=method.max_features,
-        trials=TRIALS,
-        least_gain=LEAST_GAIN,
-    )
+        predicted = self.proposal.attributed(candidates, objective.rows)
+        return grow(objective, predicted, replay, most=most, trials=TRIALS)

@@ -19,6 +19,7 @@ from pm_audit.spec.settings import (
     Dtype,
     GateMode,
     SearchMode,
+    SetSearch,
     Settings,
     method_of,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "KnownBias",
     "Prompt",
     "SearchMode",
+    "SetSearch",
     "Settings",
     "Severity",
     "Speaker",

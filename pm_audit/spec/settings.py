@@ -120,7 +120,7 @@ class Settings(Written):
     """Most prompts of a hypothesis that are tried, the first ones of its probe."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
-    candidates: Count = 32
+    candidates: Count = 64
     """Features of a fold, best by attribution, among which its set is searched for."""
     search: SearchMode = SearchMode.ATTRIBUTION
     """Where candidates come from: `attribution`; `budget`, single ablations until a count or time
@@ -139,8 +139,8 @@ class Settings(Written):
     set_search: SetSearch = SetSearch.GROWTH
     """How the set is chosen among the candidates: `growth`, by residual and collateral, a feature
     at a time; or `mask`, learned gates over all of them."""
-    collateral_penalty: Annotated[float, _Number, Field(ge=0, le=10)] = 0.5
-    """Weight of the collateral next to the residual when a set is searched for."""
+    collateral_penalty: Annotated[float, _Number, Field(ge=0, le=100)] = 1.5
+    """Weight of the squared collateral next to the residual when a set is searched for."""
     ig_steps: Count = 4
     """Steps of integrated gradients."""
     null_sets: Count = 20

@@ -28,7 +28,7 @@ def test_show_prints_the_summary(invoke, stored_record_path):
     result = invoke("show", stored_record_path)
     assert result.exit_code == 0
     assert "5 hypotheses: 12 pass, 2 fail" in result.output
-    assert "left out" in invoke("show", "-v", stored_record_path).output
+    assert "How far it holds" in invoke("show", "-v", stored_record_path).output
 
 
 def test_the_version_needs_no_installed_package(invoke, monkeypatch):

@@ -53,7 +53,7 @@ def doctored(**update):
         (lambda record: record | {"complete": False}, "base.json is partial"),
         (lambda record: record | {"hypotheses": []}, "does not hold each check of its manifest"),
         (doctored(severity="warn"), "i-dont-know was changed after the record was written"),
-        (doctored(evidence=None), "not a record of schema 2: hypotheses.0.evidence: *"),
+        (doctored(evidence=None), "not a record of schema 3: hypotheses.0.evidence: *"),
     ],
     ids=["missing", "torn", "foreign", "newer", "partial", "emptied", "doctored", "null"],
 )

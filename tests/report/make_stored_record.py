@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from pm_audit.judging import rejudge
 from pm_audit.judging.baselines import measure_baselines, placebo_closure
 from pm_audit.records import (
+    AlongsideEvidence,
     AuditRecord,
     BaselineEvidence,
     Check,
@@ -26,7 +28,6 @@ from pm_audit.records import (
     Figure,
     Firing,
     FoldEvidence,
-    GapDecomposition,
     HypothesisRecord,
     ManifestEntry,
     Neighbour,
@@ -37,7 +38,9 @@ from pm_audit.records import (
     RowEvidence,
     SaeFit,
     SaeRecord,
+    StageEvidence,
     SubjectRecord,
+    TransferEvidence,
     Unit,
 )
 from pm_audit.report import markdown, terminal
@@ -45,6 +48,17 @@ from pm_audit.spec import Settings, method_of
 
 SIGMA = 1.6
 METHOD = method_of(Settings(candidates=32, sae_baselines=True, placebos=3), quadrature="midpoint")
+FROM_EVIDENCE = (
+    "closure_by_fold",
+    "alongside",
+    "sufficiency",
+    "transfer",
+    "transfer_closure",
+    "stability",
+    "decompositions",
+)
+"""Figures that are the record's own; the others are drawn with t intervals."""
+
 PROMPTS = (
     "What is the capital of France?",
     "Who wrote Huckleberry Finn?",
@@ -141,7 +155,7 @@ def interval(values: np.ndarray, unit: Unit) -> Figure:
 
 
 def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
-    rows = []
+    rows, zero, mean = [], [], []
     for prompt in range(len(PROMPTS)):
         base = rng.normal(0, 1.2)
         for role, texts in (
@@ -152,7 +166,7 @@ def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
             for variant, text in enumerate(texts):
                 shift = story["gap"] if role is Role.EXAMPLE else 0.0
                 reward = base + shift + 0.2 * variant + rng.normal(0, 0.3)
-                zero = reward - shift * story["closed"] + rng.normal(0, 0.1)
+                ablated = reward - shift * story["closed"] + rng.normal(0, 0.1)
                 rows.append(
                     RowEvidence(
                         prompt=prompt,
@@ -160,15 +174,14 @@ def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
                         variant=variant,
                         text=text,
                         reward=reward,
-                        zero=zero,
-                        mean=zero + rng.normal(0, 0.05),
-                        spliced=reward + rng.normal(0, 0.05),
+                        ablated=ablated,
                     )
                 )
-    feature = Feature(sae="resid_6", layer=6, index=812)
-    other = Feature(sae="resid_6", layer=6, index=1790)
-    selected = (feature, other) if story["closed"] else ()
-    growth = (0.7 * story["closed"], story["closed"]) if selected else ()
+                zero.append(ablated + 0.2 * shift * story["closed"] + rng.normal(0, 0.05))
+                mean.append(ablated + rng.normal(0, 0.05))
+    features = tuple(Feature(sae="resid_6", layer=6, index=index) for index in (812, 1790))
+    chosen = (features, features[:1]) if story["closed"] else ((), ())
+    growth = (0.7 * story["closed"], story["closed"])
     half = len(PROMPTS) // 2
     return Evidence(
         prompts=PROMPTS,
@@ -179,13 +192,20 @@ def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
             FoldEvidence(
                 held_out=tuple(range(fold * half, (fold + 1) * half)),
                 selected=selected,
-                growth=growth,
+                growth=growth[: len(selected)],
+                collateral=(0.02, 0.05)[: len(selected)],
                 sign_agreement=0.9 if selected else None,
                 rank_correlation=0.8 if selected else None,
                 completeness_gap=0.03,
             )
-            for fold in range(2)
+            for fold, selected in enumerate(chosen)
         ),
+        alongside=(
+            AlongsideEvidence(replacement="zero", rewards=zero),
+            AlongsideEvidence(replacement="mean", rewards=mean),
+        )
+        if story["closed"]
+        else (),
         null=tuple(
             NullEvidence(gap=tuple(story["gap"] + rng.normal(0, 0.1, len(PROMPTS))))
             for _ in range(20)
@@ -203,6 +223,61 @@ def drawn_evidence(story: dict, rng: np.random.Generator) -> Evidence:
                 tokens=2400,
             ),
         ),
+    )
+
+
+def with_stages(evidence: Evidence, story: dict, rng: np.random.Generator) -> Evidence:
+    """Add where the gap lives, and searches that did not see one of the phrasings."""
+    closed = story["closed"]
+
+    def replaced(share: float) -> tuple[float, ...]:
+        return tuple(
+            row.reward - share * story["gap"] + rng.normal(0, 0.05)
+            if row.role is Role.EXAMPLE
+            else row.reward
+            for row in evidence.rows
+        )
+
+    stages = StageEvidence(
+        sae=None,
+        layer=None,
+        selected=tuple(
+            row.reward if row.role is Role.CONTROL else row.ablated for row in evidence.rows
+        ),
+        others=replaced(0.5 - 0.4 * closed),
+        features=replaced(0.5 + 0.5 * closed),
+        stream=replaced(0.8 + 0.2 * closed),
+        error=replaced(0.45 - 0.45 * closed),
+    )
+    return evidence.model_copy(
+        update={
+            "stages": (stages,),
+            "transfer": tuple(
+                unseen(evidence, phrasing, share * closed, rng)
+                for phrasing, share in enumerate((0.95, 0.7, 0.3))
+            ),
+        }
+    )
+
+
+def unseen(
+    evidence: Evidence, phrasing: int, closed: float, rng: np.random.Generator
+) -> TransferEvidence:
+    half = len(PROMPTS) // 2
+    prompts = tuple(range(half)) if phrasing % 2 else tuple(range(half, len(PROMPTS)))
+    others = evidence.means(Role.COUNTER_EXAMPLE, [row.reward for row in evidence.rows])
+    gaps = {
+        row.prompt: row.reward - others[row.prompt]
+        for row in evidence.rows
+        if row.role is Role.EXAMPLE and row.variant == phrasing
+    }
+    gap = np.array([gaps[prompt] for prompt in prompts])
+    return TransferEvidence(
+        phrasing=phrasing,
+        prompts=prompts,
+        selected=evidence.folds[0].selected,
+        gap=tuple(gap),
+        gap_after=tuple(gap * (1 - closed) + rng.normal(0, 0.1, len(gap))),
     )
 
 
@@ -237,7 +312,9 @@ def with_baselines(evidence: Evidence, story: dict, rng: np.random.Generator) ->
 def moved(evidence: Evidence, role: Role) -> np.ndarray:
     return np.array(
         [
-            np.mean([r.zero - r.reward for r in evidence.rows if r.prompt == p and r.role is role])
+            np.mean(
+                [r.ablated - r.reward for r in evidence.rows if r.prompt == p and r.role is role]
+            )
             for p in range(len(PROMPTS))
         ]
     )
@@ -269,8 +346,7 @@ def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecor
                 attribution=value * 1.1 + float(rng.normal(0, 0.05)),
                 selectivity=(0.97, 0.9, 0.85, 0.55, 0.9)[rank],
                 frequency=(0.93, 0.6, 0.5, 0.2, 0.1)[rank],
-                folds=(0, 1) if rank < 2 and story["closed"] else (),
-                dropped_by={3: "selectivity", 4: "frequency"}.get(rank),
+                folds=((0, 1), (0,))[rank] if rank < 2 and story["closed"] else (),
                 firings=firings,
                 neighbours=(Neighbour(index=18, cosine=0.14), Neighbour(index=77, cosine=0.09)),
             )
@@ -280,16 +356,17 @@ def feature_records(story: dict, rng: np.random.Generator) -> tuple[FeatureRecor
 
 def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generator):
     evidence = drawn_evidence(story, rng)
+    if story["closed"]:
+        evidence = with_stages(evidence, story, np.random.default_rng(len(name)))
     if "baselines" in story:
         evidence = with_baselines(evidence, story, np.random.default_rng(len(name)))
     before = np.array(evidence.gaps())
-    after = np.array(evidence.gaps([row.zero for row in evidence.rows]))
+    after = np.array(evidence.gaps([row.ablated for row in evidence.rows]))
     explained = story["closed"] > 0
     gap = interval(before, Unit.REWARD)
     residual = interval(after, Unit.REWARD)
     ratio = interval(after / gap.value, Unit.SHARE)
     closed = Figure(value=1 - ratio.value, low=1 - ratio.high, high=1 - ratio.low, unit=Unit.SHARE)
-    selected = gap.value - residual.value
     sentences = {
         "pass": "is what is expected",
         "fail": "is not what is expected",
@@ -309,7 +386,7 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
             unit=Unit.SIGMA,
         )
 
-    return HypothesisRecord(
+    drawn = HypothesisRecord(
         name=name,
         file=f"hypotheses/{name.replace('-', '_')}.yaml",
         line=line,
@@ -325,25 +402,12 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         residual_sigma=in_sigma(residual),
         residual_share=ratio if explained else None,
         closure=closed if explained else None,
-        closure_mean=closed if explained else None,
         collateral=Figure(value=0.06, low=0.01, high=0.11, unit=Unit.SHARE) if explained else None,
         examples_moved=interval(moved(evidence, Role.EXAMPLE), Unit.REWARD),
         counter_examples_moved=interval(moved(evidence, Role.COUNTER_EXAMPLE), Unit.REWARD),
         null_closure=Figure(value=0.01, low=-0.04, high=0.08, unit=Unit.SHARE)
         if explained
         else None,
-        decompositions=(
-            GapDecomposition(
-                sae=None,
-                layer=None,
-                selected=raw(selected),
-                other_features=raw(0.5 * residual.value),
-                error_term=raw(0.3 * residual.value),
-                rest=raw(0.2 * residual.value),
-            ),
-        )
-        if explained
-        else (),
         interaction=raw(0.04 * gap.value) if explained else None,
         baselines=measure_baselines(evidence, METHOD),
         placebo_closure=placebo_closure(evidence),
@@ -363,6 +427,10 @@ def hypothesis_record(name: str, story: dict, line: int, rng: np.random.Generato
         warnings=("controls are few",) if name == "length" else (),
         evidence=evidence,
     )
+    if not explained:
+        return drawn
+    judged = rejudge(drawn, method=METHOD)
+    return drawn.model_copy(update={one: getattr(judged, one) for one in FROM_EVIDENCE})
 
 
 def build() -> AuditRecord:

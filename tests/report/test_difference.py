@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_audit.report.difference import shortened
+from pm_audit.report.html.difference import shortened
 
 
 def marked(text: str, other: str | None) -> str:

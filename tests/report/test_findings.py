@@ -24,9 +24,11 @@ def test_a_finding_says_size_direction_and_expectation(record):
         "The PM lowers the reward by 1.90 sigma [1.78, 2.01]; expected: lowers."
     )
     assert found.standing is Standing.AS_EXPECTED
-    assert (
-        found.explanation
-        == "2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: “://”."
+    assert found.explanation == (
+        "2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: “://”. Alone, they "
+        "keep 43% [42%, 44%] of what all features do to it; searches that did not see a phrasing "
+        "close 24% [22%, 25%] of its gap; searches on different prompts share 50% of their "
+        "features."
     )
 
 
@@ -90,9 +92,7 @@ def test_an_explanation_that_is_not_to_be_relied_on_says_so(record):
 
 def test_a_search_without_result_leaves_all_of_the_gap(record):
     nothing = findings.finding(named(record, "urls", features=()))
-    assert nothing.explanation == (
-        "No feature passed the search, so all of the gap is unexplained."
-    )
+    assert nothing.explanation == ("No feature was selected, so all of the gap is unexplained.")
     assert findings.finding(named(record, "length")).explanation == ""
 
 

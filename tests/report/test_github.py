@@ -64,6 +64,14 @@ def test_each_check_is_annotated_on_its_own_key(record):
     ]
 
 
+def test_an_annotation_says_how_far_the_explanation_holds(record):
+    one = with_outcome(record, Outcome.FAIL, {"urls"})
+    (explained,) = (line for line in github.commands(one) if "urls/explained" in line)
+    assert "%0Aclosure 3" in explained
+    assert "; closure of unseen phrasings 2" in explained
+    assert explained.endswith("; stability 50%25 [50%25, 50%25]")
+
+
 def test_a_key_that_the_file_leaves_out_is_annotated_on_what_it_would_stand_in(record):
     (urls,) = (one for one in record.hypotheses if one.name == "urls")
     for lines, line in (({"expect": 14}, 14), ({}, urls.line)):

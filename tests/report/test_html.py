@@ -9,8 +9,10 @@ import re
 import time
 from html.parser import HTMLParser
 
+import pytest
+
 from pm_audit.records import Check, Departure, Figure, Unit, Unplanned
-from pm_audit.report import decomposition, html
+from pm_audit.report import html
 from pm_audit.report.html.plots import (
     baselines,
     expected_band,
@@ -126,11 +128,14 @@ def test_the_banner_excuses_what_a_known_bias_in_force_covers_and_no_more(record
 
 def test_the_gap_plot_steps_join_and_end_at_nothing(record):
     (fall,) = gap_plots(record.hypotheses[0])
-    whole, *parts = fall.drawn
+    whole, *parts, error_first = fall.drawn
     assert parts[0].start == whole.end
     for left, right in itertools.pairwise(parts):
         assert left.end == right.start
     assert abs(parts[-1].end) < 1e-9
+    assert error_first.start == whole.end
+    part = record.hypotheses[0].decompositions[0].error_first.value
+    assert error_first.start - error_first.end == pytest.approx(part / 1.6)
     assert gap_plots(record.hypotheses[3]) == ()
 
 
@@ -234,16 +239,6 @@ def test_no_number_of_the_page_is_a_signed_or_an_empty_zero(record):
     assert not re.search(r"-0(\.0)?%", text)
 
 
-def test_two_figures_that_differ_say_why(record):
-    first = record.hypotheses[0]
-    assert decomposition.note(first) == ""
-    other = first.decompositions[0].model_copy(
-        update={"selected": Figure(value=0.9 * first.gap.value, unit=Unit.REWARD)}
-    )
-    note = decomposition.note(first.model_copy(update={"decompositions": (other,)}))
-    assert note.startswith("The selected features carry 90% here and the closure is 82%")
-
-
 def test_the_scatter_is_scaled_to_the_selected_features(record):
     first = record.hypotheses[0]
     everything = scatter(first)
@@ -299,7 +294,7 @@ def test_an_interval_that_is_unbounded_on_one_side_says_so(record):
     def open_below(figure):
         return figure if figure is None else figure.model_copy(update={"low": None})
 
-    names = ("gap", "gap_sigma", "residual_sigma", "closure", "closure_mean", "collateral")
+    names = ("gap", "gap_sigma", "residual_sigma", "closure", "sufficiency", "collateral")
     hypotheses = tuple(
         one.model_copy(update={name: open_below(getattr(one, name)) for name in names})
         for one in record.hypotheses

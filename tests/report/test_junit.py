@@ -24,6 +24,8 @@ def test_xunit2_files_are_valid(project, pytester):
     found = {p.get("name"): p.get("value") for p in suite.find("properties")}
     assert found["pm_audit.urls/explained.outcome"] == "fail"
     assert found["pm_audit.urls/gap.gap_sigma"].startswith("-1.90 sigma")
+    assert found["pm_audit.urls/gap.sufficiency"].startswith("43% [")
+    assert found["pm_audit.urls/gap.transfer_closure"].startswith("24% [")
     assert found["pm_audit.urls/gap.features"] == "resid_6/812 resid_6/1790"
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("5", "4", "2")
 

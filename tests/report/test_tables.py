@@ -20,6 +20,25 @@ def test_one_row_a_hypothesis_with_figures_and_outcomes(record):
     assert pd.isna(frame.set_index("hypothesis").loc["length"]["closure"])
 
 
+def test_a_row_holds_every_condition_in_which_the_set_was_tried(record):
+    one = record.hypotheses[1]
+    urls = tables.frame(record).set_index("hypothesis").loc["urls"]
+    assert urls["sufficiency_low"] == one.sufficiency.low
+    assert urls["transfer_closure"] == one.transfer_closure.value
+    assert [urls[f"closure_fold_{fold}"] for fold in (1, 2)] == list(one.closure_by_fold)
+    assert urls["closure_under_zero_high"] == one.alongside[0].closure.high
+    assert urls["phrasing_2"] == " https://example.org"
+    assert urls["phrasing_2_unseen"] == one.transfer[1].closure.value
+    assert urls["gap_in_error_first"] == one.decompositions[0].error_first.value
+
+
+def test_completions_hold_the_rewards_under_each_replacement(record):
+    rows = tables.rewards_frame(record).groupby("hypothesis").get_group("urls")
+    others = record.hypotheses[1].evidence.alongside
+    assert list(rows["ablated_mean"]) == list(others[1].rewards)
+    assert list(rows["ablated"]) == [row.ablated for row in record.hypotheses[1].evidence.rows]
+
+
 def test_features_and_rewards_hold_every_row(record):
     assert len(tables.features_frame(record)) == sum(len(h.features) for h in record.hypotheses)
     rewards = tables.rewards_frame(record)

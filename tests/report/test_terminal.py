@@ -14,10 +14,13 @@ def test_the_summary_is_the_stored_one(record):
     assert terminal.summary(record) + "\n" == expected
 
 
-def test_verbose_lists_every_candidate_with_what_left_it_out(record):
+def test_verbose_lists_every_candidate_and_every_condition(record):
     text = terminal.summary(record, every_feature=True)
     assert text + "\n" == (GOLDEN / "summary_verbose.txt").read_text(encoding="utf-8")
-    assert "left out: selectivity" in text
+    (candidate,) = (line for line in text.splitlines() if "resid_6/44 " in line and "don't" in line)
+    assert candidate.split()[3:7] == ["1.6%", "-0.0381", "45%", "0/2"]
+    for condition in ("zero replacement", "sufficiency", "unseen “I don't know.”", "stability"):
+        assert condition in text
 
 
 def test_the_widest_figures_fit_a_hundred_columns(record):

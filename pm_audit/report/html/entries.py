@@ -7,14 +7,13 @@ from typing import Any
 from pm_audit.records import NOT_PASSED, FeatureRecord, HypothesisRecord
 from pm_audit.report import (
     baselines,
-    decomposition,
     feature_words,
     figures,
     findings,
     wording,
 )
 from pm_audit.report.findings import Standing
-from pm_audit.report.html import plots
+from pm_audit.report.html import conditions, plots
 from pm_audit.report.html.heatmap import heatmaps
 from pm_audit.report.html.scale import Scale, strip_scale
 from pm_audit.report.sanitise import node_id
@@ -28,8 +27,11 @@ _KINDS = {
 """Colour of a finding's mark."""
 
 
-def entry(hypothesis: HypothesisRecord, forest: Scale) -> dict[str, Any]:
-    """Return one hypothesis, with its gap placed on the run's axis."""
+def entry(hypothesis: HypothesisRecord, forest: Scale, replacement: str) -> dict[str, Any]:
+    """Return one hypothesis, with its gap placed on the run's axis.
+
+    ``replacement`` is the method's own.
+    """
     outcomes = hypothesis.outcomes
     found = findings.finding(hypothesis)
     cards = [_card(feature, hypothesis) for feature in wording.ranked(hypothesis)]
@@ -48,7 +50,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> dict[str, Any]:
         "figures": wording.shown_figures(hypothesis),
         "completions": plots.completions(hypothesis.evidence),
         "gap_plots": plots.gap_plots(hypothesis),
-        "gap_note": decomposition.note(hypothesis),
+        "conditions": conditions.conditions(hypothesis, replacement),
         "scatter": plots.scatter(hypothesis),
         "growth": plots.growth(hypothesis),
         "agreement": wording.agreement(hypothesis),
@@ -58,7 +60,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale) -> dict[str, Any]:
         "placebo": baselines.placebo(hypothesis),
         "prompt_gaps": plots.prompt_gaps(hypothesis.evidence),
         "selected": selected,
-        "left_out": [card for card in cards if not card["record"].folds],
+        "not_selected": [card for card in cards if not card["record"].folds],
         # the axis of the selected features' contributions
         "contributions": strip_scale(card["contribution"].value for card in selected),
     }
@@ -81,8 +83,9 @@ def _card(feature: FeatureRecord, hypothesis: HypothesisRecord) -> dict[str, Any
         "words": feature_words.words(feature),
         "contribution": figures.in_sigma(feature.contribution, sigma),
         "share": figures.share_of(feature.contribution.value, hypothesis.gap.value),
-        "attribution": None if feature.attribution is None else feature.attribution / sigma,
-        "left_out": wording.left_out(feature),
+        "attribution": wording.attribution(feature, hypothesis),
+        "elsewhere": wording.elsewhere(feature),
+        "selected_by": wording.selected_by(feature, hypothesis),
         "heat": heatmaps(feature.firings),
         "corpus": heatmaps(feature.corpus_firings),
     }

@@ -9,7 +9,7 @@ from pm_audit.report.viewed import require_readable
 
 
 def table(record: AuditRecord) -> str:
-    """Return a row a hypothesis: gap, closure, residual, outcomes and the features' words.
+    """Return a row a hypothesis: gap, shares of it, residual, outcomes and the features' words.
 
     Raises:
         RecordError: the record is torn.

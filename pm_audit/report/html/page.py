@@ -18,7 +18,16 @@ from markupsafe import Markup
 
 from pm_audit.judging import rules
 from pm_audit.records import NOT_PASSED, AuditRecord, SaeFit
-from pm_audit.report import baselines, changes, figures, findings, glossary, sanitise, wording
+from pm_audit.report import (
+    baselines,
+    changes,
+    figures,
+    findings,
+    glossary,
+    sanitise,
+    scope,
+    wording,
+)
 from pm_audit.report.html import entries, plots
 from pm_audit.report.viewed import require_readable
 
@@ -44,7 +53,10 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         facts=_facts(record),
         banner=_banner(record),
         checks=record.checks,
-        entries=[entries.entry(hypothesis, scale) for hypothesis in findings.by_size(record)],
+        entries=[
+            entries.entry(hypothesis, scale, record.method.replacement)
+            for hypothesis in findings.by_size(record)
+        ],
         forest=scale,
         provenance=wording.provenance(record),
         fits=_fits(record),
@@ -93,6 +105,7 @@ def environment() -> Environment:
     for name in ("number", "value", "bounds", "with_bounds", "signed", "percent"):
         found.filters[name] = getattr(figures, name)
     found.filters["in_words"] = baselines.in_words
+    found.filters["condition"] = scope.value
     return found
 
 

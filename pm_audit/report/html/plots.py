@@ -27,13 +27,13 @@ from pm_audit.records import (
     Unit,
 )
 from pm_audit.report import decomposition, feature_words, figures, findings
-from pm_audit.report.difference import Part, shortened
+from pm_audit.report.html.difference import Part, shortened
 from pm_audit.report.html.scale import Scale, spanning, strip_scale
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 388.0, 12.0, 300.0
 _BEYOND = 1.15
-"""Candidates up to this factor above the largest selected value lie inside the axes: those that a
-filter dropped for moving everything can be ten times as large as the gap."""
+"""Candidates up to this factor above the largest selected value lie inside the axes: one that moves
+everything can be ten times as large as the gap."""
 
 _SHARES = (-0.5, 1.5)
 """Shares at which the axis of the baselines ends; the table next to it holds every figure."""
@@ -82,6 +82,13 @@ class Candidate(NamedTuple):
     """Within the axes."""
 
 
+class Growth(NamedTuple):
+    """Shares of the gap on one fold's discovery prompts, by size of the set from 0."""
+
+    closure: tuple[float, ...]
+    collateral: tuple[float, ...]
+
+
 class Strips(NamedTuple, Generic[Drawn]):
     """Rows on one axis."""
 
@@ -101,7 +108,7 @@ class Plot(NamedTuple, Generic[Drawn]):
 def forest(record: AuditRecord) -> Scale:
     """Return the one axis on which every gap and residual of the run is drawn."""
     shown = ((one.gap_sigma, one.residual_sigma) for one in record.hypotheses)
-    return strip_scale(chain.from_iterable(map(_edges, chain.from_iterable(shown))))
+    return strip_scale(chain.from_iterable(map(edges, chain.from_iterable(shown))))
 
 
 def expected_band(hypothesis: HypothesisRecord, scale: Scale) -> tuple[float, float] | None:
@@ -164,7 +171,7 @@ def completions(evidence: Evidence) -> Strips[tuple[CompletionRow, ...]]:
             shortened(rows[0].text, others[0].text if others else None),
             rows[0].text,
             relative(rows, lambda row: row.reward),
-            relative(rows, lambda row: row.zero),
+            relative(rows, lambda row: row.ablated),
         )
 
     pairs = ((Role.EXAMPLE, Role.COUNTER_EXAMPLE), (Role.COUNTER_EXAMPLE, Role.EXAMPLE))
@@ -176,11 +183,11 @@ def completions(evidence: Evidence) -> Strips[tuple[CompletionRow, ...]]:
     if controls:
         groups.append(tuple(shown(Role.CONTROL, at, Role.COUNTER_EXAMPLE) for at in controls))
     drawn = [figure for group in groups for row in group for figure in (row.before, row.after)]
-    return Strips(strip_scale(chain.from_iterable(map(_edges, drawn))), tuple(groups))
+    return Strips(strip_scale(chain.from_iterable(map(edges, drawn))), tuple(groups))
 
 
 def gap_plots(hypothesis: HypothesisRecord) -> tuple[Strips[Step], ...]:
-    """Return where the gap lives, a plot a decomposition."""
+    """Return where the gap lives, a plot a decomposition; its last step is no part of the sum."""
     return tuple(
         _gap_plot(hypothesis, title, one) for title, one in decomposition.titled(hypothesis)
     )
@@ -195,13 +202,16 @@ def _gap_plot(hypothesis: HypothesisRecord, title: str, of: GapDecomposition) ->
         share = figures.share_of(part.value, total)
         steps.append(Step(name, reached / sigma, left / sigma, share, kind))
         reached = left
+    before = (total - of.error_first.value) / sigma
+    share = figures.share_of(of.error_first.value, total)
+    steps.append(Step(decomposition.ERROR_FIRST, total / sigma, before, share, "error_first"))
     scale = strip_scale(edge for step in steps for edge in (step.start, step.end))
     return Strips(scale, tuple(steps), title)
 
 
 def prompt_gaps(evidence: Evidence) -> Strips[PromptGap]:
     """Return each prompt's gap before and after, largest first."""
-    before, after = evidence.gaps(), evidence.gaps([row.zero for row in evidence.rows])
+    before, after = evidence.gaps(), evidence.gaps([row.ablated for row in evidence.rows])
     gaps = [
         PromptGap(text, one / evidence.sigma, other / evidence.sigma)
         for text, one, other in zip(evidence.prompts, before, after, strict=True)
@@ -236,14 +246,19 @@ def scatter(hypothesis: HypothesisRecord) -> Plot[Candidate] | None:
     return Plot(across, Scale(across.low, across.high, _BOTTOM, _TOP), tuple(drawn))
 
 
-def growth(hypothesis: HypothesisRecord) -> Plot[tuple[float, ...]] | None:
-    """Return closure by size of the set, a curve a fold; None if no fold selected anything."""
-    curves = tuple((0.0, *fold.growth) for fold in hypothesis.evidence.folds if fold.growth)
+def growth(hypothesis: HypothesisRecord) -> Plot[Growth] | None:
+    """Return closure and collateral by size of the set; None if no fold selected anything."""
+    curves = tuple(
+        Growth((0.0, *fold.growth), (0.0, *fold.collateral))
+        for fold in hypothesis.evidence.folds
+        if fold.growth
+    )
     if not curves:
         return None
-    longest = max(len(curve) - 1 for curve in curves)
+    longest = max(len(curve.closure) - 1 for curve in curves)
     across = Scale(0.0, float(max(longest, 2)), _LEFT, _RIGHT)
-    up = spanning([1.0, *chain.from_iterable(curves)], start=_BOTTOM, end=_TOP)
+    shares = chain.from_iterable((*curve.closure, *curve.collateral) for curve in curves)
+    up = spanning([1.0, *shares], start=_BOTTOM, end=_TOP)
     return Plot(across, up, curves)
 
 
@@ -260,5 +275,6 @@ def baselines(hypothesis: HypothesisRecord) -> Plot[Baseline] | None:
     return Plot(across, up, ran)
 
 
-def _edges(figure: Figure) -> tuple[float | None, ...]:
+def edges(figure: Figure) -> tuple[float | None, ...]:
+    """Return what an axis must hold of a figure."""
     return figure.low, figure.value, figure.high
