@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -232,7 +232,7 @@ class Wanted:
             return (
                 stream
                 - self.sae.decode(encoding)
-                + self.sae.decode(encoding.with_features(changed))
+                + self.sae.decode(replace(encoding, features=changed))
             )
 
         return edit
@@ -247,7 +247,7 @@ class Wanted:
             values = self.feature[row].clone() if features else encoding.features
             values[:, but or []] = encoding.features[:, but or []]
             left = self.error[row] if error else stream - self.sae.decode(encoding)
-            return self.sae.decode(encoding.with_features(values)) + left
+            return self.sae.decode(replace(encoding, features=values)) + left
 
         return edit
 

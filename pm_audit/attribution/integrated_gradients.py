@@ -112,16 +112,18 @@ def attribute(
     all_rows = trace.rows(rows)
     shares = [0.0] if method is Method.ATP else [(step + 0.5) / steps for step in range(steps)]
     jobs = completion_jobs(trace, all_rows)
-    gradient = mean_gradient(trace, sae, jobs, shares, own)
+    end = _end(trace, sae, own)
+    gradient = mean_gradient(trace, sae, jobs, shares, end)
 
     token, latent, value, absent = attributed_at(trace, sae, gradient, jobs.row, own)
     row = trace.row_of_token()[token]
     summed = np.bincount(row, value, minlength=len(trace.grid)) + absent.sum(axis=0)
-    whole = _whole_path(trace, sae, own, gradient)
+    by_token = ((trace.streams[sae.layer].float() - end) * gradient).sum(-1).double().cpu().numpy()
+    whole = np.bincount(trace.row_of_token(), by_token, minlength=len(trace.grid))
     # Rows without completion tokens have no path: everything about them is zero.
     changes = np.zeros(len(trace.grid))
     if change is None:
-        changes[jobs.row] = trace.rewards[jobs.row] - _rewards_at_end(trace, sae, own, jobs)
+        changes[jobs.row] = trace.rewards[jobs.row] - _rewards_at(trace, sae, end, jobs)
     else:
         changes[all_rows] = change
     return Attributions(
@@ -142,30 +144,26 @@ def mean_gradient(
     sae: Sae,
     jobs: Jobs,
     shares: Sequence[float],
-    targets: SaeTargets | None = None,
+    end: Tensor | None = None,
     *,
     dropped: int | None = None,
 ) -> Tensor:
     """Return dr/dx [completion token, hidden], averaged over points of the path.
 
-    ``jobs`` start where completions do; ``shares`` say how far each point is on the way to the
-    targets, 0 to 1; block ``dropped`` takes no gradient (see ``grad_drop``).
+    ``jobs`` start where completions do; ``shares`` say how far each point is on the way to ``end``
+    [completion token, hidden], 0 to 1; block ``dropped`` takes no gradient (see ``grad_drop``).
     """
-    features = trace.features[sae.name]
     stream = trace.streams[sae.layer]
     total = torch.zeros_like(stream, dtype=torch.float32)
     repeated = jobs.take(np.tile(np.arange(len(jobs)), len(shares)))
     share = np.repeat(np.asarray(shares), len(jobs))
-    end = None
-    if targets is not None and any(shares):
-        everything = torch.arange(len(stream), device=stream.device)
-        end = targets.stream(sae, features, everything).to(stream.dtype)
 
     def run(batch: Batch) -> None:
         clean = stream[batch.completion]
         if end is not None:
             moved = torch.from_numpy(share[batch.jobs]).to(clean.device, clean.dtype)
-            clean = torch.lerp(clean, end[batch.completion], moved[batch.job_of][:, None])
+            there = end[batch.completion].to(clean.dtype)
+            clean = torch.lerp(clean, there, moved[batch.job_of][:, None])
         with torch.enable_grad():
             leaf = clean.detach().requires_grad_()
             rewards = run_suffix(trace, batch, sae.layer, leaf, dropped=dropped)
@@ -180,14 +178,22 @@ def mean_gradient(
     return total
 
 
-def _rewards_at_end(trace: Trace, sae: Sae, targets: SaeTargets, jobs: Jobs) -> Floats:
-    """Return rewards [job] at the end of the path."""
+def _end(trace: Trace, sae: Sae, targets: SaeTargets) -> Tensor:
+    """Return the end of the path [completion token, hidden]: all features and errors replaced."""
     features = trace.features[sae.name]
+    tokens = torch.arange(len(features.scale), device=features.scale.device)
+    group = targets.groups_of(tokens)
+    decoded = features.scale[:, None] * targets.decoded(sae)[group]
+    return features.without_features(tokens) + decoded + targets.error[group]
 
-    def end(batch: Batch, stream: Tensor) -> Tensor:
-        return targets.stream(sae, features, batch.completion).to(stream.dtype)
 
-    return replay(trace, jobs, {sae.layer: end})
+def _rewards_at(trace: Trace, sae: Sae, end: Tensor, jobs: Jobs) -> Floats:
+    """Return rewards [job] at the end of the path."""
+
+    def edit(batch: Batch, stream: Tensor) -> Tensor:
+        return end[batch.completion].to(stream.dtype)
+
+    return replay(trace, jobs, {sae.layer: edit})
 
 
 def attributed_at(
@@ -223,17 +229,18 @@ def _of_targets(
     row = trace.row_of_token()
     tokens = np.flatnonzero(np.isin(row, rows))
     # tokens of one row and group share their targets, so their gradients are summed first
-    pairs = np.stack([row, targets.group])[:, tokens]
-    cell, of_token = np.unique(pairs, axis=1, return_inverse=True)
+    groups = len(targets.value)
+    cell, of_token = np.unique(row[tokens] * groups + targets.group[tokens], return_inverse=True)
+    row_of_cell, group_of_cell = np.divmod(cell, groups)
     at = torch.from_numpy(tokens).to(gradient.device)
     weighted = gradient[at] * trace.features[sae.name].scale[at, None].to(gradient)
-    summed = gradient.new_zeros(cell.shape[1], gradient.shape[1])
-    summed.index_add_(0, torch.from_numpy(of_token.ravel()).to(at.device), weighted)
+    summed = gradient.new_zeros(len(cell), gradient.shape[1])
+    summed.index_add_(0, torch.from_numpy(of_token).to(at.device), weighted)
     decoder = sae.W_dec[torch.from_numpy(targets.latent).to(at.device)]
-    group = torch.from_numpy(cell[1]).to(at.device)
+    group = torch.from_numpy(group_of_cell).to(at.device)
     products = ((summed @ decoder.T) * targets.value[group]).double().cpu().numpy()
     where, column = np.nonzero(products)
-    found = (products[where, column], (targets.latent[column], cell[0][where]))
+    found = (products[where, column], (targets.latent[column], row_of_cell[where]))
     table = csr_array(found, shape=shape)
     table.sum_duplicates()
     return table
@@ -256,11 +263,3 @@ def _products(sae: Sae, gradient: Tensor, token: Tensor, latent: Tensor) -> Tens
         else:
             products[own] = (sae.W_dec[latent[own]] * gradient[token[own]]).sum(-1)
     return products
-
-
-def _whole_path(trace: Trace, sae: Sae, targets: SaeTargets, gradient: Tensor) -> Floats:
-    """Return <gradient, stream less its end> summed over each row's tokens [row]."""
-    everything = torch.arange(gradient.shape[0], device=gradient.device)
-    end = targets.stream(sae, trace.features[sae.name], everything).float()
-    by_token = ((trace.streams[sae.layer].float() - end) * gradient).sum(-1).double().cpu().numpy()
-    return np.asarray(np.bincount(trace.row_of_token(), by_token, minlength=len(trace.grid)))

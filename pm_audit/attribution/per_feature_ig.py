@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pm_audit.forward.edits import Members, plan
+from pm_audit.forward.edits import Changes, Members, plan
 from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch
@@ -60,7 +60,7 @@ def attribute_per_feature(
     sae = trace.sae(sae.name)
     chosen = np.asarray(latents, dtype=np.int64)
     members = Members(sae, np.arange(len(chosen)), chosen)
-    removal = plan(trace, [members], trace.rows(rows), targets)
+    removal = plan(trace, [Changes.of(trace, members, trace.rows(rows), targets)])
     pairs = len(removal.jobs)
     shares = (np.arange(steps) + 0.5) / steps
     jobs = removal.jobs.take(np.tile(np.arange(pairs), steps))

@@ -3,7 +3,7 @@
 A job is a (set, row) in which something of the set differs from its target, from the first token
 where it does.  At the lowest layer the change is a sum of decoder rows times the distance of clean
 features from their targets; at higher layers the selected latents are encoded again on the changed
-stream, and change with the clean per-token scale.
+stream.
 """
 
 from __future__ import annotations
@@ -17,16 +17,13 @@ from torch import Tensor
 
 from pm_audit.errors import SaeError
 from pm_audit.forward.contrast import Mask
-from pm_audit.forward.features import Floats, SparseFeatures
+from pm_audit.forward.features import Floats, SparseFeatures, summed_rows
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch, Jobs, moved
 from pm_audit.forward.splice import Edit
 from pm_audit.forward.targets import SaeTargets, Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
-
-_ENTRIES_AT_ONCE = 8192
-"""Decoder rows gathered at once: bounds the memory of a batch with many active features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,45 +56,32 @@ class Plan:
     """By block."""
 
 
-def plan(
-    trace: Trace,
-    members: Sequence[Members],
-    rows: Integers,
-    targets: Targets | None = None,
-    *,
-    skipped: Mask | None = None,
-) -> Plan:
-    """Plan the ablation of sets in the given rows.
+def plan(trace: Trace, changes: Sequence[Changes], targets: Targets | None = None) -> Plan:
+    """Plan the replays of sets.
 
     Args:
         trace: the clean forward.
-        members: the sets' features, one entry an SAE.
-        rows: rows of the grid.
+        changes: of the sets' features, one entry an SAE.
         targets: what stands in the features' place; None for zero.
-        skipped: [set row], pairs that need no job.
 
     """
     layout, total = trace.grid.layout, len(trace.grid)
-    by_sae = [Changes.of(trace, member, rows, targets, skipped=skipped) for member in members]
-    key = np.concatenate([changes.set_of * total + changes.row for changes in by_sae])
-    token = np.concatenate([changes.token for changes in by_sae])
+    key = np.concatenate([one.set_of * total + one.row for one in changes])
+    token = np.concatenate([one.token for one in changes])
     order = np.lexsort((token, key))
     job_key, first = np.unique(key[order], return_index=True)
     start = layout.completion_position[token[order][first]]
     set_of, row = np.divmod(job_key, total)
     jobs = Jobs(row, start, layout.length[row])
 
-    lowest = min(member.sae.layer for member in members)
-    parts: dict[int, list[Edit]] = {member.sae.layer: [] for member in members}
-    for member, changes in zip(members, by_sae, strict=True):
-        own = parts[member.sae.layer]
-        if member.sae.layer == lowest:
-            job = np.searchsorted(job_key, changes.set_of * total + changes.row)
-            own.append(_ChangeKnown.of(trace, member.sae, changes, job, len(jobs)))
+    parts: dict[int, list[Edit]] = {one.sae.layer: [] for one in changes}
+    for one in changes:
+        own = parts[one.sae.layer]
+        if one.sae.layer == min(parts):
+            job = np.searchsorted(job_key, one.set_of * total + one.row)
+            own.append(_ChangeKnown.of(trace, one, job, len(jobs)))
         else:
-            own.append(
-                _ChangeEncoded(trace, member, targets_of(trace, member.sae, targets), set_of)
-            )
+            own.append(_ChangeEncoded(one.members, targets_of(trace, one.sae, targets), set_of))
     return Plan(jobs, set_of, {layer: _Sum(tuple(own)) for layer, own in sorted(parts.items())})
 
 
@@ -106,6 +90,15 @@ def targets_of(trace: Trace, sae: Sae, targets: Targets | None) -> SaeTargets:
     if targets is None:
         return SaeTargets.zero(sae, len(trace.grid.layout.completion_tokens))
     return targets[sae.name]
+
+
+def matches(ordered: Integers, wanted: Integers) -> tuple[Integers, Integers]:
+    """Return (place in ``wanted``, place in the sorted ``ordered``) of all equal pairs."""
+    first = np.searchsorted(ordered, wanted, side="left")
+    count = np.searchsorted(ordered, wanted, side="right") - first
+    at = np.repeat(np.arange(len(wanted)), count)
+    nth = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return at, first[at] + nth
 
 
 def firing_counts(features: SparseFeatures, width: int) -> Integers:
@@ -118,6 +111,7 @@ def firing_counts(features: SparseFeatures, width: int) -> Integers:
 class Changes:
     """Where sets' latents differ from their targets, one entry a (set, token, latent)."""
 
+    members: Members
     set_of: Integers
     row: Integers
     token: Integers
@@ -128,15 +122,9 @@ class Changes:
 
     @classmethod
     def of(
-        cls,
-        trace: Trace,
-        members: Members,
-        rows: Integers,
-        targets: Targets | None = None,
-        *,
-        skipped: Mask | None = None,
+        cls, trace: Trace, members: Members, rows: Integers, targets: Targets | None = None
     ) -> Changes:
-        """Return the changes in ``rows``, but for the skipped pairs [set row]."""
+        """Return the changes in ``rows``."""
         own = targets_of(trace, members.sae, targets)
         in_rows = np.zeros(len(trace.grid), dtype=bool)
         in_rows[rows] = True
@@ -144,17 +132,32 @@ class Changes:
         row = trace.grid.layout.completion_row[token]
         # A latent may belong to several sets: repeat its changes once for each.
         by_latent = np.argsort(members.latent, kind="stable")
-        ordered = members.latent[by_latent]
-        first = np.searchsorted(ordered, latent, side="left")
-        count = np.searchsorted(ordered, latent, side="right") - first
-        change = np.repeat(np.arange(len(latent)), count)
-        nth = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        member = by_latent[np.repeat(first, count) + nth]
-        if skipped is not None:
-            left = ~skipped[members.set_of[member], row[change]]
-            change, member = change[left], member[left]
+        change, place = matches(members.latent[by_latent], latent)
+        member = by_latent[place]
         return cls(
-            members.set_of[member], row[change], token[change], latent[change], amount[change]
+            members,
+            members.set_of[member],
+            row[change],
+            token[change],
+            latent[change],
+            amount[change],
+        )
+
+    @property
+    def sae(self) -> Sae:
+        """The SAE that the latents belong to."""
+        return self.members.sae
+
+    def within(self, pairs: Mask) -> Changes:
+        """Return the changes in some pairs [set row]."""
+        kept = pairs[self.set_of, self.row]
+        return Changes(
+            self.members,
+            self.set_of[kept],
+            self.row[kept],
+            self.token[kept],
+            self.latent[kept],
+            self.amount[kept],
         )
 
 
@@ -216,11 +219,11 @@ class _ChangeKnown:
     """[row + 1], each row's slice of the completion tokens."""
 
     @classmethod
-    def of(cls, trace: Trace, sae: Sae, changes: Changes, job: Integers, jobs: int) -> _ChangeKnown:
-        order = np.argsort(job, kind="stable")
+    def of(cls, trace: Trace, changes: Changes, job: Integers, jobs: int) -> _ChangeKnown:
+        order = np.lexsort((changes.token, job))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(job, minlength=jobs))])
         return cls(
-            sae,
+            changes.sae,
             offsets,
             changes.token[order],
             changes.latent[order],
@@ -238,12 +241,8 @@ class _ChangeKnown:
         at = self.token[entry] + np.repeat(ends - row_end, count)
         latents, tokens = moved([self.latent[entry], at], stream.device)
         (amounts,) = moved([self.amount[entry]], stream.device)
-        changed = stream.to(self.sae.W_dec.dtype, copy=True)
-        for part in range(0, len(entry), _ENTRIES_AT_ONCE):
-            own = slice(part, part + _ENTRIES_AT_ONCE)
-            rows = self.sae.W_dec.index_select(0, latents[own])
-            changed.index_add_(0, tokens[own], rows.mul_(amounts[own, None]))
-        return changed.to(stream.dtype)
+        change = summed_rows(self.sae.W_dec, latents, amounts, tokens, len(stream))
+        return (stream.to(change.dtype) + change).to(stream.dtype)
 
 
 def _members_in(
@@ -267,7 +266,6 @@ def _members_in(
 class _ChangeEncoded:
     """Encodes the sets' latents on the current stream, and puts their targets in their place."""
 
-    trace: Trace
     members: Members
     targets: SaeTargets
     set_of: Integers
@@ -277,9 +275,9 @@ class _ChangeEncoded:
         sae = self.members.sae
         latent, own = _members_in(self.members, self.set_of, batch, stream.device)
         current = stream.to(sae.W_dec.dtype)
-        scale = self.trace.features[sae.name].scale[batch.completion]
-        change = self.targets.at(batch.completion, latent) - sae.encode_selected(current, latent)
-        return (current + (change * own * scale[:, None]) @ sae.W_dec[latent]).to(stream.dtype)
+        encoding = sae.encode_selected(current, latent)
+        change = (self.targets.at(batch.completion, latent) - encoding.features) * own
+        return (current + encoding.scale[:, None] * (change @ sae.W_dec[latent])).to(stream.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pm_audit.errors import NumericalError
 from pm_audit.forward.grid import Integers
@@ -28,6 +29,7 @@ _CUDA_FACTOR = 32
 class SparseFeatures:
     """The active features of one SAE as triples, sorted by token."""
 
+    sae: Sae
     token: Tensor
     """[active], index into the grid's completion tokens."""
     latent: Tensor
@@ -43,6 +45,30 @@ class SparseFeatures:
     def strength(self) -> Tensor:
         """[active], ``scale * value``: the multiple of the decoder row in the stream."""
         return self.scale[self.token] * self.value
+
+    def without_features(self, tokens: Tensor) -> Tensor:
+        """Return what decoding leaves of completion tokens without any feature [token hidden].
+
+        This is the decoder's bias, scaled, plus the frozen offset.
+        """
+        base = self.scale[tokens, None] * self.sae.b_dec
+        return base if self.offset is None else base + self.offset[tokens]
+
+    @functools.cached_property
+    def reconstruction(self) -> Tensor:
+        """[completion token, hidden], the stream as decoding gives it back."""
+        tokens = torch.arange(len(self.scale), device=self.scale.device)
+        decoded = summed_rows(self.sae.W_dec, self.latent, self.strength, self.token, len(tokens))
+        return self.without_features(tokens) + decoded
+
+    def of(self, latents: Tensor) -> Tensor:
+        """Return values [completion token, selected] of latents [selected]."""
+        column = torch.full((self.sae.width,), -1, device=latents.device)
+        column[latents] = torch.arange(len(latents), device=latents.device)
+        at = column[self.latent]
+        own = (at >= 0).nonzero()[:, 0]
+        values = self.value.new_zeros(len(self.scale), len(latents))
+        return values.index_put_((self.token[own], at[own]), self.value[own])
 
     # Cached: every plan of ablations reads these, and each read waits for the GPU.
 
@@ -90,8 +116,9 @@ def active_features(sae: Sae, stream: Tensor) -> SparseFeatures:
         encoding = sae.encode(stream.to(sae.W_dec.dtype))
         nothing = torch.zeros(0, dtype=torch.long, device=stream.device)
         empty = encoding.scale
-        return SparseFeatures(nothing, nothing, empty, empty, encoding.offset)
+        return SparseFeatures(sae, nothing, nothing, empty, empty, encoding.offset)
     features = SparseFeatures(
+        sae,
         torch.cat(tokens),
         torch.cat(latents),
         torch.cat(values),
@@ -106,10 +133,10 @@ def active_features(sae: Sae, stream: Tensor) -> SparseFeatures:
     return features
 
 
-def without_features(sae: Sae, features: SparseFeatures, tokens: Tensor) -> Tensor:
-    """Return what decoding leaves of completion tokens without features and error [token hidden].
+def summed_rows(rows: Tensor, chosen: Tensor, weight: Tensor, token: Tensor, tokens: int) -> Tensor:
+    """Return weighted sums [token hidden] of the rows [row hidden] that entries choose.
 
-    This is the decoder's bias, scaled, plus the frozen offset: the end of attribution's path.
+    ``chosen``, ``weight`` and ``token`` are [entry], sorted by token.
     """
-    base = features.scale[tokens, None] * sae.b_dec
-    return base if features.offset is None else base + features.offset[tokens]
+    offsets = torch.searchsorted(token, torch.arange(tokens, device=token.device))
+    return F.embedding_bag(chosen, rows, offsets, mode="sum", per_sample_weights=weight)

@@ -24,34 +24,35 @@ def neighbours(sae: Sae, depth: int) -> tuple[int, ...]:
     return tuple(layer for layer in (sae.layer - 1, sae.layer + 1) if 0 <= layer < depth)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 @wide_products()
 def measure_fit(trace: Trace, sae: Sae, *, most: int | None = None) -> SaeFit:
     """Return one SAE's fit on a trace that kept the streams of its ``neighbours``.
 
     At most ``most`` tokens are taken, evenly over all completion tokens; all of them for None.
     """
-    total = len(trace.streams[sae.layer])
-    taken = slice(None, None, max(1, -(-total // (most or total or 1))))
-    stream = trace.streams[sae.layer][taken].to(sae.W_dec.dtype)
-    usual = _usual(stream)
-    kept = stream[usual]
-    encoding = sae.encode(kept)
-    reconstruction = sae.decode(encoding)
-    active = encoding.features > 0
+    stream, features = trace.streams[sae.layer], trace.features[sae.name]
+    total = len(stream)
+    taken = torch.arange(0, total, max(1, -(-total // (most or total or 1))), device=stream.device)
+    usual = _usual(stream[taken])
+    kept = taken[usual]
+    read, reconstruction = stream[kept].to(sae.W_dec.dtype), features.reconstruction[kept]
+    counts = torch.bincount(
+        features.latent[torch.isin(features.token, kept)], minlength=sae.width
+    ).double()
     return SaeFit(
         sae=sae.name,
         layer=sae.layer,
-        fvu=fraction_unexplained(kept, reconstruction),
+        fvu=fraction_unexplained(read, reconstruction),
         neighbour_fvu=tuple(
             _fvu_elsewhere(sae, trace.streams[layer][taken])
             for layer in neighbours(sae, trace.pm.depth)
         ),
-        cosine=float(torch.cosine_similarity(kept, reconstruction, dim=-1).mean()),
-        l0=float(active.sum(dim=-1).double().mean()),
-        dead_share=float((~active.any(dim=0)).double().mean()),
+        cosine=float(torch.cosine_similarity(read, reconstruction, dim=-1).mean()),
+        l0=float(counts.sum()) / len(kept),
+        dead_share=float((counts == 0).double().mean()),
         massive=int((~usual).sum()),
-        tokens=len(stream),
+        tokens=len(taken),
     )
 
 

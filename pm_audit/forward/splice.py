@@ -139,9 +139,10 @@ def splice_reconstruction(trace: Trace, sae: Sae) -> Floats:
 
     The error term goes, the features stay: what the SAE fails to carry shows as a change.
     """
+    reconstruction = trace.features[sae.name].reconstruction
 
-    def reconstruct(_: Batch, stream: Tensor) -> Tensor:
-        return sae.decode(sae.encode(stream.to(sae.W_dec.dtype))).to(stream.dtype)
+    def reconstruct(batch: Batch, stream: Tensor) -> Tensor:
+        return reconstruction[batch.completion].to(stream.dtype)
 
     return replay_completions(trace, {sae.layer: reconstruct})
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pm_audit.forward.features import Floats, SparseFeatures, without_features
+from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.subject.sae import Sae
 
@@ -64,21 +64,14 @@ class SaeTargets:
         """Return values [token selected] of latents [selected] at completion tokens [token]."""
         column = self.column(latent.cpu().numpy())
         held = torch.from_numpy(np.flatnonzero(column >= 0)).to(token.device)
-        values = self.value.new_zeros(len(token), len(latent))
         columns = torch.from_numpy(column[column >= 0]).to(token.device)
-        values[:, held] = self.value[self.groups_of(token)][:, columns]
-        return values
+        values = self.value.new_zeros(len(self.value), len(latent))
+        values[:, held] = self.value[:, columns]
+        return values[self.groups_of(token)]
 
-    def stream(self, sae: Sae, features: SparseFeatures, token: Tensor) -> Tensor:
-        """Return the stream [token hidden] with all features and the error term at their targets.
-
-        This is the end of attribution's path.
-        """
-        columns = torch.from_numpy(self.latent).to(token.device)
-        decoded = self.value @ sae.W_dec[columns]
-        group = self.groups_of(token)
-        base = without_features(sae, features, token)
-        return base + features.scale[token, None] * decoded[group] + self.error[group]
+    def decoded(self, sae: Sae) -> Tensor:
+        """Return the features' targets decoded, without scale and bias [group hidden]."""
+        return self.value @ sae.W_dec[torch.from_numpy(self.latent).to(self.value.device)]
 
     def groups_of(self, token: Tensor) -> Tensor:
         """Return the group of each completion token, [token]."""

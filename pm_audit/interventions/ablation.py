@@ -6,8 +6,7 @@ feature raises the reward.  ``replacements`` holds what may replace the features
 everything of S equals its replacement stays exactly as it is and is not run.
 
 A set may span SAEs at several layers.  At the lowest its clean features are known; higher up the
-selected latents are encoded again on the stream as the lower ablation left it, with the clean
-per-token scale.
+selected latents are encoded again on the stream as the lower ablation left it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pm_audit.forward.grid import Integers
 from pm_audit.forward.splice import replay
 from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.replay_cache import ReplayCache, all_but, changed_by_pair
+from pm_audit.interventions.replay_cache import ReplayCache, changed_by_pair
 from pm_audit.records import Feature
 from pm_audit.subject.sae import Sae
 
@@ -81,7 +80,8 @@ def ablate_each(
         rows: rows of the grid; all for None.
         where: [latent row], pairs of these to run; all for None.
         targets: what stands in a feature's place; None for zero.
-        cache: stores the rewards, for later joint ablations to the same targets.
+        cache: earlier replays of this trace to the same targets, which are not run again; stores
+            the new ones.
 
     Raises:
         SaeError: the SAE is not part of the trace, or a latent is outside it.
@@ -89,24 +89,16 @@ def ablate_each(
     """
     chosen = trace.rows(rows)
     features = np.asarray(latents, dtype=np.int64)
-    traced = trace.sae(sae.name)
-    members = [Members(traced, np.arange(len(features)), features)]
-    latent, row, contribution = [], [], []
-    for numbers in _portions(trace, members, len(features), chosen, targets):
-        skipped = None if where is None else ~where[numbers]
-        taken = [_take(members[0], numbers)]
-        planned = plan(trace, taken, chosen, targets, skipped=skipped)
-        if not len(planned.jobs):
-            continue
-        after = replay(trace, planned.jobs, planned.edits)
-        latent.append(features[numbers][planned.set_of])
-        row.append(planned.jobs.row)
-        if cache is not None:
-            cache.learn_single(sae.name, latent[-1], row[-1], after)
-        contribution.append(trace.rewards[planned.jobs.row] - after)
-    if not latent:
+    members = Members(trace.sae(sae.name), np.arange(len(features)), features)
+    found = []
+    for numbers in _portions(trace, [members], len(features), chosen, targets):
+        pairs = None if where is None else where[numbers]
+        taken = [_take(members, numbers)]
+        set_of, row, after = _replayed(trace, taken, chosen, targets, cache, pairs)
+        found.append((features[numbers][set_of], row, trace.rewards[row] - after))
+    if not found:
         return Effects(features[:0], chosen[:0], np.zeros(0))
-    return Effects(np.concatenate(latent), np.concatenate(row), np.concatenate(contribution))
+    return Effects(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def ablate_sets(
@@ -140,39 +132,39 @@ def ablate_sets(
         members = [_members(trace.sae(name), own) for name in names]
         for portion in _portions(trace, members, len(numbers), chosen, targets):
             taken = [_take(member, portion) for member in members]
-            if cache is not None and len(taken) == 1:
-                set_of, row, after = _replay_once(
-                    trace, taken[0], len(portion), chosen, targets, cache
-                )
-            else:
-                planned = plan(trace, taken, chosen, targets)
-                set_of, row = planned.set_of, planned.jobs.row
-                after = replay(trace, planned.jobs, planned.edits)
+            set_of, row, after = _replayed(trace, taken, chosen, targets, cache)
             result[np.asarray(numbers)[portion][set_of], column[row]] = after
     return result
 
 
-def _replay_once(
+def _replayed(
     trace: Trace,
-    members: Members,
-    sets: int,
+    members: Sequence[Members],
     rows: Integers,
     targets: Targets | None,
-    cache: ReplayCache,
+    cache: ReplayCache | None,
+    pairs: Mask | None = None,
 ) -> tuple[Integers, Integers, Floats]:
-    """Return (set, row, reward) of every pair that the ablation changes."""
-    name = members.sae.name
-    changed = changed_by_pair(Changes.of(trace, members, rows, targets))
-    missing = cache.unknown(name, changed)
-    if missing:
-        skipped = all_but(missing, sets, len(trace.grid))
-        planned = plan(trace, [members], rows, targets, skipped=skipped)
+    """Return (set, row, reward) of every pair that the ablation changes, among ``pairs`` [set row].
+
+    What the cache knows is not run.
+    """
+    changes = [Changes.of(trace, one, rows, targets) for one in members]
+    if pairs is not None:
+        changes = [one.within(pairs) for one in changes]
+    if cache is None:
+        planned = plan(trace, changes, targets)
+        return planned.set_of, planned.jobs.row, replay(trace, planned.jobs, planned.edits)
+    changed = changed_by_pair(trace, changes)
+    set_of, row = np.array(list(changed), dtype=np.int64).reshape(-1, 2).T
+    unknown = cache.unknown(changed)
+    if unknown:
+        missing = np.zeros((int(set_of.max()) + 1, len(trace.grid)), dtype=bool)
+        missing[tuple(zip(*unknown, strict=True))] = True
+        planned = plan(trace, [one.within(missing) for one in changes], targets)
         after = replay(trace, planned.jobs, planned.edits)
-        pairs = zip(planned.set_of.tolist(), planned.jobs.row.tolist(), strict=True)
-        cache.learn(name, changed, dict(zip(pairs, after.tolist(), strict=True)))
-    recalled = cache.recall(name, changed)
-    at = np.array(list(recalled), dtype=np.int64).reshape(-1, 2)
-    return at[:, 0], at[:, 1], np.array(list(recalled.values()))
+        cache.learn(changed, planned.set_of, planned.jobs.row, after)
+    return set_of, row, cache.recall(changed)
 
 
 def _by_saes(sets: Sequence[Sequence[Feature]]) -> dict[tuple[str, ...], list[int]]:

@@ -13,11 +13,11 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from pm_audit.forward.features import Floats
+from pm_audit.forward.features import Floats, SparseFeatures, active_features
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.packing import Batch
 from pm_audit.forward.splice import Edit, after, replay_completions
-from pm_audit.forward.targets import Targets
+from pm_audit.forward.targets import SaeTargets, Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.records import Feature
 from pm_audit.subject.sae import Sae
@@ -47,29 +47,43 @@ def replace_all(
         error: replace the error terms.
 
     """
-
-    def edit_of(sae: Sae) -> Edit:
-        own = targets[sae.name]
-        everything = torch.arange(sae.width, device=sae.W_dec.device)
-        kept = [feature.index for feature in but if feature.sae == sae.name]
-
-        def edit(batch: Batch, stream: Tensor) -> Tensor:
-            current = stream.to(sae.W_dec.dtype)
-            encoding = sae.encode(current)
-            decoded = sae.decode(encoding)
-            left = current - decoded
-            if features:
-                replaced = own.at(batch.completion, everything).to(current.dtype)
-                replaced[:, kept] = encoding.features[:, kept]
-                decoded = sae.decode(encoding.with_features(replaced))
-            if error:
-                left = own.error[own.groups_of(batch.completion)].to(current.dtype)
-            return (decoded + left).to(stream.dtype)
-
-        return edit
-
+    lowest = min(sae.layer for sae in saes)
     edits: dict[int, Edit] = {}
     for sae in saes:
-        before, edit = edits.get(sae.layer), edit_of(sae)
+        before = edits.get(sae.layer)
+        clean = trace.features[sae.name] if before is None and sae.layer == lowest else None
+        kept = [feature.index for feature in but if feature.sae == sae.name]
+        edit = _replacing(sae, targets[sae.name], kept, clean, features=features, error=error)
         edits[sae.layer] = edit if before is None else after(before, edit)
     return replay_completions(trace, edits, rows)
+
+
+def _replacing(
+    sae: Sae,
+    targets: SaeTargets,
+    kept: Sequence[int],
+    clean: SparseFeatures | None,
+    *,
+    features: bool,
+    error: bool,
+) -> Edit:
+    """Return the edit of one SAE; ``clean`` are its features if it reads the clean stream."""
+    decoded_targets = targets.decoded(sae)
+    latents = sae.W_dec.new_tensor(kept).long()
+
+    def edit(batch: Batch, stream: Tensor) -> Tensor:
+        current = stream.to(sae.W_dec.dtype)
+        if clean is None:
+            found, at = active_features(sae, current), torch.arange(len(stream)).to(stream.device)
+        else:
+            found, at = clean, batch.completion
+        group = targets.groups_of(batch.completion)
+        decoded = found.reconstruction[at]
+        left = targets.error[group] if error else current - decoded
+        if features:
+            change = found.of(latents)[at] - targets.at(batch.completion, latents)
+            replaced = decoded_targets[group] + change @ sae.W_dec[latents]
+            decoded = found.without_features(at) + found.scale[at, None] * replaced
+        return (decoded + left).to(stream.dtype)
+
+    return edit

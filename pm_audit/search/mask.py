@@ -137,13 +137,14 @@ class _Gated:
     def _edit(self, sae: Sae, gates: Tensor) -> Edit:
         own = [at for at, one in enumerate(self.candidates) if one.sae == sae.name]
         latents = torch.tensor([self.candidates[at].index for at in own], device=sae.W_dec.device)
-        targets, scale = self.targets[sae.name], self.trace.features[sae.name].scale
-        gate = gates[own].to(sae.W_dec)
+        targets, gate = self.targets[sae.name], gates[own].to(sae.W_dec)
 
         def edit(batch: Batch, stream: Tensor) -> Tensor:
             current = stream.to(sae.W_dec.dtype)
-            change = targets.at(batch.completion, latents) - sae.encode_selected(current, latents)
-            amount = change * gate * scale[batch.completion, None]
-            return (current + amount @ sae.W_dec[latents]).to(stream.dtype)
+            encoding = sae.encode_selected(current, latents)
+            change = (targets.at(batch.completion, latents) - encoding.features) * gate
+            return (current + encoding.scale[:, None] * (change @ sae.W_dec[latents])).to(
+                stream.dtype
+            )
 
         return edit

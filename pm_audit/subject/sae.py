@@ -44,10 +44,6 @@ class Encoding:
     offset: Tensor | None
     """[token hidden], added after scaling; frozen under ablation; None if zero."""
 
-    def with_features(self, features: Tensor) -> Encoding:
-        """Return the encoding of the same tokens with other features [token latent]."""
-        return replace(self, features=features)
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sae:
@@ -164,17 +160,18 @@ class Sae:
         features = self.activation(self._centre(normalised) @ self.W_enc + self.b_enc)
         return Encoding(features, scale, offset)
 
-    def encode_selected(self, stream: Tensor, indices: Tensor) -> Tensor:
+    def encode_selected(self, stream: Tensor, indices: Tensor) -> Encoding:
         """Encode only the latents ``indices`` [selected] of the stream [token hidden].
 
-        Returns features [token selected], equal to ``encode(stream).features[:, indices]``.
-        If latents compete (topk, groupmax) all of them are encoded.
+        Its features are [token selected], equal to ``encode(stream).features[:, indices]``.  If
+        latents compete (topk, groupmax) all of them are encoded.
         """
         if not self.activation.elementwise:
-            return self.encode(stream).features[:, indices]
-        normalised, _, _ = self._normalise(stream)
+            encoding = self.encode(stream)
+            return replace(encoding, features=encoding.features[:, indices])
+        normalised, scale, offset = self._normalise(stream)
         pre = self._centre(normalised) @ self.W_enc[:, indices] + self.b_enc[indices]
-        return self.activation.select(indices)(pre)
+        return Encoding(self.activation.select(indices)(pre), scale, offset)
 
     def decode(self, encoding: Encoding) -> Tensor:
         """Return the reconstructed stream [token hidden]; affine in the features."""

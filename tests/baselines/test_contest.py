@@ -280,5 +280,5 @@ def test_tables_show_baselines_only_where_they_were_run(
     bare = record.model_copy(update={"baselines": (), "placebo_closure": None})
     assert [text.strip() for text in shown(bare)] == ["", ""]
     page = MarkdownWriter()
-    markdown._section(page, record)
+    markdown._section(page, record, "contrast")
     assert "sae features" in page.text()

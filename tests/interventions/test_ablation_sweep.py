@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each
-from pm_audit.interventions.ablation_sweep import Budget, active_latents, sweep
+from pm_audit.interventions.ablation_sweep import Budget, changing_latents, sweep
+from pm_audit.interventions.replacements import contrast_features
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +68,33 @@ def test_a_budget_of_no_time_measures_nothing_but_still_bounds(llama, traced, we
     assert len(found.unmeasured) == 62
 
 
-def test_latents_are_swept_if_they_fire_on_the_requested_rows(llama, traced, weights):
+def test_latents_are_swept_if_they_change_on_the_requested_rows(llama, traced, weights):
     sae, clean = traced
     rows = [2]
-    active = active_latents(clean, sae, rows)
-    found = sweep(clean, sae, np.zeros(64), weights, fires_on=rows)
+    active = changing_latents(clean, sae, rows)
+    row = clean.row_of_token()[clean.features[sae.name].token_here]
+    assert active.tolist() == sorted(set(clean.features[sae.name].latent_here[row == 2].tolist()))
+    found = sweep(clean, sae, np.zeros(64), weights, changes_on=rows)
     assert sorted(found.latent) == active.tolist()
     assert 0 < len(active) < 62
+
+
+def test_a_contrast_sweeps_what_differs_from_the_counter_examples(lab, llama, weights):
+    sae = lab.sae(1)
+    sae.b_enc[[4, 20]] = -100.0
+    experiment = lab.experiment(llama, sae)
+    clean, targets = experiment.trace, contrast_features(experiment)
+    found = sweep(clean, sae, np.arange(64.0), weights, targets=targets)
+    wanted = lab.wanted.contrast(experiment, sae)
+    features = torch.split(
+        sae.encode(clean.streams[1]).features,
+        np.diff(clean.grid.layout.completion_offsets).tolist(),
+    )
+    differs = [
+        ((features[row] - wanted.feature[row]).abs() > 1e-6).any(0)
+        for row in np.flatnonzero(weights)
+    ]
+    assert sorted(found.latent) == torch.stack(differs).any(0).nonzero()[:, 0].tolist()
+    effects = ablate_each(clean, sae, found.latent, targets=targets)
+    expected = effects.dense(found.latent, np.arange(12)) @ weights
+    np.testing.assert_allclose(found.effect, expected, atol=2e-6)

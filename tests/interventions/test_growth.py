@@ -1,102 +1,146 @@
-"""Greedy growth on sets whose joint effect is known."""
+"""Growth on sets whose joint effect is known."""
+
+from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_audit.interventions.growth import AT_ONCE, Growth, grow
-from pm_audit.records import Feature
+from pm_audit.interventions.growth import LEAST_GAIN, REPAIRS, Growth, grow
+from pm_audit.interventions.objective import Objective
+
+PROMPTS = 3
 
 
-def feature(index: int) -> Feature:
-    return Feature(sae="toy", layer=0, index=index)
-
-
-def additive(gap: float, effects: dict[int, float]):
-    def gap_after(sets: Sequence[tuple[Feature, ...]]) -> list[float]:
-        return [gap - sum(effects[member.index] for member in chosen) for chosen in sets]
-
-    return gap_after
-
-
-def run(gap: float, effects: dict[int, float], **settings) -> Growth:
-    order = sorted(effects, key=lambda index: -abs(effects[index]))
-    settings = {"max_features": 10, "trials": 3, "least_gain": 0.01} | settings
-    candidates = {feature(i): abs(effects[i]) for i in order}
-    return grow(candidates, gap, additive(gap, effects), **settings)
-
-
-def test_planted_features_are_found_and_close_the_gap():
-    growth = run(-4.0, {1: -2.5, 2: -1.5, 3: 0.0, 4: 0.001})
-    assert [member.index for member in growth.selected] == [1, 2]
-    assert growth.closures == pytest.approx((0.625, 1.0))
-
-
-def test_a_feature_without_gain_never_joins():
-    assert run(2.0, {1: 0.0, 2: -1.0}).selected == ()
-
-
-def test_redundant_features_join_once():
-    def gap_after(sets):
-        return [0.0 if chosen else 1.0 for chosen in sets]
-
-    candidates = {feature(1): 1.0, feature(2): 1.0}
-    growth = grow(candidates, 1.0, gap_after, max_features=5, trials=2, least_gain=0.1)
-    assert len(growth.selected) == 1
-
-
-def test_a_candidate_behind_useless_ones_is_still_tried():
-    growth = run(1.0, {1: -0.9, 2: -0.8, 3: -0.7, 4: 0.6}, trials=2)
-    assert [member.index for member in growth.selected] == [4]
-
-
-def test_no_candidates_is_an_empty_set():
-    assert grow({}, 1.0, additive(1.0, {}), max_features=3, trials=2, least_gain=0.1) == Growth(
-        (), ()
+def objective(gap: float = 1.0, penalty: float = 1.5) -> Objective:
+    """Return rows of three prompts: an example, a counter-example and a control each."""
+    clean = np.tile([gap, 0.0, 0.5], PROMPTS)
+    control = np.tile([0.0, 0.0, 1.0], PROMPTS)
+    return Objective(
+        rows=np.arange(3 * PROMPTS),
+        clean=clean,
+        weights=np.tile([1.0, -1.0, 0.0], PROMPTS) / PROMPTS,
+        templates=np.stack([np.roll(control, -1), control]) / PROMPTS,
+        sample=np.arange(3),
+        penalty=penalty,
     )
 
 
-def test_a_gain_that_shrinks_beside_the_set_sends_a_candidate_back():
-    # 2 carries what 1 carries; 3 is worth less alone than 2, and more beside 1
-    worth = {(1,): 0.5, (2,): 0.45, (3,): 0.2, (1, 2): 0.52, (1, 3): 0.7, (1, 2, 3): 0.72}
+def effects(*of_example: float, control: dict[int, float] | None = None) -> np.ndarray:
+    """Return contributions [feature row], the same for every prompt."""
+    table = [[one, 0.0, (control or {}).get(at, 0.0)] for at, one in enumerate(of_example)]
+    return np.tile(np.array(table), PROMPTS)
 
-    def gap_after(sets):
-        return [1 - worth[tuple(sorted(member.index for member in chosen))] for chosen in sets]
 
-    candidates = {feature(1): 0.5, feature(2): 0.45, feature(3): 0.2}
-    growth = grow(candidates, 1.0, gap_after, max_features=2, trials=4, least_gain=0.01)
-    assert [member.index for member in growth.selected] == [1, 3]
+class Additive:
+    """Replays in which effects add up, counted."""
+
+    def __init__(self, table: np.ndarray, clean: np.ndarray) -> None:
+        self.table, self.clean = table, clean
+        self.replays: list[tuple[tuple[int, ...], int]] = []
+
+    def __call__(self, sets, at):
+        self.replays += [(members, len(at)) for members in sets]
+        return np.stack([self.clean[at] - self.table[list(one)][:, at].sum(axis=0) for one in sets])
+
+
+def run(table, *, gap=1.0, predicted=None, most=10, trials=4, penalty=1.5) -> Growth:
+    aim = objective(gap, penalty)
+    shown = table if predicted is None else predicted
+    return grow(aim, shown, Additive(table, aim.clean), most=most, trials=trials)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_planted_features_are_found_and_close_the_gap(sign):
+    found = run(sign * effects(0.6, 0.0, 0.4, -0.1), gap=sign)
+    assert set(found.selected) == {0, 2}
+    assert found.closures == pytest.approx((0.6, 1.0))
+    assert found.collaterals == (0.0, 0.0)
+
+
+def test_a_set_that_overshoots_is_no_better_than_one_that_falls_short():
+    assert set(run(effects(0.7, 1.35, 0.25)).selected) == {0, 2}
+    assert run(effects(2.1)).selected == ()
+    assert run(effects(1.9)).closures == pytest.approx((1.9,))
+
+
+def test_what_moves_elsewhere_counts_against_a_feature():
+    table = effects(0.6, 0.5, control={0: 0.5})
+    assert run(table, most=1, penalty=0.0).selected == (0,)
+    found = run(table, most=1)
+    assert found.selected == (1,)
+    assert found.collaterals == (0.0,)
+    assert run(table, most=1, penalty=0.3).selected == (0,)
+
+
+def test_collateral_is_the_largest_template_as_a_share_of_the_gap():
+    assert run(effects(0.5, control={0: -0.1}), gap=0.5).collaterals == pytest.approx((0.2,))
+
+
+def test_a_feature_without_gain_never_joins():
+    found = run(effects(0.0, -1.0, 0.5 * LEAST_GAIN))
+    assert found.selected == found.closures == ()
+    assert grow(objective(), np.zeros((0, 9)), None, most=3, trials=2).selected == ()
+
+
+def test_redundant_features_join_once():
+    aim = objective()
+
+    def replay(sets, at):
+        closed = np.tile([1.0, 0.0, 0.0], PROMPTS)
+        return np.stack([aim.clean[at] - closed[at] for _ in sets])
+
+    assert len(grow(aim, effects(1.0, 1.0), replay, most=5, trials=2).selected) == 1
+
+
+def test_two_that_do_better_together_take_the_place_of_the_best_alone():
+    # 0 closes most alone, and the two others close all
+    found = run(effects(0.7, 0.5, 0.5), most=2)
+    assert set(found.selected) == {1, 2}
+    assert found.closures[-1] == pytest.approx(1.0)
+
+
+def test_trials_correct_what_attribution_says():
+    wrong = effects(0.9, 0.8, 0.1)
+    found = run(effects(0.0, 0.1, 1.0), predicted=wrong, trials=3)
+    assert 2 in found.selected
+    assert found.closures[-1] == pytest.approx(1.0)
+    assert found.trials[0] == pytest.approx((0.6, 0.0))  # what the sample said is known by then
+
+
+def test_a_move_is_tried_on_the_sample_and_made_only_if_all_rows_agree():
+    table = effects(1.0, 0.5)
+    table[0, 3:] = [-0.5, 0.0, 0.0] * 2  # it helps the sample's prompt alone
+    aim = objective()
+    replay = Additive(table, aim.clean)
+    found = grow(aim, effects(1.0, 0.5), replay, most=1, trials=2)
+    assert found.selected == (1,)
+    assert replay.replays == [((0,), 3), ((1,), 3), ((0,), 9), ((1,), 9)]
 
 
 @given(
-    st.dictionaries(st.integers(0, 30), st.integers(1, 100), min_size=1, max_size=12),
-    st.integers(1, 6),
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(-0.5, 0.5)), max_size=8),
+    st.integers(1, 5),
+    st.sampled_from([-3.0, 1.0]),
 )
-def test_where_effects_add_up_the_largest_join_and_few_are_tried(effects, most):
-    gap, tried = float(sum(effects.values()) + 1), 0
-
-    def gap_after(sets):
-        nonlocal tried
-        tried += len(sets)
-        return additive(gap, effects)(sets)
-
-    candidates = {feature(index): effect for index, effect in effects.items()}
-    growth = grow(candidates, gap, gap_after, max_features=most, trials=4, least_gain=1e-9)
-    ranked = sorted(effects.values(), reverse=True)
-    assert [effects[one.index] for one in growth.selected] == pytest.approx(ranked[:most])
-    assert tried <= AT_ONCE * len(growth.selected)
-
-
-@given(
-    st.dictionaries(st.integers(0, 30), st.floats(-3, 3), max_size=12),
-    st.sampled_from([-5.0, 2.0, 7.5]),
-    st.integers(1, 4),
-)
-def test_the_residual_never_grows_and_the_set_is_bounded(effects, gap, most):
-    growth = run(gap, effects, max_features=most)
-    residuals = [1.0, *(abs(1 - closure) for closure in growth.closures)]
-    assert len(growth.selected) == len(growth.closures) <= most
-    assert all(later <= earlier for earlier, later in itertools.pairwise(residuals))
+def test_every_move_lowers_the_objective_and_the_set_is_bounded(pairs, most, gap):
+    table = np.tile(np.array([[one, 0.0, other] for one, other in pairs]).reshape(-1, 3), PROMPTS)
+    aim = objective(gap)
+    replay = Additive(table, aim.clean)
+    found = grow(aim, table, replay, most=most, trials=3)
+    assert len(found.selected) == len(set(found.selected)) <= most
+    assert len(replay.replays) <= (most + 1 + REPAIRS) * (3 + 2)
+    values = [1.0] + [
+        abs(1 - closure) + aim.penalty * collateral**2
+        for closure, collateral in zip(found.closures, found.collaterals, strict=True)
+    ]
+    assert all(later <= one - 0.99 * LEAST_GAIN for one, later in itertools.pairwise(values))
+    after = aim.clean - table[list(found.selected)].sum(axis=0)
+    assert float(aim.value(after)) == pytest.approx(values[-1])
+    # every single addition was tried or is no better
+    if len(found.selected) < most and len(pairs) <= 3:
+        for one in set(range(len(pairs))) - set(found.selected):
+            assert aim.value(after - table[one]) >= values[-1] - LEAST_GAIN - 1e-9

@@ -94,17 +94,32 @@ def test_single_ablations_are_known_to_the_joint_ones(traced, replayed):
     assert not replayed
 
 
-def test_sets_of_several_saes_are_always_run(lab, llama, replayed):
-    below, above = lab.sae(0), lab.sae(2)
-    experiment = lab.experiment(llama, below, above)
-    clean, targets, cache = experiment.trace, contrast_features(experiment), ReplayCache()
-    both = [of(below, 3) + of(above, 5)]
-    ablate_each(clean, below, [3], targets=targets, cache=cache)
-    expected = ablate_sets(clean, both, targets=targets)
-    for _ in range(2):
-        found = ablate_sets(clean, both, targets=targets, cache=cache)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert len(replayed) == 4
+def test_sets_of_several_saes_are_known_by_all_that_may_change(lab, llama, replayed):
+    low, high = lab.sae(0), lab.sae(2)
+    clean = lab.experiment(llama, low, high).trace
+    cache, sets, active = ReplayCache(), [], []
+    for sae in (low, high):
+        features, row = clean.features[sae.name], clean.row_of_token()
+        by_latent = [
+            set(row[features.token_here[features.latent_here == latent]].tolist())
+            for latent in range(sae.width)
+        ]
+        latent = next(at for at, rows in enumerate(by_latent) if 2 < len(rows) < 10)
+        sets.append(of(sae, latent))
+        active.append(by_latent[latent])
+    below, above = active
+    assert below & above
+    assert above - below
+    sets += [sets[0] + sets[1], sets[1] + sets[0]]
+    expected = ablate_sets(clean, sets)
+    replayed.clear()
+    found = ablate_sets(clean, sets, cache=cache)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    # where the lower feature is inactive, the pair is the upper one alone
+    assert sum(jobs for jobs, _ in replayed) == len(below) + len(above) + len(below)
+    replayed.clear()
+    np.testing.assert_array_equal(ablate_sets(clean, sets, cache=cache), found)
+    assert not replayed
 
 
 def test_rows_whose_features_equal_their_targets_are_not_run(traced, replayed):

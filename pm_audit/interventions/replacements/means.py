@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from pm_audit.forward.features import Floats, SparseFeatures, without_features
+from pm_audit.forward.features import Floats
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.targets import SaeTargets
 from pm_audit.forward.trace import Trace
 from pm_audit.subject.sae import Sae
-
-_ROWS_AT_ONCE = 8192
-"""Decoder rows gathered at once."""
 
 
 def group_means(
@@ -38,21 +34,8 @@ def group_means(
     value.index_add_(0, cell, features.value[own].double() * shares[token])
 
     tokens = torch.from_numpy(np.flatnonzero(weight)).to(token.device)
+    left = trace.streams[sae.layer][tokens].double() - features.reconstruction[tokens].double()
     error = torch.zeros(groups, sae.hidden_size, dtype=torch.float64, device=token.device)
-    weighed = error_term(trace, sae, features, tokens).double() * shares[tokens, None]
-    error.index_add_(0, groups_of[tokens], weighed)
+    error.index_add_(0, groups_of[tokens], left * shares[tokens, None])
     dtype = sae.W_dec.dtype
     return SaeTargets(group, latent, value.view(groups, -1).to(dtype), error.to(dtype))
-
-
-def error_term(trace: Trace, sae: Sae, features: SparseFeatures, token: Tensor) -> Tensor:
-    """Return the stream less its reconstruction [token hidden] at completion tokens [token]."""
-    position = torch.full_like(features.scale, -1, dtype=torch.long)
-    position[token] = torch.arange(len(token), device=token.device)
-    kept = (position[features.token] >= 0).nonzero()[:, 0]
-    decoded = without_features(sae, features, token)
-    for start in range(0, len(kept), _ROWS_AT_ONCE):
-        part = kept[start : start + _ROWS_AT_ONCE]
-        rows = sae.W_dec[features.latent[part]] * features.strength[part, None]
-        decoded.index_add_(0, position[features.token[part]], rows)
-    return trace.streams[sae.layer][token].to(decoded.dtype) - decoded

@@ -1,4 +1,4 @@
-"""A block's norms and rotations on a GPU in few kernels; transformers launches many."""
+"""A block's norms and rotations in few kernels; transformers launches many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pm_audit.subject.kernels.half_rotations import halved, rotating_modules
 
 @contextlib.contextmanager
 def fewer_kernels(block: nn.Module) -> Iterator[None]:
-    """Let kernels of a GPU take the place of a block's own steps; on a CPU nothing changes."""
+    """Let few kernels take the place of a block's own steps."""
     found = _known.get(block)
     if found is None:
         found = _known[block] = _Fusible(fusible_norms(block), rotating_modules(block))

@@ -61,7 +61,9 @@ def test_selected_latents_are_encoded_as_all_are(
     sae = build(activation, normalisation=normalisation)
     chosen = torch.tensor([3, 0, 23, 11])
     everything = sae.encode(stream()).features
-    assert torch.allclose(sae.encode_selected(stream(), chosen), everything[:, chosen], atol=1e-5)
+    found = sae.encode_selected(stream(), chosen)
+    assert torch.allclose(found.features, everything[:, chosen], atol=1e-5)
+    torch.testing.assert_close(found.scale, sae.encode(stream()).scale)
     assert everything.min() >= 0
     assert everything.count_nonzero() > 0
 
@@ -71,9 +73,9 @@ def test_decoding_is_affine_in_the_features(seed: int, share: float, kind: Norma
     sae = build(Relu(), seed=seed, normalisation=kind, W_skip=torch.eye(HIDDEN) / 3)
     encoding = sae.encode(stream(seed + 1))
     other = torch.rand_like(encoding.features)
-    mixed = encoding.with_features(share * encoding.features + (1 - share) * other)
+    mixed = replace(encoding, features=share * encoding.features + (1 - share) * other)
     expected = share * sae.decode(encoding) + (1 - share) * sae.decode(
-        encoding.with_features(other)
+        replace(encoding, features=other)
     )
     assert torch.allclose(sae.decode(mixed), expected, atol=1e-4)
 
@@ -83,7 +85,7 @@ def test_ablating_a_feature_moves_the_stream_by_its_scaled_decoder_row() -> None
     encoding = sae.encode(stream())
     ablated = encoding.features.clone()
     ablated[:, 4] = 0
-    moved = sae.decode(encoding) - sae.decode(encoding.with_features(ablated))
+    moved = sae.decode(encoding) - sae.decode(replace(encoding, features=ablated))
     by_hand = (encoding.scale * encoding.features[:, 4])[:, None] * sae.W_dec[4]
     assert torch.allclose(moved, by_hand, atol=1e-5)
 

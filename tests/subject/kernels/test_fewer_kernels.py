@@ -9,7 +9,7 @@ import pytest
 
 from pm_audit.attribution.integrated_gradients import attribute
 from pm_audit.forward.trace import trace
-from pm_audit.subject.kernels import fewer_kernels, fused_norms, half_rotations
+from pm_audit.subject.kernels import fewer_kernels
 from tests.engine_lab import build_grid, build_pm, build_sae
 
 
@@ -21,25 +21,25 @@ def results(pm):
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "phi", "gemma2-softcap"])
 def test_rewards_and_gradients_stay_what_they_were(monkeypatch, family):
-    expected = results(build_pm(family))
     taken = []
     halved = fewer_kernels.halved
-    monkeypatch.setattr(fused_norms, "_on_gpu", lambda module: hasattr(module, "weight"))
-    monkeypatch.setattr(half_rotations, "_on_gpu", lambda _: True)
     monkeypatch.setattr(fewer_kernels, "halved", lambda found: taken.append(found) or halved(found))
     found = results(build_pm(family))
     assert any(taken)
+    monkeypatch.setattr(fewer_kernels, "fusible_norms", lambda _: ())
+    monkeypatch.setattr(fewer_kernels, "rotating_modules", lambda _: ())
+    expected = results(build_pm(family))
     for one, other in zip(found, expected, strict=True):
         assert np.allclose(one, other, atol=1e-5)
 
 
-def test_nothing_is_exchanged_on_a_cpu_and_no_body_is_kept_alive():
+def test_all_is_put_back_and_no_body_is_kept_alive():
     pm = build_pm()
     block = pm.decoder.blocks[0]
     with fewer_kernels.fewer_kernels(block):
-        assert not any("forward" in vars(part) for part in block.modules())
-    found = fewer_kernels._known[block]
-    assert (found.norms, found.rotations) == ((), ())
+        assert sum("forward" in vars(part) for part in block.modules()) == 2
+    assert not any("forward" in vars(part) for part in block.modules())
+    assert len(fewer_kernels._known[block].rotations) == 1
     before = len(fewer_kernels._known)
     del pm, block
     gc.collect()

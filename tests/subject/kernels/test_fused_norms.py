@@ -5,16 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pm_audit.subject.kernels import fused_norms
 from pm_audit.subject.kernels.fused_norms import fused, fusible_norms
 from tests.engine_lab import build_backbone
-
-
-@pytest.fixture
-def everywhere(monkeypatch):
-    """Fuse on the CPU as on a GPU."""
-    on_gpu = lambda module: hasattr(module, "weight")  # noqa: E731
-    monkeypatch.setattr(fused_norms, "_on_gpu", on_gpu)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +14,6 @@ def everywhere(monkeypatch):
     [("llama", 2), ("qwen3", 4), ("gemma2-softcap", 0), ("gpt2", 0), ("phi", 0)],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.usefixtures("everywhere")
 def test_norms_of_the_same_formula_are_found_by_trying(family, norms, dtype):
     assert len(fusible_norms(_block(family, dtype))) == norms
 
@@ -32,7 +23,6 @@ def _block(family, dtype):
     return (backbone.h if family == "gpt2" else backbone.layers)[0]
 
 
-@pytest.mark.usefixtures("everywhere")
 def test_fused_norms_give_the_same_rows_and_gradients():
     norms = fusible_norms(_block("llama", torch.float32))
     torch.manual_seed(0)
@@ -47,7 +37,6 @@ def test_fused_norms_give_the_same_rows_and_gradients():
         torch.testing.assert_close(torch.autograd.grad(found.square().sum(), rows)[0], gradient)
 
 
-@pytest.mark.usefixtures("everywhere")
 def test_norms_are_put_back_after_an_exception():
     norms = fusible_norms(_block("llama", torch.float32))
     with pytest.raises(RuntimeError, match="inside"), fused(norms):
@@ -55,13 +44,8 @@ def test_norms_are_put_back_after_an_exception():
     assert not any("forward" in vars(norm) for norm in norms)
 
 
-@pytest.mark.usefixtures("everywhere")
 def test_a_norm_that_something_else_replaced_is_left_alone():
     block = _block("llama", torch.float32)
     for norm in fusible_norms(block):
         norm.forward = type(norm).forward.__get__(norm)
     assert not fusible_norms(block)
-
-
-def test_nothing_is_fused_on_a_cpu():
-    assert not fusible_norms(_block("llama", torch.float32))

@@ -13,12 +13,6 @@ from pm_audit.subject.kernels.half_rotations import halved, rotating_modules
 from tests.engine_lab import build_backbone
 
 
-@pytest.fixture
-def everywhere(monkeypatch):
-    """Rotate by halves on the CPU as on a GPU."""
-    monkeypatch.setattr(half_rotations, "_on_gpu", lambda _: True)
-
-
 def block_of(family):
     backbone = build_backbone(family)
     return (backbone.h if family in ("gpt2", "gpt-j") else backbone.layers)[0]
@@ -27,16 +21,11 @@ def block_of(family):
 @pytest.mark.parametrize(
     ("family", "found"), [("llama", 1), ("qwen3", 1), ("phi", 1), ("gpt2", 0), ("gpt-j", 0)]
 )
-@pytest.mark.usefixtures("everywhere")
 def test_functions_of_the_same_formula_are_found_by_trying(family, found):
     block = block_of(family)
     modules = rotating_modules(block)
     assert len(modules) == found
     assert all(module is sys.modules[type(block).__module__] for module in modules)
-
-
-def test_nothing_is_exchanged_on_a_cpu():
-    assert not rotating_modules(block_of("llama"))
 
 
 def test_heads_that_neighbours_share_are_turned_otherwise_and_left_alone():
