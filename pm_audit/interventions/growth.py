@@ -34,7 +34,7 @@ LEAST_GAIN = 0.01
 MEASURED = 2
 """Moves of a step that are measured on all rows at most."""
 
-REPAIRS = 3
+REPAIRS = 4
 """Rounds in which features may leave or change places."""
 
 

@@ -32,7 +32,7 @@ STEPS = 32
 """Steps of gradient descent; each costs about four replays of all rows."""
 
 RATE = 0.3
-"""Step size of Adam on the logits."""
+"""First step size of Adam on the logits; it falls to zero along a cosine."""
 
 SLACK = 0.01
 """How much worse the objective of a smaller set may be."""
@@ -53,8 +53,10 @@ def learn_mask(
 
     """
     replay = _Gated(trace, objective, candidates, targets)
-    logits = torch.full((len(candidates),), -0.1, requires_grad=True)
+    # all gates are closed at first, and those of the best candidates are nearest to opening
+    logits = torch.linspace(-0.1, -1.0, len(candidates)).requires_grad_()
     optimiser = torch.optim.Adam([logits], lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     path: list[tuple[float, tuple[int, ...], Floats]] = []
     for _ in range(STEPS):
         gates = _hardened(logits, most)
@@ -65,6 +67,7 @@ def learn_mask(
         slope = replay.gradient(gates.detach(), objective.slope(rewards))
         torch.autograd.backward(gates, slope)
         optimiser.step()
+        schedule.step()
     least = min(value for value, _, _ in path)
     good = (one for one in path if one[0] <= least + SLACK)
     _, best, _ = min(good, key=lambda one: (len(one[1]), one[0]))
