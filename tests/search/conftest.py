@@ -94,7 +94,7 @@ def planting_of(
 
 
 def parted(model: Planted, *groups: str) -> list[Sae]:
-    """Return an SAE a group of marks, each blind to the marks of the others; the last sees all else."""
+    """Return an SAE for each group of marks, the last of which sees all that is no mark too."""
     saes = []
     for number, group in enumerate(groups):
         others = "".join(groups).translate(dict.fromkeys(map(ord, group)))
