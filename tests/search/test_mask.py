@@ -1,4 +1,4 @@
-"""The learned mask: its gates are real ablations, its gradient is theirs, and it finds what it can."""
+"""The learned mask: its gates are real ablations, and its gradient is that of their rewards."""
 
 from __future__ import annotations
 

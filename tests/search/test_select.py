@@ -29,7 +29,7 @@ def test_the_planted_set_is_selected_by_every_fold(model, way):
         seen = planted.contrast.weights(fold.discovery)
         after = ablate_sets(planted.trace, [found.selected], targets=planted.targets)[0]
         assert seen @ after / (seen @ planted.trace.rewards) == pytest.approx(0.0, abs=1e-4)
-        assert 1.0 == pytest.approx(max(found.growth.closures), abs=1e-4)
+        assert max(found.growth.closures) == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("way", WAYS)
