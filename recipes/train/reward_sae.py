@@ -43,7 +43,7 @@ LEAST_RATE = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardTuning:
-    """Settings of a tuning; the defaults made the default PM's SAE."""
+    """Settings of a tuning; the defaults made the default PM's `layer_6`."""
 
     reward_shards: int = 9
     """Shards gathered, each of the completions of 200 prompts."""
