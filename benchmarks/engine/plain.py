@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,17 +40,17 @@ class PlainContestant:
         """Return IG at every active (token, latent), [active]."""
         sae, completion = self.work.sae, self.batch.completion
         seen: list[Tensor] = []
-        with torch.no_grad(), self._hooked(lambda stream: seen.append(stream) or stream):
+        with torch.no_grad(), hooked(self.work, lambda stream: seen.append(stream) or stream):
             self._forward()
         clean = seen[0]
         encoding = sae.encode(clean.flatten(0, 1))
-        bare = sae.decode(encoding.with_features(torch.zeros_like(encoding.features)))
+        bare = sae.decode(replace(encoding, features=torch.zeros_like(encoding.features)))
         bare = bare.view_as(clean)
         total = torch.zeros_like(clean)
         for step in range(STEPS):
             removed = (step + 0.5) / STEPS * completion[..., None]
             leaf = (clean - removed * (clean - bare)).requires_grad_()
-            with self._hooked(lambda _, leaf=leaf: leaf):
+            with hooked(self.work, lambda _, leaf=leaf: leaf):
                 rewards = self._forward()
             total += torch.autograd.grad(rewards.sum(), leaf)[0] / STEPS
         effects = (total @ sae.W_dec.T) * encoding.features.view(*clean.shape[:2], -1)
@@ -73,25 +74,31 @@ class PlainContestant:
                     sae.encode(stream.flatten(0, 1))  # paid for; the values are the shared ones
                     return stream - shared[..., None] * sae.W_dec[latent]
 
-                with self._hooked(ablate):
+                with hooked(self.work, ablate):
                     found.append(clean - self._forward())
         return torch.stack(found).double().numpy()
 
     def _forward(self) -> Tensor:
-        hidden = self.work.pm.decoder.backbone(
-            input_ids=self.batch.ids, attention_mask=self.batch.mask, use_cache=False
-        ).last_hidden_state
-        rows = torch.arange(len(self.batch.ids))
-        return self.work.pm.reward(hidden[rows, self.batch.last])
+        return padded_rewards(self.work, self.batch)
 
-    @contextlib.contextmanager
-    def _hooked(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        def hook(_: nn.Module, __: object, output: Tensor) -> Tensor:
-            return change(output)
 
-        block = self.work.pm.decoder.blocks[self.work.sae.layer]
-        handle = block.register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
+def padded_rewards(work: Workload, batch: Padded) -> Tensor:
+    """Return rewards [row] of a padded batch by one forward of the transformers model."""
+    hidden = work.pm.decoder.backbone(
+        input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
+    ).last_hidden_state
+    return work.pm.reward(hidden[torch.arange(len(batch.ids)), batch.last])
+
+
+@contextlib.contextmanager
+def hooked(work: Workload, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Change the stream [row position hidden] after the SAE's block."""
+
+    def hook(_: nn.Module, __: object, output: Tensor) -> Tensor:
+        return change(output)
+
+    handle = work.pm.decoder.blocks[work.sae.layer].register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

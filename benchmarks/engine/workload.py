@@ -118,7 +118,7 @@ def trained_workload(pm_folder: Path | None = None) -> Workload:
         for completion in COMPLETIONS:
             turns = (Turn(speaker=Speaker.HUMAN, text=prompt),)
             row = pm.text_format.tokenise(turns, completion)
-            rows.append(Row(number, row.token_ids, row.completion_start))
+            rows.append(Row(number, row.token_ids, row.completion_start, row.completion_stop))
     return _workload(pm.name, pm, load_sae(folder), folder, Grid(tuple(rows)))
 
 

@@ -29,8 +29,8 @@ TRIALS = 4
 CANDIDATES = 32
 """Coordinates that the gradient proposes."""
 
-PENALTY = 1.5
-"""Weight of the squared collateral, as it is for features by default."""
+PENALTY = 1.0
+"""Weight of the collateral, as it is for features by default."""
 
 
 def neurons(discovery: Discovery, most: int) -> Tensor:

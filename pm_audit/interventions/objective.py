@@ -2,9 +2,10 @@
 
 On the rows that a search sees, a set S leaves the residual ``G_S / G`` and moves the templates of
 counter-examples and controls; its collateral is the largest mean movement of one, as a share of the
-gap.  The objective is ``|residual| + penalty x collateral^2``: a set that overshoots is no better
-than one that falls short; a feature that acts everywhere is not forbidden but measured; and small
-movements cost little, while large ones cost more than the residual that they would close.
+gap.  The objective is ``|residual| + penalty x c^2``, with ``c`` the 4-norm of the templates'
+movements, a smooth maximum.  So a set that overshoots is no better than one that falls short; a
+feature that acts everywhere is not forbidden but measured; and small movements cost little, while
+large ones cost more than the residual that they would close.
 """
 
 from __future__ import annotations
@@ -68,19 +69,21 @@ class Objective:
 
     def collateral(self, after: Floats) -> Floats:
         """Return the largest mean movement of a template, as a share of the gap, [set]."""
-        moved = np.abs((after - self.clean) @ self.templates.T) / abs(self.gap)
-        return np.asarray(moved.max(axis=-1, initial=0.0))
+        return np.asarray(np.abs(self._movements(after)).max(axis=-1, initial=0.0))
 
     def value(self, after: Floats) -> Floats:
         """Return what the search makes small, [set]."""
-        return np.asarray(np.abs(self.residual(after)) + self.penalty * self.collateral(after) ** 2)
+        movement = np.sqrt((self._movements(after) ** 4).sum(axis=-1))
+        return np.asarray(np.abs(self.residual(after)) + self.penalty * movement)
 
     def slope(self, after: Floats) -> Floats:
-        """Return the gradient of the value by the rewards, [row]."""
+        """Return the gradient of the value by the rewards [row] of one set, [row]."""
+        moved = self._movements(after)
         size = abs(self.gap)
-        slope = np.sign(after @ self.weights) * self.weights / size
-        moved = self.templates @ (after - self.clean) / size
-        if len(moved):
-            worst = int(np.abs(moved).argmax())
-            slope = slope + 2 * self.penalty * moved[worst] * self.templates[worst] / size
-        return np.asarray(slope)
+        steepness = 2 * moved**3 / max(float(np.sqrt((moved**4).sum())), 1e-12)
+        closing = np.sign(after @ self.weights) * self.weights
+        return np.asarray((closing + self.penalty * steepness @ self.templates) / size)
+
+    def _movements(self, after: Floats) -> Floats:
+        """Return the mean movement of each template, as a share of the gap, [set template]."""
+        return np.asarray((after - self.clean) @ self.templates.T / abs(self.gap))

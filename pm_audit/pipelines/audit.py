@@ -73,7 +73,7 @@ Subject = tuple[PreferenceModel | Sequence[PreferenceModel], Sequence[Sae]]
 """A loaded PM, or one for each of its objectives, and its SAEs."""
 
 
-FIT_TOKENS = 2048
+FIT_TOKENS = 1024
 """Tokens on which an audit measures an SAE's fit: three passes of the whole SAE over each."""
 
 

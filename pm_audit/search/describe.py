@@ -31,7 +31,7 @@ FIRINGS, FIRINGS_OF_OTHERS = 5, 2
 NEIGHBOURS = 4
 """Nearest decoder directions kept for each feature."""
 
-OTHERS_SHOWN = 6
+OTHERS_SHOWN = 4
 """Candidates that are reported next to the selected ones, strongest attribution first."""
 
 

@@ -23,7 +23,7 @@ from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.interventions.reconstruction import replace_all
-from pm_audit.interventions.replacements import replacements
+from pm_audit.interventions.replacements import Replacement, replacements
 from pm_audit.interventions.replay_cache import ReplayCache
 from pm_audit.records import (
     AlongsideEvidence,
@@ -83,8 +83,8 @@ def test_sets(
     return HeldOut(
         ablated=ablated,
         alongside=tuple(
-            AlongsideEvidence(replacement=name, rewards=_by_other(experiment, searches, name))
-            for name in replacements()
+            AlongsideEvidence(replacement=name, rewards=_by_other(experiment, searches, other))
+            for name, other in replacements().items()
             if name != method.replacement
         ),
         stages=tuple(_stages(experiment, searches, targets, saes, ablated) for saes in groups),
@@ -130,13 +130,13 @@ def _weighed(experiment: Experiment, one: FoldSearch) -> Integers:
 
 
 def _by_other(
-    experiment: Experiment, searches: Sequence[FoldSearch], name: str
+    experiment: Experiment, searches: Sequence[FoldSearch], other: Replacement
 ) -> tuple[float, ...]:
     """Return rewards [row] with the sets replaced by another replacement."""
     rewards = experiment.rewards.copy()
     for one in searches:
         counters = experiment.rows(Role.COUNTER_EXAMPLE, prompts=one.fold.discovery)
-        targets = replacements()[name].targets(experiment, counters)
+        targets = other.targets(experiment, counters)
         rows = _weighed(experiment, one)
         rewards[rows] = ablate_sets(experiment.trace, [one.selected], rows=rows, targets=targets)[0]
     return tuple(rewards.tolist())

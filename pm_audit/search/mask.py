@@ -32,7 +32,7 @@ STEPS = 32
 """Steps of gradient descent; each costs about four replays of all rows."""
 
 RATE = 0.3
-"""Step size of Adam on the logits."""
+"""First step size of Adam on the logits; it falls to zero along a cosine."""
 
 
 def learn_mask(
@@ -50,8 +50,10 @@ def learn_mask(
 
     """
     replay = _Gated(trace, objective, candidates, targets)
-    logits = torch.full((len(candidates),), -0.1, requires_grad=True)
+    # all gates are closed at first, and those of the best candidates are nearest to opening
+    logits = torch.linspace(-0.1, -1.0, len(candidates)).requires_grad_()
     optimiser = torch.optim.Adam([logits], lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     path: list[tuple[float, tuple[int, ...], Floats]] = []
     for _ in range(STEPS):
         gates = _hardened(logits, most)
@@ -63,6 +65,7 @@ def learn_mask(
         slope = replay.gradient(gates.detach(), objective.slope(rewards))
         torch.autograd.backward(gates, slope + LEAST_GAIN)
         optimiser.step()
+        schedule.step()
     _, best, _ = min(path, key=lambda one: one[0])
     closures = tuple(1 - float(objective.residual(rewards)) for _, _, rewards in path)
     collaterals = tuple(float(objective.collateral(rewards)) for _, _, rewards in path)

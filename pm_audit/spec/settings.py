@@ -139,7 +139,7 @@ class Settings(Written):
     set_search: SetSearch = SetSearch.GROWTH
     """How the set is chosen among the candidates: `growth`, by residual and collateral, a feature
     at a time; or `mask`, learned gates over all of them."""
-    collateral_penalty: Annotated[float, _Number, Field(ge=0, le=100)] = 1.5
+    collateral_penalty: Annotated[float, _Number, Field(ge=0, le=100)] = 1.0
     """Weight of the squared collateral next to the residual when a set is searched for."""
     ig_steps: Count = 4
     """Steps of integrated gradients."""

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from pm_audit.errors import SaeError
+from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.splice import completion_jobs, replay
 from pm_audit.forward.trace import trace
@@ -20,6 +22,7 @@ from pm_audit.interventions.replacements import (
 from pm_audit.records import Feature
 from pm_audit.subject.activation import JumpRelu, TopK
 from pm_audit.subject.sae import Normalisation
+from tests.engine_lab import ROLES
 
 CHOSEN = [3, 5, 8, 13, 21, 34]
 KINDS = {
@@ -118,6 +121,32 @@ def test_a_set_over_several_layers_reencodes_what_the_lower_one_changed(
         edits = {0: both, 2: wanted["block2"].ablation(above)}
         np.testing.assert_allclose(row, plain.rewards(edits), atol=1e-5)
     assert np.abs(found - clean.rewards).max() > 1e-2
+
+
+def test_wordings_of_one_prompt_share_its_counter_examples(lab, llama):
+    sae, grid = lab.sae(1), lab.grid(prompts=4, end=(1, 2))
+    roles = list(ROLES) * 4
+    # two wordings a prompt: texts of their own, one unit of inference
+    contrast = Contrast(np.array([row.prompt for row in grid.rows]) // 2, roles)
+    experiment = Experiment(trace(llama, [sae], grid), contrast)
+    targets, wanted = contrast_features(experiment), lab.wanted.contrast(experiment, sae)
+    table = targets[sae.name].at(
+        torch.arange(len(grid.layout.completion_row)), torch.arange(sae.width)
+    )
+    torch.testing.assert_close(table, torch.cat(wanted.feature), atol=1e-5, rtol=1e-5)
+    found = ablate_sets(experiment.trace, [features(sae, CHOSEN)], targets=targets)[0]
+    expected = lab.plain(llama, grid).rewards({1: wanted.ablation(CHOSEN)})
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_a_mean_is_the_sum_over_all_tokens_by_their_number(lab, llama):
+    sae = lab.sae(1)
+    clean = lab.experiment(llama, sae).trace
+    chosen = tokens_of(clean, [0, 1, 5])
+    by_hand = sae.encode(clean.streams[1]).features[chosen].double().sum(0) / int(chosen.sum())
+    own = mean_features(clean, [0, 1, 5])[sae.name]
+    found = own.at(torch.tensor([0]), torch.arange(sae.width))[0]
+    np.testing.assert_array_max_ulp(found.numpy(), by_hand.float().numpy(), 1)
 
 
 def test_rows_without_tokens_of_their_own_take_part(lab, llama):
