@@ -85,7 +85,7 @@ def test_the_set_is_the_best_that_the_gates_held_but_for_the_price_of_a_feature(
     after = ablate_sets(planting.trace, [chosen], targets=planting.targets)[0]
     own = (1 - float(objective.residual(after)), float(objective.collateral(after)))
     path = list(zip(found.closures, found.collaterals, strict=True))
-    assert path[0] == pytest.approx((0.0, 0.0))  # all gates begin closed
+    assert path[0] == pytest.approx((0.0, 0.0), abs=1e-6)  # all gates begin closed
     assert any(one == pytest.approx(own, abs=1e-4) for one in path)
     # the least of the path, but for features that cost more than they gain
     left = [abs(1 - closure) + 1.5 * moved**2 for closure, moved in (own, *path)]
