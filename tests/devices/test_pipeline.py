@@ -35,7 +35,6 @@ SMALL = {
     "bootstrap_resamples": 100,
     "max_features": 2,
     "ig_steps": 2,
-    "selectivity": 0.0,
 }
 EVERYTHING = {"sae_baselines": True, "placebos": 1, "extra_scores": True}
 HYPOTHESIS = marks_hypothesis("!!!!", effect=Effect.RAISES, prompts=6, counter_marks="????")
@@ -109,12 +108,15 @@ def same(record: HypothesisRecord, plain: HypothesisRecord) -> None:
     """Assert that both found the same features, by the same rewards up to rounding."""
     assert record.closure is not None
     assert outcome(record) == outcome(plain)
-    for field in ("reward", "zero", "mean", "spliced"):
+    for field in ("reward", "ablated"):
         ours = [getattr(row, field) for row in record.evidence.rows]
         theirs = [getattr(row, field) for row in plain.evidence.rows]
         np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-5)
-    for one, other in zip(record.evidence.replaced, plain.evidence.replaced, strict=True):
-        for stage in ("selected", "features", "stream"):
+    alongside = zip(record.evidence.alongside, plain.evidence.alongside, strict=True)
+    for one, other in alongside:
+        np.testing.assert_allclose(one.rewards, other.rewards, atol=2e-5, rtol=1e-5)
+    for one, other in zip(record.evidence.stages, plain.evidence.stages, strict=True):
+        for stage in ("selected", "others", "features", "stream", "error"):
             ours, theirs = getattr(one, stage), getattr(other, stage)
             np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-5)
     np.testing.assert_allclose(record.closure.value, plain.closure.value, atol=1e-4)
