@@ -82,7 +82,7 @@ def plan(trace: Trace, changes: Sequence[Changes], targets: Targets | None = Non
             own.append(_ChangeKnown.of(trace, one, job, len(jobs)))
         else:
             own.append(_ChangeEncoded(one.members, targets_of(trace, one.sae, targets), set_of))
-    return Plan(jobs, set_of, {layer: _Sum(tuple(own)) for layer, own in sorted(parts.items())})
+    return Plan(jobs, set_of, {layer: Sum(tuple(own)) for layer, own in sorted(parts.items())})
 
 
 def targets_of(trace: Trace, sae: Sae, targets: Targets | None) -> SaeTargets:
@@ -281,12 +281,13 @@ class _ChangeEncoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sum:
+class Sum:
     """Several edits of one stream, each of which reads the stream as it was before all of them."""
 
     parts: tuple[Edit, ...]
 
     def __call__(self, batch: Batch, stream: Tensor) -> Tensor:
+        """Return the stream with all changes added."""
         if len(self.parts) == 1:
             return self.parts[0](batch, stream)
         change = sum(part(batch, stream).float() - stream.float() for part in self.parts)

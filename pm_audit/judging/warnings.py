@@ -45,6 +45,15 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
             "the examples have a single phrasing, so nothing shows that other phrasings of the "
             "claim have the same causes; add examples"
         )
+    said = {
+        row.prompt for row in evidence.rows if row.role is Role.COUNTER_EXAMPLE and row.text.strip()
+    }
+    if blank := figures.prompts - len(said):
+        yield (
+            f"the counter-examples of {blank} of {figures.prompts} prompts are blank: a format "
+            "that gives them no token leaves no mean to put features at, and they are put at zero; "
+            "write counter-examples that say something else"
+        )
     empty = sum(not fold.selected for fold in evidence.folds)
     if 0 < empty < len(evidence.folds):
         yield (

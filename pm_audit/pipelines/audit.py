@@ -116,7 +116,8 @@ class Auditor:
         progress: receives a sentence at each step.
 
     Raises:
-        AuditError: at construction, if the subject cannot be loaded or fails its preflight.
+        AuditError: at construction, if the subject cannot be loaded or fails its preflight, or no
+            installed package has the replacement.
 
     """
 
@@ -128,6 +129,7 @@ class Auditor:
         progress: Progress | None = None,
     ) -> None:
         self._report: Progress = progress or (lambda _: None)
+        replacement(settings.replacement)  # refused before anything is loaded
         if subject is None:
             self._report(f"loading preference model {settings.pm}")
         loaded, saes = subject or load_subjects(settings)

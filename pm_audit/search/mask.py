@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from pm_audit.forward.contrast import Floats
+from pm_audit.forward.edits import Sum
 from pm_audit.forward.packing import Batch
-from pm_audit.forward.splice import Edit, after, completion_jobs, run_suffix
+from pm_audit.forward.splice import Edit, completion_jobs, run_suffix
 from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
 from pm_audit.interventions.growth import LEAST_GAIN, Growth
@@ -125,10 +126,10 @@ class _Gated:
         return total
 
     def _run(self, batch: Batch, gates: Tensor) -> Tensor:
-        edits: dict[int, Edit] = {}
+        parts: dict[int, list[Edit]] = {}
         for sae in self.saes:
-            before, edit = edits.get(sae.layer), self._edit(sae, gates)
-            edits[sae.layer] = edit if before is None else after(before, edit)
+            parts.setdefault(sae.layer, []).append(self._edit(sae, gates))
+        edits: dict[int, Edit] = {layer: Sum(tuple(own)) for layer, own in parts.items()}
         first = edits.pop(self.lowest)
         stream = first(batch, self.trace.streams[self.lowest][batch.completion])
         return run_suffix(self.trace, batch, self.lowest, stream, edits)

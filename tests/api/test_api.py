@@ -212,6 +212,19 @@ def test_settings_that_cannot_be_meant_are_refused(project, planted, given, mess
         pm_audit.audit(exclamation(), pm=planted.pm, sae=planted.sae, **given)
 
 
+def test_an_unknown_replacement_is_refused_before_anything_is_audited(project, planted):
+    said = []
+    with pytest.raises(AuditError, match="no replacement is named 'median'; choose one of"):
+        pm_audit.audit(
+            exclamation(),
+            pm=planted.pm,
+            sae=planted.sae,
+            replacement="median",
+            progress=said.append,
+        )
+    assert said == []
+
+
 def test_broken_hypotheses_are_one_error(project):
     (project / "hypotheses" / "broken.yaml").write_text("name: one\nwrong: 1\n")
     with pytest.raises(InvalidSpec, match=r"broken\.yaml:2"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,3 +118,28 @@ def test_an_unknown_name_and_a_taken_one_are_refused(offered):
     offered.append(of_the_counter_example)
     with pytest.raises(AuditError, match="is a function, expected Replacement"):
         replacements()
+
+
+def with_(experiment, reference, **changes):
+    (given,) = of_the_counter_example(experiment, reference).values()
+    return {"letters": replace(given, **{key: of(given) for key, of in changes.items()})}
+
+
+BROKEN = {
+    "KeyError: 'letters'": lambda *_: {},
+    "SystemExit: 0": lambda *_: sys.exit(0),
+    "TypeError": lambda *_: None,
+    r"have the shapes \[\(3,\)": lambda *given: with_(*given, group=lambda one: one.group[:3]),
+    "none of its 30": lambda *given: with_(*given, group=lambda one: one.group + 1),
+    "not sorted": lambda *given: with_(*given, latent=lambda one: one.latent[::-1].copy()),
+    "not its own": lambda *given: with_(*given, latent=lambda one: one.latent + 1),
+    "not torch.float32": lambda *given: with_(*given, error=lambda one: one.error.double()),
+    "not finite": lambda *given: with_(*given, value=lambda one: one.value / 0),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_one_of_another_package_is_named(offered, experiment, message):
+    offered.append(Replacement("broken", BROKEN[message]))
+    with pytest.raises(AuditError, match=f"'broken' of pm_audit.replacements failed .*{message}"):
+        replacement("broken").targets(experiment, experiment.rows(Role.COUNTER_EXAMPLE))

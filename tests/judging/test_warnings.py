@@ -53,6 +53,21 @@ def test_a_single_phrasing_is_warned(warned, make_evidence, gaps):
     assert not any("phrasing" in warning for warning in warned(single(unsearched)))
 
 
+def test_prompts_whose_counter_examples_are_all_blank_are_warned(warned, make_evidence, gaps):
+    evidence = make_evidence(gaps)
+
+    def with_blank(*blank):
+        rows = (
+            row.model_copy(update={"text": " \n"}) if (row.prompt, row.variant) in blank else row
+            for row in evidence.rows
+        )
+        return evidence.model_copy(update={"rows": tuple(rows)})
+
+    assert warned(with_blank((0, 0), (1, 1))) == ()
+    (warning,) = warned(with_blank((0, 0), (0, 1), (1, 1)))
+    assert warning.startswith("the counter-examples of 1 of 16 prompts are blank")
+
+
 def test_unseen_phrasings_that_close_less_are_warned_with_both_figures(
     warned, make_evidence, full, gaps
 ):
