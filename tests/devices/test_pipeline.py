@@ -35,7 +35,6 @@ SMALL = {
     "bootstrap_resamples": 100,
     "max_features": 2,
     "ig_steps": 2,
-    "selectivity": 0.0,
 }
 EVERYTHING = {"sae_baselines": True, "placebos": 1, "extra_scores": True}
 HYPOTHESIS = marks_hypothesis("!!!!", effect=Effect.RAISES, prompts=6, counter_marks="????")
