@@ -37,7 +37,7 @@ dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.
 device text Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`.
 prompts text Most prompts of a hypothesis that are tried, the first ones of its probe. (default: 16)
 folds text Folds of prompts; each fold is tested with the features that the others selected. (default: 2)
-candidates text Features of a fold, best by attribution, among which its set is searched for. (default: 32)
+candidates text Features of a fold, best by attribution, among which its set is searched for. (default: 64)
 search text Where candidates come from: `attribution`; `budget`, single ablations until a count or time is spent; `exhaustive`, single ablation of every feature that fires on the examples.
 budget_count text Features of a fold and SAE that `search: budget` ablates at most. (default: 256)
 budget_seconds text Wall time of a hypothesis after which `search: budget` begins no further ablations.
@@ -45,7 +45,7 @@ extra_scores flag Let GradDrop, and integrated gradients of single large feature
 max_features text Largest set of features that may explain a gap. (default: 10)
 replacement text What stands in a feature's place: `contrast`, its mean over the prompt's counter-examples; `zero`, `mean` or `resample`. The others are reported alongside.
 set_search text How the set is chosen among the candidates: `growth`, by residual and collateral, a feature at a time; or `mask`, learned gates over all of them.
-collateral_penalty text Weight of the collateral next to the residual when a set is searched for. (default: 0.5)
+collateral_penalty text Weight of the squared collateral next to the residual when a set is searched for. (default: 1.0)
 ig_steps text Steps of integrated gradients. (default: 4)
 null_sets text Matched random sets in a fold that the selected set must beat. (default: 20)
 sae_baselines flag Try neurons, PCA, linear probes and a learned subspace too; costs as much again.

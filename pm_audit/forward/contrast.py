@@ -55,14 +55,17 @@ class Contrast:
     def one_of_each(self, *, among: Mask | None = None) -> Mask:
         """Return one row of each prompt and role, [row]: the phrasings are taken in turn.
 
-        With ``among`` [row], only of the marked rows.
+        With ``among`` [row], only of the marked rows: of a prompt whose turn is not marked, the
+        next one that is.
         """
         chosen = np.zeros(len(self.prompt), dtype=bool)
         for role in sorted(set(self.role)):
-            has_role = self.has_role(role) if among is None else self.has_role(role) & among
+            has_role = self.has_role(role)
             for turn, prompt in enumerate(np.unique(self.prompt[has_role])):
                 rows = np.flatnonzero(has_role & (self.prompt == prompt))
-                chosen[rows[turn % len(rows)]] = True
+                rows = np.roll(rows, -(turn % len(rows)))
+                marked = rows if among is None else rows[among[rows]]
+                chosen[marked[:1]] = True
         return chosen
 
     def weights(self, prompts: Iterable[int], *, among: Mask | None = None) -> Floats:

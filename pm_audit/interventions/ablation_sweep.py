@@ -79,7 +79,6 @@ def sweep(
     predicted: Floats,
     weights: Floats,
     *,
-    order: Floats | None = None,
     budget: Budget | None = None,
     targets: Targets | None = None,
     changes_on: Sequence[int] | Integers | None = None,
@@ -92,10 +91,9 @@ def sweep(
     Args:
         trace: the clean forward, with ``sae``.
         sae: whose latents are swept.
-        predicted: [latent], predicted effects, compared with the measured ones.
+        predicted: [latent], predicted effects, compared with the measured ones; latents are ablated
+            in the order of their sizes, largest first.
         weights: [row], weights of the rewards; rows of weight zero are not run.
-        order: [latent], scores by which latents are ablated, largest first; the sizes of the
-            predictions for None.
         budget: when to stop; exhaustive by default.
         targets: what stands in a feature's place; None for zero.
         changes_on: rows on which a latent must differ from its target to be swept; those with
@@ -111,8 +109,7 @@ def sweep(
     budget = budget or Budget()
     rows = np.flatnonzero(weights)
     active = changing_latents(trace, sae, rows if changes_on is None else changes_on, targets)
-    promise = np.abs(predicted) if order is None else order
-    ordered = active[np.argsort(-promise[active], kind="stable")]
+    ordered = active[np.argsort(-np.abs(predicted[active]), kind="stable")]
     affordable = len(ordered) if budget.count is None else min(budget.count, len(ordered))
     began = time.monotonic()
     parts: list[Floats] = [np.zeros(0)]

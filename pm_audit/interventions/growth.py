@@ -125,18 +125,22 @@ class _Search:
         rewards[:, sample] = self.replay(chosen, sample)
         for members, after in zip(chosen, rewards, strict=True):
             self._learn(members, after, sample)
-        for at in np.argsort(self.objective.value(rewards), kind="stable")[:MEASURED]:
-            if self._made(chosen[at]):
+        values, enough = self.objective.value(rewards), self._enough()
+        for at in np.argsort(values, kind="stable")[:MEASURED]:
+            if values[at] <= enough and self._made(chosen[at]):
                 return True
         return False
+
+    def _enough(self) -> float:
+        """Return the largest objective that makes a move worth making."""
+        return float(self.objective.value(self.rewards)) - LEAST_GAIN
 
     def _made(self, members: Members) -> bool:
         """Measure a move on all rows, and make it if it is good enough."""
         everywhere = np.arange(len(self.objective.rows))
         after = self.replay([members], everywhere)[0]
         self._learn(members, after, everywhere)
-        value = self.objective.value(after)
-        if not value <= self.objective.value(self.rewards) - LEAST_GAIN:
+        if not self.objective.value(after) <= self._enough():
             return False
         self.selected, self.rewards = members, after
         self.closures.append(1 - float(self.objective.residual(after)))

@@ -104,10 +104,7 @@ def tabulate(evidence: Evidence) -> PromptTable:
     staged = [gaps for stage in stages for gaps in stage.values()]
     keys = np.stack([*staged, *others, *null_gap, examples_moved, gap_ablated, gap])
     order = _order(keys / evidence.sigma)
-    interaction = None
-    if all(row.single_sum is not None for row in evidence.rows if row.role is Role.EXAMPLE):
-        single_sum = evidence.means(Role.EXAMPLE, [row.single_sum or 0.0 for row in evidence.rows])
-        interaction = (-examples_moved - np.array(single_sum))[order]
+    interaction = _interaction(evidence)
     return PromptTable(
         gap=gap[order],
         gap_ablated=gap_ablated[order],
@@ -122,8 +119,17 @@ def tabulate(evidence: Evidence) -> PromptTable:
         alongside=others[:, order],
         stages=tuple({name: gaps[order] for name, gaps in stage.items()} for stage in stages),
         unseen=tuple(_unseen(evidence)),
-        interaction=interaction,
+        interaction=None if interaction is None else interaction[order],
     )
+
+
+def _interaction(evidence: Evidence) -> Array | None:
+    """Return each prompt's mean over the examples of which features were replaced alone, too."""
+    found: list[list[float]] = [[] for _ in evidence.prompts]
+    for row in evidence.rows:
+        if row.role is Role.EXAMPLE and row.single_sum is not None:
+            found[row.prompt].append(row.reward - row.ablated - row.single_sum)
+    return np.array([fmean(values) for values in found]) if all(found) else None
 
 
 def _folds(evidence: Evidence) -> NDArray[np.int64]:

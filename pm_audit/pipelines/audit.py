@@ -47,7 +47,6 @@ from pm_audit.records import (
     Role,
 )
 from pm_audit.search import (
-    Fold,
     FoldSearch,
     Selector,
     by_phrasing,
@@ -74,7 +73,7 @@ Subject = tuple[PreferenceModel | Sequence[PreferenceModel], Sequence[Sae]]
 """A loaded PM, or one for each of its objectives, and its SAEs."""
 
 
-FIT_TOKENS = 2048
+FIT_TOKENS = 1024
 """Tokens on which an audit measures an SAE's fit: three passes of the whole SAE over each."""
 
 
@@ -189,32 +188,31 @@ class Auditor:
         self._report(f"{name}: attributing the gap to features")
         gaps = contrast.gap_by_prompt(clean.rewards).tolist()
         folds = split(gaps, self.method.folds, seed=self.method.seed)
-        selector = self._selector(experiment, folds)
+        phrasings, parts = by_phrasing(contrast, folds), halves(gaps, folds, seed=self.method.seed)
+        searches = len(folds) + len(phrasings) + len(parts)
+        selector = self._selector(experiment, searches=searches)
         self._report(f"{name}: searching for the features that carry the gap")
-        searches = [selector.select(fold) for fold in folds]
+        found = [selector.select(fold) for fold in folds]
         self._report(f"{name}: testing the selected sets on held-out prompts")
         targets, cache = selector.targets, selector.cache
-        held_out = test_sets(experiment, searches, targets, cache, method=self.method)
-        features = shown(experiment, selector.proposal, searches)
+        held_out = test_sets(experiment, found, targets, cache, method=self.method)
+        features = shown(experiment, selector.proposal, found)
         singles = run_singles(experiment, features, targets)
-        evidence = searched(evidence, experiment, selector.proposal, searches, held_out, singles)
+        evidence = searched(evidence, experiment, selector.proposal, found, held_out, singles)
         self._report(f"{name}: searching without each phrasing, to test on it")
-        unseen = [selector.select(fold) for fold in by_phrasing(contrast, folds)]
-        parts = [
-            selector.select(half).selected for half in halves(gaps, folds, seed=self.method.seed)
-        ]
+        unseen = [selector.select(fold) for fold in phrasings]
         evidence = evidence.model_copy(
             update={
                 "transfer": transfer(experiment, unseen, targets, cache),
-                "halves": tuple(parts),
+                "halves": tuple(selector.select(half).selected for half in parts),
                 "sweeps": selector.sweeps(folds),
             }
         )
-        evidence = self._with_baselines(evidence, name, experiment, searches, targets)
+        evidence = self._with_baselines(evidence, name, experiment, found, targets)
         records = describe(
             experiment,
             selector.proposal,
-            searches,
+            found,
             singles,
             texts,
             method=self.method,
@@ -223,8 +221,10 @@ class Auditor:
         records = in_corpus(records, self._indices)
         return judge(hypothesis, evidence, records, method=self.method)
 
-    def _selector(self, experiment: Experiment, folds: tuple[Fold, ...]) -> Selector:
+    def _selector(self, experiment: Experiment, *, searches: int) -> Selector:
         """Return what searches for sets by the method's replacement, ready for any fold.
+
+        The searches share the method's budget of time.
 
         Raises:
             AuditError: no installed package has the replacement.
@@ -233,7 +233,6 @@ class Auditor:
         reference = experiment.rows(Role.COUNTER_EXAMPLE)
         targets = replacement(self.method.replacement).targets(experiment, reference)
         proposal = propose(experiment, targets, method=self.method)
-        searches = len(folds) + len(by_phrasing(experiment.contrast, folds))
         return Selector.of(experiment, proposal, method=self.method, searches=searches)
 
     def _judging(self, hypothesis: Hypothesis) -> PreferenceModel:
@@ -272,7 +271,7 @@ class Auditor:
         placebos = []
         for number in range(self.method.placebos):
             self._report(f"{name}: placebo {number + 1} of {self.method.placebos}")
-            selector_of = partial(self._selector, folds=folds)
+            selector_of = partial(self._selector, searches=len(folds))
             seed = self.method.seed + number
             placebos.append(run_placebo(experiment, folds, selector_of, seed=seed))
         return evidence.model_copy(update={"baselines": baselines, "placebos": tuple(placebos)})

@@ -40,7 +40,8 @@ class FeatureRecord(Feature):
     """A candidate feature with what was measured about it."""
 
     contribution: Figure
-    """Mean over the examples of all prompts of reward minus reward with it alone replaced."""
+    """Reward minus reward with it alone replaced: mean over an example of each prompt, the
+    phrasings taken in turn."""
     attribution: Finite | None
     """Mean over examples of the attribution (IG) that proposed it; None if none did."""
     selectivity: Finite

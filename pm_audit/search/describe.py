@@ -31,7 +31,7 @@ FIRINGS, FIRINGS_OF_OTHERS = 5, 2
 NEIGHBOURS = 4
 """Nearest decoder directions kept for each feature."""
 
-OTHERS_SHOWN = 6
+OTHERS_SHOWN = 4
 """Candidates that are reported next to the selected ones, strongest attribution first."""
 
 
@@ -62,8 +62,8 @@ def describe(
 ) -> tuple[FeatureRecord, ...]:
     """Return the features whose single effects were run, strongest contribution first.
 
-    The contribution is the mean over the examples of every prompt, its interval over prompts:
-    single effects do not depend on which fold selected the feature.
+    The contribution is the mean over an example of every prompt, its interval over prompts: single
+    effects do not depend on which fold selected the feature.
     """
     described = [
         _record(experiment, proposal, searches, singles, feature, texts, method, token_name)

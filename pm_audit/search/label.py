@@ -2,9 +2,9 @@
 
 A label is one or two phrases.  Among the runs of words on which a feature fires strongly, they are
 those on which its activations differ most between the examples and the counter-examples of the
-first fold's discovery prompts.  The label is scored on the completions of
-the other prompts: the balanced accuracy with which "the label names this word" predicts "the
-feature fires on this word".  Those prompts are unseen; phrasings that all prompts share are not.
+first fold's discovery prompts.  The label is scored on the completions of the other prompts: the
+balanced accuracy with which "the label names this word" predicts "the feature fires on this word".
+Those prompts are unseen; phrasings that all prompts share are not.
 """
 
 from __future__ import annotations

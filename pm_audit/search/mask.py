@@ -2,9 +2,9 @@
 
 Gates are binary in the forward pass and take gradients as if they were the logistic function of
 their logits (the straight-through estimator, 1308.3432), so every step is a real ablation of the
-set that the gates now hold.  A step takes the objective's gradient through all rows that the search
-sees; at most ``most`` gates are open, those of the largest logits.  Of all steps' sets the best is
-returned, the smallest of those that are as good but for ``SLACK``.
+set that the gates now hold.  A step takes the gradient of the objective, through all rows that the
+search sees, and of the price of an open gate, which is the gain that growth asks of a feature; at
+most ``most`` gates are open, those of the largest logits.  Of all steps' sets the best is returned.
 
 This is the other way to choose a set than growing it (``interventions/growth.py``); both are judged
 by real ablation on prompts that they have not seen.
@@ -23,7 +23,7 @@ from pm_audit.forward.packing import Batch
 from pm_audit.forward.splice import Edit, after, completion_jobs, run_suffix
 from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace
-from pm_audit.interventions.growth import Growth
+from pm_audit.interventions.growth import LEAST_GAIN, Growth
 from pm_audit.interventions.objective import Objective
 from pm_audit.records import Feature
 from pm_audit.subject.sae import Sae
@@ -33,9 +33,6 @@ STEPS = 32
 
 RATE = 0.3
 """First step size of Adam on the logits; it falls to zero along a cosine."""
-
-SLACK = 0.01
-"""How much worse the objective of a smaller set may be."""
 
 
 def learn_mask(
@@ -62,15 +59,14 @@ def learn_mask(
         gates = _hardened(logits, most)
         rewards = replay.rewards(gates.detach())
         chosen = tuple(gates.detach().nonzero()[:, 0].tolist())
-        path.append((float(objective.value(rewards)), chosen, rewards))
+        value = float(objective.value(rewards)) + LEAST_GAIN * len(chosen)
+        path.append((value, chosen, rewards))
         optimiser.zero_grad()
         slope = replay.gradient(gates.detach(), objective.slope(rewards))
-        torch.autograd.backward(gates, slope)
+        torch.autograd.backward(gates, slope + LEAST_GAIN)
         optimiser.step()
         schedule.step()
-    least = min(value for value, _, _ in path)
-    good = (one for one in path if one[0] <= least + SLACK)
-    _, best, _ = min(good, key=lambda one: (len(one[1]), one[0]))
+    _, best, _ = min(path, key=lambda one: one[0])
     closures = tuple(1 - float(objective.residual(rewards)) for _, _, rewards in path)
     collaterals = tuple(float(objective.collateral(rewards)) for _, _, rewards in path)
     return Growth(best, closures, collaterals, ())

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pm_audit.forward.contrast import Floats
 from pm_audit.interventions.ablation_sweep import Budget, Sweep, sweep
 from pm_audit.records import Feature, MethodRecord, Role, SweepEvidence
 from pm_audit.search.folds import Fold
@@ -36,19 +35,19 @@ class Measured:
 
     def candidates(self, fold: Fold) -> tuple[Feature, ...]:
         """Return the features to try on what a fold's search sees, best effect first."""
-        by_attribution = self.proposal.candidates(fold, most=self.method.max_features)
-        gains: dict[Feature, float] = {}
-        sweeps = []
+        by_attribution = self.proposal.candidates(fold, most=self.method.candidates)
+        sign = self.proposal.sign(self.proposal.weights(fold))
+        gains, sweeps = [], []
         for scores in self.proposal.scores:
             found = self._sweep(fold, scores)
-            own = self._gains(fold, scores, found)
-            best = [scores.feature(latent) for latent in strongest(own, self.method.candidates)]
-            gains |= {feature: float(own[feature.index]) for feature in best}
-            predicted = [one in by_attribution for one in best[: self.method.max_features]]
+            own = np.full(scores.sae.width, -np.inf)
+            own[found.latent] = sign * found.effect
+            best = strongest(own, self.method.max_features)
+            predicted = [scores.feature(latent) in by_attribution for latent in best]
             sweeps.append(_evidence(scores, found, predicted))
+            gains.append(own)
         self.sweeps[fold] = tuple(sweeps)
-        taken = sorted(gains, key=lambda feature: -gains[feature])
-        return tuple(taken[: self.method.candidates])
+        return tuple(self.proposal.best(gains, self.method.candidates))
 
     def evidence(self, folds: Sequence[Fold]) -> tuple[SweepEvidence, ...]:
         """Return what the searches of these folds measured."""
@@ -59,9 +58,7 @@ class Measured:
         )
 
     def _sweep(self, fold: Fold, scores: SaeScores) -> Sweep:
-        contrast = self.proposal.experiment.contrast
-        sees = fold.sees(contrast)
-        weights = contrast.weights(fold.discovery, among=sees)
+        contrast, weights = self.proposal.experiment.contrast, self.proposal.weights(fold)
         return sweep(
             self.proposal.experiment.trace,
             scores.sae,
@@ -69,17 +66,10 @@ class Measured:
             weights,
             budget=_budget(self.method, self.searches * len(self.proposal.scores)),
             targets=self.proposal.targets,
-            changes_on=np.flatnonzero(sees & contrast.has_role(Role.EXAMPLE)),
+            changes_on=np.flatnonzero(fold.sees(contrast) & contrast.has_role(Role.EXAMPLE)),
             confidence=self.method.confidence,
             seed=self.method.seed,
         )
-
-    def _gains(self, fold: Fold, scores: SaeScores, found: Sweep) -> Floats:
-        """Return measured effects in the gap's direction, [latent]; -inf for the unmeasured."""
-        gap = self.proposal.experiment.gap(fold.discovery)
-        gains = np.full(scores.sae.width, -np.inf)
-        gains[found.latent] = found.effect if gap >= 0 else -found.effect
-        return gains
 
 
 def _budget(method: MethodRecord, shared_by: int) -> Budget:

@@ -65,18 +65,22 @@ class Proposal:
     """What stands in the features' place at the path's end."""
 
     def candidates(self, fold: Fold, *, most: int) -> tuple[Feature, ...]:
-        """Return the features to try on what a fold's search sees, best score first."""
+        """Return the features to try on what a fold's search sees, those of extra scores first."""
+        weights = self.weights(fold)
+        weights = self.sign(weights) * weights
+        own = [one.attributed @ weights for one in self.scores]
+        part = max(1, most // EXTRA_PART)
+        extra = [one for scores in self._extra(weights) for one in self.best(scores, part)]
+        return tuple(dict.fromkeys([*extra, *self.best(own, most)]))[:most]
+
+    def weights(self, fold: Fold) -> Floats:
+        """Return the weights [row] that make rewards the gap that a search sees."""
         contrast = self.experiment.contrast
-        weights = contrast.weights(fold.discovery, among=fold.sees(contrast))
-        sign = 1.0 if weights @ self.experiment.rewards >= 0 else -1.0
-        ranked: dict[Feature, float] = {}
-        for one in self.scores:
-            score = sign * (one.attributed @ weights)
-            extra = [latent for more in _extra(one, weights, sign) for latent in _best(more, most)]
-            latents = dict.fromkeys(strongest(score, most) + extra)
-            ranked |= {one.feature(latent): float(score[latent]) for latent in latents}
-        taken = sorted(ranked, key=lambda feature: -ranked[feature])
-        return tuple(taken[:most])
+        return contrast.weights(fold.discovery, among=fold.sees(contrast))
+
+    def sign(self, weights: Floats) -> float:
+        """Return the sign of the gap that these weights [row] make of the rewards."""
+        return 1.0 if weights @ self.experiment.rewards >= 0 else -1.0
 
     def attributed(self, features: Sequence[Feature], rows: Integers) -> Floats:
         """Return attributions [feature row] of some features and rows."""
@@ -99,6 +103,24 @@ class Proposal:
             )
             for scores in self.scores
         )
+
+    def best(self, scores: Sequence[Floats], most: int) -> list[Feature]:
+        """Return the features of greatest score over all SAEs; ``scores`` is [sae][latent]."""
+        ranked = {
+            one.feature(latent): float(score[latent])
+            for one, score in zip(self.scores, scores, strict=True)
+            for latent in strongest(score, most)
+        }
+        return sorted(ranked, key=lambda feature: -ranked[feature])[:most]
+
+    def _extra(self, weights: Floats) -> list[list[Floats]]:
+        """Return what the extra scores say of each latent, [score][sae][latent], if requested.
+
+        GradDrop's sizes have no sign, and count for a gap of either sign.
+        """
+        signed = [one.per_feature @ weights for one in self.scores if one.per_feature is not None]
+        sizes = [one.dropped @ np.abs(weights) for one in self.scores if one.dropped is not None]
+        return [scores for scores in (signed, sizes) if scores]
 
 
 def propose(experiment: Experiment, targets: Targets, *, method: MethodRecord) -> Proposal:
@@ -146,20 +168,3 @@ def _in_rows(values: Floats, rows: Integers, total: int) -> Floats:
     spread = np.zeros(total)
     spread[rows] = values
     return spread
-
-
-def _best(score: Floats, most: int) -> list[int]:
-    return strongest(score, max(1, most // EXTRA_PART))
-
-
-def _extra(scores: SaeScores, weights: Floats, sign: float) -> list[Floats]:
-    """Return what the extra scores say of each latent [latent], if they were taken.
-
-    GradDrop's sizes have no sign, and count for a gap of either sign.
-    """
-    found = []
-    if scores.per_feature is not None:
-        found.append(sign * (scores.per_feature @ weights))
-    if scores.dropped is not None:
-        found.append(np.asarray(scores.dropped @ np.abs(weights)))
-    return found

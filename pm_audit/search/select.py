@@ -26,7 +26,7 @@ from pm_audit.search.propose import Proposal
 from pm_audit.spec import SearchMode, SetSearch
 from pm_audit.stats.agreement import Agreement, agreement
 
-TRIALS = 3
+TRIALS = 2
 """Moves of growth that are tried before the best is made."""
 
 

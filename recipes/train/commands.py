@@ -16,11 +16,13 @@ import click
 from pm_audit.cli import options
 from pm_audit.loading.default.pm import load_adapted, read_recipe
 from pm_audit.loading.device import require_device
+from pm_audit.loading.saes.registry import load as load_sae
 from recipes.biased import pm as biased
 from recipes.biased.train import BiasRecipe, train_biased
 from recipes.train.activations import Corpus
 from recipes.train.measure import measure
 from recipes.train.pm import PmRecipe, train_pm
+from recipes.train.reward_sae import RewardTuning
 from recipes.train.saes import SaeRecipe, train_saes
 
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,6 +36,13 @@ _trained_pm = click.option(
     help="The preference model: a folder that `pm-audit train pm` wrote.",
 )
 _device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+
+
+class Loss(StrEnum):
+    """What an SAE is trained for."""
+
+    RECONSTRUCTION = "reconstruction"
+    REWARD = "reward"
 
 
 def _recipe_options(recipe: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -88,25 +97,57 @@ def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:
 @click.argument("text", type=_READABLE)
 @_trained_pm
 @click.option("--layer", "layers", type=int, multiple=True, help="Block to read after; repeatable.")
+@click.option(
+    "--loss",
+    type=click.Choice([loss.value for loss in Loss]),
+    default=Loss.RECONSTRUCTION.value,
+    show_default=True,
+    callback=_as_mode(Loss),
+    help="reward: tuned, after reconstruction, by what the SAE's error does to the reward.",
+)
+@click.option(
+    "--start",
+    type=_FOLDER,
+    metavar="SAE",
+    help="With --loss reward, a finished SAE to tune in place of a new one.",
+)
 @_device
 @_recipe_options(SaeRecipe)
+@_recipe_options(RewardTuning)
 def sae_command(
     preferences: Path,
     text: Path,
     *,
     pm: Path,
     layers: tuple[int, ...],
+    loss: Loss,
+    start: Path | None,
     device: str,
     **recipe: Any,  # noqa: ANN401
 ) -> None:
     """Train SAEs on the PM's residual stream over PREFERENCES and plain TEXT (both JSONL)."""
     require_device(device)
+    settings = {field.name: recipe.pop(field.name) for field in fields(RewardTuning)}
+    tuning = RewardTuning(**settings) if loss is Loss.REWARD else None
+    if start is not None:
+        if tuning is None:
+            raise click.UsageError("--start needs --loss reward")
+        layers = (load_sae(start).layer,)
     if layers:
         recipe["layers"] = layers
     chosen = SaeRecipe(**recipe)
     backbone, _, tokenizer = load_adapted(pm)
     corpus = Corpus(preferences=preferences, text=text, suffix=read_recipe(pm)["suffix"])
-    train_saes(backbone.to(device), tokenizer, corpus, pm, chosen, report=click.echo)
+    train_saes(
+        backbone.to(device),
+        tokenizer,
+        corpus,
+        pm,
+        chosen,
+        tuning=tuning,
+        start=start,
+        report=click.echo,
+    )
 
 
 @click.command(

@@ -95,7 +95,7 @@ def grids(pm: PreferenceModel, texts: Sequence[tuple[str, str]]) -> list[Grid]:
     for first in range(0, len(texts), ROWS_AT_ONCE):
         part = texts[first : first + ROWS_AT_ONCE]
         numbers = {prompt: number for number, prompt in enumerate(dict(part))}
-        made.append(Grid(tuple(_row(pm, numbers[prompt], prompt, text) for prompt, text in part)))
+        made.append(Grid(tuple(row_of(pm, numbers[prompt], prompt, text) for prompt, text in part)))
     return made
 
 
@@ -144,8 +144,8 @@ def measure_sae(
     )
 
 
-def _row(pm: PreferenceModel, number: int, prompt: str, text: str) -> Row:
-    # The pairs' prompts are written out already, so only the completion's start is to be found.
+def row_of(pm: PreferenceModel, number: int, prompt: str, text: str) -> Row:
+    """Return prompt and completion as the PM reads them, the prompt written out already."""
     encoded = pm.tokenizer(prompt + text, return_offsets_mapping=True, split_special_tokens=True)
     start = next(
         (at for at, (_, end) in enumerate(encoded.offset_mapping) if end > len(prompt)),

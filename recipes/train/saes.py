@@ -4,14 +4,15 @@ Activations after the chosen blocks of the PM itself (adapter merged) are gather
 layers in one forward a text; then one SAE a layer is fitted on shuffled batches.  TopK SAEs
 (https://arxiv.org/abs/2406.04093) and gated SAEs (https://arxiv.org/abs/2404.16014) are on offer;
 the model card states how they compared.  Decoder rows start as centred activations, so that each
-latent fires on something from the first step.  The result is a folder in sae-lens's format with
-weights in fp16.
+latent fires on something from the first step.  With a reward loss each is then tuned by what its
+error does to the reward.  The result is a folder in sae-lens's format with weights in fp16.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -19,16 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.errors import AuditError
 from pm_audit.files import sha256
 from pm_audit.loading.default.adapter import ADAPTER
+from pm_audit.loading.default.pm import load_pm
 from pm_audit.records import write_atomically
 from recipes.train.activations import Corpus, gather, read_layer
 from recipes.train.pm import Report
+from recipes.train.reward_sae import RewardTuning, tune_for_reward
+from recipes.train.sae_files import WEIGHTS, write_halves
 from recipes.train.sae_fit_state import FitState
 from recipes.train.unfinished import (
     made_in,
@@ -53,8 +57,6 @@ NORM_BATCHES = 20
 
 NOTE = "made_from.json"
 """The file of an SAE's folder that says what it was made from; without it the SAE is unfinished."""
-
-WEIGHTS = "sae_weights.safetensors"
 
 
 class Architecture(StrEnum):
@@ -93,6 +95,8 @@ def train_saes(
     out: Path,
     recipe: SaeRecipe,
     *,
+    tuning: RewardTuning | None = None,
+    start: Path | None = None,
     report: Report,
 ) -> None:
     """Train one SAE for each layer of the recipe and write it to ``out/layer_{index}``.
@@ -107,6 +111,8 @@ def train_saes(
         corpus: what activations are gathered on.
         out: the PM's folder.
         recipe: what is trained.
+        tuning: what follows, for the reward; None for reconstruction alone.
+        start: folder of a finished SAE after the recipe's one layer, to tune in place of a new one.
         report: receives progress.
 
     Raises:
@@ -114,7 +120,7 @@ def train_saes(
             another, a file of it is torn, or sae-lens is not installed.
 
     """
-    key = _key(out, corpus, recipe)
+    key = _key(out, corpus, recipe, tuning, start)
     folders = {layer: out / f"layer_{layer}" for layer in recipe.layers}
     with unfinished(work_folder(out / "saes"), key) as work:
         left = [layer for layer in recipe.layers if not _is_finished(folders[layer], key)]
@@ -122,38 +128,47 @@ def train_saes(
             report(f"layer {layer}: already trained")
         if not left:
             return
-        shards = gather(
-            _lower_part(backbone, max(recipe.layers)),
-            tokenizer,
-            corpus,
-            recipe.layers,
-            tokens=recipe.tokens,
-            folder=work / "activations",
-            seed=recipe.seed,
-            report=report,
-        )
-        for layer in left:
-            report(f"layer {layer}: fitting {recipe.architecture.value}, {recipe.width} latents")
-            made = made_in(work) / f"layer_{layer}"
-            fit_sae(
-                read_layer(shards, layer),
-                layer,
-                made,
-                recipe,
-                state=work / f"layer_{layer}.pt",
-                device=str(backbone.device),
+        shards = []
+        if start is None:
+            shards = gather(
+                _lower_part(backbone, max(recipe.layers)),
+                tokenizer,
+                corpus,
+                recipe.layers,
+                tokens=recipe.tokens,
+                folder=work / "activations",
+                seed=recipe.seed,
+                report=report,
             )
+        for layer in left:
+            made, device = made_in(work) / f"layer_{layer}", str(backbone.device)
+            if start is None:
+                report(
+                    f"layer {layer}: fitting {recipe.architecture.value}, {recipe.width} latents"
+                )
+                activations = read_layer(shards, layer)
+                state = work / f"layer_{layer}.pt"
+                fit_sae(activations, layer, made, recipe, state=state, device=device)
+            else:
+                shutil.copytree(start, made)
+            if tuning is not None:
+                pm = load_pm(out, device=device)
+                tune_for_reward(pm, made, corpus, tuning, work, seed=recipe.seed, report=report)
             write_atomically(made / NOTE, json.dumps(key, indent=1) + "\n")
             move_whole(made, folders[layer], last=NOTE)
             report(f"layer {layer}: written to {folders[layer]}")
 
 
-def _key(out: Path, corpus: Corpus, recipe: SaeRecipe) -> dict[str, Any]:
+def _key(
+    out: Path, corpus: Corpus, recipe: SaeRecipe, tuning: RewardTuning | None, start: Path | None
+) -> dict[str, Any]:
     """Return everything that an SAE's bytes hang on."""
     adapter = out / ADAPTER
     read = {name: value for name, value in asdict(corpus).items() if not isinstance(value, Path)}
     return {
         "recipe": asdict(recipe),
+        "tuning": None if tuning is None else asdict(tuning),
+        "start": None if start is None else sha256([start / WEIGHTS]),
         "pm": sha256([adapter]) if adapter.is_file() else None,
         "corpus": read | {"sha256": [sha256([corpus.preferences]), sha256([corpus.text])]},
         "made_from": versions(),
@@ -238,7 +253,7 @@ def fit_sae(
     progress.restore(trainer)
     trainer.fit()
     sae.save_inference_model(folder)
-    _to_half(folder)
+    write_halves(load_file(folder / WEIGHTS), folder)
 
 
 def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
@@ -282,19 +297,6 @@ def _batches(activations: Tensor, recipe: SaeRecipe) -> Iterator[Tensor]:
         order = torch.randperm(len(activations), generator=generator)
         for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
             yield activations[order[start : start + recipe.batch]].float()
-
-
-def _to_half(folder: Path) -> None:
-    """Halve the weights' size; every reader, sae-lens too, raises them to fp32 again."""
-    path = folder / WEIGHTS
-    weights = {name: weight.half().contiguous() for name, weight in load_file(path).items()}
-    if not all(torch.isfinite(weight).all() for weight in weights.values()):
-        raise AuditError(f"{path}: a weight is outside fp16's range; keep this SAE in fp32")
-    save_file(weights, path)
-    config_path = folder / "cfg.json"
-    config = json.loads(config_path.read_text())
-    config["dtype"] = "float16"
-    config_path.write_text(json.dumps(config, indent=1) + "\n")
 
 
 def _lower_part(backbone: PreTrainedModel, last: int) -> PreTrainedModel:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pm_audit import __version__
 from pm_audit.cli import main
 from pm_audit.judging import settle
+from pm_audit.loading.default.pm import FOLDER
 from pm_audit.records import AuditRecord
 from pm_audit.spec import Settings
 
@@ -246,7 +247,9 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
     )
     monkeypatch.setattr(recipes, "load_adapted", lambda _: (torch.nn.Identity(), None, None))
     monkeypatch.setattr(recipes, "read_recipe", lambda _: {"suffix": ""})
-    monkeypatch.setattr(recipes, "train_saes", lambda *a, report: called.update(sae=a[-1]))
+    monkeypatch.setattr(
+        recipes, "train_saes", lambda *a, report, **more: called.update(sae=a[-1], **more)
+    )
     (tmp_path / "data.jsonl").write_text("")
     data = tmp_path / "data.jsonl"
     result = invoke("train", "pm", data, tmp_path / "pm", "--steps", 7, "--learning-rate", 0.01)
@@ -258,6 +261,15 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
     assert called["sae"].layers == (3, 4)
     assert called["sae"].architecture is Architecture.GATED
     assert called["sae"].width == 128
+    assert called["tuning"] is None
+    options = ("--loss", "reward", "--start", FOLDER / "layer_6", "--reward-weight", 7)
+    result = invoke("train", "sae", "--pm", tmp_path / "pm", data, data, *options)
+    assert result.exit_code == 0, result.output
+    assert (called["sae"].layers, called["start"]) == ((6,), FOLDER / "layer_6")
+    assert called["tuning"].reward_weight == 7
+    result = invoke("train", "sae", "--pm", tmp_path / "pm", data, data, *options[2:])
+    assert result.exit_code == 2
+    assert "--start needs --loss reward" in result.output
 
 
 def test_doctor_renders_findings_and_exits_by_them(invoke, tmp_path):

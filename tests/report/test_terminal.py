@@ -17,7 +17,7 @@ def test_the_summary_is_the_stored_one(record):
 def test_verbose_lists_every_candidate_and_every_condition(record):
     text = terminal.summary(record, every_feature=True)
     assert text + "\n" == (GOLDEN / "summary_verbose.txt").read_text(encoding="utf-8")
-    (candidate,) = (line for line in text.splitlines() if "resid_6/44 " in line and "don't" in line)
+    (candidate,) = (line for line in text.splitlines() if "don't” (resid_6/44)" in line)
     assert candidate.split()[3:7] == ["1.6%", "-0.0381", "45%", "0/2"]
     for condition in ("zero replacement", "sufficiency", "unseen “I don't know.”", "stability"):
         assert condition in text

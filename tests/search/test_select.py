@@ -1,120 +1,110 @@
-"""Selection: rows are spared where they cannot matter, and nothing else changes."""
+"""Selection: the planted set, from nothing but what a search sees."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pm_audit.interventions.ablation import ablate_each
+from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.records import Role
-from pm_audit.search.filters import Dropped
-from pm_audit.search.propose import propose
-from pm_audit.search.select import select
-from tests.search.conftest import method
+from pm_audit.search.folds import Fold, by_phrasing
+from pm_audit.search.select import Selector
+from pm_audit.spec import SearchMode, SetSearch
+from tests.search.conftest import parted, phrased, planting_of
 
-# the package names its function like the module
-module = importlib.import_module("pm_audit.search.select")
-singles = importlib.import_module("pm_audit.search.singles")
+WAYS = list(SetSearch)
 
 
-@pytest.fixture(scope="module")
-def proposal(planting):
-    return propose(planting.experiment, planting.folds, method=method())
+@pytest.mark.parametrize("way", WAYS)
+def test_the_planted_set_is_selected_by_every_fold(model, way):
+    planted = planting_of(model, phrased("!~", "~!", counter_examples=["**", ";*"]))
+    selector = planted.selector(set_search=way, max_features=10)
+    for fold in planted.folds:
+        found = selector.select(fold)
+        assert set(found.selected) == set(planted.features("!~*"))
+        assert set(found.selected) <= set(found.candidates)
+        # what is left of the gap by all that was replaced, on the prompts that were seen
+        seen = planted.contrast.weights(fold.discovery)
+        after = ablate_sets(planted.trace, [found.selected], targets=planted.targets)[0]
+        assert seen @ after / (seen @ planted.trace.rewards) == pytest.approx(0.0, abs=1e-4)
+        assert max(found.growth.closures) == pytest.approx(1.0, abs=1e-4)
 
 
-def search(planting, proposal):
-    return select(planting.experiment, planting.folds, proposal, method=method())
+@pytest.mark.parametrize("way", WAYS)
+def test_a_set_over_two_saes_is_selected(model, way):
+    saes = parted(model, "!", "~*+^=&%")
+    split = planting_of(model, phrased("!~", counter_examples=["**"]), saes)
+    found = split.selector(set_search=way).select(split.folds[0])
+    assert set(found.selected) == {*split.features("!", "part-0"), *split.features("~*", "part-1")}
 
 
-def test_the_planted_features_are_selected_in_every_fold(planting, proposal):
-    found = search(planting, proposal)
-    for one in found.folds:
-        assert {planting.latent_of["!"], planting.latent_of["~"]} <= {
-            feature.index for feature in one.growth.selected
-        }
-    assert set(found.dropped.values()) <= set(Dropped)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("most", [1, 2])
+def test_the_set_is_never_larger_than_the_method_allows(planting, way, most):
+    found = planting.selector(set_search=way, max_features=most).select(planting.folds[0])
+    assert 0 < len(found.selected) <= most
+    assert len(found.candidates) <= 8
 
 
-def test_contributions_are_single_ablations_of_every_weighed_row(planting, proposal):
-    found = search(planting, proposal)
-    latents = [feature.index for feature in found.features]
-    sae = planting.trace.saes[0]
-    real = ablate_each(planting.trace, sae, latents)
-    real = real.dense(latents, np.arange(len(planting.trace.grid)))
-    weighed = ~planting.contrast.has_role(Role.CONTROL)
-    for fold, proposed in zip(planting.folds, proposal.by_fold, strict=True):
-        own = np.flatnonzero(planting.contrast.of_prompts(fold.discovery) & weighed)
-        at = [found.features.index(feature) for feature in proposed]
-        assert not np.isnan(found.contributions[np.ix_(at, own)]).any()
-    run = ~np.isnan(found.contributions)
-    np.testing.assert_allclose(found.contributions[run], real[run], atol=1e-5)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("phrasing", [False, True])
+def test_what_a_search_does_not_see_changes_nothing(model, way, phrasing):
+    seen = planting_of(model, phrased("!;", "~;", counter_examples=["*;", ";*"]))
+    fold = (by_phrasing(seen.contrast, seen.folds) if phrasing else seen.folds)[0]
+    rewards = seen.trace.rewards.copy()
+    rewards[~fold.sees(seen.contrast)] -= np.arange(float((~fold.sees(seen.contrast)).sum()))
+    other = seen.with_rewards(rewards)
+    proposal = seen.proposal()
+    before, after = (
+        one.selector(replace(proposal, experiment=one.experiment), set_search=way).select(fold)
+        for one in (seen, other)
+    )
+    assert before.growth == after.growth
+    assert before.candidates == after.candidates
+    assert set(before.selected) == set(seen.features("~*" if phrasing else "!~*"))
 
 
-def test_what_one_fold_proposed_is_not_run_on_what_the_other_saw(planting, proposal, monkeypatch):
-    monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
-    first, second = proposal.by_fold
-    only = next(feature for feature in first if planting.latent_of["*"] == feature.index)
-    halved = replace(proposal, by_fold=(first, tuple(one for one in second if one != only)))
-    found = search(planting, halved)
-    run = ~np.isnan(found.contribution(only))
-    weighed = ~planting.contrast.has_role(Role.CONTROL)
-    seen = planting.contrast.of_prompts(planting.folds[0].discovery) & weighed
-    # it moves counter-examples, so the first sample of the one fold's prompts is all that it gets
-    np.testing.assert_array_equal(run, seen & planting.contrast.one_of_each())
-    assert only not in found.features_run
-    assert [one.growth for one in found.folds] == [
-        one.growth for one in search(planting, proposal).folds
-    ]
+@pytest.mark.parametrize("way", WAYS)
+def test_without_a_gap_nothing_is_searched_for(planting, way):
+    flat = planting.with_rewards(np.ones_like(planting.trace.rewards))
+    found = flat.selector(planting.proposal(), set_search=way).select(flat.folds[0])
+    assert found.selected == found.candidates == found.growth.closures == ()
+    assert found.agreement.sign_agreement is None
 
 
-def test_only_the_strongest_are_run_beyond_the_first_sample(planting, proposal, monkeypatch):
-    monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
-    monkeypatch.setattr(module, "SCREENED", 0)
-    found = search(planting, proposal)
-    assert all(one.growth.selected == () for one in found.folds)
-    planted = {planting.latent_of["!"], planting.latent_of["~"]}
-    weaker = {one.index for one, why in found.dropped.items() if why is Dropped.WEAKER}
-    assert planted <= weaker
+def test_measured_candidates_replace_attributions(planting):
+    attributed = planting.selector()
+    assert attributed.measured is None
+    assert attributed.sweeps(planting.folds) == ()
+    exhaustive = planting.selector(search=SearchMode.EXHAUSTIVE)
+    searches = [exhaustive.select(fold) for fold in planting.folds]
+    assert [one.fold for one in exhaustive.sweeps(planting.folds)] == [0, 1]
+    for one in searches:
+        assert set(one.selected) >= set(planting.features("!"))
 
 
-def test_sparing_rows_changes_no_selection_and_no_reason(planting, proposal, monkeypatch):
-    monkeypatch.setattr(singles, "OTHERS_SHOWN", 0)
-    spared = search(planting, proposal)
-    # the reference runs every candidate on every row before anything is judged
-    monkeypatch.setattr(singles, "OTHERS_SHOWN", len(spared.features))
-    monkeypatch.setattr(singles, "SLACK", 1.0)
-    monkeypatch.setattr(module, "SCREENED", 100)
-    everything = np.ones(len(planting.trace.grid), dtype=bool)
-    monkeypatch.setattr(type(planting.contrast), "one_of_each", lambda _: everything)
-    full = search(planting, proposal)
-    controls = planting.contrast.has_role(Role.CONTROL)
-    assert np.isnan(spared.contributions[:, controls]).any()
-    assert not np.isnan(full.contributions).any()
-    assert spared.dropped == full.dropped
-    for one, other in zip(spared.folds, full.folds, strict=True):
-        assert one.growth.selected == other.growth.selected
-        assert one.growth.closures == pytest.approx(other.growth.closures, abs=1e-5)
-    ruled_out = [feature for feature in spared.features if feature in spared.dropped]
-    in_question = [feature for feature in spared.features if feature not in spared.dropped]
-    assert ruled_out
-    assert not np.isnan([spared.contribution(feature) for feature in in_question]).any()
+def test_searches_share_their_replays(planting, monkeypatch):
+    selector = planting.selector()
+    first = selector.select(planting.folds[0])
+    known = dict(selector.cache.rewards)
+    again = selector.select(planting.folds[0])
+    assert selector.cache.rewards == known
+    assert again.selected == first.selected
 
 
-def test_growth_runs_no_single_ablation_again(planting, proposal, monkeypatch):
-    asked: list[int] = []
-    original = module.ablate_sets
+def test_controls_and_counter_examples_are_seen_by_the_penalty(planting):
+    """A set that moves a control is left where the penalty outweighs what it closes."""
+    fold = planting.folds[0]
+    free = planting.selector(collateral_penalty=0, max_features=10).select(fold)
+    strict = planting.selector(collateral_penalty=100, max_features=10).select(fold)
+    assert strict.growth.collaterals[-1] < free.growth.collaterals[-1]
+    assert abs(1 - strict.growth.closures[-1]) >= abs(1 - free.growth.closures[-1])
+    assert planting.contrast.has_role(Role.CONTROL).any()
 
-    def counted(clean, sets, *, rows, cache):
-        before = len(cache.rewards)
-        found = original(clean, sets, rows=rows, cache=cache)
-        if all(len(one) == 1 for one in sets):
-            asked.append(len(cache.rewards) - before)
-        return found
 
-    monkeypatch.setattr(module, "ablate_sets", counted)
-    search(planting, proposal)
-    assert asked
-    assert not any(asked)
+def test_a_single_prompt_is_searched_and_tested_alike(planting):
+    found = planting.selector().select(Fold((0,), (0,)))
+    assert isinstance(planting.selector(), Selector)
+    assert set(found.selected) >= set(planting.features("!"))

@@ -69,11 +69,13 @@ def test_contributions_are_weights_times_activations(
 ) -> None:
     marks, record = audited
     hypothesis = LIKED if marks == "!*~" else DISLIKED
+    # an example of each prompt, the phrasings taken in turn
     rows = [
         planted.pm.text_format.tokenise(case.turns, case.text)
         for case in expand(hypothesis)
-        if case.role == "example"
+        if case.role == "example" and case.variant == case.prompt % len(hypothesis.examples)
     ]
+    assert len(rows) == len(hypothesis.prompts)
     by_index = {feature.index: feature for feature in record.features}
     for mark in marks:
         latent = planted.latent_of[mark]

@@ -31,10 +31,11 @@ from pm_audit.loading.default import pm as default
 from recipes.biased import train as train_biased
 from recipes.biased.train import BiasRecipe
 from recipes.planted.linear import byte_tokenizer
-from recipes.train import activations
+from recipes.train import activations, gradients, reward_sae
 from recipes.train import pm as train_pm
 from recipes.train.activations import Corpus
 from recipes.train.pm import PmRecipe
+from recipes.train.reward_sae import RewardTuning
 from recipes.train.saes import SaeRecipe, train_saes
 
 PM = PmRecipe(
@@ -51,6 +52,7 @@ PM = PmRecipe(
     max_tokens=64,
 )
 SAE = SaeRecipe(layers=(0, 1), width=32, k=4, tokens=1024, epochs=6, batch=64)
+TUNING = RewardTuning(reward_shards=2, reward_batch=64, reward_epochs=2)
 BIASES = BiasRecipe(
     planted=1, negative_controls=1, plain=4, least_blocks=1, steps=12, step_pairs=3, step_plain=2
 )
@@ -101,7 +103,10 @@ def prepare(folder: Path) -> dict[str, Run]:
     train_pm.SAVE_SECONDS = train_biased.SAVE_SECONDS = 0
     train_biased._MOST_TOKENS = 64
     activations.SHARD_TOKENS = 512
+    gradients.PROMPTS_A_SHARD, gradients.PROMPTS_A_GRID, reward_sae.EVERY = 6, 3, 2
     base = folder / "base"
+    default.load_backbone = tiny_backbone
+    default.fetch_base = lambda: pairs
 
     def pm(out: Path) -> None:
         train_pm.train_pm(pairs, out, PM, device="cpu", report=lambda _: None)
@@ -112,7 +117,7 @@ def prepare(folder: Path) -> dict[str, Run]:
             shutil.copy(base / name, out / name)
         backbone, tokenizer = tiny_backbone(PM.depth)
         corpus = Corpus(preferences=pairs, text=texts, suffix=PM.suffix, max_tokens=48)
-        train_saes(backbone, tokenizer, corpus, out, SAE, report=lambda _: None)
+        train_saes(backbone, tokenizer, corpus, out, SAE, tuning=TUNING, report=lambda _: None)
 
     def biased(out: Path) -> None:
         default.FOLDER = base
