@@ -50,9 +50,8 @@ def _by_halves(plain: Any) -> Any:
     def rotate(
         q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1
     ) -> tuple[Tensor, Tensor]:
-        narrow = cos.shape[-1] != q.shape[-1]
-        if narrow or not q.dtype is k.dtype is cos.dtype is sin.dtype:
-            # some families turn a part of each head; what is wider than the heads widens them
+        if not q.dtype is k.dtype is cos.dtype is sin.dtype or cos.shape[-1] < q.shape[-1]:
+            # what is wider than the heads makes them as wide; GPT-NeoX turns a part of each head
             rotated: tuple[Tensor, Tensor] = plain(q, k, cos, sin, unsqueeze_dim)
             return rotated
         cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)

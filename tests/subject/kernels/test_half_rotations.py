@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from transformers.models.gpt_neox import modeling_gpt_neox
 from transformers.models.llama import modeling_llama
 
 from pm_audit.subject.kernels import half_rotations
@@ -39,6 +40,16 @@ def test_heads_that_neighbours_share_are_turned_otherwise_and_left_alone():
     assert half_rotations._same(modeling_llama.apply_rotary_pos_emb)
     assert not half_rotations._same(neighbours)
     assert not half_rotations._same(lambda q, k, freqs: (q, k))
+
+
+def test_heads_that_are_turned_in_part_are_left_to_their_own_function():
+    plain = modeling_gpt_neox.apply_rotary_pos_emb
+    assert half_rotations._same(plain)
+    query, key = torch.randn(2, 1, 3, 5, 16)
+    turns = angles()
+    with halved((modeling_gpt_neox,)):
+        found = modeling_gpt_neox.apply_rotary_pos_emb(query, key, *turns)
+    torch.testing.assert_close(found, plain(query, key, *turns))
 
 
 def angles(dtype=torch.float32):
