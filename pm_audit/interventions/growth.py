@@ -64,7 +64,7 @@ def grow(
         trials: moves tried in a step.
 
     """
-    search = _Search(objective, predicted.copy(), replay, trials)
+    search = _Search(objective, predicted, replay, trials)
     while len(search.selected) < most and search.step(search.additions()):
         pass
     for _ in range(REPAIRS):
@@ -85,8 +85,9 @@ class _Search:
     def __init__(
         self, objective: Objective, contributions: Floats, replay: Replay, trials: int
     ) -> None:
-        self.objective, self.contributions, self.replay = objective, contributions, replay
-        self.trials = trials
+        self.objective, self.replay, self.trials = objective, replay, trials
+        self.attributed = contributions
+        self.contributions = contributions.copy()
         self.selected: Members = ()
         self.rewards = objective.clean
         self.closures: list[float] = []
@@ -151,11 +152,11 @@ class _Search:
         """Let a trial of one feature on top of the set say what it does on the measured rows."""
         if set(members[:-1]) != set(self.selected):
             return
-        contribution = self.contributions[members[-1]]
-        predicted = float(self.objective.weights @ contribution)
-        contribution[measured] = (self.rewards - after)[measured]
-        if len(measured) == len(contribution):
-            self.tried.append((predicted, float(self.objective.weights @ contribution)))
+        one, weights = members[-1], self.objective.weights
+        self.contributions[one, measured] = (self.rewards - after)[measured]
+        if len(measured) == len(weights):
+            pair = (weights @ self.attributed[one], weights @ self.contributions[one])
+            self.tried.append((float(pair[0]), float(pair[1])))
 
     def _outside(self) -> list[int]:
         return [one for one in range(len(self.contributions)) if one not in self.selected]
