@@ -28,6 +28,8 @@ def _printable() -> Iterator[None]:
     """Escape the messages of click for a terminal: they repeat arguments and file names."""
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # its message is the help
     except click.ClickException as error:
         from pm_audit.report.sanitise import terminal
 

@@ -25,6 +25,11 @@ def invoke():
     return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments])
 
 
+@pytest.mark.parametrize("group", [(), ("train",)])
+def test_a_group_alone_prints_its_help(invoke, group):
+    assert invoke(*group).output.strip() == invoke(*group, "--help").output.strip()
+
+
 def test_show_prints_the_summary(invoke, stored_record_path):
     result = invoke("show", stored_record_path)
     assert result.exit_code == 0
