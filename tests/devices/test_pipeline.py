@@ -108,18 +108,26 @@ def same(record: HypothesisRecord, plain: HypothesisRecord) -> None:
     """Assert that both found the same features, by the same rewards up to rounding."""
     assert record.closure is not None
     assert outcome(record) == outcome(plain)
-    for field in ("reward", "ablated"):
-        ours = [getattr(row, field) for row in record.evidence.rows]
-        theirs = [getattr(row, field) for row in plain.evidence.rows]
-        np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-5)
-    alongside = zip(record.evidence.alongside, plain.evidence.alongside, strict=True)
-    for one, other in alongside:
-        np.testing.assert_allclose(one.rewards, other.rewards, atol=2e-5, rtol=1e-5)
-    for one, other in zip(record.evidence.stages, plain.evidence.stages, strict=True):
-        for stage in ("selected", "others", "features", "stream", "error"):
-            ours, theirs = getattr(one, stage), getattr(other, stage)
-            np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-5)
+    ours, theirs = figures(record), figures(plain)
+    assert ours.keys() == theirs.keys()
+    for name, found in ours.items():
+        np.testing.assert_allclose(found, theirs[name], atol=2e-5, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(record.closure.value, plain.closure.value, atol=1e-4)
+
+
+def figures(record: HypothesisRecord) -> dict[str, tuple[float, ...]]:
+    """Return every reward and gap of the evidence, by name."""
+    evidence = record.evidence
+    found = {
+        "reward": tuple(row.reward for row in evidence.rows),
+        "ablated": tuple(row.ablated for row in evidence.rows),
+    }
+    found |= {one.replacement: one.rewards for one in evidence.alongside}
+    for one in evidence.stages:
+        for stage in ("selected", "others", "features", "stream", "error"):
+            found[f"{one.sae}, {stage}"] = getattr(one, stage)
+    found |= {f"null {number}": one.gap for number, one in enumerate(evidence.null)}
+    return found | {f"without {one.phrasing}": one.gap_after for one in evidence.transfer}
 
 
 @pytest.mark.parametrize("search", ["budget", "exhaustive"])

@@ -108,7 +108,7 @@ def test_trials_correct_what_attribution_says():
     found = run(effects(0.0, 0.1, 1.0), predicted=wrong, trials=3)
     assert 2 in found.selected
     assert found.closures[-1] == pytest.approx(1.0)
-    assert found.trials[0] == pytest.approx((0.9, 0.0))  # attribution alone, not what the sample said
+    assert found.trials[0] == pytest.approx((0.9, 0.0))  # attribution alone, not the sample
 
 
 def test_a_move_is_tried_on_the_sample_and_made_only_if_all_rows_agree():
