@@ -517,3 +517,14 @@ def test_a_variant_of_an_sae_in_two_dtypes_is_refused(project, planted):
         pm_audit.audit(exclamation(), pm=planted.pm, sae=mixed)
     record = pm_audit.audit(exclamation(), pm=planted.pm, sae=mixed.to(dtype=torch.float32))
     assert record.complete
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_sae_of_16_bits_is_read_as_its_file_would_be(project, planted, dtype):
+    narrow = planted.sae.to(dtype=dtype)
+    read, widened = (
+        pm_audit.audit(exclamation(), pm=planted.pm, sae=sae)
+        for sae in (narrow, narrow.to(dtype=torch.float32))
+    )
+    assert read.hypotheses[0].closure is not None
+    assert read.hypotheses == widened.hypotheses
