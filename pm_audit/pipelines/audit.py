@@ -23,7 +23,7 @@ import numpy as np
 
 from pm_audit.attribution.integrated_gradients import QUADRATURE
 from pm_audit.baselines import run_baselines
-from pm_audit.errors import ModelError
+from pm_audit.errors import ModelError, SaeError
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.fit import measure_fit, neighbours
@@ -63,6 +63,7 @@ from pm_audit.search import (
     unsearched,
 )
 from pm_audit.spec import Case, Hypothesis, Settings, expand, method_of
+from pm_audit.subject.compatibility import require_saes_of
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.preflight import preflight, require
 from pm_audit.subject.sae import Sae
@@ -116,8 +117,8 @@ class Auditor:
         progress: receives a sentence at each step.
 
     Raises:
-        AuditError: at construction, if the subject cannot be loaded or fails its preflight, or no
-            installed package has the replacement.
+        AuditError: at construction, if the subject cannot be loaded or fails its preflight, the
+            SAEs cannot read its stream, or no installed package has the replacement.
 
     """
 
@@ -135,6 +136,9 @@ class Auditor:
         loaded, saes = subject or load_subjects(settings)
         pms = (loaded,) if isinstance(loaded, PreferenceModel) else tuple(loaded)
         self.pm, self.saes = pms[0], tuple(saes)
+        if not self.saes:
+            raise SaeError("an audit needs an SAE, and none is given; give at least one")
+        require_saes_of(self.pm, self.saes)
         device = str(self.pm.device) if subject else settings.device
         self._pms = {pm.objective: pm for pm in pms}
         self._scales: dict[str | None, Scale] = {}

@@ -147,6 +147,8 @@ def require_pm(pm: object) -> PreferenceModel:
 
 
 def _require_sae(sae: object) -> Sae:
+    import torch
+
     from pm_audit.subject.sae import Sae
 
     if not isinstance(sae, Sae):
@@ -155,7 +157,8 @@ def _require_sae(sae: object) -> Sae:
     kinds = {(one.dtype, one.device) for one in (sae.W_dec, sae.W_enc, sae.b_enc, sae.b_dec)}
     if len(kinds) > 1:
         raise _refused("sae", f"{sae.name} mixes dtypes or devices; make them alike with its `to`")
-    return sae
+    # loading widens 16-bit weights as well
+    return sae if sae.W_dec.dtype.itemsize > 2 else sae.to(dtype=torch.float32)
 
 
 def loaded_subject(

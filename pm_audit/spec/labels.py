@@ -5,6 +5,7 @@ layer_6/3064: "though, could be"
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ def read_labels(path: Path | None, root: Path) -> WrittenLabels:
         InvalidSpec: the file is missing, outside the root, or holds something else than labels.
 
     """
-    if path is None and not (root / DEFAULT).is_file():
+    if path is None and not os.path.lexists(root / DEFAULT):
         return WrittenLabels()
     path = path or DEFAULT
     top = parse(read_text(path, root), shown(path, root)).top
@@ -108,6 +109,7 @@ def label_fault(label: object) -> str | None:
     """Return what is wrong with what was given as a label, or None."""
     if not isinstance(label, str):
         return "a label is text; put it in quotes"
-    if not label.strip() or len(label) > LONGEST:
-        return f"a label has 1 to {LONGEST} characters, one of them not white space"
+    visible = any(mark.isprintable() and not mark.isspace() for mark in label)
+    if not visible or len(label) > LONGEST:
+        return f"a label has 1 to {LONGEST} characters, one of them visible"
     return None

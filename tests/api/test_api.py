@@ -20,8 +20,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import pm_audit
 from pm_audit.errors import AuditError, InvalidSpec, ModelError, RecordError, SaeError
+from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import AuditRecord, Check
 from pm_audit.report import terminal
+from pm_audit.spec import Settings
 from recipes.planted.linear import plant
 
 ROOT = Path(__file__).parents[2]
@@ -213,15 +215,23 @@ def test_settings_that_cannot_be_meant_are_refused(project, planted, given, mess
 
 
 def test_an_unknown_replacement_is_refused_before_anything_is_audited(project, planted):
-    said = []
+    said: list[str] = []
+    subject = {"pm": planted.pm, "sae": planted.sae, "progress": said.append}
     with pytest.raises(AuditError, match="no replacement is named 'median'; choose one of"):
-        pm_audit.audit(
-            exclamation(),
-            pm=planted.pm,
-            sae=planted.sae,
-            replacement="median",
-            progress=said.append,
-        )
+        pm_audit.audit(exclamation(), replacement="median", **subject)
+    assert said == []
+
+
+def test_saes_that_cannot_be_read_are_refused_before_anything_is_audited(project, planted):
+    said: list[str] = []
+    for saes, message in (
+        ([planted.sae, planted.sae], "two SAEs are named 'planted'"),
+        ([replace(planted.sae, layer=9)], "reads after block 9, this PM has blocks 0 to 2"),
+    ):
+        with pytest.raises(SaeError, match=message):
+            pm_audit.audit(exclamation(), pm=planted.pm, sae=saes, progress=said.append)
+    with pytest.raises(SaeError, match="needs an SAE, and none is given"):
+        Auditor(Settings(), subject=(planted.pm, ()))
     assert said == []
 
 
@@ -517,3 +527,14 @@ def test_a_variant_of_an_sae_in_two_dtypes_is_refused(project, planted):
         pm_audit.audit(exclamation(), pm=planted.pm, sae=mixed)
     record = pm_audit.audit(exclamation(), pm=planted.pm, sae=mixed.to(dtype=torch.float32))
     assert record.complete
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_sae_of_16_bits_is_read_as_its_file_would_be(project, planted, dtype):
+    narrow = planted.sae.to(dtype=dtype)
+    read, widened = (
+        pm_audit.audit(exclamation(), pm=planted.pm, sae=sae)
+        for sae in (narrow, narrow.to(dtype=torch.float32))
+    )
+    assert read.hypotheses[0].closure is not None
+    assert read.hypotheses == widened.hypotheses

@@ -45,6 +45,17 @@ def test_without_a_file_there_are_none_and_a_named_file_must_exist(tmp_path):
     assert len(read_labels(None, tmp_path).of) == 1
 
 
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_is_called_labels_and_cannot_be_read_is_refused(tmp_path, kind):
+    path = tmp_path / "labels.yaml"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere.yaml")
+    with pytest.raises(InvalidSpec, match=r"labels\.yaml: (is not a regular|no such) file"):
+        read_labels(None, tmp_path)
+
+
 def test_every_fault_is_told_with_its_place(tmp_path):
     text = f"layer_6: a\nlayer_6/01: b\nlayer_6/1: 5\nlayer_6/2: ' '\nlayer_6/3: {'x' * 201}\n"
     places = [fault.split(": ")[0] for fault in faults(tmp_path, text)]
@@ -67,6 +78,7 @@ def test_every_fault_is_told_with_its_place(tmp_path):
         ("layer_6/1:\n", "a label is text"),
         ("layer_6/1: &x a\n", "1:12: anchors (&) are refused"),
         (f"layer_6/1: '{'x' * LONGEST}y'\n", f"1 to {LONGEST} characters"),
+        ('layer_6/1: "\\u200b\\e\\t"\n', "one of them visible"),
         ("layer_6/9999999999: a\n", "a key names a feature"),
     ],
 )
