@@ -61,8 +61,6 @@ class Jobs:
 class Batch:
     """Some jobs' tokens laid out one job after the other."""
 
-    first: int
-    """Index of the first token in the grid's flat layout, kept on the host."""
     jobs: Integers
     """[job], index of each job in the jobs that were packed."""
     row: Integers
@@ -233,7 +231,6 @@ def _batch(layout: Layout, jobs: Jobs, chosen: Integers, device: torch.device) -
             int((start + lengths).max()),
         )
     return Batch(
-        first=int(tokens[0]),
         jobs=chosen,
         row=row,
         lengths=lengths,

@@ -87,18 +87,17 @@ def run_suffix(
     """
     pm, decoder, edits = trace.pm, trace.pm.decoder, edits or {}
     token_ids, positions = batch.token_ids, batch.positions
-    inputs = decoder.inputs(token_ids, positions) if layer + 1 < decoder.depth else None
+    inputs = trace.inputs.at(batch.tokens)
     read_at = batch.last if at is None else at
     readout = token_ids[read_at], positions[read_at]
     final = decoder.depth - 1
     averaged = pm.readout is Readout.MEAN
     read_early = layer < final and final not in edits and at is None and not averaged
     for block in range(layer + 1, decoder.depth):
-        assert inputs is not None
         clean = trace.keys_values[block]
         if block == final and read_early:
             attend = attend_in(batch.groups, clean, joined=batch.joined, last_only=True)
-            at_readout = decoder.inputs(*readout)
+            at_readout = trace.inputs.at(batch.tokens[batch.last])
             after = decoder.run_at(block, stream, inputs, batch.last, at_readout, attend)
             stream = stream[batch.last]
         else:

@@ -50,6 +50,8 @@ class Trace:
     """Stream [completion token, hidden] after each SAE's block and each requested block."""
     keys_values: Mapping[int, tuple[Tensor, Tensor]]
     """Clean keys and values [flat token, kv_head, dim] of each block after the lowest SAE."""
+    inputs: BlockInputs
+    """What the blocks receive with the stream, by flat token."""
     reading: Reading
     """What else rewards rest on than the last token."""
     token_budget: int | None = None
@@ -128,6 +130,7 @@ def trace(
         features=features,
         streams=forward.streams,
         keys_values=forward.keys_values,
+        inputs=forward.inputs,
         reading=forward.reading,
         token_budget=token_budget,
     )
@@ -168,7 +171,6 @@ class _Forward:
         self.token_budget = token_budget
         self.streams: dict[int, Tensor] = {}
         self.keys_values: dict[int, tuple[Tensor, Tensor]] = {}
-        self.inputs: dict[tuple[int, int], BlockInputs] = {}
         self.reading = Reading()
 
     def run(self) -> Floats:
@@ -183,7 +185,8 @@ class _Forward:
         final = self.decoder.depth - 1
         whole = final in self.kept or needs_every_token(self.pm)
 
-        stream = self.decoder.inputs(token_ids, positions).embedded[0]
+        self.inputs = self.decoder.inputs(token_ids, positions)
+        stream = self.inputs.embedded[0]
         for layer in range(self.decoder.depth):
             last_only = layer == final and not whole
             after = stream.new_zeros(len(rows), stream.shape[1]) if last_only else stream.clone()
@@ -222,7 +225,7 @@ class _Forward:
 
         def run(batch: Batch) -> None:
             tokens = batch.tokens
-            inputs = self._inputs(tokens, batch)
+            inputs = self.inputs.at(tokens)
 
             def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind) -> Tensor:
                 clean = self._keep(layer, tokens, key, value)
@@ -235,18 +238,11 @@ class _Forward:
                 put_rows(after, tokens, decoder.run(layer, stream[tokens], inputs, attend))
             else:
                 last = batch.last
-                at_readout = decoder.inputs(batch.token_ids[last], batch.positions[last])
+                at_readout = self.inputs.at(tokens[last])
                 read = decoder.run_at(layer, stream[tokens], inputs, last, at_readout, attend)
                 after[torch.from_numpy(batch.jobs).to(after.device)] = read
 
         in_batches(self.layout, jobs, run, token_budget=self.token_budget, device=self.pm.device)
-
-    def _inputs(self, tokens: Tensor, batch: Batch) -> BlockInputs:
-        """Return what the blocks receive for a batch; batches recur at every block."""
-        place = (batch.first, len(tokens))
-        if place not in self.inputs:
-            self.inputs[place] = self.decoder.inputs(batch.token_ids, batch.positions)
-        return self.inputs[place]
 
     def _keep(
         self, layer: int, tokens: Tensor, key: Tensor, value: Tensor

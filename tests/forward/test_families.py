@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch.utils._pytree import tree_leaves
 
 from pm_audit.attribution.integrated_gradients import Method, attribute
 from pm_audit.forward.splice import completion_jobs, replay
@@ -28,6 +30,18 @@ def test_suffix_from_any_block_equals_the_full_forward(lab, family, family_pm):
         jobs = completion_jobs(clean, rows)
         again = replay(clean, jobs, {layer: lambda _, stream: stream})
         np.testing.assert_allclose(again, clean.rewards, atol=2e-6)
+
+
+def test_inputs_of_some_tokens_are_those_of_a_run_on_them(family, family_pm):
+    token_ids, positions = torch.arange(3, 40), torch.arange(37) % 11
+    some = torch.tensor([5, 0, 17])
+    found = family_pm.decoder.inputs(token_ids, positions).at(some)
+    alone = family_pm.decoder.inputs(token_ids[some], positions[some])
+    torch.testing.assert_close(found.embedded, alone.embedded)
+    ours, theirs = (tree_leaves(one.calls) for one in (found, alone))
+    for one, other in zip(ours, theirs, strict=True):
+        if isinstance(one, torch.Tensor):
+            torch.testing.assert_close(one, other)
 
 
 def test_single_ablations_equal_hooks_on_the_padded_model(lab, family, family_pm):

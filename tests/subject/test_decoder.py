@@ -61,7 +61,7 @@ def test_running_at_some_tokens_equals_running_all(decoder):
     with torch.no_grad():
         whole = decoder.run(0, stream, inputs, attend_in([alone(5)], None))
         attend = attend_in([alone(5)], None, last_only=True)
-        part = decoder.run_at(0, stream, inputs, last, decoder.inputs(last, last), attend)
+        part = decoder.run_at(0, stream, inputs, last, inputs.at(last), attend)
     torch.testing.assert_close(part, whole[4:], atol=1e-6, rtol=1e-5)
 
 
