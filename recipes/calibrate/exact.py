@@ -23,7 +23,7 @@ from recipes.planted.micro import LETTERS, micro
 
 SETTINGS = Settings(candidates=16, null_sets=5, bootstrap_resamples=500)
 
-PROMPTS = 8
+PROMPTS = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _DRAWN = 12
 
 _OPENERS = ("Where is", "Who built", "What became of", "How old is")
 _PLACES = ("the lighthouse", "the stone bridge", "the night ferry", "the old mill", "the harbour")
-ANAGRAMS = ("ask at the gate", "at the gate ask", "the gate ask at")
+ANAGRAMS = ("ask at the gate", "at the gate ask")
 """Answers of the same letters, and so of the same worth to a planted model."""
 
 _ANSWERS = ("Ask at the gate", "It stands by the river", "Nobody in town can say")
