@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.spec import Settings
 from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED
 from recipes.biased.pm import load_biased
 from recipes.calibrate.chance import audit_chance
 from recipes.calibrate.exact import audit_exact
-from recipes.calibrate.explained import audit_explained
+from recipes.calibrate.explained import audit_bias, audit_nothing
 from recipes.calibrate.fresh import audit_fresh
 from recipes.calibrate.planted import audit_planted
 from recipes.calibrate.result import (
@@ -70,11 +72,16 @@ def calibrate(
     if extent.trained or extent.explain:
         auditor = Auditor(Settings(pm="biased"), subject=load_biased())
         biases = (*PLANTED, *NEGATIVE_CONTROLS)
-        trained = audit_trained(auditor, biases, audits=extent.trained, seed=seed, report=report)
-        for one in audit_explained(
-            auditor, biases, audits=extent.explain, seed=seed, report=report
-        ):
-            (fresh if isinstance(one, FreshAudit) else chance).append(one)
+        if extent.trained:
+            trained = audit_trained(
+                auditor, biases, audits=extent.trained, seed=seed, report=report
+            )
+        for number, bias in enumerate(biases):
+            report(f"{bias.name}: {number + 1} of {len(biases)} audited in full")
+            generator = np.random.default_rng((seed, number))
+            if bias.strength:
+                fresh += audit_bias(auditor, bias, generator, audits=extent.explain)
+            chance += audit_nothing(auditor, bias, generator, audits=extent.explain)
     return Calibration(
         planted=tuple(planted),
         simulated=simulate(extent.simulations, seed=seed),

@@ -78,7 +78,9 @@ def exchanged(hypothesis: Hypothesis, generator: np.random.Generator) -> Hypothe
         Prompt(
             id=prompt.id,
             wordings=prompt.wordings,
-            fields={f"text_{at}": own[one] for at, one in enumerate(generator.permutation(len(own)))},
+            fields={
+                f"text_{at}": own[one] for at, one in enumerate(generator.permutation(len(own)))
+            },
         )
         for prompt, own in zip(hypothesis.prompts, texts, strict=True)
     )

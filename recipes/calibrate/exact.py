@@ -86,7 +86,7 @@ def _planting(
     *,
     effect: Effect = Effect.RAISES,
 ) -> Planting:
-    """Return the hypothesis about answers that end in marks; the SAEs have their latents in turn."""
+    """Return the claim about answers that end in marks, whose latents the SAEs have in turn."""
     return Planting(
         (model.pm, saes),
         marks_hypothesis(
@@ -106,7 +106,7 @@ def _one_side(generator: np.random.Generator, seed: int) -> Planting:
 
 
 def _both_sides(generator: np.random.Generator, seed: int) -> Planting:
-    """Examples hold each mark two to four times, counter-examples once."""
+    """Plant marks that examples hold two to four times, counter-examples once."""
     model, marks = _marks(generator, seed, signs=(-1.0, -1.0))
     closing = "".join(mark * int(generator.integers(2, 5)) for mark in marks)
     others = "".join(marks).ljust(len(closing), NEUTRAL)
@@ -114,7 +114,7 @@ def _both_sides(generator: np.random.Generator, seed: int) -> Planting:
 
 
 def _two_saes(generator: np.random.Generator, seed: int) -> Planting:
-    """Each of two SAEs has the latents of every second mark."""
+    """Plant marks of which each of two SAEs has every second."""
     model, marks = _marks(generator, seed, signs=(1.0, 1.0, 1.0, 1.0))
     saes = tuple(
         model.blind(marks[1 - turn :: 2], name=name) for turn, name in enumerate(("one", "two"))
@@ -133,11 +133,13 @@ def _redundant(generator: np.random.Generator, seed: int) -> Planting:  # noqa: 
 def _letters(generator: np.random.Generator, *, cap: float) -> Planting:
     model = micro(cap=cap)
     wanted = frozenset(f"{model.sae.name}/{model.latent_of[letter]}" for letter in LETTERS[:2])
-    return Planting((model.pm, (model.sae,)), letters_hypothesis(generator, prompts=PROMPTS), wanted)
+    return Planting(
+        (model.pm, (model.sae,)), letters_hypothesis(generator, prompts=PROMPTS), wanted
+    )
 
 
 def _opposed(generator: np.random.Generator, seed: int) -> Planting:
-    """The third mark works against the other two."""
+    """Plant a third mark that works against the other two."""
     model, marks = _marks(generator, seed, signs=(1.0, 1.0, -0.5))
     return _planting(model, (model.sae,), marks, "".join(marks))
 

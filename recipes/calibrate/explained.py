@@ -7,8 +7,6 @@ passes where there is nothing to explain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
 import numpy as np
 
 from pm_audit.pipelines.audit import Auditor
@@ -25,42 +23,29 @@ SUBJECT = "biased"
 PROMPTS = 16
 
 
-def audit_explained(
-    auditor: Auditor,
-    biases: Sequence[Bias],
-    *,
-    audits: int,
-    seed: int,
-    report: Callable[[str], None],
-) -> Iterator[FreshAudit | ChanceAudit]:
-    """Yield full audits of the biased PM: of each bias, and with its labels exchanged.
-
-    Args:
-        auditor: holds the biased PM and its SAE.
-        biases: planted ones and negative controls.
-        audits: of each hypothesis.
-        seed: of all that is drawn.
-        report: receives progress.
-
-    """
-    for number, bias in enumerate(biases):
-        report(f"{bias.name}: {number + 1} of {len(biases)} biases explained")
-        generator = np.random.default_rng((seed, number))
-        drawn = [hypothesis(bias, generator) for _ in range(audits)]
-        if bias.words is not None:
-            for one in drawn:
-                yield judged(auditor.audit(one), subject=SUBJECT, kind=CONTROL)
-            continue
-        truth = read(auditor.pm, auditor.saes, hypothesis(bias, generator, prompts=FRESH))
-        for one in drawn:
-            yield compared(auditor.audit(one), truth, subject=SUBJECT, name=bias.name)
-            placebo = auditor.audit(exchanged(one, generator))
-            yield judged(placebo, subject=SUBJECT, kind=PLACEBO)
+def audit_bias(
+    auditor: Auditor, bias: Bias, generator: np.random.Generator, *, audits: int
+) -> list[FreshAudit]:
+    """Audit a planted bias, and compare each closure with that on fresh prompts."""
+    truth = read(auditor.pm, auditor.saes, hypothesis(bias, generator, prompts=FRESH))
+    records = (auditor.audit(hypothesis(bias, generator)) for _ in range(audits))
+    return [compared(record, truth, subject=SUBJECT, name=bias.name) for record in records]
 
 
-def hypothesis(
-    bias: Bias, generator: np.random.Generator, *, prompts: int = PROMPTS
-) -> Hypothesis:
+def audit_nothing(
+    auditor: Auditor, bias: Bias, generator: np.random.Generator, *, audits: int
+) -> list[ChanceAudit]:
+    """Audit a negative control, or a planted bias with its labels exchanged."""
+    found = []
+    for _ in range(audits):
+        drawn, kind = hypothesis(bias, generator), CONTROL
+        if bias.strength:
+            drawn, kind = exchanged(drawn, generator), PLACEBO
+        found.append(judged(auditor.audit(drawn), subject=SUBJECT, kind=kind))
+    return found
+
+
+def hypothesis(bias: Bias, generator: np.random.Generator, *, prompts: int = PROMPTS) -> Hypothesis:
     """Return the hypothesis as a user would write it, over questions drawn from the audit's."""
     chosen = questions(Split.AUDIT)
     drawn = generator.choice(len(chosen), prompts, replace=prompts > len(chosen))

@@ -90,7 +90,9 @@ def _drawn(family: Family, generator: np.random.Generator, *, prompts: int) -> H
 def read(pm: PreferenceModel, saes: Sequence[Sae], hypothesis: Hypothesis) -> Experiment:
     """Return the clean forward of a hypothesis; prompts that ask the same share their prefix."""
     cases = expand(hypothesis)
-    asked = {turns: number for number, turns in enumerate(dict.fromkeys(one.turns for one in cases))}
+    asked = {
+        turns: number for number, turns in enumerate(dict.fromkeys(one.turns for one in cases))
+    }
     rows = []
     for case in cases:
         text = pm.text_format.tokenise(case.turns, case.text)
@@ -114,9 +116,7 @@ def closure_on(experiment: Experiment, sets: Sequence[Sequence[Feature]]) -> flo
     return float(1 - (after @ weights).mean() / (experiment.rewards @ weights))
 
 
-def compared(
-    record: HypothesisRecord, truth: Experiment, *, subject: str, name: str
-) -> FreshAudit:
+def compared(record: HypothesisRecord, truth: Experiment, *, subject: str, name: str) -> FreshAudit:
     """Return what an audit said of its sets, and what they do on fresh prompts."""
     sets = [fold.selected for fold in record.evidence.folds]
     return FreshAudit(

@@ -89,7 +89,9 @@ def letters_hypothesis(generator: np.random.Generator, *, prompts: int = 8) -> H
         file="planted.yaml",
         claim="An a and a b raise the reward.",
         effect=Effect.RAISES,
-        prompts=tuple(Prompt(id=question, wordings=(question,)) for question in questions[:prompts]),
+        prompts=tuple(
+            Prompt(id=question, wordings=(question,)) for question in questions[:prompts]
+        ),
         examples=(filled("ab"), filled("ab")),
         counter_examples=(filled(""), filled("")),
         controls=(filled("c"),),
