@@ -52,18 +52,20 @@ def audit(
     everything = np.arange(prompts)
     greedy = best(everything)
     residual = gap.copy()
-    truths = []
+    truths, sets = [], []
     for fold in (0, 1):
         held_out = everything[everything % 2 == fold]
         chosen = best(everything[everything % 2 != fold])
         residual[held_out] -= effect[np.ix_(chosen, held_out)].sum(axis=0)
         truths.append(true_closures[chosen].sum())
+        sets.append(set(chosen))
     found, truth = closure(residual), float(np.mean(truths))
     influence = ((1 - found.value) * gap - residual) / gap.mean()
+    tested = everything % 2 * (sets[0] != sets[1])
     return {
         "naive": (closure(gap - effect[greedy].sum(axis=0)), true_closures[greedy].sum()),
         "cross-fitted": (found, truth),
-        "widened": (found.widened(widening(influence, everything % 2)), truth),
+        "widened": (found.widened(widening(influence, tested)), truth),
     }
 
 

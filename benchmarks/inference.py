@@ -53,7 +53,7 @@ FIT = SaeFit(
     massive=0,
     tokens=900,
 )
-SET = Feature(sae="mid", layer=6, index=812)
+SETS = tuple((Feature(sae="mid", layer=6, index=index),) for index in (812, 813))
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Population:
     closure_spread: float = 0.2
     search_spread: float = 0.0
     """Standard deviation of the closure over searches: each fold's set has its own."""
+    sets: int = 2
+    """Distinct sets that the two folds find."""
     null_closure: float = 0.02
     null_spread: float = 0.05
     collateral: float = 0.05
@@ -142,7 +144,7 @@ def draw(truth: Population, family: str, prompts: int, generator: np.random.Gene
     folds = tuple(
         FoldEvidence(
             held_out=tuple(range(start, prompts, 2)),
-            selected=(SET,),
+            selected=SETS[start % truth.sets],
             growth=(truth.closure,),
             collateral=(truth.collateral,),
             sign_agreement=1.0,
@@ -196,6 +198,7 @@ def coverage(audits: int, families: tuple[str, ...], seed: int) -> dict[str, Any
             gap=generator.uniform(0.7, 1.5),
             closure=generator.uniform(0.3, 1.0),
             dependence=generator.uniform(0.0, 1.0),
+            sets=1 + audit // (len(families) * len(SIZES)) % 2,
         )
         evidence = draw(truth, family, prompts, generator)
         record = judge(hypothesis(), evidence, (), method=METHOD)
@@ -210,7 +213,7 @@ def coverage(audits: int, families: tuple[str, ...], seed: int) -> dict[str, Any
                 continue
             low = -np.inf if figure.low is None else figure.low
             high = np.inf if figure.high is None else figure.high
-            for key in (family, f"{prompts} prompts", "all"):
+            for key in (family, f"{prompts} prompts", f"{truth.sets} sets", "all"):
                 held[name, key][bool(low <= value <= high)] += 1
     result: dict[str, Any] = defaultdict(dict)
     for (name, key), counts in sorted(held.items()):
@@ -228,6 +231,7 @@ BOUNDARIES: dict[str, tuple[str, Population, dict[str, Any]]] = {
         {"gap": "none"},
     ),
     "closure at the asked": ("explained", ON_THE_EDGE, {"closure": 0.6}),
+    "closure at the asked, one set": ("explained", replace(ON_THE_EDGE, sets=1), {"closure": 0.6}),
     "closure at the asked, weak gap": (
         "explained",
         replace(ON_THE_EDGE, gap=0.4, spread=0.7),

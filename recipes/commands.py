@@ -24,10 +24,8 @@ from pm_audit.cli import options
     "Audits of the biased PM by each of its 24 hypotheses; 0 leaves it out.",
     least=0,
 )
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Run a full audit of the biased PM by each hypothesis too, features and all.",
+@options.number(
+    "--explain", 0, "Full audits of the biased PM by each hypothesis, features and all.", least=0
 )
 @options.number("--seed", 0, "Seed of everything that is drawn.", least=0)
 @options.output("--json", "json_path", text="Write every single audit as JSON.")
@@ -36,17 +34,18 @@ def calibrate(
     models: int,
     simulations: int,
     trained: int,
+    explain: int,
     seed: int,
     *,
-    explain: bool,
     json_path: Path | None,
     plot_path: Path | None,
 ) -> None:
     """Audit PMs with planted biases, and simulated evidence; print how often the auditor is right.
 
     Each constructed model is audited once for each of its marks, half of which are negative
-    controls.  The biased PM is the default PM with twelve planted biases, audited by those and by
-    twelve negative controls.
+    controls, searched for planted sets, and audited with exchanged labels; the sets of some audits
+    are tested on 500 fresh prompts.  The biased PM is the default PM with twelve planted biases,
+    audited by those and by twelve negative controls.
     """
     from pm_audit.records import write_atomically
     from recipes.calibrate import Extent

@@ -62,6 +62,8 @@ class PromptTable:
     """Gap after the selected set was replaced."""
     fold: NDArray[np.int64]
     """Number of the fold that holds the prompt out; 0 if nothing was searched."""
+    tested: NDArray[np.int64]
+    """Number of the set that was tested on the prompt; folds that found one set share it."""
     examples_moved: Array
     counter_examples_moved: Array
     off_targets: tuple[OffTarget, ...]
@@ -109,6 +111,7 @@ def tabulate(evidence: Evidence) -> PromptTable:
         gap=gap[order],
         gap_ablated=gap_ablated[order],
         fold=_folds(evidence)[order],
+        tested=_tested(evidence)[order],
         examples_moved=examples_moved[order],
         counter_examples_moved=counter_examples_moved[order],
         off_targets=tuple(
@@ -137,6 +140,11 @@ def _folds(evidence: Evidence) -> NDArray[np.int64]:
     for number, fold in enumerate(evidence.folds):
         folds[list(fold.held_out)] = number
     return folds
+
+
+def _tested(evidence: Evidence) -> NDArray[np.int64]:
+    sets = [frozenset(map(str, fold.selected)) for fold in evidence.folds]
+    return np.array([sets.index(one) for one in sets] or [0])[_folds(evidence)]
 
 
 def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:

@@ -128,12 +128,12 @@ def closure_of(after: Array, table: PromptTable, bootstrap: PromptBootstrap) -> 
     """Return one minus the gap ``after`` over the gap, both by ``"prompt"``.
 
     Each fold tests its own search's set, so the interval over prompts is widened by how far the
-    folds differ beyond the noise of their prompts.
+    sets differ beyond the noise of their prompts; searches that found one set do not differ.
     """
     closure = bootstrap.ratio(after, table.gap).one_minus()
     # what each prompt adds to the closure, to first order
     influence = ((1 - closure.value) * table.gap - after) / table.gap.mean()
-    return closure.widened(widening(influence, table.fold))
+    return closure.widened(widening(influence, table.tested))
 
 
 def _closure_by_fold(table: PromptTable) -> tuple[float, ...]:

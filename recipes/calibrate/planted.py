@@ -8,17 +8,17 @@ a sample of prompts is chance.
 
 from __future__ import annotations
 
-import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pm_audit.forward.scale import measure_scale
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import HypothesisRecord
-from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings, expand
+from pm_audit.spec import Hypothesis, Settings, expand
 from pm_audit.text.text_format import TokenisedRow
 from recipes.calibrate.result import PlantedAudit
+from recipes.planted.hypothesis import always, drawn_hypothesis
 from recipes.planted.linear import MARKS, NEUTRAL, SCALE, STRENGTH, Planted, plant
 
 PROMPTS = 12
@@ -29,54 +29,44 @@ controls."""
 
 SETTINGS = Settings(null_sets=3, candidates=8, bootstrap_resamples=500)
 
-_LETTERS = 12
-"""Letters of a question and of an answer."""
-
 
 def audit_planted(*, seed: int) -> tuple[PlantedAudit, ...]:
     """Plant one model and audit every mark, negative controls included."""
     generator = np.random.default_rng(seed)
-    plain = plant({}, seed=seed)
-    length = len(_rows(plain, _hypothesis(MARKS[0], generator))[0].token_ids)
-    unit = measure_scale(plain.pm).sigma
     marks = generator.permutation(list(MARKS)).tolist()
-    weights = {
-        mark: strength * unit * length / (SCALE * STRENGTH)
-        for mark, strength in zip(marks, STRENGTHS, strict=False)
-    }
-    model = plant(weights, seed=seed)
+    model, worth = plant_gaps(dict(zip(marks, STRENGTHS, strict=False)), seed=seed)
     auditor = Auditor(SETTINGS, subject=(model.pm, (model.sae,)))
     audits = []
     for mark in marks:
         hypothesis = _hypothesis(mark, generator)
-        truth = SCALE * STRENGTH * weights.get(mark, 0.0) / length
         record = auditor.audit(hypothesis)
+        truth = worth.get(mark, 0.0)
         audits.append(_outcome(model, seed, mark, truth, record, _rows(model, hypothesis)))
     return tuple(audits)
 
 
+def plant_gaps(
+    strengths: Mapping[str, float], *, marks: int = 1, seed: int
+) -> tuple[Planted, dict[str, float]]:
+    """Plant marks that are worth so many sigma of the ordinary characters' own spread each.
+
+    In drawn answers that are closed by so many ``marks``; return what each is worth in raw reward
+    as well.
+    """
+    plain = plant({}, seed=seed)
+    closing = always(NEUTRAL * marks)
+    drawn = drawn_hypothesis(
+        np.random.default_rng(seed), closing=closing, counter_closing=closing, prompts=1
+    )
+    length, unit = len(_rows(plain, drawn)[0].token_ids), measure_scale(plain.pm).sigma
+    worth = {mark: strength * unit for mark, strength in strengths.items()}
+    weights = {mark: raw * length / (SCALE * STRENGTH) for mark, raw in worth.items()}
+    return plant(weights, seed=seed), worth
+
+
 def _hypothesis(mark: str, generator: np.random.Generator) -> Hypothesis:
-    letters = list(string.ascii_lowercase + " ")
-
-    def drawn() -> str:
-        return "a" + "".join(generator.choice(letters, _LETTERS - 2)) + "e"
-
-    return Hypothesis(
-        name="planted",
-        file="planted.yaml",
-        claim="The mark moves the reward.",
-        effect=Effect.RAISES,
-        prompts=tuple(
-            Prompt(
-                id=f"prompt-{number}",
-                wordings=(f"{drawn()}?",),
-                fields={"one": drawn(), "two": drawn()},
-            )
-            for number in range(PROMPTS)
-        ),
-        examples=(f" {{one}}{mark}",),
-        counter_examples=(f" {{two}}{NEUTRAL}",),
-        expect=Expect(gap=ExpectedGap.RAISES),
+    return drawn_hypothesis(
+        generator, closing=always(mark), counter_closing=always(NEUTRAL), prompts=PROMPTS
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from scipy.stats import binomtest
 
-from pm_audit.records import Check, Finite, Outcome, Record
+from pm_audit.records import Figure, Finite, Outcome, Record
 
 
 class Share(Record):
@@ -65,6 +65,61 @@ class PlantedAudit(Record):
     reward; None for a negative control."""
 
 
+class ExactAudit(Record):
+    """One search for a planted set, in a model in which nothing else differs between the sides."""
+
+    family: str
+    model: int
+    """Seed of the model."""
+    search: str
+    """How the set is chosen among the candidates."""
+    found: bool
+    """Every fold's set is the planted one."""
+    closure: Finite | None
+    sufficiency: Finite | None
+    transfer: Finite | None
+    """Closure on phrasings that the search did not see."""
+    explained: Outcome
+
+
+class ChanceAudit(Record):
+    """One audit of a hypothesis that nothing, or no feature, makes true."""
+
+    subject: str
+    """Which kind of PM."""
+    kind: str
+    """What makes the hypothesis untrue."""
+    found: bool
+    """A gap was found."""
+    explained: Outcome
+    closure: Finite | None
+
+
+class FreshAudit(Record):
+    """One full audit, and what its sets close on prompts that it has not seen."""
+
+    subject: str
+    """Which kind of PM."""
+    name: str
+    """Family of constructed hypotheses, or planted bias."""
+    closure: Figure | None
+    """None if no gap was found."""
+    fresh: Finite | None
+    """Mean closure of the folds' sets on fresh prompts."""
+    stability: Finite | None
+    selected: int
+    """Most features in a fold's set."""
+    explained: Outcome
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the closure's interval holds the fresh closure; None without a closure."""
+        if self.closure is None or self.fresh is None:
+            return None
+        low, high = self.closure.low, self.closure.high
+        return (low is None or low <= self.fresh) and (high is None or self.fresh <= high)
+
+
 class GapAudits(Record):
     """Audits of one hypothesis, each over other prompts, by their `gap` check alone."""
 
@@ -73,21 +128,6 @@ class GapAudits(Record):
     """The check passed for the claim that is true; for a negative control, for either claim."""
     covered: int
     """The gap's interval held the true gap."""
-
-
-class Explanation(Record):
-    """What a full audit of a hypothesis said."""
-
-    outcomes: dict[Check, Outcome]
-    gap: Finite
-    """In sigma."""
-    closure: Finite | None
-    selected: int
-    """Most features in a fold's set."""
-    strongest: str | None
-    """Selected feature with the largest contribution."""
-    stable: bool | None
-    """Every fold selected it."""
 
 
 class TrainedAudit(Record):
@@ -105,7 +145,6 @@ class TrainedAudit(Record):
     """Example and counter-example are one answer but for the edit."""
     unmatched: GapAudits
     """They are different answers to one question."""
-    explanation: Explanation | None
 
     @property
     def negative_control(self) -> bool:
@@ -131,3 +170,6 @@ class Calibration(Record):
     planted: tuple[PlantedAudit, ...]
     simulated: tuple[SimulatedAudit, ...]
     trained: tuple[TrainedAudit, ...] = ()
+    exact: tuple[ExactAudit, ...] = ()
+    fresh: tuple[FreshAudit, ...] = ()
+    chance: tuple[ChanceAudit, ...] = ()

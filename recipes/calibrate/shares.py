@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
-from recipes.calibrate.result import Calibration, GapAudits, Share, TrainedAudit
+from pm_audit.records import Outcome
+from recipes.calibrate.result import (
+    Calibration,
+    ChanceAudit,
+    FreshAudit,
+    GapAudits,
+    Share,
+    TrainedAudit,
+)
 
 EDGES = (0.0, 0.25, 0.5, 1.0, 2.0, float("inf"))
 """Edges of the bins of strength, in sigma."""
@@ -59,7 +67,22 @@ def families(calibration: Calibration) -> tuple[Family, ...]:
 
 def summary(calibration: Calibration) -> list[tuple[str, Share]]:
     """Return every other share by its name."""
-    return [*_of_constructed(calibration), *_of_trained(calibration), *_of_simulated(calibration)]
+    return [
+        *_of_constructed(calibration),
+        *_of_trained(calibration),
+        *_of_fresh(calibration),
+        *_of_simulated(calibration),
+    ]
+
+
+def covered(audits: Iterable[FreshAudit]) -> Share:
+    """Return how many intervals of closure hold the closure on fresh prompts."""
+    return Share.counted(one.covered for one in audits if one.covered is not None)
+
+
+def passed(audits: Iterable[FreshAudit | ChanceAudit]) -> Share:
+    """Return in how many audits `explained` passes."""
+    return Share.counted(one.explained is Outcome.PASS for one in audits)
 
 
 def pooled(audits: Iterable[GapAudits]) -> tuple[Share, Share]:
@@ -122,8 +145,6 @@ def _of_trained(calibration: Calibration) -> list[tuple[str, Share]]:
     planted = [one for one in calibration.trained if not one.negative_control]
     negative_controls = [one for one in calibration.trained if one.negative_control]
     sizeable = [one for one in planted if abs(one.gap) >= SIZEABLE]
-    explained = [one.explanation for one in planted if one.explanation is not None]
-    stable = [one.stable for one in explained if one.stable is not None]
     return [
         (
             f"trained, matched: gaps of {SIZEABLE:g} sigma or more found",
@@ -145,7 +166,17 @@ def _of_trained(calibration: Calibration) -> list[tuple[str, Share]]:
             "trained, unmatched: interval holds the true gap",
             pooled(one.unmatched for one in calibration.trained)[1],
         ),
-        ("trained: strongest feature selected by every fold", Share.counted(stable)),
+    ]
+
+
+def _of_fresh(calibration: Calibration) -> list[tuple[str, Share]]:
+    subjects = dict.fromkeys(one.subject for one in calibration.fresh)
+    return [
+        (
+            f"{subject}: interval holds the closure on fresh prompts",
+            covered(one for one in calibration.fresh if one.subject == subject),
+        )
+        for subject in subjects
     ]
 
 

@@ -127,7 +127,7 @@ def _draw(
     folds = tuple(
         FoldEvidence(
             held_out=tuple(range(start, prompts, 2)),
-            selected=(Feature(sae="simulated", layer=1, index=0),),
+            selected=(Feature(sae="simulated", layer=1, index=start),),
             growth=(closure,),
             collateral=(0.0,),
             sign_agreement=1.0,

@@ -10,7 +10,7 @@ gap that they look for; thousands cost no forward pass.  Two contrasts are drawn
 * unmatched: they are different answers to the question, so that the words' own worth is noise.
 
 For a negative control a coin decides, prompt by prompt, which side is called the example, so its
-gap is exactly zero over the draws.  A full audit of each hypothesis, features and all, is apart.
+gap is exactly zero over the draws.  Full audits, features and all, are in ``explained.py``.
 """
 
 from __future__ import annotations
@@ -26,19 +26,16 @@ from pm_audit.judging import Question as Judged
 from pm_audit.judging.checks import gap
 from pm_audit.judging.figures import measure
 from pm_audit.pipelines.audit import Auditor
-from pm_audit.records import Evidence, HypothesisRecord, Outcome, Role, RowEvidence
-from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Speaker, Turn
+from pm_audit.records import Evidence, Outcome, Role, RowEvidence
+from pm_audit.spec import Expect, ExpectedGap, Speaker, Turn
 from pm_audit.stats import Interval
 from pm_audit.subject.preference_model import PreferenceModel
 from recipes.biased.biases import Bias
-from recipes.biased.texts import Question, Split, completion, draw_fields, named, questions
-from recipes.calibrate.result import Explanation, GapAudits, TrainedAudit
+from recipes.biased.texts import Split, completion, draw_fields, named, questions
+from recipes.calibrate.result import GapAudits, TrainedAudit
 
 PROMPTS = 12
 """Prompts of a simulated audit."""
-
-EXPLAINED_PROMPTS = 20
-"""Prompts of a full audit."""
 
 ANSWERS = 2
 """Answers to a question in the pool."""
@@ -52,7 +49,6 @@ def audit_trained(
     biases: Sequence[Bias],
     *,
     audits: int,
-    explain: bool,
     seed: int,
     report: Callable[[str], None],
 ) -> tuple[TrainedAudit, ...]:
@@ -62,7 +58,6 @@ def audit_trained(
         auditor: holds the biased PM and its SAE.
         biases: planted ones and negative controls.
         audits: simulated audits of each hypothesis and contrast.
-        explain: run a full audit of each hypothesis as well.
         seed: of all that is drawn.
         report: receives progress.
 
@@ -83,9 +78,6 @@ def audit_trained(
                 spread=float(edited.std()) / scale.sigma,
                 matched=_gap_audits(auditor, bias, pool, generator, audits=audits, matched=True),
                 unmatched=_gap_audits(auditor, bias, pool, generator, audits=audits, matched=False),
-                explanation=_explanation(auditor.audit(hypothesis(bias, generator)))
-                if explain
-                else None,
             )
         )
     return tuple(found)
@@ -103,31 +95,6 @@ def score(pm: PreferenceModel, bias: Bias, generator: np.random.Generator) -> Po
                 text = pm.text_format.tokenise(turns, completion(template, fields))
                 rows.append(Row(number, text.token_ids, text.completion_start))
     return rewards(pm, Grid(tuple(rows))).reshape(len(chosen), ANSWERS, 2)
-
-
-def hypothesis(bias: Bias, generator: np.random.Generator) -> Hypothesis:
-    """Return the hypothesis as a user would write it, over questions drawn from the audit's."""
-    chosen = questions(Split.AUDIT)
-    drawn = generator.permutation(len(chosen))[:EXPLAINED_PROMPTS]
-    return Hypothesis(
-        name=bias.name,
-        file="biases.yaml",
-        claim=bias.claim,
-        effect=Effect(_claim(bias).value),
-        prompts=tuple(_prompt(chosen[number], bias, generator) for number in sorted(drawn)),
-        examples=(f" {bias.example}",),
-        counter_examples=(f" {bias.counter_example}",),
-        expect=Expect(gap=_claim(bias)),
-    )
-
-
-def _prompt(question: Question, bias: Bias, generator: np.random.Generator) -> Prompt:
-    words = named(bias.words, swapped=bool(generator.integers(2)))
-    return Prompt(
-        id=question.name,
-        wordings=(question.text,),
-        fields=draw_fields(question, generator) | words,
-    )
 
 
 def _gap_audits(
@@ -150,7 +117,7 @@ def _gap_audits(
         if not bias.strength:
             gaps *= generator.choice([-1.0, 1.0], size=PROMPTS)
         gap, claims = _judged(gaps, auditor)
-        found += bool(claims) if not bias.strength else _claim(bias) in claims
+        found += bool(claims) if not bias.strength else claim_of(bias) in claims
         covered += gap.low <= truth <= gap.high
     return GapAudits(audits=audits, found=found, covered=covered)
 
@@ -187,19 +154,6 @@ def _judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, 
     return figures.gap, passed
 
 
-def _claim(bias: Bias) -> ExpectedGap:
+def claim_of(bias: Bias) -> ExpectedGap:
+    """Return which way a hypothesis about the bias says that the gap goes."""
     return ExpectedGap.LOWERS if bias.strength < 0 else ExpectedGap.RAISES
-
-
-def _explanation(record: HypothesisRecord) -> Explanation:
-    selected = [one for one in record.features if one.folds]
-    strongest = max(selected, key=lambda one: abs(one.contribution.value), default=None)
-    folds = record.evidence.folds
-    return Explanation(
-        outcomes={result.check: result.outcome for result in record.checks},
-        gap=record.gap_sigma.value,
-        closure=None if record.closure is None else record.closure.value,
-        selected=max((len(fold.selected) for fold in folds), default=0),
-        strongest=None if strongest is None else str(strongest),
-        stable=None if strongest is None else len(strongest.folds) == len(folds),
-    )

@@ -17,8 +17,8 @@ Sign: a positive weight rewards the mark.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,6 +57,10 @@ _ERROR = 0.05
 _THRESHOLD = 0.01
 """Below every real activation; what rounding leaves of an orthogonal latent does not fire."""
 
+_MARGIN = 0.0625
+"""Added to each activation before the ReLU of block 1 and taken off after it: a latent that is off
+has a slope too, so that the reward is linear there as well."""
+
 _HEAD_WIDTH = 8
 
 
@@ -78,6 +82,12 @@ class Planted:
         activations = torch.relu(embedded.double() @ self.sae.W_enc[:, latent].double())
         weighted = float(self.weights[latent]) * float(activations.sum())
         return SCALE * weighted / len(row.token_ids)
+
+    def blind(self, marks: Iterable[str], *, name: str) -> Sae:
+        """Return the SAE without the latents of some marks, which are left to its error term."""
+        bias = self.sae.b_enc.clone()
+        bias[[self.latent_of[mark] for mark in marks]] = -1e6
+        return replace(self.sae, name=name, b_enc=bias)
 
 
 def plant(weights: Mapping[str, float], *, seed: int = 0) -> Planted:
@@ -114,8 +124,10 @@ def plant(weights: Mapping[str, float], *, seed: int = 0) -> Planted:
         backbone.embed_tokens.weight.copy_(activations @ of_latent + unseen @ of_error)
         weighing = backbone.layers[1].mlp
         weighing.gate_proj.weight.copy_(of_latent)
+        weighing.gate_proj.bias.fill_(_MARGIN)
         weighing.up_proj.bias.fill_(1.0)
         weighing.down_proj.weight.copy_(torch.outer(directions[-2], planted))
+        weighing.down_proj.bias.copy_(-_MARGIN * planted.sum() * directions[-2])
         averaging = backbone.layers[2].self_attn
         averaging.v_proj.weight[0] = directions[-2]
         averaging.o_proj.weight[:, 0] = directions[-1]

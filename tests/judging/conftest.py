@@ -182,6 +182,23 @@ def full_of(evidence: Evidence) -> Evidence:
     )
 
 
+def apart_of(evidence: Evidence) -> Evidence:
+    """Let each fold have found a feature of its own."""
+    return evidence.model_copy(
+        update={
+            "folds": tuple(
+                fold.model_copy(update={"selected": (Feature(sae="mid", layer=6, index=number),)})
+                for number, fold in enumerate(evidence.folds)
+            )
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def apart() -> Callable[[Evidence], Evidence]:
+    return apart_of
+
+
 @pytest.fixture(scope="session")
 def full() -> Callable[[Evidence], Evidence]:
     return full_of

@@ -215,7 +215,7 @@ def test_outcomes_from_evidence(make_evidence, make_hypothesis, method, gaps, up
 
 
 def test_folds_that_disagree_are_not_sure_of_what_each_alone_is(
-    make_evidence, make_hypothesis, method, gaps
+    make_evidence, make_hypothesis, method, gaps, apart
 ):
     """Halves that close 0.62 and 1.03: each interval is narrow, and no common closure is sure."""
     evidence = make_evidence(gaps, closure=0.82, jitter=0.01)
@@ -226,15 +226,19 @@ def test_folds_that_disagree_are_not_sure_of_what_each_alone_is(
         else row
         for row in evidence.rows
     )
-    apart = evidence.model_copy(update={"rows": rows})
-    agreed, disagreed = (
-        judge(make_hypothesis(closure=0.7), one, (), method=method) for one in (evidence, apart)
+    moved = evidence.model_copy(update={"rows": rows})
+    agreed, disagreed, one_set = (
+        judge(make_hypothesis(closure=0.7), one, (), method=method)
+        for one in (apart(evidence), apart(moved), moved)
     )
     assert disagreed.closure.value == pytest.approx(agreed.closure.value, abs=0.05)
     assert disagreed.closure_by_fold == pytest.approx((0.62, 1.02), abs=0.02)
     low, high = sorted(disagreed.closure_by_fold)
     assert disagreed.closure.low < low < high < disagreed.closure.high
     assert (outcome_of(agreed), outcome_of(disagreed)) == ("pass", "inconclusive")
+    # one set does not differ from itself: its prompts do
+    assert one_set.closure.value == disagreed.closure.value
+    assert low < one_set.closure.low < one_set.closure.high < high
 
 
 def test_false_pass_where_the_closure_is_exactly_what_is_required(method):
@@ -252,6 +256,7 @@ def test_false_pass_where_the_closure_is_exactly_what_is_required(method):
             gap=gap,
             gap_ablated=after,
             fold=np.arange(prompts) % 2,
+            tested=np.arange(prompts) % 2,
             examples_moved=after - gap,
             counter_examples_moved=0 * gap,
             off_targets=(),

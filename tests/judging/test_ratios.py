@@ -139,9 +139,9 @@ def test_closure_by_fold_averages_to_the_closure_by_gap(
 
 
 def test_the_interval_is_scipys_widened_by_the_variation_between_folds(
-    make_evidence, make_hypothesis, method, gaps
+    make_evidence, make_hypothesis, method, gaps, apart
 ):
-    evidence = make_evidence(gaps, jitter=0.2, seed=3)
+    evidence = apart(make_evidence(gaps, jitter=0.2, seed=3))
     record = judge(make_hypothesis(), evidence, (), method=method)
     gap, after = (
         np.array(evidence.gaps([getattr(row, name) for row in evidence.rows]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import f_oneway
+from scipy.stats import f, f_oneway
 
 from pm_audit.stats import Interval, between_variance, widening
 
@@ -25,11 +25,12 @@ def columns(pairs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_worked_by_hand():
-    # means 1 and 3 of two prompts each: MSB = 4, MSW = 1, n0 = 2, so tau^2 = 3/2
+    # means 1 and 3 of two prompts each: MSB = 4, MSW = 1, n0 = 2; the median of F(1, 2) is 2/3, as
+    # that of its root, Student's t with 2, is the root of 2/3: so tau^2 = (4 / (2/3) - 1) / 2
     values, folds = np.array([1 - 0.5**0.5, 1 + 0.5**0.5, 3 - 0.5**0.5, 3 + 0.5**0.5]), [0, 0, 1, 1]
-    assert between_variance(values, np.array(folds)) == pytest.approx(1.5)
-    # se^2 = (4 + 2) / 3 / 4 = 1/2, and tau^2 / K = 3/4
-    assert widening(values, np.array(folds)) == pytest.approx(math.sqrt(1 + 0.75 / 0.5))
+    assert between_variance(values, np.array(folds)) == pytest.approx(2.5)
+    # se^2 = (4 + 2) / 3 / 4 = 1/2, and tau^2 / K = 5/4
+    assert widening(values, np.array(folds)) == pytest.approx(math.sqrt(1 + 1.25 / 0.5))
 
 
 @given(pairs=values_in_folds)
@@ -40,7 +41,7 @@ def test_the_mean_squares_are_those_of_the_analysis_of_variance(pairs):
     within /= max(1, len(values) - len(groups))
     if within < 1e-6 or len(values) == len(groups):
         return
-    ratio = f_oneway(*groups).statistic
+    ratio = f_oneway(*groups).statistic / f.median(len(groups) - 1, len(values) - len(groups))
     sizes = np.array([len(group) for group in groups])
     effective = (len(values) - (sizes**2).sum() / len(values)) / (len(groups) - 1)
     expected = max(0.0, within * (ratio - 1) / effective)
@@ -65,14 +66,15 @@ def test_folds_that_agree_within_the_noise_of_their_prompts_widen_nothing(pairs)
     assert widening(values, np.arange(len(values))) == 1.0
 
 
-def test_it_estimates_the_variance_between_searches():
+@pytest.mark.parametrize("folds", [2, 4])
+def test_it_is_below_the_variance_between_searches_as_often_as_above(folds):
     generator = np.random.default_rng(0)
-    folds = np.repeat(np.arange(4), 6)
-    found = [
-        between_variance(generator.normal(size=24) + 2.0 * generator.normal(size=4)[folds], folds)
-        for _ in range(2000)
-    ]
-    assert np.mean(found) == pytest.approx(4.0, rel=0.08)
+    fold = np.repeat(np.arange(folds), 6)
+    found = []
+    for _ in range(2000):
+        searches, prompts = generator.normal(size=folds), generator.normal(size=6 * folds)
+        found.append(between_variance(prompts + 2.0 * searches[fold], fold))
+    assert np.mean(np.array(found) < 4.0) == pytest.approx(0.5, abs=0.03)
 
 
 def test_an_interval_is_widened_about_its_estimate():
