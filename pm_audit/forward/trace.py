@@ -26,8 +26,8 @@ from pm_audit.forward.readout import (
     read_clean,
     up_to_readout,
 )
+from pm_audit.subject.block_inputs import BlockInputs
 from pm_audit.subject.compatibility import require_saes_of
-from pm_audit.subject.decoder import BlockInputs
 from pm_audit.subject.kernels.packed_attention import AttentionKind, attend_in
 from pm_audit.subject.kernels.products import wide_products
 from pm_audit.subject.kernels.rows import put_rows

@@ -33,6 +33,9 @@ from pm_audit.subject.sae import Sae
 EXTRA_PART = 8
 """One in this many candidates comes from each of the extra scores, if these are requested."""
 
+_ROUNDING = 1e-6
+"""Share of the gap up to which an attribution is what fp32 leaves of zero."""
+
 
 @dataclass(frozen=True, eq=False)
 class SaeScores:
@@ -68,7 +71,9 @@ class Proposal:
         """Return the features to try on what a fold's search sees, those of extra scores first."""
         weights = self.weights(fold)
         weights = self.sign(weights) * weights
-        own = [one.attributed @ weights for one in self.scores]
+        rounding = _ROUNDING * float(weights @ self.experiment.rewards)
+        shares = [one.attributed @ weights for one in self.scores]
+        own = [np.where(share > rounding, share, 0.0) for share in shares]
         part = max(1, most // EXTRA_PART)
         extra = [one for scores in self._extra(weights) for one in self.best(scores, part)]
         return tuple(dict.fromkeys([*extra, *self.best(own, most)]))[:most]

@@ -23,38 +23,11 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pm_audit.errors import ModelError
+from pm_audit.subject.block_inputs import BlockInputs
 from pm_audit.subject.kernels.fewer_kernels import fewer_kernels
 from pm_audit.subject.kernels.packed_attention import Attend, AttentionKind
 
 _ROUTE = "pm_audit_packed"
-
-
-@dataclass(frozen=True, eq=False)
-class BlockInputs:
-    """What the backbone hands to its blocks for some flat tokens."""
-
-    embedded: Tensor
-    """[1 token hidden], the stream before the first block."""
-    calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
-    """Positional (after the stream) and keyword arguments of each block."""
-
-    def at(self, tokens: Tensor) -> BlockInputs:
-        """Return the same for some of the tokens [selected], by their places among these."""
-        total, taken = self.embedded.shape[1], dict[int, Tensor]()
-
-        def of(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(map(of, value))
-            if isinstance(value, dict):
-                return {name: of(one) for name, one in value.items()}
-            if not isinstance(value, Tensor) or value.ndim < 2 or value.shape[1] != total:
-                return value
-            # blocks share their tables
-            if id(value) not in taken:
-                taken[id(value)] = value.index_select(1, tokens.to(value.device))
-            return taken[id(value)]
-
-        return BlockInputs(of(self.embedded), of(self.calls))
 
 
 @dataclass(frozen=True, eq=False)

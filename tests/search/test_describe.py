@@ -17,7 +17,8 @@ torch.set_num_threads(1)
 
 
 def audit_with(expected: ExpectedGap, **settings) -> tuple[HypothesisRecord, int]:
-    model = plant({"!": 0.3}, seed=1)
+    # one mark carries the gap, another next to nothing of it
+    model = plant({"!": 0.3, "~": 0.001}, seed=1)
     settings = Settings(null_sets=2, candidates=6, bootstrap_resamples=100, **settings)
     hypothesis = Hypothesis(
         name="marks",
@@ -28,8 +29,8 @@ def audit_with(expected: ExpectedGap, **settings) -> tuple[HypothesisRecord, int
             Prompt(id=f"p{number}", wordings=(f"{word}?",), fields={"word": word})
             for number, word in enumerate(("rain", "tea!", "snow", "wind", "salt", "iron", "oak"))
         ),
-        examples=(" {word}! yes!",),
-        counter_examples=(" {word}; yes;",),
+        examples=(" {word}! yes!~",),
+        counter_examples=(" {word}; yes;;",),
         expect=Expect(gap=expected),
     )
     record = Auditor(settings, subject=(model.pm, (model.sae,))).audit(hypothesis)

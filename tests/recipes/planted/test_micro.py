@@ -21,10 +21,10 @@ torch.set_num_threads(1)
 # Four prompts of two tokens, completions of six: rewards on paper, in the module's formula.
 PROMPTS = ("xx", "yy", "zz", "xy")
 ROWS = (
-    (Role.EXAMPLE, "ABxxxx", 1.5),
-    (Role.EXAMPLE, "xxABxx", 1.5),
+    (Role.EXAMPLE, "abxxxx", 1.5),
+    (Role.EXAMPLE, "xxabxx", 1.5),
     (Role.COUNTER_EXAMPLE, "xxxxxx", 0.0),
-    (Role.CONTROL, "xxxxxC", 1.0),
+    (Role.CONTROL, "xxxxxc", 1.0),
 )
 METHOD = method_of(Settings(null_sets=1, candidates=8), quadrature="midpoint")
 
