@@ -18,9 +18,9 @@ LONGEST = 320
 FULLEST = 20
 """Modules of a folder, its `__init__` included; a fuller one holds two floors."""
 
-WHOLE = 20_500
+WHOLE = 24_000
 """Lines of code in the package, without docstrings, comments and blank lines: a change that needs
-more removes some first.  Replacements, the mask, transfer and labels brought it from 19,000."""
+more removes some first.  Preference sets, scans and repair brought it from 20,500."""
 
 DOORS = (
     *("pm_audit", "pm_audit.cli", "pm_audit.pytest_plugin.plugin", "pm_audit.release"),

@@ -105,9 +105,9 @@ class Padded:
 
 def trained_workload(pm_folder: Path | None = None) -> Workload:
     """Return a PM of the recipe's making (the default one) with its SAE nearest to mid depth."""
+    from pm_audit.data.dialogue import Speaker, Turn
     from pm_audit.loading.default.pm import FOLDER, default_saes, load_pm
     from pm_audit.loading.saes.registry import load as load_sae
-    from pm_audit.spec.dialogue import Speaker, Turn
 
     pm = load_pm(pm_folder or FOLDER)
     folder = min(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pm_audit.data.dialogue import Dialogue, Turn
 from pm_audit.records import Record, Role
-from pm_audit.spec.dialogue import Dialogue, Turn
 from pm_audit.spec.hypothesis import Wordings, WrittenHypothesis
 from pm_audit.spec.probe import DEFAULT_TURNS, Prompt
 from pm_audit.spec.template import Template

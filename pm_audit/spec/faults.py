@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from pm_audit.data.dialogue import Dialogue, Speaker
 from pm_audit.records import Check
 from pm_audit.spec.cases import Case, completions_of, expand, key_of, values_of
-from pm_audit.spec.dialogue import Dialogue, Speaker
 from pm_audit.spec.hypothesis import ExpectedGap, Wordings, WrittenHypothesis, today
 from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Prompt
 from pm_audit.spec.template import LONGEST, Template

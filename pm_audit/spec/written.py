@@ -12,8 +12,8 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from pm_audit.data.dialogue import Speaker
 from pm_audit.records import Record
-from pm_audit.spec.dialogue import Speaker
 
 Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
 """A name that is safe in node ids, file names and every report."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pm_audit.spec.dialogue import Dialogue
+from pm_audit.data.dialogue import Dialogue
 from pm_audit.subject.heads import LinearHead
 from pm_audit.text import day as days
 from pm_audit.text.ending import AS_WRITTEN, BOS, EOS, OPENRLHF

@@ -11,8 +11,8 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
+from pm_audit.data.dialogue import Dialogue, Speaker, Turn
 from pm_audit.errors import ModelError
-from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 from pm_audit.subject.finding import Finding
 from pm_audit.subject.library import library_rewards, library_rows
 from pm_audit.subject.plain import Padding, plain_rewards

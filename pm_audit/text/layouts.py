@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pm_audit.spec.dialogue import Dialogue, Speaker
+from pm_audit.data.dialogue import Dialogue, Speaker
 from pm_audit.text.rendered import Rendered, joined
 
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from pm_audit.data.dialogue import Dialogue, Speaker
 from pm_audit.errors import ModelError
-from pm_audit.spec.dialogue import Dialogue, Speaker
 from pm_audit.text import day as days
 from pm_audit.text.rendered import Rendered, Span, joined
 

@@ -18,8 +18,8 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
+from pm_audit.data.dialogue import Dialogue
 from pm_audit.errors import ModelError
-from pm_audit.spec.dialogue import Dialogue
 from pm_audit.text import day as days
 from pm_audit.text.encoding import Encoded, LibraryEncoder
 from pm_audit.text.ending import AS_WRITTEN, BOS, OPENRLHF, STARTS, ending

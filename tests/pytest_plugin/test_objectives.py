@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.errors import ModelError
 from pm_audit.judging import verify
 from pm_audit.loading.pms.registry import load
@@ -23,7 +24,6 @@ from pm_audit.release import compare
 from pm_audit.report import tables, terminal
 from pm_audit.report.changes import ChangeKind
 from pm_audit.spec import Settings
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.subject.plain import plain_rewards
 from recipes.planted.linear import byte_tokenizer
 

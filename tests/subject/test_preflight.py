@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from pm_audit.data.dialogue import Dialogue
 from pm_audit.errors import ModelError
 from pm_audit.loading.pms.registry import load, load_each
-from pm_audit.spec.dialogue import Dialogue
 from pm_audit.subject.heads import LinearHead
 from pm_audit.subject.plain import plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+from pm_audit.data.dialogue import Dialogue, Speaker, Turn
 from pm_audit.text.ending import ENDINGS
 from pm_audit.text.text_format import LAYOUTS, TextFormat, TokenisedRow
 from tests.text.styles import NAMES, STYLES, TEMPLATES, template

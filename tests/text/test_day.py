@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
-from pm_audit.spec.dialogue import Speaker, Turn
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.text.day import DEFAULT, pinned
 from pm_audit.text.text_format import TextFormat
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
+from pm_audit.data.dialogue import Dialogue, Speaker, Turn
 from pm_audit.text.text_format import TextFormat, TokenisedRow
 from tests.text.styles import NAMES, OTHERS, STYLES, TEMPLATES, renamed, template
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.errors import ModelError
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.text.text_format import TextFormat, TokenisedRow
 from tests.text.styles import NAMES, STYLES, template
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
+from pm_audit.data.dialogue import Dialogue, Speaker, Turn
 from pm_audit.errors import ModelError
-from pm_audit.spec.dialogue import Dialogue, Speaker, Turn
 from pm_audit.text.text_format import LAYOUTS, NAMES, TextFormat, TokenisedRow
 
 QUESTION: Dialogue = (Turn(speaker=Speaker.HUMAN, text="What is the capital of France?"),)

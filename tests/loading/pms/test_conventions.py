@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import trace
 from pm_audit.loading.pms.registry import load
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.subject.plain import plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.preflight import preflight, require

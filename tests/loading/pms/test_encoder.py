@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import processors
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.errors import ModelError
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.scale import measure_scale
 from pm_audit.forward.trace import trace
 from pm_audit.loading.pms.registry import load, load_each
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.subject.plain import Padding, plain_rewards
 from pm_audit.subject.preflight import preflight, require
 

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.errors import ModelError
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import rewards
 from pm_audit.loading.pms.multi_objective import ARMO_RM
 from pm_audit.loading.pms.registry import load, load_each, objectives
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.subject.plain import Padding, plain_rewards
 from pm_audit.subject.preflight import preflight, require
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.errors import ModelError
 from pm_audit.loading.pms.positions import longest_text
 from pm_audit.loading.pms.registry import load
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.subject.plain import plain_rewards
 
 LONGROPE = {

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.errors import ModelError
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import trace
 from pm_audit.loading.pms.registry import load
-from pm_audit.spec.dialogue import Speaker, Turn
 from pm_audit.subject.plain import Padding, plain_rewards
 from pm_audit.subject.preflight import preflight, require
 

@@ -142,7 +142,7 @@ def test_a_mean_is_taken_over_the_rows_own_tokens(
 
 def test_a_reward_token_is_appended(headed: Callable[..., tuple[Path, Any]]) -> None:
     folder, _ = headed("llama", {"v_head.weight": torch.randn(1, 32)}, reward_token_id=77)
-    from pm_audit.spec.dialogue import Speaker, Turn
+    from pm_audit.data.dialogue import Speaker, Turn
 
     turns = (Turn(speaker=Speaker.HUMAN, text="Hi"),)
     row = load(folder, text_format="hh").text_format.tokenise(turns, " Hello.")
@@ -226,7 +226,7 @@ def test_a_regression_head_is_read_as_its_class_was_trained(
 def test_athene_is_read_at_the_token_that_its_pipeline_appends(
     headed: Callable[..., tuple[Path, Any]], tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    from pm_audit.spec.dialogue import Speaker, Turn
+    from pm_audit.data.dialogue import Speaker, Turn
 
     weight = torch.randn(1, 32)
     folder, body = headed(

@@ -1,0 +1,1 @@
+"""Preference sets: pairs of any origin, read into one form."""
