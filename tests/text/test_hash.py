@@ -7,16 +7,15 @@ from datetime import date
 from pathlib import Path
 
 from pm_audit.loading.pms.registry import load
-from pm_audit.pipelines.audit import Auditor
+from pm_audit.pipelines.described import describe_subject
 from pm_audit.records import SubjectRecord
-from pm_audit.spec import Settings
 
 DATED = "{{ strftime_now('%Y') }}{% for m in messages %}{{ m.content }}|{% endfor %}"
 
 
 def subject(folder: Path, **options: object) -> SubjectRecord:
     options = {"text_format": "chat"} | options
-    return Auditor(Settings(pm=str(folder)), subject=(load(folder, **options), ())).subject
+    return describe_subject([load(folder, **options)], (), device="cpu")
 
 
 def test_template_ending_start_and_day_are_in_the_tokenizers_hash(
