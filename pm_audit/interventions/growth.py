@@ -101,9 +101,11 @@ class _Search:
             yield (*self.selected, one), self.rewards - self.contributions[one]
 
     def repairs(self, most: int) -> Iterator[Move]:
-        """Yield every set that differs by one feature, or by one exchanged for another."""
+        """Yield every set that differs by one feature, by two that join or by an exchange."""
         if len(self.selected) < most:
             yield from self.additions()
+        if len(self.selected) + 1 < most:
+            yield from self._pairs()
         for leaves in self.selected:
             rest = tuple(one for one in self.selected if one != leaves)
             rewards = self.rewards + self.contributions[leaves]
@@ -111,6 +113,18 @@ class _Search:
                 yield rest, rewards
             for one in self._outside():
                 yield (*rest, one), rewards - self.contributions[one]
+
+    def _pairs(self) -> Iterator[Move]:
+        """Yield the set with two more, one that lowers the gap and one that raises it.
+
+        Either alone may lead away from the gap's closure, and both together to it.
+        """
+        outside, shares = self._outside(), self.contributions @ self.objective.weights
+        for one in outside:
+            for other in outside:
+                if shares[one] > 0 > shares[other]:
+                    after = self.rewards - self.contributions[one] - self.contributions[other]
+                    yield (*self.selected, one, other), after
 
     def step(self, moves: Iterator[Move]) -> bool:
         """Try the most promising moves and make the best; return whether one was made."""

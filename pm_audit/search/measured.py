@@ -34,20 +34,20 @@ class Measured:
     sweeps: dict[Fold, tuple[SweepEvidence, ...]] = field(default_factory=dict)
 
     def candidates(self, fold: Fold) -> tuple[Feature, ...]:
-        """Return the features to try on what a fold's search sees, best effect first."""
+        """Return the features to try on what a fold's search sees."""
         by_attribution = self.proposal.candidates(fold, most=self.method.candidates)
         sign = self.proposal.sign(self.proposal.weights(fold))
         gains, sweeps = [], []
         for scores in self.proposal.scores:
             found = self._sweep(fold, scores)
-            own = np.full(scores.sae.width, -np.inf)
+            own = np.zeros(scores.sae.width)
             own[found.latent] = sign * found.effect
             best = strongest(own, self.method.max_features)
             predicted = [scores.feature(latent) in by_attribution for latent in best]
             sweeps.append(_evidence(scores, found, predicted))
             gains.append(own)
         self.sweeps[fold] = tuple(sweeps)
-        return tuple(self.proposal.best(gains, self.method.candidates))
+        return tuple(self.proposal.for_and_against(gains, self.method.candidates))
 
     def evidence(self, folds: Sequence[Fold]) -> tuple[SweepEvidence, ...]:
         """Return what the searches of these folds measured."""

@@ -30,6 +30,9 @@ from pm_audit.records import Feature, MethodRecord, Role
 from pm_audit.search.folds import Fold
 from pm_audit.subject.sae import Sae
 
+AGAINST_PART = 4
+"""One in this many candidates works against the gap."""
+
 EXTRA_PART = 8
 """One in this many candidates comes from each of the extra scores, if these are requested."""
 
@@ -73,10 +76,10 @@ class Proposal:
         weights = self.sign(weights) * weights
         rounding = _ROUNDING * float(weights @ self.experiment.rewards)
         shares = [one.attributed @ weights for one in self.scores]
-        own = [np.where(share > rounding, share, 0.0) for share in shares]
+        shares = [np.where(np.abs(share) > rounding, share, 0.0) for share in shares]
         part = max(1, most // EXTRA_PART)
         extra = [one for scores in self._extra(weights) for one in self.best(scores, part)]
-        return tuple(dict.fromkeys([*extra, *self.best(own, most)]))[:most]
+        return tuple(dict.fromkeys([*extra, *self.for_and_against(shares, most)]))[:most]
 
     def weights(self, fold: Fold) -> Floats:
         """Return the weights [row] that make rewards the gap that a search sees."""
@@ -108,6 +111,14 @@ class Proposal:
             )
             for scores in self.scores
         )
+
+    def for_and_against(self, scores: Sequence[Floats], most: int) -> list[Feature]:
+        """Return the features of greatest score, and a part that has the greatest of other sign.
+
+        A set without those that work against the gap would close too much of it.
+        """
+        against = self.best([-score for score in scores], most // AGAINST_PART)
+        return [*self.best(scores, most - len(against)), *against]
 
     def best(self, scores: Sequence[Floats], most: int) -> list[Feature]:
         """Return the features of greatest score over all SAEs; ``scores`` is [sae][latent]."""

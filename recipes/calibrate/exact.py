@@ -1,8 +1,8 @@
 """Planted sets: whether a search finds exactly what was planted, and closes all of the gap.
 
 The two sides of each hypothesis differ in planted latents alone, so the truth is known: the set is
-the planted one, and its closure is 1.  Two families show what a search cannot find: two features of
-which each is sufficient, and a feature that works against the others.
+the planted one, and its closure is 1.  One family shows what a search cannot find: two features of
+which each is sufficient.
 """
 
 from __future__ import annotations
