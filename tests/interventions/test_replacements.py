@@ -22,12 +22,12 @@ from pm_audit.interventions.replacements import Replacement, replacement, replac
 from pm_audit.records import Feature, Role
 from recipes.planted.micro import micro
 
-# a C is worth one, and so is an A without a B: rewards on paper
+# a c is worth one, and so is an a without a b: rewards on paper
 ROWS = (
-    (0, Role.EXAMPLE, "xxxxCC", 2.0),
-    (0, Role.COUNTER_EXAMPLE, "xxxxxC", 1.0),
-    (0, Role.CONTROL, "CCxxAx", 3.0),
-    (1, Role.EXAMPLE, "xxxCxx", 1.0),
+    (0, Role.EXAMPLE, "xxxxcc", 2.0),
+    (0, Role.COUNTER_EXAMPLE, "xxxxxc", 1.0),
+    (0, Role.CONTROL, "ccxxax", 3.0),
+    (1, Role.EXAMPLE, "xxxcxx", 1.0),
     (1, Role.COUNTER_EXAMPLE, "xxxxxx", 0.0),
 )
 
@@ -100,7 +100,7 @@ def test_pm_audits_own_are_known_by_name(experiment):
         )[0]
         for name in ("contrast", "zero", "mean", "resample")
     }
-    # one C in the first counter-example and none in the second, put on all six tokens of a row
+    # one c in the first counter-example and none in the second, put on all six tokens of a row
     np.testing.assert_allclose(after["contrast"], [1, 1, 2, 0, 0], atol=1e-6)
     np.testing.assert_allclose(after["resample"], [0, 0, 1, 1, 1], atol=1e-6)
     np.testing.assert_allclose(after["mean"][[0, 1, 3, 4]], 0.5, atol=1e-6)

@@ -14,7 +14,7 @@ from pm_audit.forward.experiment import Experiment
 from pm_audit.interventions.ablation import ablate_each
 from pm_audit.records import Role
 from pm_audit.search.folds import Fold
-from pm_audit.search.propose import EXTRA_PART, Proposal, SaeScores
+from pm_audit.search.propose import AGAINST_PART, EXTRA_PART, Proposal, SaeScores
 from recipes.planted.linear import MARKS
 from tests.search.conftest import parted, phrased, planting_of
 
@@ -47,14 +47,15 @@ def test_the_best_of_all_saes_come_first_by_their_share_in_the_gap():
     one = scores("a", (1.0, 1.0, 0.0), (4.0, 4.0, 3.5), (-9.0, -9.0, 0.0), (0.0, 0.0, 0.0))
     other = scores("b", (0.7, 0.7, 0.0), (3.0, 1.0, 0.0), (1.0, 1.0, 1.0))
     found = proposal(one, other).candidates(FOLD, most=9)
-    # 1/1 is active on both sides and counts by its difference; no effect is no candidate
-    assert names(found) == ["b/1", "a/0", "b/0", "a/1"]
+    # 1/1 is active on both sides and counts by its difference; no effect is no candidate; the last
+    # works against the gap
+    assert names(found) == ["b/1", "a/0", "b/0", "a/1", "a/2"]
     assert names(proposal(one, other).candidates(FOLD, most=2)) == ["b/1", "a/0"]
 
 
 def test_a_gap_that_lowers_the_reward_is_carried_by_negative_attributions():
     table = scores("a", (1.0, 1.0, 0.0), (-2.0, -2.0, 0.0), (0.0, 0.0, 0.3))
-    assert names(proposal(table, gap=-1.0).candidates(FOLD, most=9)) == ["a/1", "a/2"]
+    assert names(proposal(table, gap=-1.0).candidates(FOLD, most=9)) == ["a/1", "a/2", "a/0"]
 
 
 def test_what_a_search_does_not_see_proposes_nothing():
@@ -84,7 +85,8 @@ def test_extra_scores_have_places_of_their_own():
     # GradDrop's sizes count for a gap of either sign, per-feature attributions for their own
     dropped = replace(table, dropped=csr_array(extra), per_feature=csr_array(-extra))
     found = names(proposal(dropped, gap=-1.0).candidates(FOLD, most=most))
-    assert found == [f"a/{most}", f"a/{most + 2}"]
+    against = expected[: most // AGAINST_PART]
+    assert found == [f"a/{most}", f"a/{most + 2}", *against]
 
 
 def test_on_a_planted_model_attributions_are_the_real_effects(planting):
