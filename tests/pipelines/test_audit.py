@@ -159,12 +159,15 @@ def test_placebo_searches_close_nothing(model):
     assert record.placebo_closure.value < 0.5 < record.closure.value
 
 
-def test_candidates_that_were_not_selected_are_shown_too(model):
-    record = audited(model, SHARED)
+def test_candidates_that_were_not_selected_are_shown_too():
+    # the second mark carries less than a move has to gain
+    model = plant({"!": 0.4, "~": 0.001}, seed=1)
+    both = phrased("!~;", "~;!", counter_examples=[";;;"], prompts=10)
+    record = audited(model, both)
     others = [feature for feature in record.features if not feature.folds]
     assert others
     sizes = [abs(feature.contribution.value) for feature in record.features]
     assert sizes == sorted(sizes, reverse=True)
     (carrier,) = (feature for feature in record.features if feature.folds)
-    assert carrier.contribution.value == pytest.approx(record.gap.value, rel=1e-3)
+    assert carrier.contribution.value == pytest.approx(record.gap.value, rel=1e-2)
     assert carrier.selectivity == pytest.approx(1.0)

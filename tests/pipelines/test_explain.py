@@ -59,10 +59,10 @@ def test_the_planted_features_are_gained_and_lost(planted: Planted, edited: Expl
 
 
 def test_features_that_share_their_evidence_show_as_overlap() -> None:
-    # On paper: A and B are worth 0.5 each beside one another, and 1.5 together.
+    # On paper: a and b are worth 0.5 each next to one another, and 1.5 together.
     model = micro()
     turns = (Turn(speaker=Speaker.HUMAN, text="xx"),)
-    edit = take_apart(model.pm, model.sae, turns, "xxxxxx", "ABxxxx")
+    edit = take_apart(model.pm, model.sae, turns, "xxxxxx", "abxxxx")
     assert [one.change for one in edit.features] == pytest.approx([0.5, 0.5], abs=1e-6)
     assert edit.overlap == pytest.approx(0.5, abs=1e-6)
     assert edit.difference == pytest.approx(1.5, abs=1e-6)
