@@ -246,10 +246,11 @@ class Auditor:
         if hypothesis.objective is None and len(self._pms) == 1:
             return self.pm
         if hypothesis.objective not in self._pms:
-            known = ", ".join(str(objective) for objective in self._pms)
+            known = ", ".join(str(objective) for objective in self._pms if objective is not None)
+            loaded = f"loaded {known}; name one of these" if known else "loaded a PM of one reward"
             raise ModelError(
                 f"{hypothesis.file}:{hypothesis.line}: {hypothesis.full_name} is judged for "
-                f"objective {hypothesis.objective}, this audit loaded {known}; name one of these"
+                f"objective {hypothesis.objective}, this audit {loaded}"
             )
         return self._pms[hypothesis.objective]
 
