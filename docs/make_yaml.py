@@ -94,6 +94,8 @@ def _kind(given: dict[str, Any], definitions: dict[str, Any]) -> str:
     if given.get("type") == "array":
         return f"list: {_kind(given.get('items', {}), definitions)}"
     if given.get("type") == "object":
+        if isinstance(given.get("additionalProperties"), dict):
+            return "column names, each with a value or a list of values"
         return "field names, each with its text"
     if "anyOf" in given:
         return " or ".join(_kind(one, definitions) for one in given["anyOf"])

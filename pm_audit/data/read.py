@@ -139,7 +139,7 @@ class _Reading:
         if lacking and known:
             refuse(
                 self.table.name,
-                f"no column is known as {' or '.join(lacking)}; name it, the file has "
+                f"no column is known as {' or '.join(lacking)}; name it: there are "
                 f"{_listed(known)}",
             )
         return chain(first, rows)
@@ -193,14 +193,18 @@ class _Reading:
         """Return why a file holds no pair."""
         if not self.rows:
             return "holds no row; check that it is the file that you mean"
-        if not self.skipped:
+        said = []
+        if self.excluded:
             wanted = ", ".join(f"{name}: {value}" for name, value in self.where.items())
-            return f"none of its {self.rows:,} rows has {wanted}; check the values"
-        first = self.skipped[0]
-        return (
-            f"none of its {self.rows:,} rows is a pair ({self.excluded:,} excluded); row "
-            f"{first.row}: {first.reason}: {first.detail}; check the columns"
-        )
+            said.append(f"{self.excluded:,} have not {wanted}")
+        if self.skipped:
+            first = self.skipped[0]
+            said.append(
+                f"{len(self.skipped):,} are skipped, the first, row {first.row}, as "
+                f"{first.reason}: {first.detail}"
+            )
+        said.append("check the values of `where`" if self.excluded else "check the columns")
+        return f"none of its {self.rows:,} rows is a pair: {'; '.join(said)}"
 
 
 def _listed(names: Iterable[Any]) -> str:
