@@ -79,7 +79,10 @@ def _keys(owner: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _default(given: dict[str, Any]) -> str:
-    return f"`{given['default']}`" if given.get("default") not in (None, {}) else ""
+    default = given.get("default")
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if default not in (None, {}) else ""
 
 
 def _kind(given: dict[str, Any], definitions: dict[str, Any]) -> str:

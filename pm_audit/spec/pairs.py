@@ -19,14 +19,16 @@ from pm_audit.spec.written import Text, Written
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
-_VALUE: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+_VALUE: dict[str, Any] = {"type": ["string", "number", "boolean"]}
 
 
 def _scalars(value: object) -> Scalar | tuple[Scalar, ...]:
     listed = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if listed and all(isinstance(one, str | int | float | bool | None) for one in listed):
+    if listed and all(isinstance(one, str | int | float | bool) for one in listed):
         return listed if isinstance(value, list | tuple) else listed[0]
-    raise ValueError("a column must have a text, a number, true, false or null, or one of a list")
+    raise ValueError(
+        "a column must have a text, a number, true or false, or one of a list of these"
+    )
 
 
 Wanted = Annotated[
