@@ -206,7 +206,8 @@ class Auditor:
         features = shown(experiment, selector.proposal, found)
         singles = run_singles(experiment, features, targets)
         evidence = searched(evidence, experiment, selector.proposal, found, held_out, singles)
-        self._report(f"{name}: searching without each phrasing, to test on it")
+        if phrasings:
+            self._report(f"{name}: searching without each phrasing, to test on it")
         unseen = [selector.select(fold) for fold in phrasings]
         evidence = evidence.model_copy(
             update={
