@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-Rows = Sequence[dict[str, Any]]
-"""Rows of a file."""
 
 
 @pytest.fixture
