@@ -26,7 +26,7 @@ MOST_LISTED = 100
 
 
 def read_pairs(
-    path: Path,
+    path: Path | str,
     columns: Columns | None = None,
     *,
     where: Where | None = None,
@@ -48,7 +48,7 @@ def read_pairs(
             if ``strict``, a row is skipped.
 
     """
-    return _read(open_table(path), columns or Columns(), where or {}, sample, strict=strict)
+    return _read(open_table(Path(path)), columns or Columns(), where or {}, sample, strict=strict)
 
 
 def read_rows(
