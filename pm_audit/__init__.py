@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         read_record,
         rewards,
     )
+    from pm_audit.data import Columns, Sample, read_pairs
     from pm_audit.errors import AuditError
     from pm_audit.records import AuditRecord
     from pm_audit.spec import Hypothesis, Settings
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditError",
     "AuditRecord",
+    "Columns",
     "Hypothesis",
+    "Sample",
     "Settings",
     "audit",
     "compare",
@@ -39,6 +42,7 @@ __all__ = [
     "load_hypotheses",
     "load_pm",
     "load_sae",
+    "read_pairs",
     "read_record",
     "rewards",
 ]
@@ -46,8 +50,11 @@ __all__ = [
 _ELSEWHERE = {
     "AuditError": "pm_audit.errors",
     "AuditRecord": "pm_audit.records",
+    "Columns": "pm_audit.data",
     "Hypothesis": "pm_audit.spec",
+    "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
+    "read_pairs": "pm_audit.data",
 }
 """Modules of the names that are not in ``pm_audit.api``."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from pm_audit.data import ColumnProblem, Columns, PairSet, Sample, Scalar, read_pairs
+from pm_audit.data import Columns, KeyProblem, PairSet, Sample, Scalar, read_pairs
 from pm_audit.data.tables import open_table
 from pm_audit.errors import InvalidSpec, Problem
 from pm_audit.spec.nodes import Node
@@ -119,5 +119,5 @@ def _placed(error: InvalidSpec, item: Node, root: Path) -> Iterator[Problem]:
         if place.line is not None:
             yield Problem(place, problem.message)
             continue
-        key = problem.key if isinstance(problem, ColumnProblem) else ("file",)
+        key = problem.key if isinstance(problem, KeyProblem) else ("file",)
         yield Problem(item.locate(("pairs", *key)), f"{place.file}: {problem.message}")

@@ -150,9 +150,9 @@ def test_every_column_that_is_nowhere_is_named_at_once(lines: Lines) -> None:
     ("rows", "message"),
     [
         ([], "holds no row"),
-        ([{"a": "b"}], "no column is known as example or counter_example; name it: there are `a`"),
-        ([row(prompt=...)], "1 are skipped, the first, row 0, as missing column: neither side"),
-        ([b"{", b"{"], "none of its 2 rows is a pair: 2 are skipped, the first, row 0, as unread"),
+        ([{"a": "b"}], "no column is known as example; name it: there are `a`"),
+        ([row(prompt=...)], "1 skipped, the first, row 0, as missing column: neither side"),
+        ([b"{", b"{"], "none of its 2 rows is a pair: 2 skipped, the first, row 0, as unread"),
     ],
 )
 def test_a_file_without_a_pair_is_an_error(lines: Lines, rows: list, message: str) -> None:
@@ -170,7 +170,7 @@ def test_a_filter_excludes_and_does_not_skip(lines: Lines) -> None:
         ({"n": [3, 4.0]}, [3, 4]),
     ):
         if expected is None:
-            with pytest.raises(InvalidSpec, match=r"none of its 12 rows .* 12 have not hard: 1"):
+            with pytest.raises(InvalidSpec, match=r"none of its 12 rows .* 12 do not have hard: 1"):
                 read_pairs(path, where=where)
             continue
         found = read_pairs(path, where=where)

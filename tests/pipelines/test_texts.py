@@ -13,6 +13,7 @@ from pm_audit.data import read_rows
 from pm_audit.errors import ModelError
 from pm_audit.judging import rejudge
 from pm_audit.pipelines.audit import Auditor
+from pm_audit.pipelines.record import Surroundings, assemble
 from pm_audit.records import Check, HypothesisRecord, Outcome, Role
 from pm_audit.report import findings, html, markdown, terminal
 from pm_audit.spec import Hypothesis, Prompt, Settings, draw_prompts, load_hypotheses
@@ -129,8 +130,6 @@ def test_a_file_is_filtered_sampled_and_counted_in_every_report(model, tmp_path)
     )
     (read,) = load_hypotheses(["hypotheses"], tmp_path)
     auditor = Auditor(Settings(**FEW), subject=(model.pm, (model.sae,)))
-    from pm_audit.pipelines.record import Surroundings, assemble
-
     record = assemble(Surroundings.of(auditor), [read], [auditor.audit(read)])
     pairs = record.hypotheses[0].evidence.pairs
     assert (pairs.file, pairs.rows, pairs.excluded, pairs.used) == ("set.jsonl", 63, 30, 12)

@@ -11,13 +11,23 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pm_audit.records import Check, Departure, Figure, Unit, Unplanned
+from pm_audit.records import (
+    Check,
+    Departure,
+    Evidence,
+    Figure,
+    Role,
+    RowEvidence,
+    Unit,
+    Unplanned,
+)
 from pm_audit.report import html
 from pm_audit.report.html.plots import (
     baselines,
     expected_band,
     gap_plots,
     mean_over_prompts,
+    prompt_gaps,
     scatter,
 )
 from pm_audit.report.html.scale import Scale, spanning
@@ -301,3 +311,16 @@ def test_an_interval_that_is_unbounded_on_one_side_says_so(record):
     )
     page = html.render(record.model_copy(update={"hypotheses": hypotheses}))
     assert "[unbounded, -1.44]" in page
+
+
+def test_the_page_draws_the_largest_gaps_of_very_many_prompts():
+    rows = [
+        RowEvidence(prompt=at, role=role, variant=0, text="a", reward=reward, ablated=0.0)
+        for at in range(250)
+        for role, reward in ((Role.EXAMPLE, at / 250), (Role.COUNTER_EXAMPLE, 0.0))
+    ]
+    names = tuple(map(str, range(250)))
+    evidence = Evidence(prompts=names, rows=rows, sigma=1.0, noise=0.0, folds=(), null=(), fits=())
+    plot = prompt_gaps(evidence)
+    assert [shown.text for shown in plot.drawn] == list(names[:49:-1])
+    assert plot.title == "The 200 largest of 250."

@@ -31,6 +31,9 @@ from pm_audit.report.html.difference import Part, shortened
 from pm_audit.report.html.scale import Scale, spanning, strip_scale
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 388.0, 12.0, 300.0
+_PROMPTS_DRAWN = 200
+"""Prompts of a preference set that the page draws one by one."""
+
 _BEYOND = 1.15
 """Candidates up to this factor above the largest selected value lie inside the axes: one that moves
 everything can be ten times as large as the gap."""
@@ -210,14 +213,16 @@ def _gap_plot(hypothesis: HypothesisRecord, title: str, of: GapDecomposition) ->
 
 
 def prompt_gaps(evidence: Evidence) -> Strips[PromptGap]:
-    """Return each prompt's gap before and after, largest first."""
+    """Return each prompt's gap before and after, largest first; of very many, these alone."""
     before, after = evidence.gaps(), evidence.gaps([row.ablated for row in evidence.rows])
     gaps = [
         PromptGap(text, one / evidence.sigma, other / evidence.sigma)
         for text, one, other in zip(evidence.prompts, before, after, strict=True)
     ]
-    scale = strip_scale(edge for shown in gaps for edge in (shown.before, shown.after))
-    return Strips(scale, tuple(sorted(gaps, key=lambda shown: -abs(shown.before))))
+    drawn = sorted(gaps, key=lambda shown: -abs(shown.before))[:_PROMPTS_DRAWN]
+    scale = strip_scale(edge for shown in drawn for edge in (shown.before, shown.after))
+    more = f"The {_PROMPTS_DRAWN} largest of {len(gaps):,}." if len(gaps) > len(drawn) else ""
+    return Strips(scale, tuple(drawn), more)
 
 
 def scatter(hypothesis: HypothesisRecord) -> Plot[Candidate] | None:
