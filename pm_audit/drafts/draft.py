@@ -147,10 +147,10 @@ class Drafter:
     ) -> tuple[Rule, list[DraftPair]] | None:
         """Return the rule with the surest effect in the direction of ``sign``, and its pairs."""
         first, second = active[:_FIRST], active[_FIRST : _FIRST + _SECOND]
-        found = {rule: pairs for rule, pairs in self._tried(editor, RULES, first)}
+        found = self._tried(editor, RULES, first)
         scores = {rule: _surely(pairs, len(first), sign) for rule, pairs in found.items()}
         best = sorted((rule for rule in RULES if scores[rule] > -np.inf), key=scores.__getitem__)
-        for rule, pairs in self._tried(editor, best[-_BEST:], second):
+        for rule, pairs in self._tried(editor, best[-_BEST:], second).items():
             found[rule] = found[rule] + pairs
             scores[rule] = _surely(found[rule], len(first) + len(second), sign)
         left = [rule for rule in best[-_BEST:] if scores[rule] > 0]
@@ -163,7 +163,7 @@ class Drafter:
 
     def _tried(
         self, editor: Editor, rules: Sequence[Rule], readings: Sequence[Reading]
-    ) -> list[tuple[Rule, list[DraftPair]]]:
+    ) -> dict[Rule, list[DraftPair]]:
         """Return the pairs that each rule makes of texts, of those that it switches off."""
         edits = [(rule, one, editor.edit(one, rule)) for rule in rules for one in readings]
         made = [(rule, one, edit) for rule, one, edit in edits if edit is not None]
@@ -176,21 +176,20 @@ class Drafter:
             before = one.strongest(editor.features)
             if other is not None and other.strongest(editor.features) <= _LEFT * before:
                 pairs[rule].append(DraftPair(one, other, None, edit, inserted=False))
-        return list(pairs.items())
+        return pairs
 
     def _fresh_pairs(
         self, editor: Editor, rule: Rule, edits: Sequence[Edit], usual: float, most: int
     ) -> list[DraftPair]:
         """Return a pair of each fresh prompt: its own text edited, or the span put into one."""
         active = self._of_prompts(self.fresh, editor.features, least=_ON * usual)
-        pairs = self._tried(editor, [rule], active[:most])[0][1]
+        pairs = self._tried(editor, [rule], active[:most])[rule]
         have = {repr(one.example.text.turns) for one in pairs}
         order = sorted(self.fresh, key=lambda one: rank(self.seed, repr(one.text)))
         lacking = [
             (one, edit)
             for one in order
-            if repr(one.text.turns) not in have
-            and one.strongest(editor.features) < _ON * usual
+            if repr(one.text.turns) not in have and one.strongest(editor.features) < _ON * usual
             for edit in [editor.insert(one, edits)]
             if edit is not None
         ]

@@ -69,59 +69,53 @@ class Reader:
     def read(self, texts: Iterable[Text]) -> list[Reading | None]:
         """Return a reading of each text; None of one that the PM cannot read."""
         listed = list(texts)
-        rows = [self._tokenised(text) for text in listed]
         found: list[Reading | None] = [None] * len(listed)
-        own = [at for at, row in enumerate(rows) if row is not None]
         # texts of one prompt next to each other: what they share is read once
-        own.sort(key=lambda at: (repr(listed[at].turns), at))
-        part: list[int] = []
-        for at in own:
-            tokens = sum(len(rows[each].token_ids) for each in [*part, at])  # type: ignore[union-attr]
-            if part and tokens > _AT_ONCE:
-                self._read(part, listed, rows, found)
-                part = []
-            part.append(at)
+        order = sorted(range(len(listed)), key=lambda at: (repr(listed[at].turns), at))
+        part: list[tuple[int, Text, TokenisedRow]] = []
+        tokens = 0
+        for at in order:
+            row = self._tokenised(listed[at])
+            if row is None:
+                continue
+            if part and tokens + len(row.token_ids) > _AT_ONCE:
+                self._read(part, found)
+                part, tokens = [], 0
+            part.append((at, listed[at], row))
+            tokens += len(row.token_ids)
         if part:
-            self._read(part, listed, rows, found)
+            self._read(part, found)
         return self._scaled(found)
 
     def _tokenised(self, text: Text) -> TokenisedRow | None:
         try:
-            return self.pm.text_format.tokenise(text.turns, text.completion)
+            row: TokenisedRow = self.pm.text_format.tokenise(text.turns, text.completion)
         except ModelError:
-            return None  # longer than the PM reads: as the scan left it out
+            return None  # longer than the PM reads: the scan left it out, too
+        return row
 
     def _read(
-        self,
-        part: Sequence[int],
-        texts: Sequence[Text],
-        rows: Sequence[TokenisedRow | None],
-        found: list[Reading | None],
+        self, part: Sequence[tuple[int, Text, TokenisedRow]], found: list[Reading | None]
     ) -> None:
-        read = [(texts[at], row) for at in part for row in [rows[at]] if row is not None]
-        number = {turns: place for place, turns in enumerate({one.turns: 0 for one, _ in read})}
-        clean = trace(
-            self.pm,
-            [self.sae],
-            Grid(
-                tuple(
-                    Row(number[text.turns], row.token_ids, row.completion_start)
-                    for text, row in read
-                )
-            ),
-        )
+        """Read texts together and put each reading in its place."""
+        number = {text.turns: 0 for _, text, _ in part}
+        number = {turns: place for place, turns in enumerate(number)}
+        rows = [
+            Row(number[text.turns], row.token_ids, row.completion_start) for _, text, row in part
+        ]
+        clean = trace(self.pm, [self.sae], Grid(tuple(rows)))
         token, feature, value = self._active(clean)
         layout = clean.grid.layout
-        for place, (text, row) in enumerate(read):
+        for place, (at, text, row) in enumerate(part):
             pieces = Pieces(text.completion)
             here = np.flatnonzero(layout.completion_row[token] == place)
             piece_of = _piece_of(pieces, text, row)
             active = np.zeros((len(self.latents), len(pieces)))
-            for at in here.tolist():
-                position = int(layout.completion_position[token[at]])
+            for one in here.tolist():
+                position = int(layout.completion_position[token[one]])
                 for piece in piece_of.get(position, ()):
-                    active[feature[at], piece] = max(active[feature[at], piece], value[at])
-            found[part[place]] = Reading(text, pieces, float(clean.rewards[place]), active)
+                    active[feature[one], piece] = max(active[feature[one], piece], value[one])
+            found[at] = Reading(text, pieces, float(clean.rewards[place]), active)
 
     def _active(self, clean: Trace) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
         """Return (token, feature, activation) of the requested features."""
