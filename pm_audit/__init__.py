@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from pm_audit.errors import AuditError
     from pm_audit.records import AuditRecord
+    from pm_audit.sets import scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "load_sae",
     "read_record",
     "rewards",
+    "scan",
+    "score",
 ]
 
 _ELSEWHERE = {
@@ -48,6 +51,8 @@ _ELSEWHERE = {
     "AuditRecord": "pm_audit.records",
     "Hypothesis": "pm_audit.spec",
     "Settings": "pm_audit.spec",
+    "scan": "pm_audit.sets",
+    "score": "pm_audit.sets",
 }
 """Modules of the names that are not in ``pm_audit.api``."""
 

@@ -27,7 +27,8 @@ from pm_audit.forward.scale import Scale, measure_scale, reference_grid
 from pm_audit.forward.splice import replay_noise
 from pm_audit.forward.trace import trace
 from pm_audit.pipelines.described import describe_environment, describe_subject
-from pm_audit.records.scan import ScanData, ScanMethod, ScanRecord
+from pm_audit.records.scan import Accuracy, ScanData, ScanMethod, ScanRecord
+from pm_audit.report.scan import write_rows
 from pm_audit.scan.compared import comparisons, share_of_prompt
 from pm_audit.scan.engines import Fleet
 from pm_audit.scan.sampler import Sampler, sample
@@ -84,6 +85,40 @@ class Scores:
     data: PairSet
     """With the pairs that are too long for the PM among those that were skipped."""
     reading: Reading
+
+    def overall(self, *, confidence: float = 0.95) -> Accuracy:
+        """Return how often the PM prefers the chosen side."""
+        return self.reading.overall(confidence=confidence)
+
+    def rows(self) -> list[dict[str, str | int | float]]:
+        """Return a row a comparison, in the data's order: id, row, rewards and tokens."""
+        found = zip(self.reading.compared, self.reading.scored, strict=True)
+        return [
+            {
+                "id": self.data.pairs[one.pair].id,
+                "row": self.data.pairs[one.pair].row,
+                "chosen_reward": read.chosen,
+                "rejected_reward": read.rejected,
+                "difference": read.difference,
+                "prompt_tokens": read.prompt_tokens,
+                "chosen_tokens": read.chosen_tokens,
+                "rejected_tokens": read.rejected_tokens,
+            }
+            for one, read in found
+        ]
+
+    def skipped(self) -> dict[str, int]:
+        """Return how many rows are no pair, or too long for the PM, by reason."""
+        return _reasons(self.data)
+
+    def write(self, path: Path) -> None:
+        """Write the rows as ``.jsonl``, ``.csv`` or ``.parquet``, as the suffix says.
+
+        Raises:
+            RecordError: another suffix, no Parquet engine, or a place that cannot be written to.
+
+        """
+        write_rows(self.rows(), path)
 
 
 def score(data: PairSet, fleet: Fleet, cache: Path, report: Report) -> Scores:
@@ -225,15 +260,19 @@ def _folder(fleet: Fleet, cache: Path) -> Path:
     return cache / digest([about, scanned, versions, __version__])[:32]
 
 
+def _reasons(data: PairSet) -> dict[str, int]:
+    counts = Counter(one.reason.value for one in data.skipped)
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
+
 def _data(scores: Scores, picked: _Picked) -> ScanData:
     data, reading = scores.data, scores.reading
-    reasons = Counter(one.reason.value for one in data.skipped)
     return ScanData(
         file=data.file,
         sha256=data.sha256,
         rows=data.rows,
         excluded=data.excluded,
-        skipped=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),
+        skipped=_reasons(data),
         pairs=len({one.pair for one in reading.compared}),
         comparisons=len(reading),
         filtered=picked.filtered,

@@ -17,7 +17,10 @@ from enum import StrEnum
 from typing import Any
 
 from pm_audit.errors import AuditError
-from pm_audit.scan.task import Loader, Subject, Task, one_thread
+from pm_audit.loading.subject import only
+from pm_audit.scan.task import Loader, Subject, Task, chosen_sae, one_thread
+from pm_audit.subject.preference_model import PreferenceModel
+from pm_audit.subject.sae import Sae
 
 Numbered = tuple[int, bytes]
 """Place of a task among those that were given, and its result."""
@@ -45,7 +48,36 @@ class Fleet:
     engine: EngineName = EngineName.LOCAL
     workers: int = 1
 
+    @classmethod
+    def of(
+        cls,
+        loader: Loader,
+        given: tuple[Sequence[PreferenceModel], Sequence[Sae]] | None = None,
+        *,
+        engine: EngineName = EngineName.LOCAL,
+        workers: int = 1,
+    ) -> Fleet:
+        """Return a fleet with its subject loaded.
+
+        Args:
+            loader: loads the subject, here and in the workers.
+            given: a PM and SAEs that are loaded already, in place of those that it names.
+            engine: where tasks run.
+            workers: how many tasks run at a time.
+
+        Raises:
+            AuditError: the subject cannot be loaded, or objects were given to several workers.
+
+        """
+        if given is None:
+            return cls(loader.load(), loader, engine, workers)
+        pms, saes = given
+        scanned = None if loader.rewards_only else chosen_sae(tuple(saes), loader.sae)
+        return cls(Subject(only(pms), scanned), None, engine, workers)
+
     def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise AuditError(f"{self.workers} workers cannot run anything; give at least 1")
         if self.loader is None and (self.workers > 1 or self.engine is EngineName.RAY):
             raise AuditError(
                 "several workers load the PM and the SAE themselves; give their names or paths "
