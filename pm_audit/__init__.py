@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from pm_audit.errors import AuditError
     from pm_audit.records import AuditRecord
-    from pm_audit.sets import scan, score
+    from pm_audit.sets import propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "load_hypotheses",
     "load_pm",
     "load_sae",
+    "propose",
     "read_record",
     "rewards",
     "scan",
@@ -51,6 +52,7 @@ _ELSEWHERE = {
     "AuditRecord": "pm_audit.records",
     "Hypothesis": "pm_audit.spec",
     "Settings": "pm_audit.spec",
+    "propose": "pm_audit.sets",
     "scan": "pm_audit.sets",
     "score": "pm_audit.sets",
 }

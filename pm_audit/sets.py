@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pm_audit.errors import AuditError
 from pm_audit.pipelines.given import (
     OF_A_PM,
+    OF_A_PROPOSAL,
     OF_A_SCAN,
     ONE_AT_A_TIME,
     each,
@@ -24,11 +25,13 @@ from pm_audit.pipelines.given import (
     require_pm,
     settings_of,
 )
+from pm_audit.pipelines.project import find_root
 from pm_audit.spec import Settings
 
 if TYPE_CHECKING:
     from pm_audit.data import Columns, PairSet
     from pm_audit.pipelines.given import OneSae, Pm
+    from pm_audit.pipelines.propose import Proposal
     from pm_audit.pipelines.scan import Scores
     from pm_audit.records.scan import ScanRecord
     from pm_audit.scan.engines import Fleet
@@ -124,6 +127,69 @@ def scan(
         given = loaded_subject(pm, sae, chosen)
         fleet, folder = _fleet(chosen, given, engine, workers, cache)
         return run(pairs, fleet, how, folder, report or (lambda _: None))
+
+
+def propose(
+    scanned: ScanRecord | str | Path,
+    data: Data,
+    pm: Pm = "default",
+    sae: OneSae | None = None,
+    *,
+    columns: Columns | None = None,
+    folder: str | Path | None = None,
+    name_command: str | None = None,
+    progress: Callable[[str], None] | bool = False,
+    **settings: Any,  # noqa: ANN401 - fields of Settings and of ProposeSettings
+) -> Proposal:
+    """Return draft hypotheses for the strongest groups of a scan, each checked on other prompts.
+
+    Args:
+        scanned: what ``scan`` returned, or the file of a record.
+        data: what was scanned, as of ``score``.
+        pm: the PM that was scanned.
+        sae: the SAE that was scanned; by default the PM's own of its name.
+        columns: as of ``score``.
+        folder: where a YAML file is written for each draft that holds; by default nowhere.
+        name_command: a program that gives drafts other names and claims.
+        progress: receives a sentence at each step; True writes them to stderr.
+        settings: as of ``load_pm``, and ``groups``, ``drafts``, ``prompts`` and ``seed``.
+
+    Raises:
+        AuditError: data, PM or SAE are not those of the scan, a setting is not as it must be, or
+            a file cannot be written.
+
+    """
+    report = reporter(progress)
+    pairs = _pairs(data, columns)
+    own = {name: settings.pop(name) for name in OF_A_PROPOSAL & settings.keys()}
+    chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
+    root = find_root()
+    with ONE_AT_A_TIME:
+        from pm_audit.loading.subject import load_subjects, only
+        from pm_audit.pipelines import propose as pipeline
+        from pm_audit.records.scan import ScanRecord
+        from pm_audit.scan.task import chosen_sae
+
+        if isinstance(scanned, str | Path):
+            record, place = ScanRecord.read(path_of("scanned", scanned)), str(scanned)
+        else:
+            record, place = scanned, "SCAN"
+        how = pipeline.ProposeSettings(**own)
+        pms, saes = loaded_subject(pm, sae, chosen) or load_subjects(chosen)
+        found = pipeline.propose(
+            record,
+            pairs,
+            only(pms),
+            saes[0] if sae is not None else chosen_sae(tuple(saes), record.subject.saes[0].name),
+            how,
+            report or (lambda _: None),
+        )
+        if name_command is not None:
+            found = pipeline.renamed(found, name_command, root=root)
+        if folder is not None:
+            kept = [draft for draft in found.drafts if draft.holds]
+            pipeline.write_drafts(kept, path_of("folder", folder), root=root, scan=place)
+        return found
 
 
 def _pairs(data: Data, columns: Columns | None) -> PairSet:

@@ -56,14 +56,12 @@ def propose(
     come from prompts that took no part.  Drafts whose gap holds there are written; no file is
     overwritten.
     """
-    from pm_audit.data import read_pairs
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report.sanitise import terminal
     from pm_audit.report.terminal_writer import TerminalWriter
 
     record = ScanRecord.read(scan)
-    columns, where = options.taken(given)
-    pairs = read_pairs(data or Path(record.data.file), columns, where=where)
+    pairs = options.read_data(data or Path(record.data.file), given)
     from pm_audit.loading.subject import load_subject
     from pm_audit.pipelines import propose as pipeline
     from pm_audit.pipelines.project import find_root

@@ -11,27 +11,14 @@ import click
 from pm_audit.cli import options
 
 if TYPE_CHECKING:
-    from pm_audit.data import PairSet
     from pm_audit.scan.engines import Fleet
-
-_COLUMNS = ("prompt", "example", "counter_example", "id")
 
 
 def _data(command: Callable[..., object]) -> Callable[..., object]:
     """Add the data, its columns, and where the work is done."""
-    for name in reversed(_COLUMNS):
-        flag = f"--{name.replace('_', '-')}-column"
-        text = f"Column of the {name.replace('_', '-')}; by default found by its name."
-        command = click.option(flag, name, default=None, metavar="NAME", help=text)(command)
     for decorate in (
         click.argument("data", type=click.Path(path_type=Path)),
-        click.option(
-            "--where",
-            multiple=True,
-            metavar="COLUMN=VALUE",
-            help="Keep rows with this value; several values of one column are alternatives.",
-        ),
-        click.option("--strict", is_flag=True, help="Refuse a file in which any row is no pair."),
+        options.columns,
         click.option(
             "--engine",
             type=click.Choice(["local", "ray"]),
@@ -73,7 +60,7 @@ def score(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - share
     target = output or Path("reports/rewards.jsonl")
     require_table(target)
     require_writable(target)
-    data = _read(given)
+    data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, rewards_only=True)
     from pm_audit.pipelines.scan import score as run
 
@@ -139,7 +126,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     page = target.with_suffix(".html")
     for path in (target, page):
         require_writable(path)
-    data = _read(given)
+    data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, sae=given.pop("sae_name"))
     from pm_audit.pipelines.scan import ScanSettings
     from pm_audit.pipelines.scan import scan as run
@@ -151,20 +138,6 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     write_atomically(page, render(record))
     click.echo(summary(record))
     click.echo(f"wrote {target} and {page}")
-
-
-def _read(given: dict[str, Any]) -> PairSet:
-    """Take the options of the data out of those that were given, and read it."""
-    from pm_audit.data import Columns, read_pairs
-
-    columns = Columns(**{name: given.pop(name) for name in _COLUMNS})
-    where: dict[str, list[str]] = {}
-    for one in given.pop("where"):
-        name, sign, value = one.partition("=")
-        if not sign:
-            raise click.UsageError(f"--where {one!r} must be COLUMN=VALUE")
-        where.setdefault(name, []).append(value)
-    return read_pairs(given.pop("data"), columns, where=where, strict=given.pop("strict"))
 
 
 def _fleet(

@@ -36,6 +36,8 @@ OF_A_SCAN = frozenset(
     ("sampler", "sample", "by", "shortest", "longest", "held_out", "candidates", "ablated")
 ) | {"ig_steps", "confidence", "seed"}
 """Settings of a scan."""
+OF_A_PROPOSAL = frozenset(("groups", "drafts", "prompts", "seed"))
+"""Settings of drafting hypotheses; ``prompts`` is of each draft."""
 _OF_PYTEST = ("baseline", "gate")
 
 

@@ -262,6 +262,11 @@ def _named_once(draft: Draft, taken: Collection[str]) -> Draft:
     return replace(draft, name=name)
 
 
+def require_command(command: str, root: Path) -> None:
+    """Raise an ``AuditError`` if a command that names drafts is not there."""
+    label_command.program(command, root, setting=_COMMAND)
+
+
 class _Renamed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
