@@ -116,11 +116,15 @@ def truth(pm, sae, sets, sigma):
     return real, gaps
 
 
-def random_sets(record, sae, sets, seed=0):
-    """Return sets of random latents of the same sizes, from those that are active in the pairs."""
-    generator = np.random.default_rng(seed)
+def random_sets(pm, sae, sets, seed=0):
+    """Return sets of random latents of the same sizes, of those active in a tenth of answers."""
+    features = matched(pm, sae, PLANTED[0].name).trace
+    rows = features.grid.layout.completion_row[features.features[sae.name].token_here]
+    active = np.unique(np.stack([rows, features.features[sae.name].latent_here]), axis=1)
+    often = np.bincount(active[1], minlength=sae.width) >= 0.1 * len(features.grid)
     known = {latent for own in sets for latent in own}
-    others = [latent for latent in range(sae.width) if latent not in known]
+    others = [latent for latent in np.flatnonzero(often).tolist() if latent not in known]
+    generator = np.random.default_rng(seed)
     return [generator.choice(others, len(own), replace=False).tolist() for own in sets]
 
 
@@ -178,7 +182,7 @@ def main():
             record.write(given.record)
     scanned = time.process_time() - began
     sets = [[record.features[at].index for at in one.features] for one in record.groups[:TOP]]
-    chance = random_sets(record, sae, sets)
+    chance = random_sets(pm, sae, sets)
     real, gaps = truth(pm, sae, sets + chance, record.sigma)
     of_chance, real = real[len(sets) :], real[: len(sets)]
     began = time.process_time()
@@ -195,11 +199,11 @@ def main():
     for draft, (gap, claims) in zip(found.drafts, verdicts, strict=True):
         biases = about(draft)
         for bias in PLANTED:
-            # a side without the planted edit has the opposite sign
+            # if the counter-examples have the planted edit, the gap has the opposite sign
             sign = np.sign(bias.strength) * biases.get(bias.name, 0)
-            if sign and {"raises": 1, "lowers": -1}[draft.effect.value] == sign and claims:
-                if draft.effect.value in {claim.value for claim in claims}:
-                    held.setdefault(bias.name, draft.name)
+            expected = {1: "raises", -1: "lowers", 0: None}[int(sign)]
+            if expected in {claim.value for claim in claims}:
+                held.setdefault(bias.name, draft.name)
         words = ", ".join(biases) or "-"
         print(
             f"{draft.name}: {draft.place}, {words}, {gap.value / record.sigma:+.2f}, {bool(claims)}"
