@@ -10,6 +10,7 @@ by its reward.  Sign: the example of a pair is the text in which the group is ac
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,11 @@ _FEWEST = 4
 _MOSTLY = 0.6
 """Share of its texts in which it must."""
 
-_BEST = 3
-"""Rules that are tried on more texts."""
+_BEST = 2
+"""Rules that are tried on more texts: the smallest, and the surest."""
+
+_SURE = 4.0
+"""Standard errors from zero at which a rule is as good as a larger one."""
 
 _CONTROLS = 3
 """Places of a control that are tried in a text."""
@@ -115,8 +119,7 @@ class Drafter:
         if chosen is None:
             return "no small edit switches it and moves the reward as it does in the scan"
         rule, tried = chosen
-        edits = common([one.edit for one in tried])
-        pairs = self._fresh_pairs(editor, rule, edits, usual, prompts)
+        pairs = self._fresh_pairs(editor, rule, [one.edit for one in tried], usual, prompts)
         return Drafted(rule, tuple(tried), tuple(self._with_controls(editor, pairs)))
 
     def usual(self, features: Sequence[int]) -> float:
@@ -145,27 +148,35 @@ class Drafter:
     def _choose(
         self, editor: Editor, active: Sequence[Reading], sign: float
     ) -> tuple[Rule, list[DraftPair]] | None:
-        """Return the rule with the surest effect in the direction of ``sign``, and its pairs."""
+        """Return the smallest rule that is sure to move the reward by ``sign``, and its pairs."""
         first, second = active[:_FIRST], active[_FIRST : _FIRST + _SECOND]
         found = self._tried(editor, RULES, first)
-        scores = {rule: _surely(pairs, len(first), sign) for rule, pairs in found.items()}
-        best = sorted((rule for rule in RULES if scores[rule] > -np.inf), key=scores.__getitem__)
-        for rule, pairs in self._tried(editor, best[-_BEST:], second).items():
+        scores = {rule: _certainty(pairs, len(first), sign) for rule, pairs in found.items()}
+        best = sorted((rule for rule in RULES if scores[rule] > 0), key=scores.__getitem__)[-_BEST:]
+        smallest = [rule for rule in RULES if scores[rule] > 0][:_BEST]
+        tried = list(dict.fromkeys([*smallest, *best]))
+        for rule, pairs in self._tried(editor, tried, second).items():
             found[rule] = found[rule] + pairs
-            scores[rule] = _surely(found[rule], len(first) + len(second), sign)
-        left = [rule for rule in best[-_BEST:] if scores[rule] > 0]
-        # an edit that keeps the length says more than one that shortens the text
-        kept = [rule for rule in left if rule.action is not Action.DELETE] or left
-        if not kept:
+            scores[rule] = _certainty(found[rule], len(first) + len(second), sign)
+        # RULES are in order of size: the first that is sure enough is minimal
+        sure = [rule for rule in RULES if rule in tried and scores[rule] >= _SURE]
+        left = sure[:1] or sorted(tried, key=scores.__getitem__)[-1:]
+        if not left or scores[left[0]] <= 1:
             return None
-        chosen = max(kept, key=scores.__getitem__)
-        return chosen, found[chosen]
+        return left[0], found[left[0]]
 
     def _tried(
-        self, editor: Editor, rules: Sequence[Rule], readings: Sequence[Reading]
+        self,
+        editor: Editor,
+        rules: Sequence[Rule],
+        readings: Sequence[Reading],
+        *,
+        prefer: str | None = None,
     ) -> dict[Rule, list[DraftPair]]:
         """Return the pairs that each rule makes of texts, of those that it switches off."""
-        edits = [(rule, one, editor.edit(one, rule)) for rule in rules for one in readings]
+        edits = [
+            (rule, one, editor.edit(one, rule, prefer=prefer)) for rule in rules for one in readings
+        ]
         made = [(rule, one, edit) for rule, one, edit in edits if edit is not None]
         texts = [Text(one.text.turns, edit.text) for _, one, edit in made]
         distinct = list(dict.fromkeys(texts))
@@ -183,14 +194,18 @@ class Drafter:
     ) -> list[DraftPair]:
         """Return a pair of each fresh prompt: its own text edited, or the span put into one."""
         active = self._of_prompts(self.fresh, editor.features, least=_ON * usual)
-        pairs = self._tried(editor, [rule], active[:most])[rule]
+        # one filling where the data allow it, so that the pairs differ in one thing
+        written = Counter(edit.written for edit in edits)
+        pairs = self._tried(editor, [rule], active[:most], prefer=written.most_common(1)[0][0])[
+            rule
+        ]
         have = {repr(one.example.text.turns) for one in pairs}
         order = sorted(self.fresh, key=lambda one: rank(self.seed, repr(one.text)))
         lacking = [
             (one, edit)
             for one in order
             if repr(one.text.turns) not in have and one.strongest(editor.features) < _ON * usual
-            for edit in [editor.insert(one, edits)]
+            for edit in [editor.insert(one, common(edits))]
             if edit is not None
         ]
         texts = [Text(one.text.turns, edit.text) for one, edit in lacking[: 2 * most]]
@@ -228,9 +243,12 @@ class Drafter:
         ]
 
 
-def _surely(pairs: Sequence[DraftPair], texts: int, sign: float) -> float:
-    """Return the gap in the direction of ``sign`` less 1.5 standard errors; -inf without pairs."""
+def _certainty(pairs: Sequence[DraftPair], texts: int, sign: float) -> float:
+    """Return the mean gap in the direction of ``sign`` in standard errors; -inf if pairs are few.
+
+    Pairs are few if the rule switches the group in less than ``_MOSTLY`` of the texts.
+    """
     if len(pairs) < max(_FEWEST, _MOSTLY * texts):
         return -np.inf
     gaps = sign * np.array([pair.gap for pair in pairs])
-    return float(gaps.mean() - 1.5 * gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    return float(gaps.mean() / max(gaps.std(ddof=1) / np.sqrt(len(gaps)), 1e-9))

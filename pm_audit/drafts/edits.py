@@ -111,8 +111,15 @@ class Editor:
     quiet: float
     seed: int
 
-    def edit(self, reading: Reading, rule: Rule) -> Edit | None:
-        """Return the edit of a text by a rule; None if there is nothing to do it with."""
+    def edit(self, reading: Reading, rule: Rule, *, prefer: str | None = None) -> Edit | None:
+        """Return the edit of a text by a rule; None if there is nothing to do it with.
+
+        Args:
+            reading: the text, in which the group is active.
+            rule: what is done.
+            prefer: what a swap writes wherever other texts have it in the slot, even if seldom.
+
+        """
         first, stop = self.span(reading, rule.extent)
         begin, end = reading.pieces.slot(first, stop)
         removed = reading.text.completion[begin:end]
@@ -125,8 +132,13 @@ class Editor:
             gap = "" if last or reading.pieces.written[stop][0] in ".,;:!?)" else removed[:1]
             gap = gap if gap.isspace() else ""
             return self._made(reading, exact, begin, removed, gap)
-        for between in neighbours(reading.pieces, first, stop):
-            filling = self._filling(between, removed, stop - first)
+        described = neighbours(reading.pieces, first, stop)
+        fillings = [self._fillings(between, removed, stop - first) for between in described]
+        for between, offered in zip(described, fillings, strict=True):
+            if prefer is not None and prefer in offered:
+                return self._made(reading, between, begin, removed, prefer)
+        for between, offered in zip(described, fillings, strict=True):
+            filling = self._drawn(offered)
             if filling is not None:
                 return self._made(reading, between, begin, removed, filling)
         return None
@@ -177,15 +189,18 @@ class Editor:
         begin, end = reading.pieces.slot(first, first + 1)
         removed = reading.text.completion[begin:end]
         for between in neighbours(reading.pieces, first, first + 1)[:3]:
-            filling = self._filling(between, removed, 1)
+            filling = self._drawn(self._fillings(between, removed, 1))
             if filling is not None:
                 return self._made(reading, between, begin, removed, filling)
         gap = removed[:1] if removed[:1].isspace() else ""
         between = neighbours(reading.pieces, first, first + 1)[1]
         return self._made(reading, between, begin, removed, gap)
 
-    def _filling(self, between: Neighbours, removed: str, size: int) -> str | None:
-        """Return what inactive texts have between such neighbours, of about the same size."""
+    def _fillings(self, between: Neighbours, removed: str, size: int) -> Counter[str]:
+        """Return what inactive texts have between such neighbours, of about the same size.
+
+        Nothing is returned if it stands in fewer than ``_ATTESTED`` texts.
+        """
         found: Counter[str] = Counter()
         texts = set()
         for place in self.slots.places(between):
@@ -197,13 +212,17 @@ class Editor:
             if self._inactive(place):
                 found[filling] += 1
                 texts.add(place.text)
-        if len(texts) < _ATTESTED:
+        return found if len(texts) >= _ATTESTED else Counter()
+
+    def _drawn(self, offered: Counter[str]) -> str | None:
+        """Return the commonest filling, or one at random if none is common; None of nothing."""
+        if not offered:
             return None
-        filling, count = found.most_common(1)[0]
-        if count >= _COMMON * found.total():
+        filling, count = offered.most_common(1)[0]
+        if count >= _COMMON * offered.total():
             return filling
-        every = sorted(found.elements())
-        return every[int(np.random.default_rng((self.seed, len(removed))).integers(len(every)))]
+        every = sorted(offered.elements())
+        return every[int(np.random.default_rng((self.seed, len(every))).integers(len(every)))]
 
     def _inactive(self, place: Place) -> bool:
         strength = self.readings[place.text].strength(self.features)
