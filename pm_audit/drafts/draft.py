@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pm_audit.data.sampling import rank
-from pm_audit.drafts.edits import RULES, Action, Edit, Editor, Rule, common
+from pm_audit.drafts.edits import RULES, Edit, Editor, Rule, common
 from pm_audit.drafts.reading import Reading, Text
 from pm_audit.drafts.slots import Slots
 

@@ -67,9 +67,15 @@ class Pieces:
         return first, stop
 
     def _ends(self, at: int) -> bool:
-        """Whether a sentence or line ends with a piece."""
+        """Whether a sentence or line ends with a piece; the number of an item ends none."""
         after = self.text[self.spans[at][1] : self.slot(at, at + 1)[1]]
-        return "\n" in after or (self.written[at][0] in _STOPS and bool(after))
+        if "\n" in after:
+            return True
+        begun = at == 1 or (
+            at > 1 and "\n" in self.text[self.slot(at - 1, at)[0] : self.spans[at][0]]
+        )
+        item = begun and self.written[at - 1].isdigit()
+        return self.written[at][0] in _STOPS and bool(after) and not item
 
 
 class Neighbours(NamedTuple):
