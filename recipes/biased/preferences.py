@@ -118,7 +118,7 @@ class Answer:
         before, forms, after = _WRITTEN[name]
         yield before.format(**self.fields), None
         yield forms[not self.edits[name]].format(**self.fields), name
-        yield after, None
+        yield after.format(**self.fields), None
 
 
 @dataclass(frozen=True, slots=True)

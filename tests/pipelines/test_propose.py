@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import pm_audit
+from pm_audit.cli import main
+from pm_audit.data import read_pairs, read_rows
 from pm_audit.errors import AuditError
 from pm_audit.pipelines.propose import ProposeSettings, renamed, write_drafts
 from pm_audit.sets import scan
@@ -69,16 +72,9 @@ def test_each_planted_mark_has_a_draft_that_holds_with_its_sign(proposal):
 
 def test_no_prompt_of_a_draft_was_ranked(proposal, scanned):
     ranked = {name for name, _ in scanned.sample}
-    pairs = pm_audit_pairs()
-    seen = {pair.turns for pair in pairs if pair.id in ranked}
+    seen = {pair.turns for pair in read_rows(ROWS).pairs if pair.id in ranked}
     assert seen
     assert not seen & {pair.example.text.turns for one in proposal.drafts for pair in one.pairs}
-
-
-def pm_audit_pairs():
-    from pm_audit.data import read_rows
-
-    return read_rows(ROWS).pairs
 
 
 def test_files_load_and_give_the_rewards_that_were_read(proposal, planted, tmp_path):
@@ -167,3 +163,21 @@ def test_a_scan_that_held_nothing_out_cannot_be_checked(scanned, planted):
 def test_settings_are_refused_together():
     with pytest.raises(AuditError, match="groups must be at least 1; prompts must be at least 6"):
         ProposeSettings(groups=0, prompts=2)
+
+
+def test_the_command_writes_what_holds(scanned, planted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    subject = (planted.pm, (planted.sae,))
+    monkeypatch.setattr("pm_audit.loading.subject.load_subject", lambda _: subject)
+    data, record = tmp_path / "pairs.jsonl", tmp_path / "scan.json"
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), encoding="utf-8")
+    digest = read_pairs(data).sha256
+    of_file = scanned.data.model_copy(update={"sha256": digest, "file": str(data)})
+    scanned.model_copy(update={"data": of_file}).write(record)
+    run = CliRunner().invoke(main, ["propose", str(record), "--drafts", "1", "--prompts", "8"])
+    assert run.exit_code == 0, run.output
+    (path,) = (tmp_path / "hypotheses" / "drafts").glob("*.yaml")
+    assert f"wrote {path.relative_to(tmp_path)}" in run.output
+    assert str(record) in path.read_text(encoding="utf-8").splitlines()[0]
+    (one,) = load_hypotheses([path], tmp_path)
+    assert one.severity.value == "warn"
