@@ -17,7 +17,20 @@ from tests.tiny_pms import SIZES, save_classifier, tiny_config, tokenizer
 __all__ = ["save_classifier", "tiny_config", "tokenizer"]
 
 LATENT = 96
-WORDS = "river mill stone bridge old quiet green walk turn north south rain".split()
+WORDS = [
+    "river",
+    "mill",
+    "stone",
+    "bridge",
+    "old",
+    "quiet",
+    "green",
+    "walk",
+    "turn",
+    "north",
+    "south",
+    "rain",
+]
 
 
 class Named(NamedTuple):
