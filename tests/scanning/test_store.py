@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from pm_audit.errors import NumericalError
-from pm_audit.scan.engines import Fleet
-from pm_audit.scan.store import Shop
-from pm_audit.scan.task import Subject
+from pm_audit.scanning.engines import Fleet
+from pm_audit.scanning.store import Shop
+from pm_audit.scanning.task import Subject
 from recipes.planted.linear import plant
 
 

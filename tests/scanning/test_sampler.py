@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pm_audit.scan.sampler import Sampler, sample
+from pm_audit.scanning.sampler import Sampler, sample
 
 DIFFERENCES = np.random.default_rng(0).normal(size=400)
 STRATA = ["rare" if at % 10 == 0 else "common" for at in range(400)]

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from pm_audit.errors import AuditError
-from pm_audit.scan.engines import EngineName, Fleet
-from pm_audit.scan.task import Subject
+from pm_audit.scanning.engines import EngineName, Fleet
+from pm_audit.scanning.task import Subject
 from recipes.planted.linear import plant
-from tests.scan.conftest import Named
+from tests.scanning.conftest import Named
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 MAIN = "from pm_audit.cli import main; main()"
-KILLS = 4
+KILLS = 3
 
 
 def start(named: Named, folder: Path, *options: str) -> subprocess.Popen[bytes]:

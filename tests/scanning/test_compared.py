@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pm_audit.data import Speaker, Turn, read_rows
-from pm_audit.scan.compared import (
+from pm_audit.scanning.compared import (
     Comparison,
     Sides,
     comparisons,

@@ -10,12 +10,12 @@ import pytest
 from pm_audit.data import Speaker, Turn
 from pm_audit.interventions.ablation import ablate_each
 from pm_audit.pipelines.rewards import rewards
-from pm_audit.scan.ablated import AblateTask, joined
-from pm_audit.scan.attributed import AttributeTask, merged, read, require_tokens
-from pm_audit.scan.compared import CHOSEN, REJECTED, Comparison
-from pm_audit.scan.groups import GroupTask, closeness, contributions, grouped
-from pm_audit.scan.score import ScoreTask, scored
-from pm_audit.scan.task import Subject, key
+from pm_audit.scanning.ablated import AblateTask, joined
+from pm_audit.scanning.attributed import AttributeTask, merged, read, require_tokens
+from pm_audit.scanning.compared import CHOSEN, REJECTED, Comparison
+from pm_audit.scanning.groups import GroupTask, closeness, contributions, grouped
+from pm_audit.scanning.score import ScoreTask, scored
+from pm_audit.scanning.task import Subject, key
 from recipes.planted.linear import SCALE, STRENGTH, plant
 
 BUDGET = 200
