@@ -7,8 +7,8 @@
       -> labels and texts (a task a feature) -> groups, ablated together (shards) -> record
 
 A cheap approximation proposes, a real ablation ranks.  Every shard is a task whose result depends
-on its content and the subject alone (``scanning/task.py``) and is kept in a folder, so that a run which
-was killed goes on, and ends with the same bytes on every engine.
+on its content and the subject alone (``scanning/task.py``) and is kept in a folder, so that a run
+which was killed goes on, and ends with the same bytes on every engine.
 """
 
 from __future__ import annotations
