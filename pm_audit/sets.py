@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pm_audit.pipelines.propose import Proposal
     from pm_audit.pipelines.scan import Scores
     from pm_audit.records.scan import ScanRecord
-    from pm_audit.scan.engines import Fleet
+    from pm_audit.scanning.engines import Fleet
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
 
@@ -117,7 +117,7 @@ def scan(
     with ONE_AT_A_TIME:
         from pm_audit.pipelines.scan import ScanSettings
         from pm_audit.pipelines.scan import scan as run
-        from pm_audit.scan.sampler import Sampler
+        from pm_audit.scanning.sampler import Sampler
 
         own = {name: settings.pop(name) for name in OF_A_SCAN & settings.keys()}
         if "sampler" in own:
@@ -168,7 +168,7 @@ def propose(
         from pm_audit.loading.subject import load_subjects, only
         from pm_audit.pipelines import propose as pipeline
         from pm_audit.records.scan import ScanRecord
-        from pm_audit.scan.task import chosen_sae
+        from pm_audit.scanning.task import chosen_sae
 
         if isinstance(scanned, str | Path):
             record, place = ScanRecord.read(path_of("scanned", scanned)), str(scanned)
@@ -216,8 +216,8 @@ def _fleet(
 ) -> tuple[Fleet, Path]:
     """Return the workers with their subject, and the folder of finished shards."""
     from pm_audit.loading.default.base import cache_folder
-    from pm_audit.scan.engines import EngineName, Fleet
-    from pm_audit.scan.task import Loader
+    from pm_audit.scanning.engines import EngineName, Fleet
+    from pm_audit.scanning.task import Loader
 
     folder = cache_folder() / "scans" if cache is None else path_of("cache", cache)
     name = one_of(EngineName, "engine", engine)

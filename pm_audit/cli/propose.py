@@ -65,7 +65,7 @@ def propose(
     from pm_audit.loading.subject import load_subject
     from pm_audit.pipelines import propose as pipeline
     from pm_audit.pipelines.project import find_root
-    from pm_audit.scan.task import chosen_sae
+    from pm_audit.scanning.task import chosen_sae
     from pm_audit.spec import Settings
 
     own = {name: given.pop(name) for name in ("groups", "drafts", "prompts", "seed")}

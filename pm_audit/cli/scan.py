@@ -11,7 +11,7 @@ import click
 from pm_audit.cli import options
 
 if TYPE_CHECKING:
-    from pm_audit.scan.engines import Fleet
+    from pm_audit.scanning.engines import Fleet
 
 
 def _data(command: Callable[..., object]) -> Callable[..., object]:
@@ -130,7 +130,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     fleet, cache = _fleet(given, sae=given.pop("sae_name"))
     from pm_audit.pipelines.scan import ScanSettings
     from pm_audit.pipelines.scan import scan as run
-    from pm_audit.scan.sampler import Sampler
+    from pm_audit.scanning.sampler import Sampler
 
     settings = ScanSettings(**given | {"sampler": Sampler(given["sampler"])})
     record = run(data, fleet, settings, cache, _report)
@@ -153,8 +153,8 @@ def _fleet(
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
     require_named_subject(settings)
     from pm_audit.loading.default.base import cache_folder
-    from pm_audit.scan.engines import EngineName, Fleet
-    from pm_audit.scan.task import Loader
+    from pm_audit.scanning.engines import EngineName, Fleet
+    from pm_audit.scanning.task import Loader
 
     loader = Loader(settings, sae, rewards_only)
     fleet = Fleet.of(loader, engine=EngineName(engine), workers=workers)

@@ -27,7 +27,7 @@ from pm_audit.errors import AuditError
 from pm_audit.pipelines import label_command
 from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature, ScanRecord
-from pm_audit.scan.compared import share_of_prompt
+from pm_audit.scanning.compared import share_of_prompt
 from pm_audit.spec import Effect, load_hypotheses
 from pm_audit.spec.written import Name
 from pm_audit.spec.written import Text as Claim

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pm_audit.errors import AuditError
 from pm_audit.forward.grid import Row
-from pm_audit.scan.score import read_rewards
+from pm_audit.scanning.score import read_rewards
 from pm_audit.spec import Dialogue, Turn
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.text.template import ROLES

@@ -7,8 +7,8 @@
       -> labels and texts (a task a feature) -> groups, ablated together (shards) -> record
 
 A cheap approximation proposes, a real ablation ranks.  Every shard is a task whose result depends
-on its content and the subject alone (``scan/task.py``) and is kept in a folder, so that a run which
-was killed goes on, and ends with the same bytes on every engine.
+on its content and the subject alone (``scanning/task.py``) and is kept in a folder, so that a run
+which was killed goes on, and ends with the same bytes on every engine.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from pm_audit.forward.trace import trace
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.records.scan import Accuracy, ScanData, ScanMethod, ScanRecord
 from pm_audit.report.scan import write_rows
-from pm_audit.scan.compared import comparisons, share_of_prompt
-from pm_audit.scan.engines import Fleet
-from pm_audit.scan.sampler import Sampler, sample
-from pm_audit.scan.scanner import Plan, Scanner
-from pm_audit.scan.score import ScoreTask, scored
-from pm_audit.scan.store import BUDGET, Shop, shards
-from pm_audit.scan.summary import Reading
-from pm_audit.scan.task import digest, one_thread
+from pm_audit.scanning.compared import comparisons, share_of_prompt
+from pm_audit.scanning.engines import Fleet
+from pm_audit.scanning.sampler import Sampler, sample
+from pm_audit.scanning.scanner import Plan, Scanner
+from pm_audit.scanning.score import ScoreTask, scored
+from pm_audit.scanning.store import BUDGET, Shop, shards
+from pm_audit.scanning.summary import Reading
+from pm_audit.scanning.task import digest, one_thread
 from pm_audit.subject.preflight import preflight, require
 from pm_audit.version import __version__
 

@@ -12,20 +12,20 @@ import numpy.typing as npt
 
 from pm_audit.forward.grid import Integers
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
-from pm_audit.scan.ablated import Ablated, AblateTask, joined
-from pm_audit.scan.attributed import AttributeTask, merged
-from pm_audit.scan.compared import CHOSEN, Comparison
-from pm_audit.scan.described import DescribeTask, descriptions
-from pm_audit.scan.groups import GroupTask, closeness, contributions, grouped, similarities
-from pm_audit.scan.ranking import Measured, Trial, candidates, certainty, trials
-from pm_audit.scan.store import BUDGET, SHARD, Shop, shards
-from pm_audit.scan.summary import Reading
+from pm_audit.scanning.ablated import Ablated, AblateTask, joined
+from pm_audit.scanning.attributed import AttributeTask, merged
+from pm_audit.scanning.compared import CHOSEN, Comparison
+from pm_audit.scanning.described import DescribeTask, descriptions
+from pm_audit.scanning.groups import GroupTask, closeness, contributions, grouped, similarities
+from pm_audit.scanning.ranking import Measured, Trial, candidates, certainty, trials
+from pm_audit.scanning.store import BUDGET, SHARD, Shop, shards
+from pm_audit.scanning.summary import Reading
 
 Floats = npt.NDArray[np.float64]
 
 DESCRIBED = 64
 """Ranked features that are kept, labelled and grouped."""
-TEXTS = 12
+TEXTS = 6
 """Comparisons from which a feature's label and texts are taken, the most active first."""
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pm_audit.errors import AuditError
 from pm_audit.loading.subject import only
-from pm_audit.scan.task import Loader, Subject, Task, chosen_sae, one_thread
+from pm_audit.scanning.task import Loader, Subject, Task, chosen_sae, one_thread
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 

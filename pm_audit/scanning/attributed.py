@@ -23,9 +23,9 @@ from pm_audit.forward.grid import Integers
 from pm_audit.forward.targets import Targets
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.interventions.replacements.means import group_means
-from pm_audit.scan.compared import CHOSEN, REJECTED, Comparison, Sides, diverging, portions
-from pm_audit.scan.compared import tokenised as as_tokens
-from pm_audit.scan.task import Subject, as_arrays, as_bytes
+from pm_audit.scanning.compared import CHOSEN, REJECTED, Comparison, Sides, diverging, portions
+from pm_audit.scanning.compared import tokenised as as_tokens
+from pm_audit.scanning.task import Subject, as_arrays, as_bytes
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import finite_rewards
 from pm_audit.forward.trace import rewards as grid_rewards
-from pm_audit.scan.compared import Comparison, Sides, portions, tokenised
-from pm_audit.scan.task import Subject
+from pm_audit.scanning.compared import Comparison, Sides, portions, tokenised
+from pm_audit.scanning.task import Subject
 from pm_audit.subject.plain import plain_rewards
 from pm_audit.subject.preference_model import PreferenceModel, Readout
 

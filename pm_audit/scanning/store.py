@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pm_audit.records import write_atomically
-from pm_audit.scan.compared import Comparison
-from pm_audit.scan.engines import Fleet
-from pm_audit.scan.task import Task, key
+from pm_audit.scanning.compared import Comparison
+from pm_audit.scanning.engines import Fleet
+from pm_audit.scanning.task import Task, key
 
 SHARD = 64
 """Comparisons of a shard."""

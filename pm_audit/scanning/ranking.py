@@ -22,9 +22,9 @@ from pm_audit.forward.grid import Integers
 from pm_audit.judging.intervals import as_figure
 from pm_audit.records import Figure, Unit
 from pm_audit.records.scan import ScannedFeature
-from pm_audit.scan.ablated import Ablated
-from pm_audit.scan.attributed import Attributed
-from pm_audit.scan.compared import CHOSEN
+from pm_audit.scanning.ablated import Ablated
+from pm_audit.scanning.attributed import Attributed
+from pm_audit.scanning.compared import CHOSEN
 from pm_audit.stats import clustered_mean
 from pm_audit.stats.agreement import agreement
 from pm_audit.subject.sae import Sae

@@ -17,9 +17,9 @@ from scipy.spatial.distance import squareform
 
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.records import Feature
-from pm_audit.scan.attributed import Attributed, read, require_tokens
-from pm_audit.scan.compared import Comparison, portions
-from pm_audit.scan.task import Subject, as_arrays, as_bytes
+from pm_audit.scanning.attributed import Attributed, read, require_tokens
+from pm_audit.scanning.compared import Comparison, portions
+from pm_audit.scanning.task import Subject, as_arrays, as_bytes
 from pm_audit.subject.sae import Sae
 
 Floats = npt.NDArray[np.float64]

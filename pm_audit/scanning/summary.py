@@ -17,8 +17,8 @@ from pm_audit.data import Dialogue, Pair
 from pm_audit.judging.intervals import as_figure
 from pm_audit.records import Unit
 from pm_audit.records.scan import Accuracy, Correlation, Histogram
-from pm_audit.scan.compared import Comparison
-from pm_audit.scan.score import Scored
+from pm_audit.scanning.compared import Comparison
+from pm_audit.scanning.score import Scored
 from pm_audit.stats import clustered_mean, clustered_share
 
 Floats = npt.NDArray[np.float64]

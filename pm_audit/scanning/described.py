@@ -11,9 +11,9 @@ import numpy as np
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.trace import trace
 from pm_audit.records import Feature, FeatureLabel, Firing, Role
-from pm_audit.scan.attributed import require_tokens
-from pm_audit.scan.compared import Comparison, diverging
-from pm_audit.scan.task import Subject
+from pm_audit.scanning.attributed import require_tokens
+from pm_audit.scanning.compared import Comparison, diverging
+from pm_audit.scanning.task import Subject
 from pm_audit.search.describe import strongest_texts
 from pm_audit.search.folds import Fold
 from pm_audit.search.label import label

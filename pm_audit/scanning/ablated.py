@@ -16,9 +16,9 @@ import numpy.typing as npt
 from pm_audit.forward.grid import Integers
 from pm_audit.forward.targets import Targets
 from pm_audit.interventions.ablation import ablate_each
-from pm_audit.scan.attributed import read, require_tokens
-from pm_audit.scan.compared import CHOSEN, REJECTED, Comparison, Sides, portions
-from pm_audit.scan.task import Subject, as_arrays, as_bytes
+from pm_audit.scanning.attributed import read, require_tokens
+from pm_audit.scanning.compared import CHOSEN, REJECTED, Comparison, Sides, portions
+from pm_audit.scanning.task import Subject, as_arrays, as_bytes
 
 Floats = npt.NDArray[np.float64]
 Wanted = tuple[int, int, int]
