@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pm_audit.data import Columns, Sample, read_pairs
     from pm_audit.errors import AuditError
     from pm_audit.records import AuditRecord
+    from pm_audit.sets import propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -42,9 +43,12 @@ __all__ = [
     "load_hypotheses",
     "load_pm",
     "load_sae",
+    "propose",
     "read_pairs",
     "read_record",
     "rewards",
+    "scan",
+    "score",
 ]
 
 _ELSEWHERE = {
@@ -54,7 +58,10 @@ _ELSEWHERE = {
     "Hypothesis": "pm_audit.spec",
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
+    "propose": "pm_audit.sets",
     "read_pairs": "pm_audit.data",
+    "scan": "pm_audit.sets",
+    "score": "pm_audit.sets",
 }
 """Modules of the names that are not in ``pm_audit.api``."""
 

@@ -6,8 +6,6 @@ command line, or given as loaded objects.  Torch is imported when a subject is l
 
 from __future__ import annotations
 
-import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pm_audit.errors import AuditError
 from pm_audit.pipelines.given import (
     OF_A_PM,
+    ONE_AT_A_TIME,
     each,
     known_only,
     loaded_subject,
     name_of,
     path_of,
     read_project,
+    reporter,
     require_pm,
     settings_of,
 )
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
-
-
-_ONE_AT_A_TIME = threading.RLock()
-"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
 
 
 def audit(
@@ -77,7 +73,7 @@ def audit(
             or the record cannot be written to its place.
 
     """
-    report = _reporter(progress)
+    report = reporter(progress)
     place, chosen, read = read_project(hypotheses, root, settings_of(pm, sae, settings))
     written_to = None if settings.get("record") is None else place / chosen.record
     if written_to is not None:
@@ -87,7 +83,7 @@ def audit(
     for hypothesis in read:
         for warning in hypothesis.warnings:
             warnings.warn(warning, stacklevel=2)
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         subject = loaded_subject(pm, sae, chosen)
         objectives = [one.objective for one in subject[0]] if subject else objectives_of(chosen)
         from pm_audit.pipelines.audit import audit as run
@@ -133,7 +129,7 @@ def load_pm(
     chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": name_of("pm", pm)})
     from pm_audit.loading.subject import only, pms_of
 
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return only(pms_of(chosen))
 
 
@@ -175,7 +171,7 @@ def rewards(pm: Pm, prompts: Prompts, completions: Iterable[str]) -> npt.NDArray
     """
     from pm_audit.pipelines.rewards import rewards as read
 
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         loaded = load_pm(pm) if isinstance(pm, str | Path) else require_pm(pm)
         return read(loaded, prompts, completions)
 
@@ -205,7 +201,7 @@ def explain(
     if len(each(sae)) > 1:
         raise AuditError("explain reads one SAE; call it once for each")
     chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         loaded = loaded_subject(pm, sae, chosen)
         from pm_audit.loading.subject import load_subjects, only
         from pm_audit.pipelines.explain import take_apart
@@ -233,7 +229,7 @@ def doctor(
     from pm_audit.pipelines.doctor import doctor as examine
 
     names = [name_of("sae", one) for one in each(sae)]
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return examine(name_of("pm", pm), names, **known_only(OF_A_PM, settings))
 
 
@@ -279,15 +275,3 @@ def compare(
         raise AuditError(f"tolerance must be a Tolerance, not {type(tolerance).__name__}")
     mode = Settings.merged(python={"gate": gate}).gate
     return run(before, after, gate=mode, tolerance=tolerance)
-
-
-def _reporter(progress: object) -> Callable[[str], None] | None:
-    if progress is None or isinstance(progress, bool):
-        return _to_stderr if progress else None
-    if not callable(progress):
-        raise AuditError(f"progress must be True or a function, not {type(progress).__name__}")
-    return progress
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")

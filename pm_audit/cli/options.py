@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pm_audit.settings_table import SETTINGS
 
+if TYPE_CHECKING:
+    from pm_audit.data import PairSet
+
+_COLUMNS = ("prompt", "example", "counter_example", "id")
 _TEXT = ("text_format", "text_end", "text_start", "text_date")
 _SUBJECT = ("pm", "saes", *_TEXT, "objective", "dtype", "device")
 _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in _SUBJECT}
@@ -48,6 +53,39 @@ def number(
     """Return an option for a whole number of at least ``least``."""
     kind = click.IntRange(min=least)
     return click.option(flag, default=default, show_default=True, type=kind, help=text)
+
+
+def columns(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that say how a preference set is read; see :func:`read_data`."""
+    command = click.option(
+        "--strict", is_flag=True, help="Refuse a file with a row that is no pair."
+    )(command)
+    command = click.option(
+        "--where",
+        multiple=True,
+        metavar="COLUMN=VALUE",
+        help="Keep rows with this value; several values of one column are alternatives.",
+    )(command)
+    for name in reversed(_COLUMNS):
+        words = name.replace("_", "-")
+        text = f"Column of the {words}; by default found by its name."
+        option = click.option(f"--{words}-column", name, default=None, metavar="NAME", help=text)
+        command = option(command)
+    return command
+
+
+def read_data(path: Path, given: dict[str, Any]) -> PairSet:
+    """Take the options of :func:`columns` out of those that were given, and read the set."""
+    from pm_audit.data import Columns, read_pairs
+
+    named = Columns(**{name: given.pop(name) for name in _COLUMNS})
+    where: dict[str, list[str]] = {}
+    for one in given.pop("where"):
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise click.UsageError(f"--where {one!r} must be COLUMN=VALUE")
+        where.setdefault(name, []).append(value)
+    return read_pairs(path, named, where=where, strict=given.pop("strict"))
 
 
 def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

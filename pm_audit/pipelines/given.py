@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from enum import StrEnum
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pm_audit.errors import AuditError, InvalidSpec, Place, Problem
 from pm_audit.files import named as path_named
@@ -22,8 +25,19 @@ if TYPE_CHECKING:
     Saes = OneSae | Sequence[OneSae]
     Hypotheses = str | Path | Hypothesis | Iterable[str | Path | Hypothesis]
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
+ONE_AT_A_TIME = threading.RLock()
+"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
+
 OF_A_PM = ("text_format", "text_end", "text_start", "text_date", "objective", "dtype", "device")
 """Settings of loading a PM."""
+OF_A_SCAN = frozenset(
+    ("sampler", "sample", "by", "shortest", "longest", "held_out", "candidates", "ablated")
+) | {"ig_steps", "confidence", "seed"}
+"""Settings of a scan."""
+OF_A_PROPOSAL = frozenset(("groups", "drafts", "prompts", "seed"))
+"""Settings of drafting hypotheses; ``prompts`` is of each draft."""
 _OF_PYTEST = ("baseline", "gate")
 
 
@@ -132,6 +146,20 @@ def name_of(setting: str, given: object) -> str:
     return str(given)
 
 
+def one_of(choices: type[Choice], setting: str, given: str) -> Choice:
+    """Return the choice of this name.
+
+    Raises:
+        InvalidSpec: there is none.
+
+    """
+    try:
+        return choices(given)
+    except ValueError:
+        known = ", ".join(one.value for one in choices)
+        raise _refused(setting, f"must be one of {known}, not {given!r}") from None
+
+
 def require_pm(pm: object) -> PreferenceModel:
     """Return a loaded PM.
 
@@ -199,6 +227,24 @@ def each(sae: Saes | None) -> Sequence[OneSae]:
     if sae is None:
         return ()
     return sae if isinstance(sae, list | tuple) else (sae,)
+
+
+def reporter(progress: object) -> Callable[[str], None] | None:
+    """Return what receives the progress of a run; True writes it to stderr.
+
+    Raises:
+        AuditError: it is neither a boolean nor a function.
+
+    """
+    if progress is None or isinstance(progress, bool):
+        return _to_stderr if progress else None
+    if not callable(progress):
+        raise AuditError(f"progress must be True or a function, not {type(progress).__name__}")
+    return progress
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _kind(given: object) -> str:

@@ -24,6 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pm_audit.errors import AuditError
 from pm_audit.spec.labels import label_fault
 
+SETTING = "label_command"
+"""What names the command unless another does."""
+
 _MOST_BYTES = 4 << 20
 """Largest output that is read."""
 
@@ -38,8 +41,13 @@ class _Answer(BaseModel):
     label: str
 
 
-def program(command: str, root: Path) -> tuple[str, ...]:
+def program(command: str, root: Path, *, setting: str = SETTING) -> tuple[str, ...]:
     """Return a command as words, the first of them the path of a program.
+
+    Args:
+        command: as it would be written in a shell, which runs none of it.
+        root: where a relative path of the program starts.
+        setting: what named the command, for messages.
 
     Raises:
         AuditError: the quotes are not closed, or there is no such program.
@@ -48,10 +56,11 @@ def program(command: str, root: Path) -> tuple[str, ...]:
     try:
         name, *words = shlex.split(command)
     except ValueError:
-        raise _refused(command, "its quotes are not closed, or it is empty") from None
+        raise _refused(command, "its quotes are not closed, or it is empty", setting) from None
     found = shutil.which(str(root / name) if os.sep in name else name)
     if found is None:
-        raise _refused(command, f"there is no program {name!a}; name one on the path, or a file")
+        missing = f"there is no program {name!a}; name one on the path, or a file"
+        raise _refused(command, missing, setting)
     return (found, *words)
 
 
@@ -65,21 +74,47 @@ def run(
             other than labels of these features.
 
     """
-    request = "".join(f"{json.dumps(feature)}\n" for feature in features)
+    answered = answers(command, features, root=root, seconds=seconds)
+    return _labels(command, answered, {str(feature["feature"]) for feature in features})
+
+
+def answers(
+    command: str,
+    questions: Sequence[Mapping[str, Any]],
+    *,
+    root: Path,
+    seconds: float,
+    setting: str = SETTING,
+) -> list[tuple[int, bytes]]:
+    """Run a command on lines of JSON and return its lines that are not empty, each with its number.
+
+    Raises:
+        AuditError: it cannot be run, takes longer than ``seconds``, fails, or writes too much.
+
+    """
+    request = "".join(f"{json.dumps(question)}\n" for question in questions)
     with contextlib.ExitStack() as files:
         # files and not pipes: nothing waits for a process that the command has left behind
         given, out, err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(request.encode())
         given.seek(0)
-        if status := _status(command, (given, out, err), root=root, seconds=seconds):
+        words = program(command, root, setting=setting)
+        try:
+            status = _status(words, (given, out, err), root=root, seconds=seconds)
+        except AuditError as error:
+            raise _refused(command, str(error), setting) from None
+        if status:
             said = _read(err).decode(errors="replace").strip()[-_SAID:]
-            raise _refused(command, f"it ended with status {status}: {said!a}")
+            raise _refused(command, f"it ended with status {status}: {said!a}", setting)
         written = _read(out)
-    return _labels(command, written, {str(feature["feature"]) for feature in features})
+    if len(written) > _MOST_BYTES:
+        raise _refused(command, f"it wrote more than {_MOST_BYTES:,} bytes", setting)
+    lines = enumerate(written.split(b"\n"), start=1)
+    return [(number, line) for number, line in lines if line.strip()]
 
 
 def _status(
-    command: str,
+    words: Sequence[str],
     streams: tuple[IO[bytes], IO[bytes], IO[bytes]],
     *,
     root: Path,
@@ -87,19 +122,16 @@ def _status(
 ) -> int:
     """Return the exit status; ``streams`` are standard input, output and error."""
     given, out, err = streams
-    words = program(command, root)
     try:
         process = subprocess.Popen(  # noqa: S603 - the project's own command, without a shell
             words, stdin=given, stdout=out, stderr=err, cwd=root, start_new_session=True
         )
     except OSError as error:
-        raise _refused(command, f"it cannot be run: {error.strerror}") from None
+        raise AuditError(f"it cannot be run: {error.strerror}") from None
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
-        raise _refused(
-            command, f"it took longer than {seconds:g} seconds; raise label_seconds"
-        ) from None
+        raise AuditError(f"it took longer than {seconds:g} seconds; raise label_seconds") from None
     finally:
         _stop(process)
 
@@ -119,13 +151,11 @@ def _read(stream: IO[bytes]) -> bytes:
     return stream.read(_MOST_BYTES + 1)
 
 
-def _labels(command: str, written: bytes, features: set[str]) -> dict[str, str]:
-    if len(written) > _MOST_BYTES:
-        raise _refused(command, f"it wrote more than {_MOST_BYTES:,} bytes")
+def _labels(
+    command: str, answered: Sequence[tuple[int, bytes]], features: set[str]
+) -> dict[str, str]:
     labels: dict[str, str] = {}
-    for number, line in enumerate(written.split(b"\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in answered:
         try:
             answer = _Answer.model_validate_json(line)
         except ValidationError as error:
@@ -142,5 +172,5 @@ def _labels(command: str, written: bytes, features: set[str]) -> dict[str, str]:
     return labels
 
 
-def _refused(command: str, message: str) -> AuditError:
-    return AuditError(f"label_command {command[:_SAID]!a}: {message}")
+def _refused(command: str, message: str, setting: str = SETTING) -> AuditError:
+    return AuditError(f"{setting} {command[:_SAID]!a}: {message}")

@@ -1,6 +1,7 @@
 """Inference over prompts: intervals, equivalence, exact p-values, multiplicity, power, folds."""
 
 from pm_audit.stats.bootstrap import Interval, PromptBootstrap, mean_of, ratio_of
+from pm_audit.stats.clusters import clustered_mean, clustered_share
 from pm_audit.stats.equivalence import equivalence_p_value
 from pm_audit.stats.multiplicity import benjamini_hochberg
 from pm_audit.stats.power import minimum_detectable_gap
@@ -12,6 +13,8 @@ __all__ = [
     "PromptBootstrap",
     "benjamini_hochberg",
     "between_variance",
+    "clustered_mean",
+    "clustered_share",
     "equivalence_p_value",
     "mean_of",
     "minimum_detectable_gap",

@@ -116,13 +116,13 @@ def _gap_audits(
         gaps = pool[question, answer, 0] - pool[question, other, 1]
         if not bias.strength:
             gaps *= generator.choice([-1.0, 1.0], size=PROMPTS)
-        gap, claims = _judged(gaps, auditor)
+        gap, claims = judged(gaps, auditor)
         found += bool(claims) if not bias.strength else claim_of(bias) in claims
         covered += gap.low <= truth <= gap.high
     return GapAudits(audits=audits, found=found, covered=covered)
 
 
-def _judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, set[ExpectedGap]]:
+def judged(gaps: npt.NDArray[np.float64], auditor: Auditor) -> tuple[Interval, set[ExpectedGap]]:
     """Return the gap [prompt] with its interval, raw, and the claims that `gap` would pass."""
     scale = auditor.scale(auditor.pm)
     evidence = Evidence(
