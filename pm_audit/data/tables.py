@@ -1,0 +1,335 @@
+"""Files to rows: JSONL, JSON, CSV, TSV, Parquet, Arrow, or a folder of these.
+
+A row that cannot be read says why and stops nothing; a file that cannot be read is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from pm_audit.errors import InvalidSpec, Place, Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NOT_UTF8 = "holds bytes that are not UTF-8"
+_HALF = "holds half of a surrogate pair, which no encoding can write"
+_ESCAPED = range(0xDC80, 0xDD00)
+_DESCRIPTIONS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a file."""
+
+    number: int
+    """Place in its file, from 0; in JSONL the number of lines above it."""
+    values: dict[str, Any]
+    """By column; empty if the row cannot be read."""
+    fault: str = ""
+    """Why it cannot be read; empty if it can."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set on disk, read row by row each time that :meth:`rows` is called."""
+
+    path: Path
+    """As it was named."""
+    parts: tuple[Path, ...]
+    """Its files, in the order in which they are read."""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows, numbered over all files.
+
+        Raises:
+            InvalidSpec: a file cannot be read at all.
+
+        """
+        start = 0
+        for part in self.parts:
+            last = -1
+            for row in _rows_of(part):
+                last = row.number
+                yield Row(start + row.number, row.values, row.fault)
+            start += last + 1
+
+    def sha256(self) -> str:
+        """Return the hash of the file's bytes; of a folder, of its files' hashes in order."""
+        hashes = [_hash(part) for part in self.parts]
+        if self.parts == (self.path,):
+            return hashes[0]
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def open_table(path: Path) -> Table:
+    """Return the data set at ``path``, its rows not yet read.
+
+    Raises:
+        InvalidSpec: nothing is there, or it is no data set that can be read.
+
+    """
+    return Table(path, tuple(_parts(path)))
+
+
+def refuse(path: Path, message: str) -> NoReturn:
+    """Raise what is wrong with a file, and the remedy.
+
+    Raises:
+        InvalidSpec: always.
+
+    """
+    raise InvalidSpec([Problem(Place(str(path)), message)])
+
+
+def _kind(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def _parts(path: Path) -> Iterable[Path]:
+    if path.is_file():
+        if _kind(path) not in _READERS:
+            refuse(path, f"is none of {', '.join(_READERS)}, or a folder of these; convert it")
+        return [path]
+    if not path.is_dir():
+        refuse(path, "there is no such file or folder; check the name")
+    if (path / "dataset_dict.json").is_file():
+        splits = sorted(child for child in path.iterdir() if (child / "state.json").is_file())
+        return _parts(_only(path, {split.name: split for split in splits}))
+    if (path / "state.json").is_file():
+        return _saved(path)
+    return _children(path)
+
+
+def _only(path: Path, splits: dict[str, Path]) -> Path:
+    if len(splits) != 1:
+        named = ", ".join(splits) or "none"
+        refuse(path, f"holds several splits ({named}); name the folder of one of them")
+    return next(iter(splits.values()))
+
+
+def _saved(path: Path) -> list[Path]:
+    """Return the Arrow files of a folder that ``datasets`` saved."""
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        names = [str(entry["filename"]) for entry in state["_data_files"]]
+        indices = state.get("_indices_data_files")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        refuse(path / "state.json", f"does not list the data files ({error}); save the set again")
+    if indices:
+        refuse(path, "its rows are in an order of their own; save `dataset.flatten_indices()`")
+    if any(Path(name).name != name for name in names):
+        refuse(path / "state.json", "names a file outside its folder; save the set again")
+    return [path / name for name in names]
+
+
+def _children(path: Path) -> list[Path]:
+    files = sorted(
+        child
+        for child in path.iterdir()
+        if child.is_file() and _kind(child) in _READERS and child.name not in _DESCRIPTIONS
+    )
+    if not files and (path / "data").is_dir():
+        return _children(path / "data")
+    kinds = {_kind(file) for file in files}
+    if len(kinds) != 1:
+        found = f"files of several kinds ({', '.join(sorted(kinds))})" if kinds else "no data file"
+        refuse(path, f"holds {found}; name one file, or a folder with files of one kind")
+    splits = {match[1] for file in files if (match := _SHARD.match(file.name))}
+    if len(splits) > 1:
+        named = ", ".join(sorted(splits))
+        refuse(path, f"holds several splits ({named}); put the files of one in a folder of its own")
+    return files
+
+
+def _rows_of(path: Path) -> Iterator[Row]:
+    read = _READERS.get(_kind(path))
+    if read is None:
+        refuse(path, f"is none of {', '.join(_READERS)}; convert it")
+    try:
+        yield from read(path)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse(path, f"cannot be read: {error}; fetch or write the file again")
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        refuse(path, f"cannot be read: {error}; check its name and permissions")
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with _opened(path) as stream:
+        for number, line in enumerate(stream):
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+            if text.strip():
+                yield _of_json(number, text)
+
+
+def _of_json(number: int, line: bytes) -> Row:
+    try:
+        values = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return Row(number, {}, _NOT_UTF8)
+    except (ValueError, RecursionError) as error:
+        return Row(number, {}, f"is not JSON: {error}")
+    return _checked(number, values)
+
+
+def _checked(number: int, values: object) -> Row:
+    if not isinstance(values, dict):
+        return Row(number, {}, f"is {type(values).__name__}, not an object with a key a column")
+    fault = next(filter(None, map(_broken, _texts(values))), "")
+    return Row(number, {} if fault else values, fault)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _broken(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return _NOT_UTF8 if ord(text[error.start]) in _ESCAPED else _HALF
+    return ""
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """Yield the objects of a JSON array; a file that begins otherwise is read as JSONL."""
+    with _opened(path) as stream:
+        content = stream.read()
+    text = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text.startswith(b"["):
+        yield from _json_lines(path)
+        return
+    try:
+        values = json.loads(text.decode(errors="surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        refuse(path, f"is not JSON: {error}; correct it, or write one object a line as .jsonl")
+    yield from (_checked(number, one) for number, one in enumerate(values))
+
+
+def _separated(separator: str) -> Callable[[Path], Iterator[Row]]:
+    def read(path: Path) -> Iterator[Row]:
+        with (
+            _opened(path) as stream,
+            io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as text,
+            _long_fields(),
+        ):
+            lines = csv.DictReader(text, delimiter=separator, restkey="", restval=None)
+            for number, values in enumerate(lines):
+                yield _of_fields(number, values)
+
+    return read
+
+
+def _of_fields(number: int, values: dict[str, Any]) -> Row:
+    if "" in values and isinstance(values[""], list):
+        return Row(number, {}, "has more fields than the header; put texts in double quotes")
+    if None in values.values():
+        return Row(number, {}, "has fewer fields than the header; put texts in double quotes")
+    return _checked(number, values)
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _arrow(path: Path) -> Iterator[Row]:
+    pa = _pyarrow(path)
+    with path.open("rb") as stream:
+        try:
+            try:
+                batches: Iterable[Any] = pa.ipc.open_stream(stream)
+            except pa.ArrowInvalid:
+                stream.seek(0)
+                batches = pa.Table.to_batches(pa.ipc.open_file(stream).read_all())
+            yield from _of_batches(batches)
+        except pa.ArrowException as error:
+            refuse(path, f"is not Arrow: {error}; write the file again")
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    pa = _pyarrow(path)
+    try:
+        with pa.parquet.ParquetFile(path) as opened:
+            yield from _of_batches(opened.iter_batches(batch_size=1024))
+    except pa.ArrowException as error:
+        refuse(path, f"is not Parquet: {error}; write the file again")
+
+
+def _of_batches(batches: Iterable[Any]) -> Iterator[Row]:
+    start = 0
+    for batch in batches:
+        try:
+            rows = [Row(start + n, values) for n, values in enumerate(batch.to_pylist())]
+        except UnicodeDecodeError:
+            rows = [_of_slice(start + n, batch.slice(n, 1)) for n in range(batch.num_rows)]
+        yield from rows
+        start += batch.num_rows
+
+
+def _of_slice(number: int, one: pa.RecordBatch) -> Row:
+    try:
+        return Row(number, one.to_pylist()[0])
+    except UnicodeDecodeError:
+        return Row(number, {}, _NOT_UTF8)
+
+
+def _pyarrow(path: Path) -> ModuleType:
+    try:
+        import pyarrow as pa
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError:
+        refuse(path, 'needs pyarrow; `pip install "pm-audit[data]"`')
+    loaded: ModuleType = pa
+    return loaded
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
+"""How a file is read, by its suffix; any of them but the last two may be gzipped."""
