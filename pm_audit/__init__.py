@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         load_hypotheses,
         load_pm,
         load_sae,
+        miscalibration,
         read_record,
+        repair,
         rewards,
     )
     from pm_audit.errors import AuditError
@@ -39,7 +41,9 @@ __all__ = [
     "load_hypotheses",
     "load_pm",
     "load_sae",
+    "miscalibration",
     "read_record",
+    "repair",
     "rewards",
 ]
 

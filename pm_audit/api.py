@@ -6,6 +6,7 @@ command line, or given as loaded objects.  Torch is imported when a subject is l
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import warnings
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import AuditError
+from pm_audit.pipelines import project
 from pm_audit.pipelines.given import (
     OF_A_PM,
     each,
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pm_audit.data.pair import PairSet
     from pm_audit.pipelines.doctor import DoctorReport
     from pm_audit.pipelines.explain import Explanation
     from pm_audit.pipelines.given import Hypotheses, OneSae, Pm, Saes
     from pm_audit.pipelines.rewards import Prompt, Prompts
+    from pm_audit.records.repair import Miscalibration, RepairRecord
     from pm_audit.release import Tolerance
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
@@ -279,6 +283,94 @@ def compare(
         raise AuditError(f"tolerance must be a Tolerance, not {type(tolerance).__name__}")
     mode = Settings.merged(python={"gate": gate}).gate
     return run(before, after, gate=mode, tolerance=tolerance)
+
+
+def repair(
+    record: AuditRecord | str | Path,
+    data: PairSet | str | Path,
+    pm: Pm | None = None,
+    sae: Saes | None = None,
+    *,
+    choose: PairSet | str | Path | None = None,
+    root: str | Path | None = None,
+    progress: Callable[[str], None] | bool = False,
+    export: str | Path | None = None,
+    **options: Any,  # noqa: ANN401 - fields of RepairRequest
+) -> RepairRecord:
+    """Return what repairing a PM by an audit's verified features does to preference accuracy.
+
+    Args:
+        record: the audit, or its file.
+        data: preferences on which repairs are judged: a file, or what ``read_pairs`` returned.
+        pm: by default the record's.
+        sae: by default the record's.
+        choose: other preferences to choose by; by default those of half of the prompts of ``data``.
+        root: the project's folder, with the hypotheses of the record; by default found as pytest
+            finds it.
+        progress: receives a sentence at each step; True writes them to stderr.
+        export: folder to which the repair that helps is written.
+        options: fields of ``RepairRequest``, such as ``by``, the column that names subsets.
+
+    Raises:
+        AuditError: the record is not of this subject, nothing in it is verified, no pair can be
+            read, or the export is refused.
+
+    """
+    from pm_audit.pipelines.repairing.request import RepairRequest, run_repair
+
+    known = [one.name for one in dataclasses.fields(RepairRequest)]
+    if strange := [name for name in options if name not in known]:
+        raise AuditError(f"{strange[0]!r} is no option of a repair; give any of {', '.join(known)}")
+    paths = {"record": record, "data": data, "choose": choose, "export": export}
+    fields: dict[str, Any] = options | {
+        name: path_of(name, one) if isinstance(one, str | Path) else one
+        for name, one in paths.items()
+    }
+    request = RepairRequest(**fields)
+    place = project.find_root() if root is None else path_of("root", root).absolute()
+    named = settings_of(pm, sae, {})
+    with _ONE_AT_A_TIME:
+        loaded = None
+        if len(named) < (pm is not None) + (sae is not None):
+            given = loaded_subject(pm, sae, Settings.merged(python=named))
+            if given is not None:
+                from pm_audit.loading.subject import only
+
+                loaded = only(given[0]), tuple(given[1])
+        report = _reporter(progress)
+        return run_repair(request, named, place, subject=loaded, progress=report)[0]
+
+
+def miscalibration(
+    contrast: str,
+    side: npt.ArrayLike,
+    gaps: npt.ArrayLike,
+    prompts: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Miscalibration | None:
+    """Return how far a PM's lean on a contrast differs from that of those who labelled the pairs.
+
+    Args:
+        contrast: what it is called.
+        side: [pair], positive if the preferred completion shows it, negative if the other does,
+            zero if both or neither.
+        gaps: [pair], reward of the preferred completion less that of the other.
+        prompts: [pair], which prompt each has: the unit of inference.
+        confidence: of the interval.
+        seed: of the resampling.
+
+    Returns:
+        Shares, and their difference with an interval; None if no pair shows it on one side.
+
+    Raises:
+        AuditError: the lengths differ, or a number is not finite.
+
+    """
+    from pm_audit.judging.miscalibration import lean
+
+    return lean(contrast, side, gaps, prompts, confidence=confidence, seed=seed)
 
 
 def _reporter(progress: object) -> Callable[[str], None] | None:

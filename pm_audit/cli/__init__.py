@@ -18,6 +18,7 @@ from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
 from pm_audit.cli.records import compare, report, show, verify
+from pm_audit.cli.repair import repair
 from pm_audit.errors import AuditError
 from pm_audit.subject.allocator import own_process
 from pm_audit.version import __version__
@@ -157,7 +158,7 @@ def init(pm: str, folder: Path) -> None:
         click.echo(line)
 
 
-for _command in (show, report, compare, verify, explain, glossary, index):
+for _command in (show, report, compare, verify, explain, glossary, index, repair):
     main.add_command(_command)
 
 

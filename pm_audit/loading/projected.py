@@ -5,9 +5,10 @@ the stream up to a block loses its part in their span, and the embedding gets th
 
     W' = W - D^T D W          embedding rows e' = e - D^T (D e - c)
 
-So the stream's component there is c at every token up to that block, in plain weights.  Each change
-is of rank [direction], which is an adapter that PEFT loads by itself.  Arditi et al. (2024, "Refusal
-in language models is mediated by a single direction") ablate a direction so, in all blocks.
+So the stream's component there is c at every token up to that block, in plain weights.  Each
+change is of rank [direction], which is an adapter that PEFT loads by itself.  Arditi et al. (2024,
+"Refusal in language models is mediated by a single direction") ablate a direction so, in all
+blocks.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def refusal(pm: PreferenceModel) -> str | None:
     config = pm.decoder.backbone.config.get_text_config()
     if config.model_type not in PLAIN:
         return (
-            f"blocks of {config.model_type} write to the stream by more than {' and '.join(_WRITERS)}"
-            f" (done for {', '.join(PLAIN)})"
+            f"blocks of {config.model_type} may write to the stream by more than "
+            f"{' and '.join(_WRITERS)} (done for {', '.join(PLAIN)})"
         )
     if pm.readout is not Readout.LAST or not isinstance(pm.head, LinearHead):
         return "its head is not a linear score of the last token"
@@ -83,9 +84,8 @@ def projected(pm: PreferenceModel, projection: Projection) -> PreferenceModel:
             weight = backbone.get_parameter(f"{name}.weight")
             change = (down.T @ up.T) if name == _embedding(pm) else up @ down
             weight.copy_((weight.double() + change).to(weight.dtype))
-        for name, linear in _writers(backbone, projection.layer):
+        for _, linear in _writers(backbone, projection.layer):
             if linear.bias is not None:
-                del name
                 bias, basis = linear.bias.double(), projection.basis.to(linear.bias.device)
                 linear.bias.copy_((bias - basis.T @ (basis @ bias)).to(linear.bias.dtype))
     digest = hashlib.sha256(pm.sha256.encode())
@@ -119,6 +119,11 @@ def save_whole(pm: PreferenceModel, folder: Path) -> None:
     """
     if reason := refusal(pm):
         raise ModelError(f"{pm.name}: {reason}")
+    assert isinstance(pm.head, LinearHead)
+    if bool(pm.head.bias.any()):
+        raise ModelError(
+            f"{pm.name}: its score has a bias, and that of transformers' class has none"
+        )
     config = copy.deepcopy(pm.decoder.backbone.config)
     config.num_labels = 1
     if config.pad_token_id is None:
@@ -174,16 +179,18 @@ def save_adapter(pm: PreferenceModel, projection: Projection, folder: Path, *, b
 
 def _score(pm: PreferenceModel) -> Tensor:
     assert isinstance(pm.head, LinearHead)
-    weight: Tensor = next(iter(pm.head.parameters()))
-    return weight.reshape(1, -1)
+    return pm.head.weight.detach()
 
 
 def _embedding(pm: PreferenceModel) -> str:
     embeddings = pm.decoder.backbone.get_input_embeddings()
-    return next(n for n, one in pm.decoder.backbone.named_modules() if one is embeddings)
+    names = [n for n, one in pm.decoder.backbone.named_modules() if one is embeddings]
+    return str(names[0])
 
 
 def _writers(backbone: Any, layer: int) -> Iterator[tuple[str, nn.Linear]]:
-    names: Sequence[str] = [f"layers.{block}.{one}" for block in range(layer + 1) for one in _WRITERS]
+    names: Sequence[str] = [
+        f"layers.{block}.{one}" for block in range(layer + 1) for one in _WRITERS
+    ]
     for name in names:
         yield name, backbone.get_submodule(name)

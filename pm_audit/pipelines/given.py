@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     Saes = OneSae | Sequence[OneSae]
     Hypotheses = str | Path | Hypothesis | Iterable[str | Path | Hypothesis]
 
-OF_A_PM = ("text_format", "text_end", "text_start", "text_date", "objective", "dtype", "device")
+OF_A_PM = (
+    *("text_format", "text_end", "text_start", "text_date", "repair"),
+    *("objective", "dtype", "device"),
+)
 """Settings of loading a PM."""
 _OF_PYTEST = ("baseline", "gate")
 

@@ -151,8 +151,13 @@ class RepairRecord(Record):
         """The first repair that helps its target; None if none does."""
         return next((one for one in self.judged if one.helps), None)
 
-    def write(self, path: Path) -> None:
-        """Write the record as JSON."""
+    def save(self, path: Path) -> None:
+        """Write the record: as a page if the suffix is ``.md``, else as JSON."""
+        if path.suffix == ".md":
+            from pm_audit.report import repair
+
+            write_atomically(path, repair.markdown(self))
+            return
         write_atomically(path, json_document(self.model_dump(mode="json")) + "\n")
 
     @classmethod
@@ -175,4 +180,6 @@ class RepairRecord(Record):
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             place = ".".join(map(str, fault["loc"]))
-            raise RecordError(f"{path}: not a record of a repair: {place}: {fault['msg']}") from None
+            raise RecordError(
+                f"{path}: not a record of a repair: {place}: {fault['msg']}"
+            ) from None

@@ -22,8 +22,7 @@ def mean_over_prompts(
     prompt's values and of its number of pairs.
     """
     _, number = np.unique(prompt, return_inverse=True)
-    sums, counts = np.bincount(number, values), np.bincount(number).astype(np.float64)
-    bootstrap = PromptBootstrap(
-        len(sums), resamples=resamples, confidence=confidence, seed=seed
-    )
+    sums = np.asarray(np.bincount(number, values), dtype=np.float64)
+    counts = np.asarray(np.bincount(number), dtype=np.float64)
+    bootstrap = PromptBootstrap(len(sums), resamples=resamples, confidence=confidence, seed=seed)
     return bootstrap.ratio(sums, counts)

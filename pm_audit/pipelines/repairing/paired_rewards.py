@@ -158,9 +158,7 @@ def _half(turns: Dialogue, seed: int) -> int:
     return hashlib.sha256(f"{seed}\0{text}".encode()).digest()[0] % 2
 
 
-def _row(
-    pm: PreferenceModel, prompt: int, turns: Dialogue, text: str, most: int | None
-) -> Row:
+def _row(pm: PreferenceModel, prompt: int, turns: Dialogue, text: str, most: int | None) -> Row:
     found = pm.text_format.tokenise(turns, text)
     if most is not None and len(found.token_ids) > most:
         raise ModelError(f"a text of {len(found.token_ids)} tokens is longer than {most}")

@@ -6,11 +6,13 @@ search, replacing it closed the gap, and matched random sets did not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pm_audit.errors import AuditError, InvalidSpec, RecordError
 from pm_audit.forward.features import Floats
@@ -74,6 +76,8 @@ class VerifiedSet:
     """By its counter-examples; None if its texts cannot be read again."""
     examples: Levels | None = None
     """The same over its examples."""
+    streams: Mapping[int, Tensor] | None = None
+    """Mean stream [hidden] after each SAE's block over its counter-examples' own tokens."""
     marker: Marker | None = None
     """None also if its features do not tell its own texts apart by their peaks."""
 
@@ -194,4 +198,11 @@ def _measured(
     peaks = marker.peaks(clean)
     high, low = float(peaks[examples].mean()), float(peaks[~examples].mean())
     marker = Marker(weight, (high + low) / 2)
-    return VerifiedSet(one.name, one.features, counter, example, marker if high > low else None)
+    layout = clean.grid.layout
+    own = (layout.completion_place == 0) & ~examples[layout.completion_row]
+    streams = {
+        layer: stream[torch.from_numpy(np.flatnonzero(own))].double().mean(dim=0)
+        for layer, stream in clean.streams.items()
+    }
+    known = marker if high > low else None
+    return VerifiedSet(one.name, one.features, counter, example, streams, known)
