@@ -20,12 +20,12 @@ if TYPE_CHECKING:
         load_hypotheses,
         load_pm,
         load_sae,
-        miscalibration,
         read_record,
-        repair,
         rewards,
     )
     from pm_audit.errors import AuditError
+    from pm_audit.judging.miscalibration import miscalibration
+    from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
     from pm_audit.spec import Hypothesis, Settings
 
@@ -52,6 +52,8 @@ _ELSEWHERE = {
     "AuditRecord": "pm_audit.records",
     "Hypothesis": "pm_audit.spec",
     "Settings": "pm_audit.spec",
+    "miscalibration": "pm_audit.judging.miscalibration",
+    "repair": "pm_audit.pipelines.repairing.request",
 }
 """Modules of the names that are not in ``pm_audit.api``."""
 

@@ -6,24 +6,22 @@ command line, or given as loaded objects.  Torch is imported when a subject is l
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import AuditError
-from pm_audit.pipelines import project
 from pm_audit.pipelines.given import (
     OF_A_PM,
+    ONE_AT_A_TIME,
     each,
     known_only,
     loaded_subject,
     name_of,
     path_of,
     read_project,
+    reporter,
     require_pm,
     settings_of,
 )
@@ -36,20 +34,14 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pm_audit.data.pair import PairSet
     from pm_audit.pipelines.doctor import DoctorReport
     from pm_audit.pipelines.explain import Explanation
     from pm_audit.pipelines.given import Hypotheses, OneSae, Pm, Saes
     from pm_audit.pipelines.rewards import Prompt, Prompts
-    from pm_audit.records.repair import Miscalibration, RepairRecord
     from pm_audit.release import Tolerance
     from pm_audit.report.changes import Comparison
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
-
-
-_ONE_AT_A_TIME = threading.RLock()
-"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
 
 
 def audit(
@@ -81,7 +73,7 @@ def audit(
             or the record cannot be written to its place.
 
     """
-    report = _reporter(progress)
+    report = reporter(progress)
     place, chosen, read = read_project(hypotheses, root, settings_of(pm, sae, settings))
     written_to = None if settings.get("record") is None else place / chosen.record
     if written_to is not None:
@@ -91,7 +83,7 @@ def audit(
     for hypothesis in read:
         for warning in hypothesis.warnings:
             warnings.warn(warning, stacklevel=2)
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         subject = loaded_subject(pm, sae, chosen)
         objectives = [one.objective for one in subject[0]] if subject else objectives_of(chosen)
         from pm_audit.pipelines.audit import audit as run
@@ -137,7 +129,7 @@ def load_pm(
     chosen = Settings.merged(python=known_only(OF_A_PM, settings) | {"pm": name_of("pm", pm)})
     from pm_audit.loading.subject import only, pms_of
 
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return only(pms_of(chosen))
 
 
@@ -179,7 +171,7 @@ def rewards(pm: Pm, prompts: Prompts, completions: Iterable[str]) -> npt.NDArray
     """
     from pm_audit.pipelines.rewards import rewards as read
 
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         loaded = load_pm(pm) if isinstance(pm, str | Path) else require_pm(pm)
         return read(loaded, prompts, completions)
 
@@ -209,7 +201,7 @@ def explain(
     if len(each(sae)) > 1:
         raise AuditError("explain reads one SAE; call it once for each")
     chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         loaded = loaded_subject(pm, sae, chosen)
         from pm_audit.loading.subject import load_subjects, only
         from pm_audit.pipelines.explain import take_apart
@@ -237,7 +229,7 @@ def doctor(
     from pm_audit.pipelines.doctor import doctor as examine
 
     names = [name_of("sae", one) for one in each(sae)]
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return examine(name_of("pm", pm), names, **known_only(OF_A_PM, settings))
 
 
@@ -283,103 +275,3 @@ def compare(
         raise AuditError(f"tolerance must be a Tolerance, not {type(tolerance).__name__}")
     mode = Settings.merged(python={"gate": gate}).gate
     return run(before, after, gate=mode, tolerance=tolerance)
-
-
-def repair(
-    record: AuditRecord | str | Path,
-    data: PairSet | str | Path,
-    pm: Pm | None = None,
-    sae: Saes | None = None,
-    *,
-    choose: PairSet | str | Path | None = None,
-    root: str | Path | None = None,
-    progress: Callable[[str], None] | bool = False,
-    export: str | Path | None = None,
-    **options: Any,  # noqa: ANN401 - fields of RepairRequest
-) -> RepairRecord:
-    """Return what repairing a PM by an audit's verified features does to preference accuracy.
-
-    Args:
-        record: the audit, or its file.
-        data: preferences on which repairs are judged: a file, or what ``read_pairs`` returned.
-        pm: by default the record's.
-        sae: by default the record's.
-        choose: other preferences to choose by; by default those of half of the prompts of ``data``.
-        root: the project's folder, with the hypotheses of the record; by default found as pytest
-            finds it.
-        progress: receives a sentence at each step; True writes them to stderr.
-        export: folder to which the repair that helps is written.
-        options: fields of ``RepairRequest``, such as ``by``, the column that names subsets.
-
-    Raises:
-        AuditError: the record is not of this subject, nothing in it is verified, no pair can be
-            read, or the export is refused.
-
-    """
-    from pm_audit.pipelines.repairing.request import RepairRequest, run_repair
-
-    known = [one.name for one in dataclasses.fields(RepairRequest)]
-    if strange := [name for name in options if name not in known]:
-        raise AuditError(f"{strange[0]!r} is no option of a repair; give any of {', '.join(known)}")
-    paths = {"record": record, "data": data, "choose": choose, "export": export}
-    fields: dict[str, Any] = options | {
-        name: path_of(name, one) if isinstance(one, str | Path) else one
-        for name, one in paths.items()
-    }
-    request = RepairRequest(**fields)
-    place = project.find_root() if root is None else path_of("root", root).absolute()
-    named = settings_of(pm, sae, {})
-    with _ONE_AT_A_TIME:
-        loaded = None
-        if len(named) < (pm is not None) + (sae is not None):
-            given = loaded_subject(pm, sae, Settings.merged(python=named))
-            if given is not None:
-                from pm_audit.loading.subject import only
-
-                loaded = only(given[0]), tuple(given[1])
-        report = _reporter(progress)
-        return run_repair(request, named, place, subject=loaded, progress=report)[0]
-
-
-def miscalibration(
-    contrast: str,
-    side: npt.ArrayLike,
-    gaps: npt.ArrayLike,
-    prompts: npt.ArrayLike,
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Miscalibration | None:
-    """Return how far a PM's lean on a contrast differs from that of those who labelled the pairs.
-
-    Args:
-        contrast: what it is called.
-        side: [pair], positive if the preferred completion shows it, negative if the other does,
-            zero if both or neither.
-        gaps: [pair], reward of the preferred completion less that of the other.
-        prompts: [pair], which prompt each has: the unit of inference.
-        confidence: of the interval.
-        seed: of the resampling.
-
-    Returns:
-        Shares, and their difference with an interval; None if no pair shows it on one side.
-
-    Raises:
-        AuditError: the lengths differ, or a number is not finite.
-
-    """
-    from pm_audit.judging.miscalibration import lean
-
-    return lean(contrast, side, gaps, prompts, confidence=confidence, seed=seed)
-
-
-def _reporter(progress: object) -> Callable[[str], None] | None:
-    if progress is None or isinstance(progress, bool):
-        return _to_stderr if progress else None
-    if not callable(progress):
-        raise AuditError(f"progress must be True or a function, not {type(progress).__name__}")
-    return progress
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")

@@ -29,7 +29,7 @@ LONGER = "longer"
 """The contrast of length, which every pair has."""
 
 
-def lean(
+def miscalibration(
     contrast: str,
     side: npt.ArrayLike,
     gaps: npt.ArrayLike,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,8 @@ OF_A_PM = (
     *("objective", "dtype", "device"),
 )
 """Settings of loading a PM."""
+ONE_AT_A_TIME = threading.RLock()
+"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
 _OF_PYTEST = ("baseline", "gate")
 
 
@@ -210,3 +214,16 @@ def _kind(given: object) -> str:
 
 def _refused(setting: str, message: str) -> InvalidSpec:
     return InvalidSpec([Problem(Place(f"setting {setting}"), message)])
+
+
+def reporter(progress: object) -> Callable[[str], None] | None:
+    """Return what receives the sentences of a run: a function, stderr for True, or nothing."""
+    if progress is None or isinstance(progress, bool):
+        return _to_stderr if progress else None
+    if not callable(progress):
+        raise AuditError(f"progress must be True or a function, not {type(progress).__name__}")
+    return progress
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

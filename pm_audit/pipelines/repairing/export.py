@@ -28,7 +28,8 @@ from pm_audit.loading.foreign import explained
 from pm_audit.loading.projected import projected, save_adapter, save_whole
 from pm_audit.loading.repaired import affine, edits_of, repaired, save_edits
 from pm_audit.loading.steering import Direction, save_control_vector, save_directions
-from pm_audit.pipelines.repairing.repair import Candidate, Repair
+from pm_audit.pipelines.repairing.candidates import Candidate
+from pm_audit.pipelines.repairing.repair import Repair
 from pm_audit.records import write_atomically
 from pm_audit.report.sanitise import node_id
 from pm_audit.subject.preference_model import PreferenceModel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,15 @@ from pm_audit.data.read import read_pairs
 from pm_audit.data.sampling import Sample
 from pm_audit.errors import AuditError
 from pm_audit.loading.recipe_folder import recipe_folder
+from pm_audit.pipelines import project
+from pm_audit.pipelines.given import ONE_AT_A_TIME, loaded_subject, path_of, reporter, settings_of
 from pm_audit.records import AuditRecord
 from pm_audit.records.repair import Level, RepairRecord
 from pm_audit.spec import Settings
 
 if TYPE_CHECKING:
     from pm_audit.data.pair import PairSet
+    from pm_audit.pipelines.given import Pm, Saes
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
 
@@ -83,7 +86,8 @@ def run_repair(
 
     # imported late: a wrong record or file is refused before torch is imported
     from pm_audit.loading.subject import load_subject
-    from pm_audit.pipelines.repairing.repair import RepairOptions, repair
+    from pm_audit.pipelines.repairing.candidates import RepairOptions
+    from pm_audit.pipelines.repairing.repair import repair
 
     found = repair(
         record,
@@ -110,6 +114,60 @@ def run_repair(
 
     lines = export(found, request.export, name=request.pick, base=request.base)
     return found.record, lines
+
+
+def repair(
+    record: AuditRecord | str | Path,
+    data: PairSet | str | Path,
+    pm: Pm | None = None,
+    sae: Saes | None = None,
+    *,
+    choose: PairSet | str | Path | None = None,
+    root: str | Path | None = None,
+    progress: Callable[[str], None] | bool = False,
+    export: str | Path | None = None,
+    **options: Any,  # noqa: ANN401 - fields of RepairRequest
+) -> RepairRecord:
+    """Return what repairing a PM by an audit's verified features does to preference accuracy.
+
+    Args:
+        record: the audit, or its file.
+        data: preferences on which repairs are judged: a file, or what ``read_pairs`` returned.
+        pm: by default the record's.
+        sae: by default the record's.
+        choose: other preferences to choose by; by default those of half of the prompts of ``data``.
+        root: the project's folder, with the hypotheses of the record; by default found as pytest
+            finds it.
+        progress: receives a sentence at each step; True writes them to stderr.
+        export: folder to which the repair that helps is written.
+        options: fields of ``RepairRequest``, such as ``by``, the column that names subsets.
+
+    Raises:
+        AuditError: the record is not of this subject, nothing in it is verified, no pair can be
+            read, or the export is refused.
+
+    """
+    known = [one.name for one in fields(RepairRequest)]
+    if strange := [name for name in options if name not in known]:
+        raise AuditError(f"{strange[0]!r} is no option of a repair; give any of {', '.join(known)}")
+    paths = {"record": record, "data": data, "choose": choose, "export": export}
+    given: dict[str, Any] = options | {
+        name: path_of(name, one) if isinstance(one, str | Path) else one
+        for name, one in paths.items()
+    }
+    request = RepairRequest(**given)
+    place = project.find_root() if root is None else path_of("root", root).absolute()
+    named = settings_of(pm, sae, {})
+    with ONE_AT_A_TIME:
+        loaded = None
+        if len(named) < (pm is not None) + (sae is not None):
+            some = loaded_subject(pm, sae, Settings.merged(python=named))
+            if some is not None:
+                from pm_audit.loading.subject import only
+
+                loaded = only(some[0]), tuple(some[1])
+        report = reporter(progress)
+        return run_repair(request, named, place, subject=loaded, progress=report)[0]
 
 
 def _refused(request: RepairRequest) -> tuple[str, ...]:
