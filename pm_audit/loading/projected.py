@@ -64,8 +64,9 @@ def refusal(pm: PreferenceModel) -> str | None:
             f"blocks of {config.model_type} may write to the stream by more than "
             f"{' and '.join(_WRITERS)} (done for {', '.join(PLAIN)})"
         )
-    if pm.readout is not Readout.LAST or not isinstance(pm.head, LinearHead):
-        return "its head is not a linear score of the last token"
+    head = pm.head
+    if pm.readout is not Readout.LAST or not isinstance(head, LinearHead) or bool(head.bias.any()):
+        return "its head is not a linear score of the last token, without a bias"
     return None
 
 
@@ -114,16 +115,11 @@ def save_whole(pm: PreferenceModel, folder: Path) -> None:
     """Write a PM as a folder that ``AutoModelForSequenceClassification`` loads by itself.
 
     Raises:
-        ModelError: its head is not the class' own.
+        ModelError: its head or its blocks are not the class' own.
 
     """
     if reason := refusal(pm):
         raise ModelError(f"{pm.name}: {reason}")
-    assert isinstance(pm.head, LinearHead)
-    if bool(pm.head.bias.any()):
-        raise ModelError(
-            f"{pm.name}: its score has a bias, and that of transformers' class has none"
-        )
     config = copy.deepcopy(pm.decoder.backbone.config)
     config.num_labels = 1
     if config.pad_token_id is None:
@@ -150,7 +146,8 @@ def save_adapter(pm: PreferenceModel, projection: Projection, folder: Path, *, b
         if linear.bias is not None:
             raise ModelError(f"{pm.name}: {name} has a bias, which no adapter changes")
     prefix = "base_model.model.model."
-    tensors, names = {}, []
+    # PEFT keeps a classifier's score with its adapter
+    tensors, names = {"base_model.model.score.weight": _score(pm).cpu()}, []
     for name, (up, down) in updates(pm, projection).items():
         names.append(f"model.{name}")
         parts = ("lora_embedding_A", "lora_embedding_B")
@@ -170,7 +167,7 @@ def save_adapter(pm: PreferenceModel, projection: Projection, folder: Path, *, b
         "init_lora_weights": True,
         "inference_mode": True,
         "target_modules": sorted(names),
-        "modules_to_save": [],
+        "modules_to_save": ["score"],
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
