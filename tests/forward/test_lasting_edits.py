@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from pm_audit.errors import SaeError
-from pm_audit.forward.edits import Members, plan
-from pm_audit.forward.edits import Changes
+from pm_audit.forward.edits import Changes, Members, plan
 from pm_audit.forward.splice import replay, replay_noise
 from pm_audit.forward.trace import trace
 from pm_audit.subject.activation import TopK

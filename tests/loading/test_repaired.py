@@ -10,10 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import pm_audit
 from pm_audit.errors import ModelError
+from pm_audit.forward.scale import measure_scale
 from pm_audit.forward.trace import rewards
 from pm_audit.loading.repaired import affine, repaired, save_edits
 from pm_audit.subject.activation import Gated, GroupMax, JumpRelu, Relu, TopK
+from pm_audit.subject.preflight import preflight
 from pm_audit.subject.sae import Normalisation
 from pm_audit.subject.stream_edit import StreamEdit
 from tests.engine_lab import HIDDEN, build_grid, build_pm, build_sae
@@ -132,3 +135,29 @@ def test_an_edit_that_bends_has_no_patch(settings, said):
     reason = affine(edit_of(**settings), stream_of(), torch.zeros(50, dtype=torch.long))
     assert isinstance(reason, str)
     assert re.search(said, reason)
+
+
+def test_the_setting_loads_a_repaired_pm_whose_noise_is_that_of_the_pm(save_classifier, tmp_path):
+    folder = save_classifier("llama")
+    pm = pm_audit.load_pm(folder, text_format="raw")
+    edit = edit_of()
+    save_edits(pm, [edit], tmp_path / "repair")
+    fixed = pm_audit.load_pm(folder, text_format="raw", repair=tmp_path / "repair")
+    prompt, answers = "What is the capital of France?", [" Paris.", " It is Paris, no doubt."]
+    expected = pm_audit.rewards(replace(pm, edits=(edit,)), prompt, answers)
+    assert pm_audit.rewards(fixed, prompt, answers) == pytest.approx(expected, abs=1e-6)
+    assert abs(expected - pm_audit.rewards(pm, prompt, answers)).max() > 1e-3
+    # a plain forward cannot know a completion: noise and preflight are those of the PM itself
+    assert measure_scale(fixed).noise == pytest.approx(measure_scale(pm).noise)
+    assert measure_scale(fixed).sigma != measure_scale(pm).sigma
+    assert all(one.passed for one in preflight(fixed))
+    report = pm_audit.doctor(folder, text_format="raw", repair=tmp_path / "repair")
+    assert "repaired by repair: 3 features of block1 at fixed levels" in report.render()
+    assert "FAIL" not in report.render()
+
+
+def test_a_repair_of_another_folder_is_refused_by_the_setting(save_classifier, tmp_path):
+    folder = save_classifier("llama")
+    save_edits(replace(build_pm(), sha256="c" * 64), [edit_of()], tmp_path)
+    with pytest.raises(ModelError, match="made for other weights"):
+        pm_audit.load_pm(folder, text_format="raw", repair=tmp_path)

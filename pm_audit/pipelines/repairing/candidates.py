@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -80,17 +80,17 @@ def candidates_of(
         for level in options.levels:
             if (values := known[level]) is None:
                 continue
-            for features in (one.plain, *((feature,) for feature in alone)):
-                single = len(features) == 1
-                # a feature's contrast is of its own hypothesis, the other levels are of none
-                own = f" of {one.name}" if level is Level.CONTRAST else ""
-                name = f"{features[0]}{own}" if single else one.name
-                made = Candidate(name, RepairKind.FEATURES, level, features, values)
-                found.setdefault((name, level), made)
+            whole = Candidate(one.name, RepairKind.FEATURES, level, one.plain, values)
+            found[one.name, level] = whole
+            # a feature's contrast is of its own hypothesis, the other levels are of none
+            own = f" of {one.name}" if level is Level.CONTRAST else ""
+            for feature in alone:
+                single = replace(whole, name=f"{feature}{own}", features=(feature,))
+                found.setdefault((single.name, level), single)
         if options.directions:
-            whole, reason = _directions(pm, saes, one)
-            if whole is not None:
-                found[one.name, RepairKind.DIRECTIONS] = whole
+            projection, reason = _directions(pm, saes, one)
+            if projection is not None:
+                found[one.name, RepairKind.DIRECTIONS] = projection
             else:
                 notes.append(f"{one.name}: its directions are not tried: {reason}")
     return tuple(found.values()), notes
