@@ -19,7 +19,7 @@ from pm_audit.errors import AuditError
 from pm_audit.judging.intervals import as_figure
 from pm_audit.records import Unit
 from pm_audit.records.repair import Miscalibration
-from pm_audit.stats.clusters import mean_over_prompts
+from pm_audit.stats import mean_over_prompts
 
 Side = npt.NDArray[np.float64]
 """[pair]: positive if the examples show it, negative if the counter-examples do, zero if both or

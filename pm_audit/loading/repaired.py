@@ -20,6 +20,7 @@ from torch import Tensor
 from pm_audit.errors import ModelError
 from pm_audit.files import read_json, sha256
 from pm_audit.loading.foreign import explained
+from pm_audit.loading.recipe_folder import EDIT
 from pm_audit.loading.tensors import read_safetensors
 from pm_audit.records import Feature, write_atomically
 from pm_audit.records.document import json_document
@@ -28,7 +29,7 @@ from pm_audit.subject.preference_model import PreferenceModel, Readout
 from pm_audit.subject.sae import Normalisation, Sae
 from pm_audit.subject.stream_edit import StreamEdit
 
-EDIT, WEIGHTS = "edit.json", "edit.safetensors"
+WEIGHTS = "edit.safetensors"
 EDIT_VERSION = 1
 
 _ACTIVATIONS: dict[str, type[Activation]] = {

@@ -10,8 +10,7 @@ from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.data.pair import Pair
 from pm_audit.errors import AuditError
 from pm_audit.judging.miscalibration import columns_sides
-from pm_audit.stats import PromptBootstrap
-from pm_audit.stats.clusters import mean_over_prompts
+from pm_audit.stats import PromptBootstrap, mean_over_prompts
 
 
 def test_shares_and_their_difference_are_counted_over_pairs_that_show_it_once():

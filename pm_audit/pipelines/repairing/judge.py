@@ -21,7 +21,7 @@ from pm_audit.records.repair import (
     RepairCandidate,
     SubsetChange,
 )
-from pm_audit.stats.clusters import mean_over_prompts
+from pm_audit.stats import mean_over_prompts
 
 
 def targets_of(first: Read, second: Read, options: RepairOptions) -> tuple[list[str], list[str]]:
