@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pm_audit.judging.miscalibration import miscalibration
     from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
+    from pm_audit.sets import scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "read_record",
     "repair",
     "rewards",
+    "scan",
+    "score",
 ]
 
 _ELSEWHERE = {
@@ -54,6 +57,8 @@ _ELSEWHERE = {
     "Settings": "pm_audit.spec",
     "miscalibration": "pm_audit.judging.miscalibration",
     "repair": "pm_audit.pipelines.repairing.request",
+    "scan": "pm_audit.sets",
+    "score": "pm_audit.sets",
 }
 """Modules of the names that are not in ``pm_audit.api``."""
 

@@ -3,10 +3,11 @@
 from pm_audit.data.columns import Columns
 from pm_audit.data.dialogue import Dialogue, Speaker, Turn
 from pm_audit.data.pair import Pair, PairSet, Scalar, Skipped, SkipReason
-from pm_audit.data.read import read_pairs
+from pm_audit.data.read import ColumnProblem, read_pairs, read_rows
 from pm_audit.data.sampling import Sample
 
 __all__ = [
+    "ColumnProblem",
     "Columns",
     "Dialogue",
     "Pair",
@@ -18,4 +19,5 @@ __all__ = [
     "Speaker",
     "Turn",
     "read_pairs",
+    "read_rows",
 ]

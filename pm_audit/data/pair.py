@@ -48,6 +48,9 @@ class SkipReason(StrEnum):
     PREFIX = "different prompts"
     """Two transcripts that do not share a prompt."""
     TOO_LONG = "too long"
+    """For the PM that reads it."""
+    REFUSED = "refused by the text format"
+    """The PM's format or chat template cannot write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,11 @@ class PairSet:
     pairs: tuple[Pair, ...]
     """In the file's order."""
     skipped: tuple[Skipped, ...]
+
+    @property
+    def available(self) -> int:
+        """Pairs before a sample was drawn."""
+        return self.rows - self.excluded - len(self.skipped)
 
     def skipped_by_reason(self) -> dict[SkipReason, int]:
         """Return how many rows were skipped for each reason, most first."""

@@ -6,7 +6,8 @@ file -> rows -> those that ``where`` keeps -> pairs, or why not -> sample
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from pm_audit.data.columns import Columns, id_of, pair_of, parse, scalars
 from pm_audit.data.pair import Pair, PairSet, Skipped, SkipReason
 from pm_audit.data.sampling import Sample, Where, draw, holds
-from pm_audit.data.tables import Row, Table, open_table, refuse
+from pm_audit.data.tables import Given, Row, Table, open_table, refuse
 from pm_audit.data.transcript import NotAPairError
 from pm_audit.errors import InvalidSpec, Place, Problem
 
@@ -47,18 +48,49 @@ def read_pairs(
             if ``strict``, a row is skipped.
 
     """
-    reading = _Reading(open_table(path), columns or Columns(), where or {})
+    return _read(open_table(path), columns or Columns(), where or {}, sample, strict=strict)
+
+
+def read_rows(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Columns | None = None,
+    *,
+    where: Where | None = None,
+    sample: Sample | None = None,
+    strict: bool = False,
+) -> PairSet:
+    """Return the pairs of rows that are at hand, read as those of a file are (``read_pairs``).
+
+    Raises:
+        InvalidSpec: as ``read_pairs``.
+
+    """
+    return _read(Given(tuple(rows)), columns or Columns(), where or {}, sample, strict=strict)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProblem(Problem):
+    """A column that is in no row."""
+
+    key: tuple[str, ...]
+    """What named it, as in a hypothesis: ``("example",)``, ``("where", "subset")``."""
+
+
+def _read(
+    table: Table | Given, columns: Columns, where: Where, sample: Sample | None, *, strict: bool
+) -> PairSet:
+    reading = _Reading(table, columns, where)
     pairs = tuple(reading.pairs())
     reading.require_columns(sample)
     if strict and reading.skipped:
         raise InvalidSpec(reading.problems())
     if not pairs:
-        refuse(path, reading.nothing())
+        refuse(table.name, reading.nothing())
     if sample is not None:
         pairs = draw(pairs, reading.keys, sample)
     return PairSet(
-        file=str(path),
-        sha256=reading.table.sha256(),
+        file=table.name,
+        sha256=table.sha256(),
         rows=reading.rows,
         excluded=reading.excluded,
         pairs=pairs,
@@ -69,7 +101,7 @@ def read_pairs(
 class _Reading:
     """One pass over a table: what was found, left out and skipped so far."""
 
-    def __init__(self, table: Table, columns: Columns, where: Where) -> None:
+    def __init__(self, table: Table | Given, columns: Columns, where: Where) -> None:
         self.table, self.columns, self.where = table, columns, where
         self.rows = self.excluded = 0
         self.skipped: list[Skipped] = []
@@ -106,7 +138,7 @@ class _Reading:
         lacking = [use for use in ("example", "counter_example") if use not in self.columns.named()]
         if lacking and known:
             refuse(
-                self.table.path,
+                self.table.name,
                 f"no column is known as {' or '.join(lacking)}; name it, the file has "
                 f"{_listed(known)}",
             )
@@ -130,15 +162,19 @@ class _Reading:
             InvalidSpec: one of them is in none.
 
         """
-        named = {**self.columns.named(), **{f"where.{name}": name for name in self.where}}
+        named: dict[tuple[str, ...], str] = {
+            (use,): name for use, name in self.columns.named().items()
+        }
+        named |= {("where", name): name for name in self.where}
         if sample is not None and sample.by is not None:
-            named["sample.by"] = sample.by
+            named["sample", "by"] = sample.by
         problems = [
-            Problem(
-                Place(self.table.path.as_posix()),
-                f"no row has the column `{name}` ({use}); {_near(name, self._known)}",
+            ColumnProblem(
+                Place(self.table.name),
+                f"no row has the column `{name}`; {_near(name, self._known)}",
+                key,
             )
-            for use, name in named.items()
+            for key, name in named.items()
             if name not in self._known
         ]
         if problems and self._known:
@@ -147,11 +183,11 @@ class _Reading:
     def problems(self) -> Iterator[Problem]:
         """Yield a problem for each skipped row, the last of them for those that are not listed."""
         for one in self.skipped[:MOST_LISTED]:
-            place = Place(self.table.path.as_posix(), one.row + 1)
+            place = Place(self.table.name, one.row + 1)
             yield Problem(place, f"{one.reason}: {one.detail}; correct or leave out the row")
         more = len(self.skipped) - MOST_LISTED
         if more > 0:
-            yield Problem(Place(self.table.path.as_posix()), f"and {more} more rows are skipped")
+            yield Problem(Place(self.table.name), f"and {more} more rows are skipped")
 
     def nothing(self) -> str:
         """Return why a file holds no pair."""

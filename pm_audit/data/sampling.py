@@ -49,7 +49,7 @@ def draw(pairs: Sequence[Pair], keys: Mapping[str, str], sample: Sample) -> tupl
     sizes = allocate({name: len(members) for name, members in strata.items()}, sample.size)
     taken = set()
     for name, members in strata.items():
-        ranked = sorted(members, key=lambda pair: _rank(sample.seed, keys[pair.id]))
+        ranked = sorted(members, key=lambda pair: rank(sample.seed, keys[pair.id]))
         taken |= {pair.id for pair in ranked[: sizes[name]]}
     return tuple(pair for pair in pairs if pair.id in taken)
 
@@ -73,7 +73,8 @@ def allocate(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     return taken
 
 
-def _rank(seed: int, key: str) -> bytes:
+def rank(seed: int, key: str) -> bytes:
+    """Return what orders members of a sample: a hash that only the seed and their own key fix."""
     return hashlib.sha256(f"{seed}\0{key}".encode()).digest()
 
 

@@ -67,12 +67,35 @@ class Table:
                 yield Row(start + row.number, row.values, row.fault)
             start += last + 1
 
+    @property
+    def name(self) -> str:
+        """As errors and records call it."""
+        return str(self.path)
+
     def sha256(self) -> str:
         """Return the hash of the file's bytes; of a folder, of its files' hashes in order."""
         hashes = [_hash(part) for part in self.parts]
         if self.parts == (self.path,):
             return hashes[0]
         return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Given:
+    """Rows that are at hand, in place of a file."""
+
+    values: tuple[Any, ...]
+    """Each an object with a key a column, as JSON would hold it."""
+    name: str = "<python>"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows."""
+        return (_checked(number, values) for number, values in enumerate(self.values))
+
+    def sha256(self) -> str:
+        """Return the hash of the rows as JSON; what JSON does not hold counts by its repr."""
+        content = json.dumps(self.values, sort_keys=True, default=repr)
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 def open_table(path: Path) -> Table:
@@ -85,7 +108,7 @@ def open_table(path: Path) -> Table:
     return Table(path, tuple(_parts(path)))
 
 
-def refuse(path: Path, message: str) -> NoReturn:
+def refuse(path: Path | str, message: str) -> NoReturn:
     """Raise what is wrong with a file, and the remedy.
 
     Raises:

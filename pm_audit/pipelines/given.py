@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from enum import StrEnum
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pm_audit.errors import AuditError, InvalidSpec, Place, Problem
 from pm_audit.files import named as path_named
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
     Saes = OneSae | Sequence[OneSae]
     Hypotheses = str | Path | Hypothesis | Iterable[str | Path | Hypothesis]
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
+ONE_AT_A_TIME = threading.RLock()
+"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
+
 OF_A_PM = (
     *("text_format", "text_end", "text_start", "text_date", "repair"),
     *("objective", "dtype", "device"),
 )
 """Settings of loading a PM."""
-ONE_AT_A_TIME = threading.RLock()
-"""While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
+OF_A_SCAN = frozenset(
+    ("sampler", "sample", "by", "shortest", "longest", "held_out", "candidates", "ablated")
+) | {"ig_steps", "confidence", "seed"}
+"""Settings of a scan."""
 _OF_PYTEST = ("baseline", "gate")
 
 
@@ -139,6 +147,20 @@ def name_of(setting: str, given: object) -> str:
     return str(given)
 
 
+def one_of(choices: type[Choice], setting: str, given: str) -> Choice:
+    """Return the choice of this name.
+
+    Raises:
+        InvalidSpec: there is none.
+
+    """
+    try:
+        return choices(given)
+    except ValueError:
+        known = ", ".join(one.value for one in choices)
+        raise _refused(setting, f"must be one of {known}, not {given!r}") from None
+
+
 def require_pm(pm: object) -> PreferenceModel:
     """Return a loaded PM.
 
@@ -208,16 +230,13 @@ def each(sae: Saes | None) -> Sequence[OneSae]:
     return sae if isinstance(sae, list | tuple) else (sae,)
 
 
-def _kind(given: object) -> str:
-    return type(given).__name__
-
-
-def _refused(setting: str, message: str) -> InvalidSpec:
-    return InvalidSpec([Problem(Place(f"setting {setting}"), message)])
-
-
 def reporter(progress: object) -> Callable[[str], None] | None:
-    """Return what receives the sentences of a run: a function, stderr for True, or nothing."""
+    """Return what receives the progress of a run; True writes it to stderr.
+
+    Raises:
+        AuditError: it is neither a boolean nor a function.
+
+    """
     if progress is None or isinstance(progress, bool):
         return _to_stderr if progress else None
     if not callable(progress):
@@ -227,3 +246,11 @@ def reporter(progress: object) -> Callable[[str], None] | None:
 
 def _to_stderr(text: str) -> None:
     sys.stderr.write(f"{text}\n")
+
+
+def _kind(given: object) -> str:
+    return type(given).__name__
+
+
+def _refused(setting: str, message: str) -> InvalidSpec:
+    return InvalidSpec([Problem(Place(f"setting {setting}"), message)])

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pm_audit.errors import AuditError
-from pm_audit.forward.grid import Grid, Row
-from pm_audit.forward.trace import finite_rewards
-from pm_audit.forward.trace import rewards as grid_rewards
+from pm_audit.forward.grid import Row
+from pm_audit.scan.score import read_rewards
 from pm_audit.spec import Dialogue, Turn
-from pm_audit.subject.plain import plain_rewards
-from pm_audit.subject.preference_model import PreferenceModel, Readout
+from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.text.template import ROLES
 
 Message = Mapping[str, str]
@@ -128,7 +126,7 @@ def rewards(
         for turns, completion in zip(dialogues, completions, strict=True)
         for row in [pm.text_format.tokenise(turns, completion)]
     ]
-    parts = [_read(pm, rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
+    parts = [read_rewards(pm, rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
     return np.concatenate([np.zeros(0), *parts])
 
 
@@ -140,11 +138,3 @@ def _every_prompt(prompts: Prompts, count: int) -> list[Prompt]:
     if found and all(isinstance(one, Mapping) for one in found):
         return [found] * count
     return found
-
-
-def _read(pm: PreferenceModel, rows: list[Row]) -> npt.NDArray[np.float64]:
-    if pm.readout is not Readout.FIRST:
-        return grid_rewards(pm, Grid(tuple(rows)))
-    # an encoder's tokens see all others, so that nothing is shared
-    read = plain_rewards(pm, [row.token_ids for row in rows])
-    return finite_rewards(read.double().numpy())

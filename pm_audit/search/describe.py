@@ -117,7 +117,7 @@ def _record(
         selectivity=selectivity(contribution, contrast),
         frequency=_frequency(trace, feature, examples),
         folds=folds,
-        firings=_firings(trace, feature, texts, most=most, token_name=token_name),
+        firings=strongest_texts(trace, feature, texts, most=most, token_name=token_name),
         neighbours=tuple(Neighbour(index=index, cosine=cosine) for index, cosine in near),
     )
 
@@ -129,7 +129,7 @@ def _frequency(trace: Trace, feature: Feature, rows: Integers) -> float:
     return float(np.isin(rows, trace.row_of_token()[token]).mean())
 
 
-def _firings(
+def strongest_texts(
     trace: Trace,
     feature: Feature,
     texts: Sequence[TokenisedRow],

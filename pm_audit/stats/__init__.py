@@ -7,6 +7,7 @@ from pm_audit.stats.bootstrap import (
     mean_over_prompts,
     ratio_of,
 )
+from pm_audit.stats.clusters import clustered_mean, clustered_share
 from pm_audit.stats.equivalence import equivalence_p_value
 from pm_audit.stats.multiplicity import benjamini_hochberg
 from pm_audit.stats.power import minimum_detectable_gap
@@ -18,6 +19,8 @@ __all__ = [
     "PromptBootstrap",
     "benjamini_hochberg",
     "between_variance",
+    "clustered_mean",
+    "clustered_share",
     "equivalence_p_value",
     "mean_of",
     "mean_over_prompts",

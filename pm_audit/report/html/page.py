@@ -46,7 +46,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
     """
     require_readable(record)
     scale = plots.forest(record)
-    return _page(
+    return page(
         "report.html.j2",
         record=record,
         notices=tuple(notices),
@@ -69,7 +69,7 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
 
 def render_comparison(comparison: changes.Comparison) -> str:
     """Return a comparison of two records as a self-contained HTML page."""
-    return _page(
+    return page(
         "comparison.html.j2",
         comparison=comparison,
         verdict=changes.verdict(comparison),
@@ -77,18 +77,22 @@ def render_comparison(comparison: changes.Comparison) -> str:
     )
 
 
-def _page(template: str, **context: object) -> str:
+def page(template: str, **context: object) -> str:
+    """Return a template filled in, with its style, its script and a policy that allows no other."""
     style, script = _asset("style.css"), _asset("script.js")
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     )
-    page = environment().get_template(template)
-    return page.render(
-        style=Markup(style),  # noqa: S704 - the project's own file
-        script=Markup(script),  # noqa: S704 - the project's own file
-        policy=Markup(policy),  # noqa: S704 - built from hashes alone
-        **context,
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            style=Markup(style),  # noqa: S704 - the project's own file
+            script=Markup(script),  # noqa: S704 - the project's own file
+            policy=Markup(policy),  # noqa: S704 - built from hashes alone
+            **context,
+        )
     )
 
 

@@ -1,0 +1,192 @@
+"""`pm-audit score` and `pm-audit scan`: a preference set without a hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pm_audit.cli import options
+
+if TYPE_CHECKING:
+    from pm_audit.data import PairSet
+    from pm_audit.scan.engines import Fleet
+
+_COLUMNS = ("prompt", "example", "counter_example", "id")
+
+
+def _data(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the data, its columns, and where the work is done."""
+    for name in reversed(_COLUMNS):
+        flag = f"--{name.replace('_', '-')}-column"
+        text = f"Column of the {name.replace('_', '-')}; by default found by its name."
+        command = click.option(flag, name, default=None, metavar="NAME", help=text)(command)
+    for decorate in (
+        click.argument("data", type=click.Path(path_type=Path)),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="COLUMN=VALUE",
+            help="Keep rows with this value; several values of one column are alternatives.",
+        ),
+        click.option("--strict", is_flag=True, help="Refuse a file in which any row is no pair."),
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where shards run: this machine, or Ray (`pip install 'pm-audit[scale]'`).",
+        ),
+        options.number("--workers", 1, "Processes that run shards, each with the PM loaded."),
+        click.option(
+            "--cache",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=None,
+            help="Folder of finished shards (default: `scans` in the cache of pm_audit).",
+        ),
+    ):
+        command = decorate(command)  # type: ignore[arg-type]  # as of a command
+    return command
+
+
+@click.command(
+    cls=options.Command, example="pm-audit score preferences.jsonl -o reports/rewards.parquet"
+)
+@options.subject
+@_data
+@options.output(
+    "-o",
+    "--output",
+    text="Table to write: .jsonl, .csv or .parquet (default: reports/rewards.jsonl).",
+)
+def score(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared options
+    """Write the rewards of both sides of every pair of DATA, and how often they agree with it.
+
+    DATA is JSONL, JSON, CSV, TSV or Parquet, or a folder of these or of Hugging Face datasets.  A
+    run that was killed goes on where it was.
+    """
+    from pm_audit.records import require_writable
+    from pm_audit.report.scan import accuracy_line, require_table, skipped_line
+
+    target = output or Path("reports/rewards.jsonl")
+    require_table(target)
+    require_writable(target)
+    data = _read(given)
+    fleet, cache = _fleet(given, rewards_only=True)
+    from pm_audit.pipelines.scan import score as run
+
+    scores = run(data, fleet, cache, _report)
+    scores.write(target)
+    click.echo(accuracy_line(scores.overall()))
+    if skipped := skipped_line(scores.skipped(), data.rows):
+        click.echo(skipped)
+    click.echo(f"wrote {target}")
+
+
+@click.command(cls=options.Command, example="pm-audit scan preferences.jsonl --workers 2")
+@options.subject
+@click.option("--sae-name", default=None, help="Which of several SAEs; by default the first.")
+@_data
+@click.option(
+    "--sampler",
+    type=click.Choice(["top-gap", "stratified", "random"]),
+    default="top-gap",
+    show_default=True,
+    help="Which comparisons are attributed: largest difference of rewards, or a draw.",
+)
+@options.number("--sample", 512, "Comparisons that are attributed.")
+@click.option("--by", default=None, metavar="COLUMN", help="Column of a stratified sample.")
+@click.option(
+    "--shortest",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    show_default=True,
+    help="Percentile of length below which comparisons are left out.",
+)
+@click.option(
+    "--longest",
+    type=click.FloatRange(0, 100),
+    default=95.0,
+    show_default=True,
+    help="Percentile of length above which comparisons are left out.",
+)
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of prompts that take no part in the ranking.",
+)
+@options.number("--candidates", 96, "Features that are ablated for real.")
+@options.number("--ablated", 32, "Comparisons on which each of them is ablated.")
+@options.number("--ig-steps", 2, "Steps of integrated gradients.")
+@options.number("--seed", 0, "Seed of everything that is drawn.", least=0)
+@options.output("-o", "--output", text="Record to write (default: reports/scan.json).")
+def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared options
+    """Find the features that move the PM's rewards in DATA, without a hypothesis.
+
+    Rewards of all pairs are read; a sample is attributed to features over what differs between
+    the two sides; candidates are ablated where they are active, ranked by effect and grouped.
+    Writes the record and a page next to it.
+    """
+    from pm_audit.records import require_writable, write_atomically
+    from pm_audit.report.html.scan import render
+    from pm_audit.report.scan import summary
+
+    target = output or Path("reports/scan.json")
+    page = target.with_suffix(".html")
+    for path in (target, page):
+        require_writable(path)
+    data = _read(given)
+    fleet, cache = _fleet(given, sae=given.pop("sae_name"))
+    from pm_audit.pipelines.scan import ScanSettings
+    from pm_audit.pipelines.scan import scan as run
+    from pm_audit.scan.sampler import Sampler
+
+    settings = ScanSettings(**given | {"sampler": Sampler(given["sampler"])})
+    record = run(data, fleet, settings, cache, _report)
+    record.write(target)
+    write_atomically(page, render(record))
+    click.echo(summary(record))
+    click.echo(f"wrote {target} and {page}")
+
+
+def _read(given: dict[str, Any]) -> PairSet:
+    """Take the options of the data out of those that were given, and read it."""
+    from pm_audit.data import Columns, read_pairs
+
+    columns = Columns(**{name: given.pop(name) for name in _COLUMNS})
+    where: dict[str, list[str]] = {}
+    for one in given.pop("where"):
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise click.UsageError(f"--where {one!r} must be COLUMN=VALUE")
+        where.setdefault(name, []).append(value)
+    return read_pairs(given.pop("data"), columns, where=where, strict=given.pop("strict"))
+
+
+def _fleet(
+    given: dict[str, Any], *, sae: str | None = None, rewards_only: bool = False
+) -> tuple[Fleet, Path]:
+    """Take the options of the subject and of the work out of those that were given."""
+    from pm_audit.loading.named import require_named_subject
+    from pm_audit.spec import Settings
+
+    names = ("pm", "saes", "text_format", "text_end", "text_start", "text_date")
+    named = {name: given.pop(name) for name in (*names, "objective", "dtype", "device")}
+    settings = Settings.merged(cli=named | {"saes": named["saes"] or None})
+    engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
+    require_named_subject(settings)
+    from pm_audit.loading.default.base import cache_folder
+    from pm_audit.scan.engines import EngineName, Fleet
+    from pm_audit.scan.task import Loader
+
+    loader = Loader(settings, sae, rewards_only)
+    fleet = Fleet.of(loader, engine=EngineName(engine), workers=workers)
+    return fleet, cache or cache_folder() / "scans"
+
+
+def _report(text: str) -> None:
+    click.echo(text, err=True)

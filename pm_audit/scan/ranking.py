@@ -1,0 +1,147 @@
+"""From attributions to candidates, and from ablations to a ranking.
+
+A feature is ranked by what it does to the side on which it is more active, whichever that is: a
+bias of the PM moves the reward wherever it appears, and need not follow the labels.  The rank is
+by certainty of size: the end of the effect's interval that is nearer to zero, so that neither a
+large effect in two pairs nor one without a common sign comes first.  Candidates are proposed in
+the same way from attributions, of the active side and, in turn, of chosen minus rejected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from pm_audit.forward.grid import Integers
+from pm_audit.judging.intervals import as_figure
+from pm_audit.records import Figure, Unit
+from pm_audit.records.scan import ScannedFeature
+from pm_audit.scan.ablated import Ablated
+from pm_audit.scan.attributed import Attributed
+from pm_audit.scan.compared import CHOSEN
+from pm_audit.stats import clustered_mean
+from pm_audit.stats.agreement import agreement
+from pm_audit.subject.sae import Sae
+
+Floats = npt.NDArray[np.float64]
+
+FEWEST = 8
+"""Comparisons in which a candidate must be active, if the sample allows it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One ablation: a feature, or a group by its first feature, on one comparison."""
+
+    latent: int
+    compared: int
+    side: int
+    attribution: float
+
+
+def candidates(entries: Attributed, *, sampled: int, most: int, confidence: float) -> list[int]:
+    """Return the features to ablate, in turn the best by each of the two scores."""
+    latents, at = np.unique(entries.latent, return_inverse=True)
+    count = np.bincount(at)
+    fewest = max(2, min(FEWEST, sampled // 10))
+
+    def ordered(values: Floats) -> list[int]:
+        mean = np.bincount(at, values) / count
+        spread = np.bincount(at, (values - mean[at]) ** 2) / np.maximum(count - 1, 1)
+        score = stdtrit(np.maximum(count - 1, 1), (1 + confidence) / 2)
+        sure = np.abs(mean) - score * np.sqrt(spread / count)
+        kept = np.flatnonzero((count >= fewest) & (mean != 0))
+        order: list[int] = latents[kept[np.argsort(-sure[kept], kind="stable")]].tolist()
+        return order
+
+    attribution = entries.attribution.astype(np.float64)
+    of_side = ordered(attribution)
+    of_difference = ordered(np.where(entries.side == CHOSEN, attribution, -attribution))
+    turns = chain.from_iterable(zip_longest(of_side, of_difference))
+    return [one for one in dict.fromkeys(turns) if one is not None][:most]
+
+
+def trials(
+    entries: Attributed, latents: Sequence[int], *, most: int, order: Integers
+) -> list[Trial]:
+    """Return where each feature is ablated: up to ``most`` comparisons in which it is active.
+
+    ``order`` [comparison] is a random order in which all features take them, so that they share
+    comparisons and each is read for many.
+    """
+    found = []
+    for latent in latents:
+        own = entries.of(latent)
+        taken = np.sort(np.argsort(order[own.compared], kind="stable")[:most])
+        found += [
+            Trial(latent, int(own.compared[at]), int(own.side[at]), float(own.attribution[at]))
+            for at in taken
+        ]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Everything that a rank rests on."""
+
+    entries: Attributed
+    tokens: Integers
+    """[comparison side], tokens of the diverging parts."""
+    cluster: Integers
+    """[comparison], number of its prompt."""
+    noise: float
+    confidence: float
+
+    def mean(self, values: Floats, compared: Integers) -> Figure:
+        """Return the mean over comparisons with its interval over prompts, raw reward."""
+        interval = clustered_mean(values, self.cluster[compared], confidence=self.confidence)
+        return as_figure(interval, Unit.REWARD)
+
+    def moved(self, values: Floats) -> float:
+        """Return the share of comparisons that are moved by more than the noise floor."""
+        return float((np.abs(values) > self.noise).mean())
+
+    def feature(self, sae: Sae, own: Sequence[Trial], effects: Ablated) -> ScannedFeature:
+        """Return what was measured of the feature of these trials."""
+        latent = own[0].latent
+        compared = np.array([trial.compared for trial in own])
+        chosen = np.array([trial.side == CHOSEN for trial in own])
+        predicted = np.array([trial.attribution for trial in own])
+        effect = effects.contrast
+        agreed = agreement(predicted, effect)
+        active = self.entries.of(latent)
+        total, sampled = int(self.tokens.sum()), len(self.tokens)
+        lean = active.chosen.astype(np.float64) - active.rejected
+        sign = np.sign(effect.mean())
+        return ScannedFeature(
+            sae=sae.name,
+            layer=sae.layer,
+            index=latent,
+            effect=self.mean(effect, compared),
+            zero=self.mean(np.where(chosen, effects.zero_chosen, effects.zero_rejected), compared),
+            difference=self.mean(np.where(chosen, effect, -effect), compared),
+            difference_zero=self.mean(effects.zero_chosen - effects.zero_rejected, compared),
+            compared=len(own),
+            moved=self.moved(effect),
+            same_sign=float((np.sign(effect) == sign).mean()),
+            frequency=len(active.compared) / sampled,
+            tokens=int(active.chosen_tokens.sum() + active.rejected_tokens.sum()) / total,
+            chosen_more=float(lean.sum() / sampled),
+            attribution=float(predicted.mean()),
+            sign_agreement=agreed.sign_agreement,
+            rank_correlation=agreed.rank_correlation,
+            label=None,
+        )
+
+
+def certainty(effect: Figure) -> float:
+    """Return the size of an effect that its interval leaves; negative if it holds zero."""
+    if effect.low is None or effect.high is None:
+        return -math.inf
+    return max(effect.low, -effect.high)

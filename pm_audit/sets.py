@@ -1,0 +1,159 @@
+"""Preference sets from Python: the functions of ``import pm_audit`` that read pairs.
+
+As in ``api``, a subject is named or given as loaded objects, and torch is imported when it is
+loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pm_audit.errors import AuditError
+from pm_audit.pipelines.given import (
+    OF_A_PM,
+    OF_A_SCAN,
+    ONE_AT_A_TIME,
+    each,
+    known_only,
+    loaded_subject,
+    one_of,
+    path_of,
+    reporter,
+    require_pm,
+    settings_of,
+)
+from pm_audit.spec import Settings
+
+if TYPE_CHECKING:
+    from pm_audit.data import Columns, PairSet
+    from pm_audit.pipelines.given import OneSae, Pm
+    from pm_audit.pipelines.scan import Scores
+    from pm_audit.records.scan import ScanRecord
+    from pm_audit.scan.engines import Fleet
+    from pm_audit.subject.preference_model import PreferenceModel
+    from pm_audit.subject.sae import Sae
+
+    Data = str | Path | PairSet | Iterable[Mapping[str, Any]]
+
+
+def score(
+    data: Data,
+    pm: Pm = "default",
+    *,
+    columns: Columns | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | bool = False,
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> Scores:
+    """Return the rewards of both sides of every pair of a preference set.
+
+    Args:
+        data: a file or folder, rows as dictionaries, or what ``pm_audit.data`` read.
+        pm: a name, or what ``load_pm`` returned.
+        columns: what the columns are called, if their names do not say it.
+        engine: ``local`` or ``ray``.
+        workers: processes that run shards, each with the PM loaded; a loaded PM has one.
+        cache: folder of finished shards; a run that was killed goes on from them.
+        progress: receives a sentence at each shard; True writes them to stderr.
+        settings: as of ``load_pm``.
+
+    Raises:
+        AuditError: the data or the subject cannot be loaded, or a reward is not finite.
+
+    """
+    report = reporter(progress)
+    chosen = Settings.merged(python=settings_of(pm, None, known_only(OF_A_PM, settings)))
+    pairs = _pairs(data, columns)
+    with ONE_AT_A_TIME:
+        from pm_audit.pipelines.scan import score as run
+
+        given = None if isinstance(pm, str | Path) else ((require_pm(pm),), ())
+        fleet, folder = _fleet(chosen, given, engine, workers, cache, rewards_only=True)
+        return run(pairs, fleet, folder, report or (lambda _: None))
+
+
+def scan(
+    data: Data,
+    pm: Pm = "default",
+    sae: OneSae | None = None,
+    *,
+    columns: Columns | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | bool = False,
+    **settings: Any,  # noqa: ANN401 - fields of Settings and of ScanSettings
+) -> ScanRecord:
+    """Return the features that move a PM's rewards in a preference set, without a hypothesis.
+
+    Args:
+        data: as of ``score``.
+        pm: a name, or what ``load_pm`` returned.
+        sae: a name, or what ``load_sae`` returned; by default the PM's own.
+        columns: as of ``score``.
+        engine: as of ``score``.
+        workers: as of ``score``.
+        cache: as of ``score``.
+        progress: as of ``score``.
+        settings: as of ``load_pm``, and ``sampler``, ``sample``, ``by``, ``shortest``, ``longest``,
+            ``held_out``, ``candidates``, ``ablated``, ``ig_steps``, ``confidence`` and ``seed``.
+
+    Raises:
+        AuditError: the data or the subject cannot be loaded, a setting is not as it must be, or a
+            number is not finite.
+
+    """
+    if len(each(sae)) > 1:
+        raise AuditError("scan reads one SAE; call it once for each")
+    report = reporter(progress)
+    pairs = _pairs(data, columns)
+    with ONE_AT_A_TIME:
+        from pm_audit.pipelines.scan import ScanSettings
+        from pm_audit.pipelines.scan import scan as run
+        from pm_audit.scan.sampler import Sampler
+
+        own = {name: settings.pop(name) for name in OF_A_SCAN & settings.keys()}
+        if "sampler" in own:
+            own["sampler"] = one_of(Sampler, "sampler", own["sampler"])
+        how = ScanSettings(**own)
+        chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
+        given = loaded_subject(pm, sae, chosen)
+        fleet, folder = _fleet(chosen, given, engine, workers, cache)
+        return run(pairs, fleet, how, folder, report or (lambda _: None))
+
+
+def _pairs(data: Data, columns: Columns | None) -> PairSet:
+    """Return a preference set that is named, given as rows, or read already."""
+    from pm_audit.data import PairSet, read_pairs, read_rows
+
+    if isinstance(data, PairSet):
+        return data
+    if isinstance(data, str | Path):
+        return read_pairs(path_of("data", data), columns)
+    if not isinstance(data, Iterable) or isinstance(data, Mapping):
+        raise AuditError(f"data must be a path or a list of rows, not {type(data).__name__}")
+    return read_rows(data, columns)
+
+
+def _fleet(
+    settings: Settings,
+    given: tuple[Sequence[PreferenceModel], Sequence[Sae]] | None,
+    engine: str,
+    workers: int,
+    cache: str | Path | None,
+    *,
+    rewards_only: bool = False,
+) -> tuple[Fleet, Path]:
+    """Return the workers with their subject, and the folder of finished shards."""
+    from pm_audit.loading.default.base import cache_folder
+    from pm_audit.scan.engines import EngineName, Fleet
+    from pm_audit.scan.task import Loader
+
+    folder = cache_folder() / "scans" if cache is None else path_of("cache", cache)
+    name = one_of(EngineName, "engine", engine)
+    loader = Loader(settings, rewards_only=rewards_only)
+    return Fleet.of(loader, given, engine=name, workers=workers), folder

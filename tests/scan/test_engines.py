@@ -1,0 +1,74 @@
+"""A scan ends with the same bytes on every engine, and however often it was killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pm_audit.errors import AuditError
+from pm_audit.scan.engines import EngineName, Fleet
+from pm_audit.scan.task import Subject
+from recipes.planted.linear import plant
+from tests.scan.conftest import Named
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+MAIN = "from pm_audit.cli import main; main()"
+KILLS = 4
+
+
+def start(named: Named, folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", MAIN, *named.options(folder), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
+    )
+
+
+def finish(named: Named, folder: Path, *options: str) -> bytes:
+    run = start(named, folder, *options)
+    _, said = run.communicate()
+    assert run.returncode == 0, said.decode()
+    return (folder / "scan.json").read_bytes() + (folder / "scan.html").read_bytes()
+
+
+def test_every_engine_and_every_interruption_ends_with_the_same_bytes(named, tmp_path):
+    began = time.monotonic()
+    expected = finish(named, tmp_path / "whole")
+    whole = time.monotonic() - began
+
+    assert finish(named, tmp_path / "processes", "--workers", "2") == expected
+
+    draw, shards = random.Random(1), []
+    for _ in range(KILLS):
+        run = start(named, tmp_path / "killed")
+        time.sleep(whole * draw.uniform(0.4, 0.95))
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        shards.append(len(list((tmp_path / "killed").glob("cache/*/*"))))
+    assert finish(named, tmp_path / "killed") == expected
+    assert shards == sorted(shards)  # what one run finished, the next one did not lose
+    assert shards[-1] > 0
+
+
+def test_ray_with_two_workers_ends_with_the_same_bytes(named, tmp_path):
+    pytest.importorskip("ray")
+    expected = finish(named, tmp_path / "whole")
+    assert finish(named, tmp_path / "ray", "--engine", "ray", "--workers", "2") == expected
+
+
+def test_workers_cannot_load_what_was_given_as_objects():
+    planted = plant({"!": 1.0})
+    subject = Subject(planted.pm, planted.sae)
+    with pytest.raises(AuditError, match="give their names or paths"):
+        Fleet(subject, workers=2)
+    with pytest.raises(AuditError, match="give their names or paths"):
+        Fleet(subject, engine=EngineName.RAY)
+    with pytest.raises(AuditError, match="at least 1"):
+        Fleet(subject, workers=0)
