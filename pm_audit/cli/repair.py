@@ -10,7 +10,7 @@ import click
 
 from pm_audit.cli import options
 
-_FOUND = click.Path(exists=True, path_type=Path)
+_FOUND = click.Path(path_type=Path)
 _LEVELS = ("contrast", "mean", "zero")
 
 
@@ -18,7 +18,7 @@ _LEVELS = ("contrast", "mean", "zero")
     cls=options.Command,
     example="pm-audit repair reports/record.json --data preferences.jsonl --by source -o repair.md",
 )
-@click.argument("record", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("record", type=click.Path(dir_okay=False, path_type=Path))
 @options.subject
 @click.option("--data", type=_FOUND, required=True, help="Preferences on which repairs are judged.")
 @click.option(
