@@ -50,15 +50,17 @@ def repair(record: Path, **given: Any) -> None:  # noqa: ANN401 - options of cli
     tokens of all completions.  The repair that gains most on some prompts is judged on others.
     Exit code 1 if no verified set helps.
     """
-    from pm_audit.pipelines.project import find_root
-    from pm_audit.pipelines.repairing.request import RepairRequest, run_repair
+    from pm_audit.pipelines.repairing.options import RepairOptions
+    from pm_audit.pipelines.repairing.request import run_repair
 
-    named = {name: given.pop(name) for name in options.SUBJECT}
-    output, export = given.pop("output"), given.pop("export")
+    output = given.pop("output")
     if output is not None and output.suffix not in (".json", ".md"):
         raise click.UsageError(f"{output}: its name must end in .json or .md")
-    request = RepairRequest(record=record, export=export, **given)
-    found, lines = run_repair(request, named, find_root(), progress=_to_stderr)
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    tried = {name: given.pop(name) for name in RepairOptions.model_fields if name in given}
+    given["sae"] = given.pop("saes", None)
+    options = RepairOptions.of(**tried)
+    found, lines = run_repair(record, given.pop("data"), options, progress=_to_stderr, **given)
     click.echo(str(found))
     if output is not None:
         found.save(output)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from pm_audit.cli import main
 from pm_audit.pipelines.repairing import request
+from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.records import Feature, Figure, SubjectRecord, Unit
 from pm_audit.records.repair import (
     JudgedRepair,
@@ -60,7 +61,7 @@ def asked(monkeypatch, tmp_path):
     found = []
 
     def run(*arguments, **options):
-        found.append(arguments)
+        found.append((arguments, options))
         return record(helps=asked_helps[0]), ("wrote fixed/edit.json",)
 
     asked_helps = [True]
@@ -84,26 +85,32 @@ def test_options_become_the_request(asked, tmp_path):
         *("--export", str(tmp_path / "fixed"), "--pick", "urls", "--base", "org/base"),
         *("--pm", "folder", "--sae", "one", "--sae", "two"),
     )
-    ((found, named, _),) = asked[0]
-    assert found == request.RepairRequest(
-        record=tmp_path / "r.json",
-        data=tmp_path / "d.jsonl",
-        choose=tmp_path / "c.jsonl",
-        by="source",
-        targets=("hh",),
-        hypotheses=("urls",),
-        levels=("zero",),
-        singles=0,
-        directions=True,
-        contrasts=("lists",),
-        max_tokens=99,
-        sample=50,
-        seed=3,
-        export=tmp_path / "fixed",
-        pick="urls",
-        base="org/base",
+    ((arguments, named),) = asked[0]
+    assert arguments == (
+        tmp_path / "r.json",
+        tmp_path / "d.jsonl",
+        RepairOptions(
+            by="source",
+            targets=("hh",),
+            hypotheses=("urls",),
+            levels=("zero",),
+            singles=0,
+            directions=True,
+            contrasts=("lists",),
+            max_tokens=99,
+            sample=50,
+            seed=3,
+            pick="urls",
+            base="org/base",
+        ),
     )
-    assert (named["pm"], named["saes"]) == ("folder", ("one", "two"))
+    assert named.pop("progress")
+    assert named == {
+        "pm": "folder",
+        "sae": ("one", "two"),
+        "choose": tmp_path / "c.jsonl",
+        "export": tmp_path / "fixed",
+    }
     assert result.exit_code == 0, result.output
     assert "these help: urls (1 feature, zero), for all." in " ".join(result.output.split())
     assert "skipped in the whole file: 1 too long" in result.output

@@ -11,6 +11,7 @@ from pm_audit.forward.scale import reference_grid
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.levels import Levels, mean_levels, zero_levels
 from pm_audit.loading.projected import Projection, refusal
+from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.pipelines.repairing.verified_sets import VerifiedSet
 from pm_audit.records import Feature
 from pm_audit.records.repair import Level, RepairCandidate, RepairKind
@@ -19,33 +20,6 @@ from pm_audit.subject.sae import Sae
 
 SMALLEST = 30
 """Prompts of a subset on which a repair of its own is chosen and judged, at least."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepairOptions:
-    """What is tried, and how it is chosen and judged."""
-
-    by: str | None = None
-    """Column that names the subsets."""
-    hypotheses: tuple[str, ...] = ()
-    """Whose verified sets are tried; all for none."""
-    levels: tuple[Level, ...] = tuple(Level)
-    singles: int = 4
-    """Features of each set that are tried alone too, strongest contribution first."""
-    directions: bool = False
-    """Whether to try each set's directions, projected out in the weights; a forward a set."""
-    targets: tuple[str, ...] = ()
-    """Subsets for which a repair is chosen; for none, all pairs and each subset that is not
-    small."""
-    contrasts: tuple[str, ...] = ()
-    """Columns whose number says which side shows more of something: positive for the examples."""
-    tolerance: float = 0.005
-    """Most accuracy that all pairs may lose."""
-    most_tokens: int | None = None
-    """Longest text that is read."""
-    seed: int = 0
-    confidence: float = 0.95
-    resamples: int = 2000
 
 
 @dataclass(frozen=True, eq=False)

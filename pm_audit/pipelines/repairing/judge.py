@@ -10,8 +10,9 @@ import numpy as np
 from pm_audit.errors import AuditError
 from pm_audit.judging.intervals import as_figure
 from pm_audit.judging.miscalibration import columns_sides, miscalibration
-from pm_audit.pipelines.repairing.candidates import SMALLEST, RepairOptions
+from pm_audit.pipelines.repairing.candidates import SMALLEST
 from pm_audit.pipelines.repairing.measured import Measured, subsets
+from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.pipelines.repairing.paired_rewards import Read
 from pm_audit.records import Unit
 from pm_audit.records.repair import (

@@ -20,8 +20,9 @@ from pm_audit.data.pair import PairSet
 from pm_audit.errors import AuditError, ModelError, SaeError
 from pm_audit.pipelines.described import describe_subject
 from pm_audit.pipelines.repairing import judge
-from pm_audit.pipelines.repairing.candidates import Candidate, RepairOptions, candidates_of
+from pm_audit.pipelines.repairing.candidates import Candidate, candidates_of
 from pm_audit.pipelines.repairing.measured import Progress, measure, subsets
+from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.pipelines.repairing.paired_rewards import Read, read, split, without_prompts_of
 from pm_audit.pipelines.repairing.verified_sets import VerifiedSet, measured, verified
 from pm_audit.records import AuditRecord
@@ -121,11 +122,11 @@ def _parts(
     pm: PreferenceModel, pairs: PairSet, choose: PairSet | None, options: RepairOptions
 ) -> tuple[Read, Read]:
     """Return the pairs to choose by and those to judge on, which share no prompt."""
-    every = read(pm, pairs, most_tokens=options.most_tokens)
+    every = read(pm, pairs, most_tokens=options.max_tokens)
     if choose is None:
         first, second = split(every, seed=options.seed)
     else:
-        other = read(pm, choose, most_tokens=options.most_tokens)
+        other = read(pm, choose, most_tokens=options.max_tokens)
         first, second = without_prompts_of(other, every), every
     for part, what in ((first, "choose by"), (second, "judge on")):
         if part.prompts < 2:

@@ -3,117 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.data.read import read_pairs
 from pm_audit.data.sampling import Sample
-from pm_audit.errors import AuditError
 from pm_audit.loading.recipe_folder import recipe_folder
 from pm_audit.pipelines import project
-from pm_audit.pipelines.given import ONE_AT_A_TIME, loaded_subject, path_of, reporter, settings_of
+from pm_audit.pipelines.given import (
+    ONE_AT_A_TIME,
+    loaded_subject,
+    path_of,
+    reporter,
+    settings_of,
+)
+from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.records import AuditRecord
-from pm_audit.records.repair import Level, RepairRecord
+from pm_audit.records.repair import RepairRecord
 from pm_audit.spec import Settings
 
 if TYPE_CHECKING:
     from pm_audit.data.pair import PairSet
     from pm_audit.pipelines.given import Pm, Saes
-    from pm_audit.subject.preference_model import PreferenceModel
-    from pm_audit.subject.sae import Sae
 
 _OF_RECORD = ("text_format", "text_end", "text_start", "text_date", "objective", "dtype")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RepairRequest:
-    """What a repair is asked of; the fields of ``RepairOptions`` mean the same here."""
-
-    record: Path | AuditRecord
-    data: Path | PairSet
-    choose: Path | PairSet | None = None
-    """Other preferences to choose by."""
-    by: str | None = None
-    targets: tuple[str, ...] = ()
-    hypotheses: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()
-    """All for none."""
-    singles: int = 4
-    directions: bool = False
-    contrasts: tuple[str, ...] = ()
-    max_tokens: int | None = None
-    """Longest text that is read."""
-    sample: int = 0
-    """Pairs to draw of each file; 0 for all."""
-    seed: int = 0
-    export: Path | None = None
-    """Folder to write the repair to."""
-    pick: str | None = None
-    """Repair to export, as the table names it; by default the first that helps."""
-    base: str | None = None
-    """Base that an exported adapter names."""
-
-
 def run_repair(
-    request: RepairRequest,
-    named: Mapping[str, Any],
-    root: Path,
+    record: AuditRecord | str | Path,
+    data: PairSet | str | Path,
+    options: RepairOptions,
     *,
-    subject: tuple[PreferenceModel, tuple[Sae, ...]] | None = None,
+    pm: Pm | None = None,
+    sae: Saes | None = None,
+    choose: PairSet | str | Path | None = None,
+    export: str | Path | None = None,
+    root: Path | None = None,
     progress: Callable[[str], None] | None = None,
+    **settings: Any,  # noqa: ANN401 - settings of the subject
 ) -> tuple[RepairRecord, tuple[str, ...]]:
     """Run a repair; return its record, and a line for each file that its export wrote.
 
-    Args:
-        request: what is asked.
-        named: settings of the subject; those that are not given are the record's.
-        root: the project's folder, with the hypotheses of the record.
-        subject: a loaded PM and its SAEs, in place of those named.
-        progress: receives a sentence at each step.
-
-    Raises:
-        AuditError: as of ``repair``, a level is unknown, or the export is refused.
-
+    The arguments are those of ``repair`` and the settings of a subject; settings that are not
+    given are the record's.
     """
-    record = request.record
-    record = record if isinstance(record, AuditRecord) else AuditRecord.read(record)
-    unknown = [one for one in request.levels if one not in list(Level)]
-    if unknown:
-        raise AuditError(f"level {unknown[0]!r} is unknown; choose of {', '.join(Level)}")
-    data = _pairs(request.data, request)
-    choose = None if request.choose is None else _pairs(request.choose, request)
+    if not isinstance(record, AuditRecord):
+        record = AuditRecord.read(path_of("record", record))
+    judged = _pairs("data", data, options)
+    chosen = None if choose is None else _pairs("choose", choose, options)
+    named = _settings(record, settings_of(pm, sae, settings))
+    with ONE_AT_A_TIME:
+        # a wrong record, file or name is refused before torch is imported
+        given = loaded_subject(pm, sae, named)
+        from pm_audit.loading.subject import load_subject, only
+        from pm_audit.pipelines.repairing.export import export as write
+        from pm_audit.pipelines.repairing.repair import repair as run
 
-    # imported late: a wrong record or file is refused before torch is imported
-    from pm_audit.loading.subject import load_subject
-    from pm_audit.pipelines.repairing.candidates import RepairOptions
-    from pm_audit.pipelines.repairing.repair import repair
-
-    found = repair(
-        record,
-        data,
-        subject or load_subject(_settings(record, named)),
-        root=root,
-        choose=choose,
-        options=RepairOptions(
-            by=request.by,
-            hypotheses=request.hypotheses,
-            levels=tuple(map(Level, request.levels)) or tuple(Level),
-            singles=request.singles,
-            directions=request.directions,
-            targets=request.targets,
-            contrasts=request.contrasts,
-            most_tokens=request.max_tokens,
-            seed=request.seed,
-        ),
-        progress=progress,
-    )
-    if request.export is None or (found.record.best is None and request.pick is None):
-        return found.record, _refused(request)
-    from pm_audit.pipelines.repairing.export import export
-
-    lines = export(found, request.export, name=request.pick, base=request.base)
-    return found.record, lines
+        subject = load_subject(named) if given is None else (only(given[0]), given[1])
+        found = run(
+            record,
+            judged,
+            subject,
+            root=root or project.find_root(),
+            choose=chosen,
+            options=options,
+            progress=progress,
+        )
+        if export is None:
+            return found.record, ()
+        if found.record.best is None and options.pick is None:
+            return found.record, ("nothing was exported, because no verified set helps",)
+        folder = path_of("export", export)
+        return found.record, write(found, folder, name=options.pick, base=options.base)
 
 
 def repair(
@@ -126,7 +87,7 @@ def repair(
     root: str | Path | None = None,
     progress: Callable[[str], None] | bool = False,
     export: str | Path | None = None,
-    **options: Any,  # noqa: ANN401 - fields of RepairRequest
+    **options: Any,  # noqa: ANN401 - fields of RepairOptions
 ) -> RepairRecord:
     """Return what repairing a PM by an audit's verified features does to preference accuracy.
 
@@ -140,49 +101,32 @@ def repair(
             finds it.
         progress: receives a sentence at each step; True writes them to stderr.
         export: folder to which the repair that helps is written.
-        options: fields of ``RepairRequest``, such as ``by``, the column that names subsets.
+        options: fields of ``RepairOptions``, such as ``by``, the column that names subsets.
 
     Raises:
         AuditError: the record is not of this subject, nothing in it is verified, no pair can be
-            read, or the export is refused.
+            read, an option is unknown, or the export is refused.
 
     """
-    known = [one.name for one in fields(RepairRequest)]
-    if strange := [name for name in options if name not in known]:
-        raise AuditError(f"{strange[0]!r} is no option of a repair; give any of {', '.join(known)}")
-    paths = {"record": record, "data": data, "choose": choose, "export": export}
-    given: dict[str, Any] = options | {
-        name: path_of(name, one) if isinstance(one, str | Path) else one
-        for name, one in paths.items()
-    }
-    request = RepairRequest(**given)
-    place = project.find_root() if root is None else path_of("root", root).absolute()
-    named = settings_of(pm, sae, {})
-    with ONE_AT_A_TIME:
-        loaded = None
-        if len(named) < (pm is not None) + (sae is not None):
-            some = loaded_subject(pm, sae, Settings.merged(python=named))
-            if some is not None:
-                from pm_audit.loading.subject import only
-
-                loaded = only(some[0]), tuple(some[1])
-        report = reporter(progress)
-        return run_repair(request, named, place, subject=loaded, progress=report)[0]
+    return run_repair(
+        record,
+        data,
+        RepairOptions.of(**options),
+        pm=pm,
+        sae=sae,
+        choose=choose,
+        export=export,
+        root=None if root is None else path_of("root", root).absolute(),
+        progress=reporter(progress),
+    )[0]
 
 
-def _refused(request: RepairRequest) -> tuple[str, ...]:
-    if request.export is None:
-        return ()
-    return ("nothing was exported: no verified set helps; --pick NAME exports one all the same",)
-
-
-def _pairs(given: Path | PairSet, request: RepairRequest) -> PairSet:
-    if not isinstance(given, Path):
+def _pairs(what: str, given: PairSet | str | Path, options: RepairOptions) -> PairSet:
+    if not isinstance(given, str | Path):
         return given
-    sample = None
-    if request.sample:
-        sample = Sample(size=request.sample, seed=request.seed, by=request.by)
-    return read_pairs(given, sample=sample)
+    size = options.sample
+    sample = Sample(size=size, seed=options.seed, by=options.by) if size else None
+    return read_pairs(path_of(what, given), sample=sample)
 
 
 def _settings(record: AuditRecord, named: Mapping[str, Any]) -> Settings:
@@ -190,7 +134,7 @@ def _settings(record: AuditRecord, named: Mapping[str, Any]) -> Settings:
     given = {name: value for name, value in named.items() if value not in (None, ())}
     audited = record.subject
     known: dict[str, Any] = {name: getattr(audited, name) for name in _OF_RECORD}
-    pm = given.get("pm", audited.pm)
-    if recipe_folder(pm) is not None:
-        known |= {"saes": tuple(sae.name for sae in audited.saes)}
-    return Settings.merged(cli={"pm": pm} | known | given)
+    known["pm"] = given.get("pm", audited.pm)
+    if recipe_folder(known["pm"]) is not None:
+        known["saes"] = tuple(sae.name for sae in audited.saes)
+    return Settings.merged(cli=known | given)

@@ -15,13 +15,14 @@ import torch
 from gguf import GGUFReader
 from safetensors import safe_open
 
+import pm_audit
 from pm_audit.data.dialogue import Speaker, Turn
 from pm_audit.data.pair import Pair, PairSet
 from pm_audit.errors import AuditError, ModelError, RecordError
 from pm_audit.loading.repaired import repaired
 from pm_audit.pipelines.audit import Auditor, audit
-from pm_audit.pipelines.repairing.candidates import RepairOptions
 from pm_audit.pipelines.repairing.export import export
+from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.pipelines.repairing.repair import Repair, repair
 from pm_audit.pipelines.rewards import rewards
 from pm_audit.records import AuditRecord
@@ -236,7 +237,7 @@ def test_another_pm_than_was_audited_is_refused(record, root):
     [
         ({"hypotheses": ("length",)}, "'length' has no verified set: explained passed for excl"),
         ({"targets": ("quiet",)}, "no subset 'quiet' in both halves; choose one of all, loud"),
-        ({"most_tokens": 5}, "none of its 30 pairs can be read"),
+        ({"max_tokens": 5}, "none of its 30 pairs can be read"),
         ({"contrasts": ("kind",)}, "contrast 'kind' holds 'loud'; name a column of numbers"),
         ({"contrasts": ("none",)}, "contrast 'none' is not there"),
     ],
@@ -292,3 +293,32 @@ def test_a_record_of_another_version_is_refused(tmp_path):
     (tmp_path / "repair.json").write_text('{"schema_version": 9}')
     with pytest.raises(RecordError, match="schema_version is 9, this pm_audit reads 1"):
         RepairRecord.read(tmp_path / "repair.json")
+
+
+def test_python_reads_what_is_named_or_given(model, record, root, tmp_path):
+    found = pm_audit.repair(
+        record,
+        pair_set(LOUD, CALM),
+        model.pm,
+        model.sae,
+        root=root,
+        export=tmp_path,
+        by="kind",
+        levels=("zero",),
+        resamples=200,
+    )
+    assert found.best.candidate.level is Level.ZERO
+    assert (tmp_path / "edit.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"level": "zero"}, "option level of a repair: Extra inputs are not permitted; options"),
+        ({"levels": ("low",)}, "option levels.0 of a repair: Input should be 'contrast', 'mean'"),
+        ({"singles": -1}, "option singles of a repair"),
+    ],
+)
+def test_an_option_that_is_none_is_refused_with_all_that_are(record, options, said):
+    with pytest.raises(AuditError, match=said):
+        pm_audit.repair(record, pair_set(LOUD), **options)
