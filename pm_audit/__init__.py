@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from pm_audit.data import Columns, Sample, read_pairs
     from pm_audit.errors import AuditError
+    from pm_audit.judging.miscalibration import miscalibration
+    from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
     from pm_audit.sets import propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
@@ -43,9 +45,11 @@ __all__ = [
     "load_hypotheses",
     "load_pm",
     "load_sae",
+    "miscalibration",
     "propose",
     "read_pairs",
     "read_record",
+    "repair",
     "rewards",
     "scan",
     "score",
@@ -58,8 +62,10 @@ _ELSEWHERE = {
     "Hypothesis": "pm_audit.spec",
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
+    "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",
     "read_pairs": "pm_audit.data",
+    "repair": "pm_audit.pipelines.repairing.request",
     "scan": "pm_audit.sets",
     "score": "pm_audit.sets",
 }

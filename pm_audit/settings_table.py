@@ -32,6 +32,7 @@ text_format text How dialogues become text: `hh`, `raw`, `oasst`, `beaver`, `ult
 text_end text The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`); `openrlhf`; or a special token that is appended. By default as the PM names or the format is.
 text_start text How a text begins: `bos`, once with what the tokenizer begins every text with (the default), or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`).
 text_date text Day that a chat template gets for today, never the clock's: by default 2024-07-26.
+repair text Folder that `pm-audit repair --export` wrote: its edit is applied to the PM's stream.
 objective text Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`.
 dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.
 device text Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`.

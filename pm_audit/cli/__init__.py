@@ -19,6 +19,7 @@ from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
 from pm_audit.cli.propose import propose
 from pm_audit.cli.records import compare, report, show, verify
+from pm_audit.cli.repair import repair
 from pm_audit.cli.scan import scan, score
 from pm_audit.errors import AuditError
 from pm_audit.subject.allocator import own_process
@@ -159,7 +160,10 @@ def init(pm: str, folder: Path) -> None:
         click.echo(line)
 
 
-for _command in (show, report, compare, verify, explain, glossary, index, score, scan, propose):
+for _command in (
+    *(show, report, compare, verify, explain, glossary, index),
+    *(score, scan, propose, repair),
+):
     main.add_command(_command)
 
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("prompt", "example", "counter_example", "id")
 _TEXT = ("text_format", "text_end", "text_start", "text_date")
-_SUBJECT = ("pm", "saes", *_TEXT, "objective", "dtype", "device")
-_OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in _SUBJECT}
+SUBJECT = ("pm", "saes", *_TEXT, "repair", "objective", "dtype", "device")
+_OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in SUBJECT}
 
 
 def subject(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that name a PM and its SAEs; without a value each is None or empty."""
-    for name in reversed(_SUBJECT):
+    for name in reversed(SUBJECT):
         setting = _OPTIONS[name]
         command = click.option(
             f"--{setting.option}",

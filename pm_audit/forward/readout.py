@@ -61,7 +61,8 @@ def up_to_readout(pm: PreferenceModel, grid: Grid) -> Grid:
 
 def needs_every_token(pm: PreferenceModel) -> bool:
     """Whether the last block's output is read anywhere but at each row's last token."""
-    return pm.gate is not None or pm.readout is not Readout.LAST
+    edited = bool(pm.edits_after(pm.depth - 1))
+    return edited or pm.gate is not None or pm.readout is not Readout.LAST
 
 
 def read_clean(pm: PreferenceModel, grid: Grid, tokens: FlatTokens) -> tuple[Tensor, Reading]:

@@ -7,7 +7,7 @@ neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,10 +38,12 @@ def measure_scale(pm: PreferenceModel) -> Scale:
     """
     grid = reference_grid(pm)
     together = rewards(pm, grid)
+    # a plain forward knows no completion, so that it makes no lasting edit
+    unedited = rewards(replace(pm, edits=()), grid) if pm.edits else together
     some = [row.token_ids for row in grid.rows[:NOISE_ROWS]]
     noise = max(
         float(
-            np.abs(plain_rewards(pm, some, batch_size=size).numpy() - together[: len(some)]).max()
+            np.abs(plain_rewards(pm, some, batch_size=size).numpy() - unedited[: len(some)]).max()
         )
         for size in (1, len(some))
     )
@@ -54,4 +56,9 @@ def reference_grid(pm: PreferenceModel) -> Grid:
         (number, pm.text_format.tokenise(turns, completion))
         for number, turns, completion in reference_texts()
     ]
-    return Grid(tuple(Row(number, one.token_ids, one.completion_start) for number, one in texts))
+    return Grid(
+        tuple(
+            Row(number, one.token_ids, one.completion_start, one.completion_stop)
+            for number, one in texts
+        )
+    )

@@ -92,7 +92,8 @@ def run_suffix(
     readout = token_ids[read_at], positions[read_at]
     final = decoder.depth - 1
     averaged = pm.readout is Readout.MEAN
-    read_early = layer < final and final not in edits and at is None and not averaged
+    edited_last = final in edits or bool(pm.edits_after(final))
+    read_early = layer < final and not edited_last and at is None and not averaged
     for block in range(layer + 1, decoder.depth):
         clean = trace.keys_values[block]
         if block == final and read_early:
@@ -104,6 +105,8 @@ def run_suffix(
             attend = attend_in(batch.groups, clean, joined=batch.joined)
             after = decoder.run(block, stream, inputs, attend)
         stream = stream + (after - stream).detach() if block == dropped else after
+        for edit in pm.edits_after(block):
+            stream = edit(stream, trace.places(batch.completion))
         if block in edits:
             stream = edits[block](batch, stream)
     if averaged:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -84,6 +85,14 @@ class Trace:
     def row_of_token(self) -> Integers:
         """[completion token], the row of each completion token."""
         return self.grid.layout.completion_row
+
+    def places(self, token: Tensor) -> Tensor:
+        """Return the place of completion tokens [token]; see ``Layout.completion_place``."""
+        return self._place.to(token.device)[token]
+
+    @cached_property
+    def _place(self) -> Tensor:
+        return torch.from_numpy(self.grid.layout.completion_place)
 
     def in_batches(self, jobs: Jobs, run: Callable[[Batch], None]) -> None:
         """Run every batch of the jobs; see ``packing.in_batches``."""
@@ -181,6 +190,7 @@ class _Forward:
         token_ids = torch.from_numpy(layout.token_ids).to(device)
         positions = torch.from_numpy(layout.positions).to(device)
         completion = torch.from_numpy(layout.completion_tokens).to(device)
+        place = torch.from_numpy(layout.completion_place).to(device)
         readout = torch.from_numpy(layout.readout).to(device)
         final = self.decoder.depth - 1
         whole = final in self.kept or needs_every_token(self.pm)
@@ -200,6 +210,8 @@ class _Forward:
             if layer <= self.lowest:
                 del self.keys_values[layer]
             stream = after
+            for edit in self.pm.edits_after(layer):
+                stream[completion] = edit(stream[completion], place)
             if layer in self.kept:
                 self.streams[layer] = stream[completion]
         if whole:

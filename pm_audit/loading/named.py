@@ -15,7 +15,7 @@ from pathlib import Path
 from pm_audit.errors import AuditError, InvalidSpec, ModelError, Place, Problem
 from pm_audit.files import exists, is_hub_name, read_json
 from pm_audit.loading.device import require_device
-from pm_audit.loading.recipe_folder import default_saes, recipe_folder
+from pm_audit.loading.recipe_folder import EDIT, default_saes, recipe_folder
 from pm_audit.loading.saes.spelling import looks_like_release, spelled_out
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.text.ending import STARTS
@@ -31,7 +31,7 @@ _LONGEST = 200
 def require_named_subject(settings: Settings) -> None:
     """Raise one InvalidSpec for every fault of PM, SAEs, text settings, objective and device."""
     found = [*_pm(settings)] or [*_saes(settings)]
-    found += [*_text(settings), *_device(settings)]
+    found += [*_text(settings), *_repair(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
 
@@ -44,7 +44,7 @@ def require_named_pm(settings: Settings) -> None:
 
     """
     found = [] if exists(settings.pm.partition("@")[0]) else [*_pm(settings)]
-    found += [*_text(settings), *_device(settings)]
+    found += [*_text(settings), *_repair(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
 
@@ -148,6 +148,15 @@ def _text(settings: Settings) -> Iterator[Problem]:
         value = getattr(settings, setting)
         if value is not None and value not in known:
             yield _problem(setting, f"{value!r} is unknown; choose one of {', '.join(known)}")
+
+
+def _repair(settings: Settings) -> Iterator[Problem]:
+    if settings.repair is not None and not exists(settings.repair / EDIT):
+        yield _problem(
+            "repair",
+            f"{str(settings.repair)[:_LONGEST]}: holds no {EDIT}; name the folder that "
+            "`pm-audit repair --export` wrote",
+        )
 
 
 def _device(settings: Settings) -> Iterator[Problem]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from pm_audit.files import exists
 
 NAME = "default"
+EDIT = "edit.json"
+"""File of a repair's folder that says what is edited."""
 FOLDER = Path(__file__).parent / "default" / "weights"
 
 

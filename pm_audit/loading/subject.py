@@ -15,6 +15,7 @@ from pm_audit.loading.default import pm as default
 from pm_audit.loading.device import require_device
 from pm_audit.loading.pms import registry
 from pm_audit.loading.recipe_folder import default_saes, recipe_folder
+from pm_audit.loading.repaired import repaired
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.subject.preference_model import PreferenceModel
@@ -61,8 +62,13 @@ def load_subjects(settings: Settings) -> tuple[tuple[PreferenceModel, ...], tupl
 
 
 def pms_of(settings: Settings) -> tuple[PreferenceModel, ...]:
-    """Load one PM for each objective that the settings ask for, on one body."""
-    return load_pms(
+    """Load one PM for each objective that the settings ask for, on one body, repaired if they say.
+
+    Raises:
+        ModelError: it cannot be loaded, or the repair is of another PM.
+
+    """
+    pms = load_pms(
         settings.pm,
         objective=settings.objective,
         dtype=getattr(torch, settings.dtype.value),
@@ -72,6 +78,10 @@ def pms_of(settings: Settings) -> tuple[PreferenceModel, ...]:
         text_start=settings.text_start,
         text_date=settings.text_date,
     )
+    if settings.repair is None:
+        return pms
+    folder = settings.repair
+    return tuple(repaired(pm, folder) for pm in pms)
 
 
 def saes_of(settings: Settings, *, pm_name: str) -> tuple[Sae, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Sequence
 
+from pm_audit.loading.repaired import words
 from pm_audit.records import SaeRecord, SubjectRecord, versions_of
 from pm_audit.spec import ALL_OBJECTIVES
 from pm_audit.subject.preference_model import PreferenceModel
@@ -28,6 +29,7 @@ def describe_subject(
         tokenizer_sha256=_tokenizer_sha256(pm),
         text_format=pm.text_format.name,
         **_text_settings(pm),
+        repair=words(pm.edits) if pm.edits else None,
         objective=pm.objective if len(pms) == 1 else ALL_OBJECTIVES,
         dtype=str(pm.dtype).removeprefix("torch."),
         device=device,

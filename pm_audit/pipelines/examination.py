@@ -7,6 +7,7 @@ preflight -> reference completions -> SAE fit at its layer and the neighbours
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def _replayed(pm: PreferenceModel) -> tuple[Finding, ...]:
     rows = [pm.text_format.tokenise(*text) for text in TEXTS]
     grid = Grid(tuple(Row(n, row.token_ids, row.completion_start) for n, row in enumerate(rows)))
     own = library_rewards(pm, library_rows(pm.text_format, TEXTS))
-    read = torch.from_numpy(rewards(pm, grid)).float()
+    # transformers knows no completion, so that it makes no lasting edit
+    read = torch.from_numpy(rewards(replace(pm, edits=()), grid)).float()
     return (same_rewards(pm, own, read, "forward as transformers"),)
 
 

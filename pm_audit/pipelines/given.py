@@ -30,7 +30,10 @@ Choice = TypeVar("Choice", bound=StrEnum)
 ONE_AT_A_TIME = threading.RLock()
 """While a PM runs, its blocks and attention, and settings of torch, are those of that run."""
 
-OF_A_PM = ("text_format", "text_end", "text_start", "text_date", "objective", "dtype", "device")
+OF_A_PM = (
+    *("text_format", "text_end", "text_start", "text_date", "repair"),
+    *("objective", "dtype", "device"),
+)
 """Settings of loading a PM."""
 OF_A_SCAN = frozenset(
     ("sampler", "sample", "by", "shortest", "longest", "held_out", "candidates", "ablated")

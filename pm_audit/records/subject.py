@@ -33,6 +33,8 @@ class SubjectRecord(Record):
     """How a text begins; None if it begins as the tokenizer begins any."""
     text_date: str | None = None
     """Day that the chat template got for today; None if it writes none."""
+    repair: str | None = None
+    """What was repaired in the PM, in words; None if nothing was."""
     objective: str | None
     """Of a PM with several: a name, a mixture, or ``all``; each hypothesis names its own."""
     dtype: str

@@ -109,6 +109,8 @@ class Settings(Written):
     or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`)."""
     text_date: Day | None = None
     """Day that a chat template gets for today, never the clock's: by default 2024-07-26."""
+    repair: Location | None = None
+    """Folder that `pm-audit repair --export` wrote: its edit is applied to the PM's stream."""
     objective: Objective | None = None
     """Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`."""
     dtype: Dtype = Dtype.FLOAT32

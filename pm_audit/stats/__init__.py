@@ -1,6 +1,12 @@
 """Inference over prompts: intervals, equivalence, exact p-values, multiplicity, power, folds."""
 
-from pm_audit.stats.bootstrap import Interval, PromptBootstrap, mean_of, ratio_of
+from pm_audit.stats.bootstrap import (
+    Interval,
+    PromptBootstrap,
+    mean_of,
+    mean_over_prompts,
+    ratio_of,
+)
 from pm_audit.stats.clusters import clustered_mean, clustered_share
 from pm_audit.stats.equivalence import equivalence_p_value
 from pm_audit.stats.multiplicity import benjamini_hochberg
@@ -17,6 +23,7 @@ __all__ = [
     "clustered_share",
     "equivalence_p_value",
     "mean_of",
+    "mean_over_prompts",
     "minimum_detectable_gap",
     "ratio_of",
     "sign_flip_p_value",

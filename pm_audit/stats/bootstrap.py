@@ -160,6 +160,26 @@ class PromptBootstrap:
         return np.concatenate(parts) / self.prompts
 
 
+def mean_over_prompts(
+    values: Array,
+    prompt: NDArray[np.int64],
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return the mean of ``values`` [pair] with an interval over the prompts [pair].
+
+    Every pair counts alike: the statistic is the ratio of two means over prompts, of the sum of a
+    prompt's values and of its number of pairs.
+    """
+    _, number = np.unique(prompt, return_inverse=True)
+    sums = np.asarray(np.bincount(number, values), dtype=np.float64)
+    counts = np.asarray(np.bincount(number), dtype=np.float64)
+    bootstrap = PromptBootstrap(len(sums), resamples=resamples, confidence=confidence, seed=seed)
+    return bootstrap.ratio(sums, counts)
+
+
 @lru_cache(maxsize=4)
 def _draw(prompts: int, resamples: int, seed: int) -> NDArray[np.uint16]:
     """Return how often each resample holds each prompt, ``"resample prompt"``; read only.

@@ -20,6 +20,7 @@ from pm_audit.subject.decoder import Decoder
 from pm_audit.subject.gate import Gate, GatedHead
 from pm_audit.subject.kernels.vector_math import settle_vector_math
 from pm_audit.subject.library import Library
+from pm_audit.subject.stream_edit import StreamEdit
 
 
 class Readout(StrEnum):
@@ -56,6 +57,8 @@ class PreferenceModel:
     """The whole model as transformers runs it, on the same weights; None for heads of their own."""
     notes: tuple[str, ...] = ()
     """Which conventions the loader took if the checkpoint leaves a choice, and why."""
+    edits: tuple[StreamEdit, ...] = ()
+    """Lasting edits of completions' streams, of a repaired PM; its plain forward has none."""
 
     def __post_init__(self) -> None:
         settle_vector_math()
@@ -133,6 +136,10 @@ class PreferenceModel:
     def hidden_size(self) -> int:
         """Width of the residual stream."""
         return self.decoder.hidden_size
+
+    def edits_after(self, layer: int) -> tuple[StreamEdit, ...]:
+        """Return the lasting edits of the stream after block ``layer``, in order."""
+        return tuple(edit for edit in self.edits if edit.layer == layer)
 
     def read_length(self, token_ids: Sequence[int]) -> int:
         """Return the number of a row's tokens up to the one that the head reads."""

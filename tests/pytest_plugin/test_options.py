@@ -19,6 +19,7 @@ OTHER = Settings(
     text_end="eos",
     text_start="bos",
     text_date="2025-01-02",
+    repair="fixed",
     objective="a=0.5,b=0.5",
     dtype="bfloat16",
     device="cuda:1",
