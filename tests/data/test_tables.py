@@ -101,7 +101,15 @@ def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
         ({"state.json": b"{"}, r"state.json: does not list the data files"),
         (
             {"state.json": b'{"_data_files": [{"filename": "../a.arrow"}]}'},
-            "names a file outside its folder",
+            "names what is no Arrow file of its folder",
+        ),
+        (
+            {"state.json": b'{"_data_files": [{"filename": "a.txt"}]}'},
+            "names what is no Arrow file of its folder",
+        ),
+        (
+            {"state.json": b'{"_data_files": [{"filename": "gone.arrow"}]}'},
+            "gone.arrow: cannot be read: ",
         ),
         (
             {"state.json": b'{"_data_files": [], "_indices_data_files": [{"filename": "i"}]}'},
