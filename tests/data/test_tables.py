@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from csv import QUOTE_ALL
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,8 @@ def parquet(rows: list[dict[str, str]]) -> tuple[str, bytes]:
 
 
 def csv(rows: list[dict[str, str]]) -> tuple[str, bytes]:
-    return "set.csv", pd.DataFrame(rows).to_csv(index=False).encode()
+    # without quotes pandas itself reads a lone carriage return as the end of the row
+    return "set.csv", pd.DataFrame(rows).to_csv(index=False, quoting=QUOTE_ALL).encode()
 
 
 @pytest.mark.parametrize("write", [jsonl, unescaped, array, parquet, csv])
