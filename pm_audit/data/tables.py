@@ -10,16 +10,15 @@ import gzip
 import hashlib
 import io
 import json
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
 
-from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.data.parts import kind_of, parts_of, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 _NOT_UTF8 = "holds bytes that are not UTF-8"
 _HALF = "holds half of a surrogate pair, which no encoding can write"
 _ESCAPED = range(0xDC80, 0xDD00)
-_DESCRIPTIONS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
-_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,86 +102,12 @@ def open_table(path: Path) -> Table:
         InvalidSpec: nothing is there, or it is no data set that can be read.
 
     """
-    return Table(path, tuple(_parts(path)))
-
-
-def refuse(path: Path | str, message: str) -> NoReturn:
-    """Raise what is wrong with a file, and the remedy.
-
-    Raises:
-        InvalidSpec: always.
-
-    """
-    raise InvalidSpec([Problem(Place(str(path)), message)])
-
-
-def _kind(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
-
-
-def _parts(path: Path) -> Iterable[Path]:
-    if path.is_file():
-        if _kind(path) not in _READERS:
-            refuse(path, f"is none of {', '.join(_READERS)}, or a folder of these; convert it")
-        return [path]
-    if not path.is_dir():
-        refuse(path, "there is no such file or folder; check the name")
-    if (path / "dataset_dict.json").is_file():
-        splits = sorted(child for child in path.iterdir() if (child / "state.json").is_file())
-        return _parts(_only(path, {split.name: split for split in splits}))
-    if (path / "state.json").is_file():
-        return _saved(path)
-    return _children(path)
-
-
-def _only(path: Path, splits: dict[str, Path]) -> Path:
-    if len(splits) != 1:
-        named = ", ".join(splits) or "none"
-        refuse(path, f"holds several splits ({named}); name the folder of one of them")
-    return next(iter(splits.values()))
-
-
-def _saved(path: Path) -> list[Path]:
-    """Return the Arrow files of a folder that ``datasets`` saved."""
-    try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        names = [str(entry["filename"]) for entry in state["_data_files"]]
-        indices = state.get("_indices_data_files")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        refuse(path / "state.json", f"does not list the data files ({error}); save the set again")
-    if indices:
-        refuse(path, "its rows are in an order of their own; save `dataset.flatten_indices()`")
-    if any(Path(name).name != name for name in names):
-        refuse(path / "state.json", "names a file outside its folder; save the set again")
-    return [path / name for name in names]
-
-
-def _children(path: Path) -> list[Path]:
-    files = sorted(
-        child
-        for child in path.iterdir()
-        if child.is_file() and _kind(child) in _READERS and child.name not in _DESCRIPTIONS
-    )
-    if not files and (path / "data").is_dir():
-        return _children(path / "data")
-    kinds = {_kind(file) for file in files}
-    if len(kinds) != 1:
-        found = f"files of several kinds ({', '.join(sorted(kinds))})" if kinds else "no data file"
-        refuse(path, f"holds {found}; name one file, or a folder with files of one kind")
-    splits = {match[1] for file in files if (match := _SHARD.match(file.name))}
-    if len(splits) > 1:
-        named = ", ".join(sorted(splits))
-        refuse(path, f"holds several splits ({named}); put the files of one in a folder of its own")
-    return files
+    return Table(path, tuple(parts_of(path)))
 
 
 def _rows_of(path: Path) -> Iterator[Row]:
-    read = _READERS.get(_kind(path))
-    if read is None:
-        refuse(path, f"is none of {', '.join(_READERS)}; convert it")
     try:
-        yield from read(path)
+        yield from _READERS[kind_of(path)](path)
     except (OSError, EOFError, zlib.error) as error:
         refuse(path, f"cannot be read: {error}; fetch or write the file again")
 

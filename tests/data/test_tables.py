@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from csv import QUOTE_ALL
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,8 @@ def parquet(rows: list[dict[str, str]]) -> tuple[str, bytes]:
 
 
 def csv(rows: list[dict[str, str]]) -> tuple[str, bytes]:
-    return "set.csv", pd.DataFrame(rows).to_csv(index=False).encode()
+    # without quotes pandas itself reads a lone carriage return as the end of the row
+    return "set.csv", pd.DataFrame(rows).to_csv(index=False, quoting=QUOTE_ALL).encode()
 
 
 @pytest.mark.parametrize("write", [jsonl, unescaped, array, parquet, csv])
@@ -101,7 +103,15 @@ def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
         ({"state.json": b"{"}, r"state.json: does not list the data files"),
         (
             {"state.json": b'{"_data_files": [{"filename": "../a.arrow"}]}'},
-            "names a file outside its folder",
+            "names what is no Arrow file of its folder",
+        ),
+        (
+            {"state.json": b'{"_data_files": [{"filename": "a.txt"}]}'},
+            "names what is no Arrow file of its folder",
+        ),
+        (
+            {"state.json": b'{"_data_files": [{"filename": "gone.arrow"}]}'},
+            "gone.arrow: cannot be read: ",
         ),
         (
             {"state.json": b'{"_data_files": [], "_indices_data_files": [{"filename": "i"}]}'},
