@@ -58,7 +58,6 @@ def test_every_engine_and_every_interruption_ends_with_the_same_bytes(named, tmp
 
 
 def test_ray_with_two_workers_ends_with_the_same_bytes(named, tmp_path):
-    pytest.importorskip("ray")
     expected = finish(named, tmp_path / "whole")
     assert finish(named, tmp_path / "ray", "--engine", "ray", "--workers", "2") == expected
 
