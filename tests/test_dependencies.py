@@ -29,9 +29,9 @@ OPTIONAL = ("data", "scale")
 TOOLS = {
     *("hatchling", "import-linter", "mypy", "pytest-xdist", "ruff", "pyarrow", "matplotlib"),
     *("pandas-stubs", "scipy-stubs", "types-pyyaml", "types-tabulate"),
-    *("mkdocs-material", "mkdocstrings"),
+    *("mkdocs-material", "mkdocstrings", "ray"),
 }
-"""Of the extras: commands, plugins, stubs, and what the notebook and pandas import."""
+"""Of the extras: commands, plugins, stubs, and what the notebook, pandas and workers import."""
 
 
 def plain(name: str) -> str:
