@@ -30,6 +30,7 @@ import numpy as np
 
 import pm_audit
 from pm_audit.data import Speaker, Turn, read_rows
+from pm_audit.drafts.written import write_drafts
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
@@ -37,7 +38,6 @@ from pm_audit.forward.trace import rewards, trace
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.interventions.replacements.contrast import contrast_features
 from pm_audit.pipelines.audit import Auditor
-from pm_audit.pipelines.propose import write_drafts
 from pm_audit.records import Feature, Role
 from pm_audit.records.scan import ScanRecord
 from pm_audit.spec import Settings, expand, load_hypotheses
