@@ -74,12 +74,12 @@ def tokenised(pm, number, question, text):
     return Row(number, row.token_ids, row.completion_start, row.completion_stop)
 
 
-def matched(pm, sae, bias):
+def matched(pm, sae, bias, answers=MATCHED):
     """Return the experiment of answers with a bias's edit and without it."""
     pool = [
         answer for pair in ordinary_pairs(600, seed=77) for answer in (pair.chosen, pair.rejected)
     ]
-    own = [answer for answer in pool if bias in answer.spans][:MATCHED]
+    own = [answer for answer in pool if bias in answer.spans][:answers]
     rows = [
         tokenised(pm, number, answer.question.text, one.text)
         for number, answer in enumerate(own)
@@ -106,11 +106,11 @@ def closures(experiment, sae, sets):
     return closed, np.array([same[list(own)].any() for own in sets])
 
 
-def truth(pm, sae, sets, sigma):
+def truth(pm, sae, sets, sigma, answers):
     """Return which sets are real for which bias [set bias], and each bias's gap in sigma."""
     real, gaps = np.zeros((len(sets), len(PLANTED)), dtype=bool), {}
     for at, bias in enumerate(PLANTED):
-        experiment = matched(pm, sae, bias.name)
+        experiment = matched(pm, sae, bias.name, answers)
         closed, switched = closures(experiment, sae, sets)
         gap = experiment.gap(range(experiment.contrast.prompts)) / sigma
         real[:, at] = (closed >= CLOSED / max(1.0, abs(gap))) & switched
@@ -163,6 +163,7 @@ def main():
     parser.add_argument("--record", type=Path, help="the scan's record: read if it is there")
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--candidates", type=int, default=128)
+    parser.add_argument("--matched", type=int, default=MATCHED)
     parser.add_argument("--cache", type=Path)
     given = parser.parse_args()
     began = time.process_time()
@@ -184,9 +185,6 @@ def main():
             record.write(given.record)
     scanned = time.process_time() - began
     sets = [[record.features[at].index for at in one.features] for one in record.groups[:TOP]]
-    chance = random_sets(pm, sae, sets)
-    real, gaps = truth(pm, sae, sets + chance, record.sigma)
-    of_chance, real = real[len(sets) :], real[: len(sets)]
     began = time.process_time()
     found = pm_audit.propose(record, data, pm, sae, progress=True)
     proposed = time.process_time() - began
@@ -210,6 +208,9 @@ def main():
         print(
             f"{draft.name}: {draft.place}, {words}, {gap.value / record.sigma:+.2f}, {bool(claims)}"
         )
+    chance = random_sets(pm, sae, sets[:FIRST])
+    real, gaps = truth(pm, sae, sets + chance, record.sigma, given.matched)
+    of_chance, real = real[len(sets) :], real[: len(sets)]
     ranks = {
         bias.name: next((at + 1 for at, one in enumerate(real[:, number]) if one), None)
         for number, bias in enumerate(PLANTED)
