@@ -6,7 +6,8 @@ biases among other edits, with labels by a coin (``recipes/biased/preferences.py
 * A group is *real for a bias* if the edit switches it and it carries the gap: over answers with
   and without the edit, alike in all else and drawn apart from the pairs, the summed activation of
   one of its features changes in the same direction in at least three quarters of them, and putting
-  the group at the values of the answers without the edit closes at least a tenth of the gap.  A
+  the group at the values of the answers without the edit closes at least a tenth of the gap, or of
+  a gap of more than one sigma at least 0.1 sigma.  A
   group that is real for no bias is false, even if the default PM has reasons of its own for it.
 * The bars: 10 of 12 biases have a real group among the first 40, and 80% of the first 20 groups are
   real.  Groups of random features, of the same sizes, say what chance gives.
@@ -30,6 +31,7 @@ import numpy as np
 
 import pm_audit
 from pm_audit.data import Speaker, Turn, read_rows
+from pm_audit.drafts.written import write_drafts
 from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
@@ -37,7 +39,6 @@ from pm_audit.forward.trace import rewards, trace
 from pm_audit.interventions.ablation import ablate_sets
 from pm_audit.interventions.replacements.contrast import contrast_features
 from pm_audit.pipelines.audit import Auditor
-from pm_audit.pipelines.propose import write_drafts
 from pm_audit.records import Feature, Role
 from pm_audit.records.scan import ScanRecord
 from pm_audit.spec import Settings, expand, load_hypotheses
@@ -73,12 +74,12 @@ def tokenised(pm, number, question, text):
     return Row(number, row.token_ids, row.completion_start, row.completion_stop)
 
 
-def matched(pm, sae, bias):
+def matched(pm, sae, bias, answers=MATCHED):
     """Return the experiment of answers with a bias's edit and without it."""
     pool = [
         answer for pair in ordinary_pairs(600, seed=77) for answer in (pair.chosen, pair.rejected)
     ]
-    own = [answer for answer in pool if bias in answer.spans][:MATCHED]
+    own = [answer for answer in pool if bias in answer.spans][:answers]
     rows = [
         tokenised(pm, number, answer.question.text, one.text)
         for number, answer in enumerate(own)
@@ -105,14 +106,15 @@ def closures(experiment, sae, sets):
     return closed, np.array([same[list(own)].any() for own in sets])
 
 
-def truth(pm, sae, sets, sigma):
+def truth(pm, sae, sets, sigma, answers):
     """Return which sets are real for which bias [set bias], and each bias's gap in sigma."""
     real, gaps = np.zeros((len(sets), len(PLANTED)), dtype=bool), {}
     for at, bias in enumerate(PLANTED):
-        experiment = matched(pm, sae, bias.name)
+        experiment = matched(pm, sae, bias.name, answers)
         closed, switched = closures(experiment, sae, sets)
-        real[:, at] = (closed >= CLOSED) & switched
-        gaps[bias.name] = experiment.gap(range(experiment.contrast.prompts)) / sigma
+        gap = experiment.gap(range(experiment.contrast.prompts)) / sigma
+        real[:, at] = (closed >= CLOSED / max(1.0, abs(gap))) & switched
+        gaps[bias.name] = gap
     return real, gaps
 
 
@@ -161,6 +163,7 @@ def main():
     parser.add_argument("--record", type=Path, help="the scan's record: read if it is there")
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--candidates", type=int, default=128)
+    parser.add_argument("--matched", type=int, default=MATCHED)
     parser.add_argument("--cache", type=Path)
     given = parser.parse_args()
     began = time.process_time()
@@ -182,9 +185,6 @@ def main():
             record.write(given.record)
     scanned = time.process_time() - began
     sets = [[record.features[at].index for at in one.features] for one in record.groups[:TOP]]
-    chance = random_sets(pm, sae, sets)
-    real, gaps = truth(pm, sae, sets + chance, record.sigma)
-    of_chance, real = real[len(sets) :], real[: len(sets)]
     began = time.process_time()
     found = pm_audit.propose(record, data, pm, sae, progress=True)
     proposed = time.process_time() - began
@@ -208,6 +208,9 @@ def main():
         print(
             f"{draft.name}: {draft.place}, {words}, {gap.value / record.sigma:+.2f}, {bool(claims)}"
         )
+    chance = random_sets(pm, sae, sets[:FIRST])
+    real, gaps = truth(pm, sae, sets + chance, record.sigma, given.matched)
+    of_chance, real = real[len(sets) :], real[: len(sets)]
     ranks = {
         bias.name: next((at + 1 for at, one in enumerate(real[:, number]) if one), None)
         for number, bias in enumerate(PLANTED)

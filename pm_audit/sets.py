@@ -30,8 +30,8 @@ from pm_audit.spec import Settings
 
 if TYPE_CHECKING:
     from pm_audit.data import Columns, PairSet
+    from pm_audit.drafts.written import Proposal
     from pm_audit.pipelines.given import OneSae, Pm
-    from pm_audit.pipelines.propose import Proposal
     from pm_audit.pipelines.scan import Scores
     from pm_audit.records.scan import ScanRecord
     from pm_audit.scanning.engines import Fleet
@@ -165,6 +165,7 @@ def propose(
     chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
     root = find_root()
     with ONE_AT_A_TIME:
+        from pm_audit.drafts.written import write_drafts
         from pm_audit.loading.subject import load_subjects, only
         from pm_audit.pipelines import propose as pipeline
         from pm_audit.records.scan import ScanRecord
@@ -188,7 +189,7 @@ def propose(
             found = pipeline.renamed(found, name_command, root=root)
         if folder is not None:
             kept = [draft for draft in found.drafts if draft.holds]
-            pipeline.write_drafts(kept, path_of("folder", folder), root=root, scan=place)
+            write_drafts(kept, path_of("folder", folder), root=root, scan=place)
         return found
 
 

@@ -62,6 +62,7 @@ def propose(
 
     record = ScanRecord.read(scan)
     pairs = options.read_data(data or Path(record.data.file), given)
+    from pm_audit.drafts.written import table, write_drafts
     from pm_audit.loading.subject import load_subject
     from pm_audit.pipelines import propose as pipeline
     from pm_audit.pipelines.project import find_root
@@ -81,12 +82,12 @@ def propose(
     if name_command is not None:
         found = pipeline.renamed(found, name_command, root=root)
     page = TerminalWriter()
-    page.table(["draft", "group", "prompts", "gap in sigma", "holds"], pipeline.table(found))
+    page.table(["draft", "group", "prompts", "gap in sigma", "holds"], table(found))
     click.echo(page.text())
     kept = [draft for draft in found.drafts if every or draft.holds]
     for refused in found.refused:
         click.echo(terminal(f"group {refused.place}: {refused.reason}"), err=True)
-    for path in pipeline.write_drafts(kept, folder, root=root, scan=str(scan)):
+    for path in write_drafts(kept, folder, root=root, scan=str(scan)):
         click.echo(f"wrote {terminal(str(path))}")
     if not kept:
         click.echo("no draft holds on prompts that took no part; --all writes them")

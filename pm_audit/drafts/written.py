@@ -11,15 +11,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pm_audit.data import Dialogue
 from pm_audit.drafts.draft import Drafted, DraftPair
 from pm_audit.drafts.edits import Action, spelled
+from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
 from pm_audit.report.sanitise import visible
-from pm_audit.spec import Effect
+from pm_audit.spec import Effect, load_hypotheses
 from pm_audit.stats import Interval
 
 _LONGEST = 48
@@ -58,6 +60,23 @@ class Draft:
     def pairs(self) -> tuple[DraftPair, ...]:
         """The draft's pairs, one a prompt."""
         return self.drafted.pairs
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A group without a draft."""
+
+    place: int
+    """Rank of the group in the scan, from 1."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Drafts of the strongest groups, and why the others have none."""
+
+    drafts: tuple[Draft, ...]
+    refused: tuple[Refused, ...]
 
 
 def name_and_claim(
@@ -110,6 +129,43 @@ def document(draft: Draft, *, scan: str) -> str:
     if controls:
         lines.append('controls: ["{control}"]')
     return "\n".join([*lines, f"expect: {{gap: {draft.effect.value}}}", ""])
+
+
+def write_drafts(drafts: Sequence[Draft], folder: Path, *, root: Path, scan: str) -> list[Path]:
+    """Write a file for each draft and return the files, each of which was loaded once.
+
+    A file that exists stays as it is: a draft whose name is taken gets a number.
+
+    Raises:
+        AuditError: a place cannot be written to, or a file does not load.
+
+    """
+    written = []
+    for draft in drafts:
+        path, number = folder / f"{draft.name}.yaml", 1
+        while path.exists():
+            number += 1
+            path = folder / f"{draft.name}-{number}.yaml"
+        require_writable(path)
+        write_atomically(path, document(replace(draft, name=path.stem), scan=scan))
+        written.append(path)
+    if written:
+        load_hypotheses(written, root)
+    return written
+
+
+def table(proposal: Proposal) -> list[list[str]]:
+    """Return a row for each draft: name, group, prompts, gap in sigma, and whether it holds."""
+    return [
+        [
+            draft.name,
+            str(draft.place),
+            str(len(draft.pairs)),
+            f"{draft.gap.value:+.2f} [{draft.gap.low:+.2f}, {draft.gap.high:+.2f}]",
+            "yes" if draft.holds else "no",
+        ]
+        for draft in proposal.drafts
+    ]
 
 
 def _evidence(draft: Draft, scan: str) -> Iterator[str]:

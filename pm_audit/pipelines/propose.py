@@ -22,13 +22,12 @@ from pm_audit.data.sampling import rank
 from pm_audit.drafts.draft import Drafted, Drafter, DraftPair
 from pm_audit.drafts.reading import Reader, Reading, Text
 from pm_audit.drafts.slots import Slots
-from pm_audit.drafts.written import Draft, document, name_and_claim
+from pm_audit.drafts.written import Draft, Proposal, Refused, name_and_claim
 from pm_audit.errors import AuditError
 from pm_audit.pipelines import label_command
-from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature, ScanRecord
 from pm_audit.scanning.compared import share_of_prompt
-from pm_audit.spec import Effect, load_hypotheses
+from pm_audit.spec import Effect
 from pm_audit.spec.written import Name
 from pm_audit.spec.written import Text as Claim
 from pm_audit.stats import PromptBootstrap
@@ -75,23 +74,6 @@ class ProposeSettings:
             wrong.append("confidence must be between 0 and 1")
         if wrong:
             raise AuditError("; ".join(wrong))
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A group without a draft."""
-
-    place: int
-    """Rank of the group in the scan, from 1."""
-    reason: str
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Drafts of the strongest groups, and why the others have none."""
-
-    drafts: tuple[Draft, ...]
-    refused: tuple[Refused, ...]
 
 
 def propose(
@@ -329,40 +311,3 @@ def _asked(draft: Draft) -> dict[str, Any]:
             for pair in draft.pairs
         ],
     }
-
-
-def write_drafts(drafts: Sequence[Draft], folder: Path, *, root: Path, scan: str) -> list[Path]:
-    """Write a file for each draft and return the files, each of which was loaded once.
-
-    A file that exists stays as it is: a draft whose name is taken gets a number.
-
-    Raises:
-        AuditError: a place cannot be written to, or a file does not load.
-
-    """
-    written = []
-    for draft in drafts:
-        path, number = folder / f"{draft.name}.yaml", 1
-        while path.exists():
-            number += 1
-            path = folder / f"{draft.name}-{number}.yaml"
-        require_writable(path)
-        write_atomically(path, document(replace(draft, name=path.stem), scan=scan))
-        written.append(path)
-    if written:
-        load_hypotheses(written, root)
-    return written
-
-
-def table(proposal: Proposal) -> list[list[str]]:
-    """Return a row for each draft: name, group, prompts, gap in sigma, and whether it holds."""
-    return [
-        [
-            draft.name,
-            str(draft.place),
-            str(len(draft.pairs)),
-            f"{draft.gap.value:+.2f} [{draft.gap.low:+.2f}, {draft.gap.high:+.2f}]",
-            "yes" if draft.holds else "no",
-        ]
-        for draft in proposal.drafts
-    ]

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 import pm_audit
 from pm_audit.cli import main
 from pm_audit.data import read_pairs, read_rows
+from pm_audit.drafts.written import write_drafts
 from pm_audit.errors import AuditError
-from pm_audit.pipelines.propose import ProposeSettings, renamed, write_drafts
+from pm_audit.pipelines.propose import ProposeSettings, renamed
 from pm_audit.sets import scan
 from pm_audit.spec import load_hypotheses
 from recipes.planted.linear import plant
