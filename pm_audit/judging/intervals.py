@@ -27,3 +27,9 @@ def as_figure(interval: Interval, unit: Unit) -> Figure:
         high=high if math.isfinite(high) else None,
         unit=unit,
     )
+
+
+def as_difference(interval: Interval) -> Figure:
+    """Turn the interval of a difference of two shares into a figure; none lies beyond -1 and 1."""
+    low, high = max(interval.low, -1.0), min(interval.high, 1.0)
+    return as_figure(Interval(interval.value, low, high), Unit.SHARE)

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from pm_audit.data.pair import Pair
 from pm_audit.errors import AuditError
-from pm_audit.judging.intervals import as_figure
-from pm_audit.records import Unit
+from pm_audit.judging.intervals import as_difference
 from pm_audit.records.repair import Miscalibration
 from pm_audit.stats import mean_over_prompts
 
@@ -82,7 +81,7 @@ def miscalibration(
         prompts=len(set(prompt[once].tolist())),
         by_pm=float(by_pm.mean()),
         by_labellers=float(by_labellers.mean()),
-        difference=as_figure(difference, Unit.SHARE),
+        difference=as_difference(difference),
     )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from pm_audit.errors import AuditError
-from pm_audit.judging.intervals import as_figure
+from pm_audit.judging.intervals import as_difference
 from pm_audit.judging.miscalibration import columns_sides, miscalibration
 from pm_audit.pipelines.repairing.candidates import SMALLEST
 from pm_audit.pipelines.repairing.measured import Measured, subsets
 from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.pipelines.repairing.paired_rewards import Read
-from pm_audit.records import Unit
 from pm_audit.records.repair import (
     ALL,
     JudgedRepair,
@@ -88,13 +86,13 @@ def judge(
                 prompts=len(set(prompt[own].tolist())),
                 before=float(before[own].mean()),
                 after=float(after[own].mean()),
-                change=as_figure(change, Unit.SHARE),
+                change=as_difference(change),
             )
         )
     gained = next(one for one in changes if one.subset == target).change
     lost = -changes[0].change.value
     reasons = []
-    if not (gained.low is not None and math.isfinite(gained.low) and gained.low > 0):
+    if not (gained.low is not None and gained.low > 0):
         reasons.append("the interval of its target's change reaches zero")
     if lost > options.tolerance:
         reasons.append(f"all pairs lose more than {100 * options.tolerance:.1f} points")
