@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPT = ROOT / ".ci" / "lowest_and_newest"
 OWN = {"pm-audit", "recipes", "tests", "benchmarks"}
-BEHIND = {"accelerate", "gguf"}
-"""Needed, though not imported: transformers imports them to read a GGUF file."""
+BEHIND = {"accelerate"}
+"""Needed, though not imported: transformers imports it to read a GGUF file."""
 
 OPTIONAL = ("data", "scale")
 """Extras of the package itself, imported when they are needed."""

@@ -55,7 +55,7 @@ def score(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - share
     run that was killed goes on where it was.
     """
     from pm_audit.records import require_writable
-    from pm_audit.report.scan import accuracy_line, require_table, skipped_line
+    from pm_audit.report.preferences import accuracy_line, require_table, skipped_line
 
     target = output or Path("reports/rewards.jsonl")
     require_table(target)
@@ -120,7 +120,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     """
     from pm_audit.records import require_writable, write_atomically
     from pm_audit.report.html.scan import render
-    from pm_audit.report.scan import summary
+    from pm_audit.report.preferences import summary
 
     target = output or Path("reports/scan.json")
     page = target.with_suffix(".html")

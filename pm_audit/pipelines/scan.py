@@ -28,7 +28,7 @@ from pm_audit.forward.splice import replay_noise
 from pm_audit.forward.trace import trace
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.records.scan import Accuracy, ScanData, ScanMethod, ScanRecord
-from pm_audit.report.scan import write_rows
+from pm_audit.report.preferences import write_rows
 from pm_audit.scanning.compared import comparisons, share_of_prompt
 from pm_audit.scanning.engines import Fleet
 from pm_audit.scanning.sampler import Sampler, sample

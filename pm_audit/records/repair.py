@@ -142,7 +142,7 @@ class RepairRecord(Record):
 
     def __str__(self) -> str:
         """Return the summary that the command prints."""
-        from pm_audit.report import repair
+        from pm_audit.report.preferences import repair
 
         return repair.terminal(self)
 
@@ -154,7 +154,7 @@ class RepairRecord(Record):
     def save(self, path: Path) -> None:
         """Write the record: as a page if the suffix is ``.md``, else as JSON."""
         if path.suffix == ".md":
-            from pm_audit.report import repair
+            from pm_audit.report.preferences import repair
 
             write_atomically(path, repair.markdown(self))
             return

@@ -18,7 +18,7 @@ from pm_audit.errors import AuditError, InvalidSpec, RecordError
 from pm_audit.pipelines.scan import ScanSettings, scan, score
 from pm_audit.records.scan import ScanRecord
 from pm_audit.report.html.scan import render
-from pm_audit.report.scan import summary
+from pm_audit.report.preferences import summary
 from pm_audit.scanning.compared import share_of_prompt
 from pm_audit.scanning.engines import Fleet
 from pm_audit.scanning.sampler import Sampler

@@ -27,7 +27,7 @@ from pm_audit.pipelines.repairing.repair import Repair, repair
 from pm_audit.pipelines.rewards import rewards
 from pm_audit.records import AuditRecord
 from pm_audit.records.repair import Level, RepairRecord
-from pm_audit.report.repair import markdown, terminal
+from pm_audit.report.preferences.repair import markdown, terminal
 from pm_audit.spec import Settings, load_hypotheses
 from recipes.planted.linear import STRENGTH, Planted, plant
 

@@ -1,7 +1,7 @@
-"""A scan, and the rewards that it rests on, for readers."""
+"""Scans of preference sets, the rewards that they rest on, and repairs, for readers."""
 
-from pm_audit.report.scan.rewards import TABLES, require_table, write_rows
-from pm_audit.report.scan.terminal import (
+from pm_audit.report.preferences.rewards import TABLES, require_table, write_rows
+from pm_audit.report.preferences.scan import (
     accuracy_line,
     in_sigma,
     name,
