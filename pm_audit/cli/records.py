@@ -19,7 +19,8 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 def show(record: Path, *, verbose: bool) -> None:
     """Print the summary of RECORD (default: reports/record.json), of an audit or a scan."""
     from pm_audit.records.scan import ScanRecord
-    from pm_audit.report import scan, terminal
+    from pm_audit.report import terminal
+    from pm_audit.report.preferences import scan
     from pm_audit.report.viewed import read_viewed
 
     if ScanRecord.is_one(record):

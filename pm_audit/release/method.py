@@ -93,6 +93,7 @@ SUBJECT: Mapping[str, Rule] = {
         ("text_format", "text_end", "text_start", "text_date"), _either("the PM reads other text")
     ),
     "objective": _either("another reward is judged"),
+    "repair": _either("completions are read through another edit"),
     "dtype": Rule(lower="rounding raises the noise floor, in which changes hide", rank=_precision),
     # the released PM itself is what changes, and the shape of its parts with it
     **dict.fromkeys(

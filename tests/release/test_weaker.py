@@ -45,6 +45,7 @@ STRONGER_METHOD: dict[str, tuple[Any, ...]] = {
 WEAKER_SUBJECT = {
     "text_format": ("raw",),
     "objective": ("helpfulness",),
+    "repair": ("urls at mean",),
     "dtype": ("float16", "bfloat16"),
 }
 OTHER_SUBJECT = {

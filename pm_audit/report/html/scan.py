@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pm_audit.records import Figure
 from pm_audit.records.scan import Accuracy, FeatureGroup, ScanRecord
 from pm_audit.report import figures
-from pm_audit.report import scan as words
+from pm_audit.report.preferences import scan as words
 from pm_audit.report.html.heatmap import heatmaps
 from pm_audit.report.html.page import page
 from pm_audit.report.html.plots import edges, interval
