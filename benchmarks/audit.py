@@ -66,7 +66,7 @@ def plain(record: Path) -> dict[str, float]:
 
     from pm_audit.loading.default import pm as default
     from pm_audit.records import AuditRecord
-    from pm_audit.spec import expand, load_hypotheses
+    from pm_audit.spec import draw_prompts, expand, load_hypotheses
 
     stored = AuditRecord.read(record)
     backbone, head, tokenizer = default.load_adapted()
@@ -79,8 +79,8 @@ def plain(record: Path) -> dict[str, float]:
     cpu = wall = texts = worst = 0.0
     for judged in stored.hypotheses:
         hypothesis = written[judged.name]
-        tried = hypothesis.prompts[: stored.method.prompts]
-        cases = expand(hypothesis.model_copy(update={"prompts": tried}))
+        method = stored.method
+        cases = expand(draw_prompts(hypothesis, most=method.prompts, seed=method.seed))
         rows = [format_.tokenise(case.turns, case.text).token_ids for case in cases]
         rewards = []
         cpu_start, wall_start = time.process_time(), time.monotonic()

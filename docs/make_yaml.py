@@ -79,7 +79,10 @@ def _keys(owner: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _default(given: dict[str, Any]) -> str:
-    return f"`{given['default']}`" if given.get("default") not in (None, {}) else ""
+    default = given.get("default")
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if default not in (None, {}) else ""
 
 
 def _kind(given: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -94,6 +97,8 @@ def _kind(given: dict[str, Any], definitions: dict[str, Any]) -> str:
     if given.get("type") == "array":
         return f"list: {_kind(given.get('items', {}), definitions)}"
     if given.get("type") == "object":
+        if isinstance(given.get("additionalProperties"), dict):
+            return "column names, each with a value or a list of values"
         return "field names, each with its text"
     if "anyOf" in given:
         return " or ".join(_kind(one, definitions) for one in given["anyOf"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         read_record,
         rewards,
     )
+    from pm_audit.data import Columns, Sample, read_pairs
     from pm_audit.errors import AuditError
     from pm_audit.records import AuditRecord
     from pm_audit.sets import propose, scan, score
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditError",
     "AuditRecord",
+    "Columns",
     "Hypothesis",
+    "Sample",
     "Settings",
     "audit",
     "compare",
@@ -41,6 +44,7 @@ __all__ = [
     "load_pm",
     "load_sae",
     "propose",
+    "read_pairs",
     "read_record",
     "rewards",
     "scan",
@@ -50,9 +54,12 @@ __all__ = [
 _ELSEWHERE = {
     "AuditError": "pm_audit.errors",
     "AuditRecord": "pm_audit.records",
+    "Columns": "pm_audit.data",
     "Hypothesis": "pm_audit.spec",
+    "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
     "propose": "pm_audit.sets",
+    "read_pairs": "pm_audit.data",
     "scan": "pm_audit.sets",
     "score": "pm_audit.sets",
 }

@@ -55,6 +55,10 @@ class ModelError(AuditError):
     """A preference model cannot be loaded or fails its preflight."""
 
 
+class TooLongError(ModelError):
+    """A text has more tokens than the PM reads."""
+
+
 class SaeError(AuditError):
     """A sparse autoencoder cannot be loaded, or does not belong to this model."""
 

@@ -35,7 +35,7 @@ text_date text Day that a chat template gets for today, never the clock's: by de
 objective text Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`.
 dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.
 device text Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`.
-prompts text Most prompts of a hypothesis that are tried, the first ones of its probe. (default: 16)
+prompts text Most prompts of a hypothesis that are tried, drawn by `seed`; pairs have a `sample` of their own. (default: 16)
 folds text Folds of prompts; each fold is tested with the features that the others selected. (default: 2)
 candidates text Features of a fold, best by attribution, among which its set is searched for. (default: 64)
 search text Where candidates come from: `attribution`; `budget`, single ablations until a count or time is spent; `exhaustive`, single ablation of every feature that fires on the examples.

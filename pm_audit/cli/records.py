@@ -17,10 +17,14 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 @_record
 @click.option("-v", "--verbose", is_flag=True, help="List every candidate and every condition.")
 def show(record: Path, *, verbose: bool) -> None:
-    """Print the summary of RECORD (default: reports/record.json)."""
-    from pm_audit.report import terminal
+    """Print the summary of RECORD (default: reports/record.json), of an audit or a scan."""
+    from pm_audit.records.scan import ScanRecord
+    from pm_audit.report import scan, terminal
     from pm_audit.report.viewed import read_viewed
 
+    if ScanRecord.is_one(record):
+        click.echo(scan.summary(ScanRecord.read(record)))
+        return
     read, notices = read_viewed(record)
     click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
 
@@ -36,12 +40,21 @@ def show(record: Path, *, verbose: bool) -> None:
     "(default: RECORD's name with .html).",
 )
 def report(record: Path, *, output: Path | None) -> None:
-    """Write RECORD (default: reports/record.json) as a page or a table."""
+    """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page."""
+    from pm_audit.records import write_atomically
+    from pm_audit.records.scan import ScanRecord
     from pm_audit.report.files import write
+    from pm_audit.report.html.scan import render
     from pm_audit.report.sanitise import terminal_lines
     from pm_audit.report.viewed import read_viewed
 
     target = output or record.with_suffix(".html")
+    if ScanRecord.is_one(record):
+        if target.suffix != ".html":
+            raise click.UsageError(f"{target}: a scan is written as a page; its name ends in .html")
+        write_atomically(target, render(ScanRecord.read(record)))
+        click.echo(f"wrote {target}")
+        return
     read, notices = read_viewed(record)
     write(read, target, notices=notices)
     for notice in notices:

@@ -3,13 +3,13 @@
 from pm_audit.data.columns import Columns
 from pm_audit.data.dialogue import Dialogue, Speaker, Turn
 from pm_audit.data.pair import Pair, PairSet, Scalar, Skipped, SkipReason
-from pm_audit.data.read import ColumnProblem, read_pairs, read_rows
+from pm_audit.data.read import KeyProblem, read_pairs, read_rows
 from pm_audit.data.sampling import Sample
 
 __all__ = [
-    "ColumnProblem",
     "Columns",
     "Dialogue",
+    "KeyProblem",
     "Pair",
     "PairSet",
     "Sample",

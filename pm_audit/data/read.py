@@ -15,7 +15,7 @@ from typing import Any
 from pm_audit.data.columns import Columns, id_of, pair_of, parse, scalars
 from pm_audit.data.pair import Pair, PairSet, Skipped, SkipReason
 from pm_audit.data.sampling import Sample, Where, draw, holds
-from pm_audit.data.tables import Given, Row, Table, open_table, refuse
+from pm_audit.data.tables import Given, Row, Table, open_table
 from pm_audit.data.transcript import NotAPairError
 from pm_audit.errors import InvalidSpec, Place, Problem
 
@@ -26,7 +26,7 @@ MOST_LISTED = 100
 
 
 def read_pairs(
-    path: Path,
+    path: Path | str,
     columns: Columns | None = None,
     *,
     where: Where | None = None,
@@ -48,7 +48,7 @@ def read_pairs(
             if ``strict``, a row is skipped.
 
     """
-    return _read(open_table(path), columns or Columns(), where or {}, sample, strict=strict)
+    return _read(open_table(Path(path)), columns or Columns(), where or {}, sample, strict=strict)
 
 
 def read_rows(
@@ -69,8 +69,8 @@ def read_rows(
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnProblem(Problem):
-    """A column that is in no row."""
+class KeyProblem(Problem):
+    """A column or a value that is in no row."""
 
     key: tuple[str, ...]
     """What named it, as in a hypothesis: ``("example",)``, ``("where", "subset")``."""
@@ -85,7 +85,8 @@ def _read(
     if strict and reading.skipped:
         raise InvalidSpec(reading.problems())
     if not pairs:
-        refuse(table.name, reading.nothing())
+        key = ("where",) if reading.excluded else ("file",)
+        raise InvalidSpec([KeyProblem(Place(table.name), reading.nothing(), key)])
     if sample is not None:
         pairs = draw(pairs, reading.keys, sample)
     return PairSet(
@@ -137,10 +138,13 @@ class _Reading:
         self.columns = self.columns.completed(known)
         lacking = [use for use in ("example", "counter_example") if use not in self.columns.named()]
         if lacking and known:
-            refuse(
-                self.table.name,
-                f"no column is known as {' or '.join(lacking)}; name it, the file has "
-                f"{_listed(known)}",
+            raise InvalidSpec(
+                KeyProblem(
+                    Place(self.table.name),
+                    f"no column is known as {use}; name it: there are {_listed(known)}",
+                    (use,),
+                )
+                for use in lacking
             )
         return chain(first, rows)
 
@@ -169,7 +173,7 @@ class _Reading:
         if sample is not None and sample.by is not None:
             named["sample", "by"] = sample.by
         problems = [
-            ColumnProblem(
+            KeyProblem(
                 Place(self.table.name),
                 f"no row has the column `{name}`; {_near(name, self._known)}",
                 key,
@@ -193,14 +197,18 @@ class _Reading:
         """Return why a file holds no pair."""
         if not self.rows:
             return "holds no row; check that it is the file that you mean"
-        if not self.skipped:
+        said = []
+        if self.excluded:
             wanted = ", ".join(f"{name}: {value}" for name, value in self.where.items())
-            return f"none of its {self.rows:,} rows has {wanted}; check the values"
-        first = self.skipped[0]
-        return (
-            f"none of its {self.rows:,} rows is a pair ({self.excluded:,} excluded); row "
-            f"{first.row}: {first.reason}: {first.detail}; check the columns"
-        )
+            said.append(f"{self.excluded:,} do not have {wanted}")
+        if self.skipped:
+            first = self.skipped[0]
+            said.append(
+                f"{len(self.skipped):,} skipped, the first, row {first.row}, as "
+                f"{first.reason}: {first.detail}"
+            )
+        said.append("check the values of `where`" if self.excluded else "check the columns")
+        return f"none of its {self.rows:,} rows is a pair: {'; '.join(said)}"
 
 
 def _listed(names: Iterable[Any]) -> str:

@@ -99,7 +99,9 @@ def measure(
         detectable = minimum_detectable_gap(deviation, table.prompts)
     return Figures(
         prompts=table.prompts,
-        more_prompts=more_prompts(table.prompts, of=probe_prompts, at_most=method.prompts),
+        more_prompts=more_prompts(
+            table.prompts, of=probe_prompts, at_most=method.prompts, pairs=evidence.pairs
+        ),
         sigma=evidence.sigma,
         floor=floor,
         gap=gap,

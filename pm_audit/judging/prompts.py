@@ -31,7 +31,8 @@ class OffTarget:
     """A completion template that the ablation should leave alone."""
 
     role: Role
-    variant: int
+    variant: int | None
+    """None if the completions of a role share no template: those of a preference set."""
     present: Array
     """1 if the prompt has this template, else 0: ``"prompt"``."""
     moved: Array
@@ -40,6 +41,8 @@ class OffTarget:
     @property
     def words(self) -> str:
         """Return the name used in reasons, counted from 1 as a reader counts YAML lines."""
+        if self.variant is None:
+            return f"the mean {self.role.words}"
         return f"{self.role.words} {self.variant + 1}"
 
 
@@ -158,7 +161,7 @@ def _off_targets(evidence: Evidence) -> Iterable[OffTarget]:
         for prompt, movements in by_prompt.items():
             present[prompt] = 1.0
             moved[prompt] = fmean(movements)
-        yield OffTarget(role, variant, present, moved)
+        yield OffTarget(role, None if evidence.pairs else variant, present, moved)
 
 
 def _unseen(evidence: Evidence) -> Iterator[UnseenPhrasing]:

@@ -40,7 +40,8 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
     if not evidence.folds:
         yield "no gap was found, so no feature was searched for and nothing was ablated"
         return
-    if len({row.variant for row in evidence.rows if row.role is Role.EXAMPLE}) == 1:
+    phrasings = {row.variant for row in evidence.rows if row.role is Role.EXAMPLE}
+    if len(phrasings) == 1 and evidence.pairs is None:
         yield (
             "the examples have a single phrasing, so nothing shows that other phrasings of the "
             "claim have the same causes; add examples"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from pm_audit.records import PairsEvidence
 from pm_audit.stats import Interval
 
 
@@ -22,11 +23,19 @@ def of_gap(part: float) -> str:
     return f"{100 * part:.0f}%"
 
 
-def more_prompts(tried: int, *, of: int | None, at_most: int | None) -> str:
+def more_prompts(
+    tried: int, *, of: int | None, at_most: int | None, pairs: PairsEvidence | None = None
+) -> str:
     """Return how to try more prompts, with the setting ``prompts`` of ``at_most``.
 
-    ``of`` are the prompts that the hypothesis has; None if a record does not say.
+    ``of`` are the prompts that the hypothesis has; None if a record does not say.  Of a preference
+    set it is the size of the sample that decides.
     """
+    if pairs is not None:
+        if pairs.used < pairs.available:
+            tried_of = f"{pairs.used:,} of {pairs.available:,} pairs were tried"
+            return f"{tried_of}: raise `size` of the hypothesis' `sample`"
+        return f"add rows to {pairs.file}"
     if of is not None and of > tried:
         return f"{tried} of {of} prompts were tried: raise the setting `prompts`"
     if at_most is not None and tried >= at_most:

@@ -39,6 +39,7 @@ from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
 from pm_audit.pipelines.labels import Labelling
 from pm_audit.pipelines.record import Surroundings, assemble
+from pm_audit.pipelines.texts import texts_of
 from pm_audit.records import (
     AuditRecord,
     BaselineEvidence,
@@ -62,7 +63,7 @@ from pm_audit.search import (
     transfer,
     unsearched,
 )
-from pm_audit.spec import Case, Hypothesis, Settings, expand, method_of
+from pm_audit.spec import Case, Hypothesis, Settings, method_of
 from pm_audit.subject.compatibility import require_saes_of
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.preflight import preflight, require
@@ -172,9 +173,8 @@ class Auditor:
         pm = self._judging(hypothesis)
         hypothesis = hypothesis.model_copy(update={"objective": pm.objective})
         name, scale = hypothesis.full_name, self.scale(pm)
-        tried = hypothesis.prompts[: self.method.prompts]
-        cases = expand(hypothesis.model_copy(update={"prompts": tried}))
-        texts = [pm.text_format.tokenise(case.turns, case.text) for case in cases]
+        tried = texts_of(hypothesis, pm, self.method)
+        cases, texts = tried.cases, tried.rows
         contrast = Contrast(
             np.array([case.prompt for case in cases]),
             [case.role for case in cases],
@@ -186,6 +186,7 @@ class Auditor:
         fits = tuple(measure_fit(clean, sae, most=FIT_TOKENS) for sae in self.saes)
         noise = max(scale.noise, replay_noise(clean, min(sae.layer for sae in self.saes)))
         evidence = unsearched(cases, experiment, fits, replace(scale, noise=noise))
+        evidence = evidence.model_copy(update={"pairs": tried.pairs})
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")
@@ -205,7 +206,8 @@ class Auditor:
         features = shown(experiment, selector.proposal, found)
         singles = run_singles(experiment, features, targets)
         evidence = searched(evidence, experiment, selector.proposal, found, held_out, singles)
-        self._report(f"{name}: searching without each phrasing, to test on it")
+        if phrasings:
+            self._report(f"{name}: searching without each phrasing, to test on it")
         unseen = [selector.select(fold) for fold in phrasings]
         evidence = evidence.model_copy(
             update={

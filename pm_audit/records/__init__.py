@@ -46,6 +46,7 @@ from pm_audit.records.explanation import (
 )
 from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
+from pm_audit.records.pairs import PairsEvidence, SkippedRow
 from pm_audit.records.run import (
     SCHEMA_VERSION,
     AuditRecord,
@@ -85,12 +86,14 @@ __all__ = [
     "Neighbour",
     "NullEvidence",
     "Outcome",
+    "PairsEvidence",
     "PlaceboEvidence",
     "Record",
     "Role",
     "RowEvidence",
     "SaeFit",
     "SaeRecord",
+    "SkippedRow",
     "StageEvidence",
     "SubjectRecord",
     "SweepEvidence",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pm_audit.records.base import Feature, Figure, Finite, Record, Role
 from pm_audit.records.label import FeatureLabel
+from pm_audit.records.pairs import PairsEvidence
 
 
 def _nothing(value: object) -> bool:
@@ -245,6 +246,8 @@ class Evidence(Record):
     """For each phrasing of the examples; empty if there is only one."""
     halves: tuple[tuple[Feature, ...], ...] = ()
     """Sets found on two halves of the prompts; empty if two folds are these halves."""
+    pairs: PairsEvidence | None = Field(default=None, exclude_if=_nothing)
+    """The preference set that gave the texts; None if templates did."""
 
     def means(self, role: Role, rewards: Sequence[float]) -> tuple[float, ...]:
         """Return the mean over each prompt's completions of one role; ``rewards`` is by row."""

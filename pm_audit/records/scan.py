@@ -192,6 +192,17 @@ class ScanRecord(Record):
         """
         write_atomically(path, self.document())
 
+    @staticmethod
+    def is_one(path: Path) -> bool:
+        """Whether a file holds a scan, of whatever version.
+
+        Raises:
+            RecordError: it cannot be read as a record at all.
+
+        """
+        data = read_document(path)
+        return isinstance(data, dict) and {"groups", "sample", "overall"} <= data.keys()
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the record that a scan wrote.

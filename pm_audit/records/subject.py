@@ -57,7 +57,7 @@ class MethodRecord(Record):
     """How it was audited: every setting that could change a figure."""
 
     prompts: int | None = None
-    """Most prompts of a hypothesis that were tried, the first ones of its probe; None for all."""
+    """Most prompts of a hypothesis that were tried, drawn by the seed; None for all."""
     folds: int
     candidates: int
     max_features: int

@@ -49,5 +49,6 @@ def _amounts(evidence: Evidence) -> dict[str, float]:
     for role in Role:
         amounts[f"{role}s"] = len({row.variant for row in evidence.rows if row.role is role})
     cells = {(row.prompt, row.role, row.variant) for row in evidence.rows}
-    amounts["wordings of a prompt"] = len(evidence.rows) / len(cells)
+    each = "wordings of a prompt" if evidence.pairs is None else "completions of a prompt and side"
+    amounts[each] = len(evidence.rows) / len(cells)
     return amounts

@@ -11,7 +11,14 @@ from enum import StrEnum
 
 from pm_audit.errors import RecordError
 from pm_audit.judging import accepted_by_bias
-from pm_audit.records import AuditRecord, Check, FeatureRecord, HypothesisRecord, Outcome
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    FeatureRecord,
+    HypothesisRecord,
+    Outcome,
+    PairsEvidence,
+)
 from pm_audit.report import feature_words, figures, scope
 from pm_audit.spec import today
 
@@ -158,10 +165,43 @@ def lead(record: AuditRecord) -> tuple[str, ...]:
 
 
 def prompts(hypothesis: HypothesisRecord) -> str:
-    """Return ``16 of 30 prompts``, or ``16 prompts`` if all or an unknown number was tried."""
+    """Return ``16 of 30 prompts``, or ``16 prompts`` if all or an unknown number was tried.
+
+    Of a preference set: ``200 of 1,204 pairs on 187 prompts; 36 skipped (30 duplicate, ...)``.
+    """
+    pairs = hypothesis.evidence.pairs
+    if pairs is not None:
+        return _of_pairs(pairs, len(hypothesis.evidence.prompts))
     tried, held = len(hypothesis.evidence.prompts), hypothesis.probe_prompts
     noun = "prompt" if tried == 1 else "prompts"
     return f"{tried} of {held} prompts" if held is not None and held > tried else f"{tried} {noun}"
+
+
+def tried(record: AuditRecord) -> tuple[str, ...]:
+    """Return how many prompts were tried, each answer once; preference sets left out."""
+    of_templates = (one for one in record.hypotheses if one.evidence.pairs is None)
+    return tuple(dict.fromkeys(map(prompts, of_templates)))
+
+
+def tried_pairs(record: AuditRecord) -> tuple[str, ...]:
+    """Return how many pairs of each preference set were tried, after the hypothesis' name."""
+    of_pairs = (one for one in record.hypotheses if one.evidence.pairs is not None)
+    return tuple(dict.fromkeys(f"{one.short_name}: {prompts(one)}" for one in of_pairs))
+
+
+def _of_pairs(pairs: PairsEvidence, prompts: int) -> str:
+    used = (
+        f"{pairs.used:,}"
+        if pairs.used == pairs.available
+        else (f"{pairs.used:,} of {pairs.available:,}")
+    )
+    said = f"{used} pair{'s' if pairs.available > 1 else ''}"
+    if prompts != pairs.used:
+        said += f" on {prompts:,} prompt{'s' if prompts > 1 else ''}"
+    if not pairs.skipped:
+        return said
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in pairs.skipped.items())
+    return f"{said}; {sum(pairs.skipped.values()):,} skipped ({reasons})"
 
 
 def sigmas(record: AuditRecord) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ def summary(
     _table(page, record)
     page.line(wording.LEGEND)
     page.line("; ".join([*findings.sigmas(record), *_prompts(record)]))
+    for pairs in findings.tried_pairs(record):
+        page.wrapped(pairs)
     page.line()
     for hypothesis in findings.by_size(record):
         if every_feature:
@@ -74,8 +76,8 @@ def summary(
 
 
 def _prompts(record: AuditRecord) -> list[str]:
-    found = dict.fromkeys(findings.prompts(one) for one in record.hypotheses)
-    return [f"tried: {', '.join(list(found)[:4])}"] if found else []
+    found = findings.tried(record)
+    return [f"tried: {', '.join(found[:4])}"] if found else []
 
 
 def _table(page: TerminalWriter, record: AuditRecord) -> None:

@@ -12,7 +12,7 @@ from pm_audit.forward.contrast import Contrast
 from pm_audit.forward.trace import trace
 from pm_audit.records import Feature, FeatureLabel, Firing, Role
 from pm_audit.scanning.attributed import require_tokens
-from pm_audit.scanning.compared import Comparison, diverging
+from pm_audit.scanning.compared import Comparison, diverging, portions
 from pm_audit.scanning.task import Subject
 from pm_audit.search.describe import strongest_texts
 from pm_audit.search.folds import Fold
@@ -42,16 +42,19 @@ class DescribeTask:
 
     compared: tuple[Comparison, ...]
     latent: int
+    budget: int
+    """Tokens that are read; comparisons beyond them, the less active ones, are left out."""
     stage: str = "describe"
 
     def content(self) -> object:
         """Return the texts and the feature."""
-        return [self.latent, [one.content() for one in self.compared]]
+        return [self.budget, self.latent, [one.content() for one in self.compared]]
 
     def run(self, subject: Subject) -> bytes:
         """Return the description as JSON."""
         pm, sae = subject.pm, subject.sae
         sides = require_tokens(pm, self.compared)
+        sides = sides[: next(portions(sides, self.budget)).stop]
         texts = [text for one in sides for text in one.texts]
         clean = trace(pm, (sae,), diverging(sides))
         feature = Feature(sae=sae.name, layer=sae.layer, index=self.latent)

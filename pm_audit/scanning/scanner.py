@@ -108,7 +108,7 @@ class Scanner:
 
     def described(self, features: Sequence[ScannedFeature]) -> list[ScannedFeature]:
         """Return features with their labels and texts."""
-        tasks = [DescribeTask(self._strongest(one.index), one.index) for one in features]
+        tasks = [DescribeTask(self._strongest(one.index), one.index, BUDGET) for one in features]
         found = descriptions(self._shop.run(tasks))
         return [
             feature.model_copy(update=vars(words))

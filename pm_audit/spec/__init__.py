@@ -1,7 +1,7 @@
 """What users write: hypotheses, probes and settings, read from YAML into typed models."""
 
 from pm_audit.data.dialogue import Dialogue, Speaker, Turn
-from pm_audit.spec.cases import Case, expand
+from pm_audit.spec.cases import Case, draw_prompts, expand, expand_pairs
 from pm_audit.spec.hypothesis import (
     Effect,
     Expect,
@@ -43,7 +43,9 @@ __all__ = [
     "Speaker",
     "Turn",
     "Wordings",
+    "draw_prompts",
     "expand",
+    "expand_pairs",
     "load_hypotheses",
     "method_of",
     "today",

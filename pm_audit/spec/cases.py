@@ -6,11 +6,12 @@ under different wordings: the prompt is the unit of inference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from pm_audit.data.dialogue import Dialogue, Turn
+from pm_audit.data import Dialogue, Pair, Turn
+from pm_audit.data.sampling import rank
 from pm_audit.records import Record, Role
-from pm_audit.spec.hypothesis import Wordings, WrittenHypothesis
+from pm_audit.spec.hypothesis import Hypothesis, Wordings, WrittenHypothesis
 from pm_audit.spec.probe import DEFAULT_TURNS, Prompt
 from pm_audit.spec.template import Template
 from pm_audit.spec.written import WrittenTurn
@@ -59,6 +60,47 @@ def expand(hypothesis: WrittenHypothesis) -> tuple[Case, ...]:
         for turns in [_dialogue(prompt.turns or DEFAULT_TURNS, values)]
         for role, variant, completion in completions
     )
+
+
+def expand_pairs(pairs: Sequence[Pair]) -> tuple[Case, ...]:
+    """Return the cases of a preference set: verbatim, by prompt, then role.
+
+    Pairs of one dialogue are one prompt, called as the first of them is, and a completion counts
+    once for its side.  No two completions share a template, so there is one variant of each role.
+    """
+    sides: dict[Dialogue, tuple[str, dict[Role, dict[str, None]]]] = {}
+    for pair in pairs:
+        _, texts = sides.setdefault(
+            pair.turns, (pair.id, {Role.EXAMPLE: {}, Role.COUNTER_EXAMPLE: {}})
+        )
+        texts[Role.EXAMPLE].update(dict.fromkeys(pair.examples))
+        texts[Role.COUNTER_EXAMPLE].update(dict.fromkeys(pair.counter_examples))
+    return tuple(
+        Case(
+            prompt=number,
+            prompt_id=name,
+            turns=turns,
+            role=role,
+            variant=0,
+            wording=0,
+            text=text,
+        )
+        for number, (turns, (name, texts)) in enumerate(sides.items())
+        for role, of_role in texts.items()
+        for text in of_role
+    )
+
+
+def draw_prompts(hypothesis: Hypothesis, *, most: int | None, seed: int) -> Hypothesis:
+    """Return the hypothesis with a sample of its prompts, in their order; None takes them all.
+
+    A prompt is drawn by a hash of the seed and its id, so that prompts of other ids can be added or
+    moved without another sample of the rest.
+    """
+    ranked = sorted(hypothesis.prompts, key=lambda prompt: rank(seed, prompt.id))
+    drawn = {prompt.id for prompt in ranked[:most]}
+    prompts = tuple(prompt for prompt in hypothesis.prompts if prompt.id in drawn)
+    return hypothesis.model_copy(update={"prompts": prompts})
 
 
 def completions_of(hypothesis: WrittenHypothesis) -> list[tuple[str, str]]:

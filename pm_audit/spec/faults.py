@@ -8,10 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from pm_audit.data.dialogue import Dialogue, Speaker
+from pm_audit.data import Dialogue, PairSet, Speaker
 from pm_audit.records import Check
-from pm_audit.spec.cases import Case, completions_of, expand, key_of, values_of
-from pm_audit.spec.hypothesis import ExpectedGap, Wordings, WrittenHypothesis, today
+from pm_audit.spec.cases import (
+    Case,
+    completions_of,
+    expand,
+    expand_pairs,
+    key_of,
+    values_of,
+)
+from pm_audit.spec.hypothesis import (
+    WITHOUT_PAIRS,
+    ExpectedGap,
+    Wordings,
+    WrittenHypothesis,
+    today,
+)
 from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Prompt
 from pm_audit.spec.template import LONGEST, Template
 from pm_audit.spec.twins import twins
@@ -60,6 +73,31 @@ def prompt_faults(prompts: tuple[Prompt, ...], shared: tuple[WrittenTurn, ...]) 
                 message = str(error)
             if message:
                 yield (f"{here}.turns.{position}" if prompt.turns else here), message
+
+
+def source_faults(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
+    """Yield why it is not clear what is tried: one of probe, prompts and pairs names the texts."""
+    if hypothesis.pairs is None:
+        if bool(hypothesis.probe) == bool(hypothesis.prompts):
+            yield (
+                "prompts",
+                "name one source of prompts: `probe:`, `prompts:` or `pairs:`, and not two",
+            )
+        return
+    for key in WITHOUT_PAIRS:
+        if key in hypothesis.model_fields_set:
+            yield key, f"`{key}` has no place next to `pairs`, whose rows hold all texts; remove it"
+
+
+def too_many(found: PairSet) -> Iterator[Fault]:
+    """Yield why a preference set is too large to be audited."""
+    cases = len(expand_pairs(found.pairs))
+    if cases > MOST_CASES:
+        yield (
+            "pairs",
+            f"its {len(found.pairs):,} pairs make {cases:,} cases, at most {MOST_CASES:,} are run; "
+            "write `sample: {size: 1000}` below it, or a smaller size",
+        )
 
 
 def misfits(hypothesis: WrittenHypothesis, prompts: tuple[Prompt, ...]) -> Iterator[Fault]:

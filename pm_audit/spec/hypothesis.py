@@ -12,10 +12,22 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from pm_audit.data import PairSet, read_rows
 from pm_audit.errors import InvalidSpec, Place
 from pm_audit.records import Check
+from pm_audit.spec.pairs import WrittenPairs
 from pm_audit.spec.probe import Prompt, Turns
 from pm_audit.spec.validation import faults_of
 from pm_audit.spec.written import Day, Name, Share, Text, Written
@@ -117,8 +129,20 @@ class KnownBias(Written):
         return check in self.checks
 
 
+WITHOUT_PAIRS = (
+    *("probe", "prompts", "turns", "wordings", "examples", "counter_examples", "controls"),
+)
+"""Keys of the texts, which a preference set holds itself."""
+
 _SCHEMA: dict[str, Any] = {
-    "oneOf": [{"required": ["probe"]}, {"required": ["prompts"]}],
+    "oneOf": [
+        {"required": ["probe", "examples", "counter_examples"]},
+        {"required": ["prompts", "examples", "counter_examples"]},
+        {
+            "required": ["pairs"],
+            "not": {"anyOf": [{"required": [key]} for key in WITHOUT_PAIRS]},
+        },
+    ],
 }
 
 
@@ -137,14 +161,17 @@ class WrittenHypothesis(Written):
     """Name of the probe whose prompts are tried: `trivia` means `probes/trivia.yaml`."""
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)] = ()
     """The prompts themselves, if no probe is shared."""
+    pairs: WrittenPairs | None = None
+    """A preference set, in place of probe, prompts, turns, wordings and completions."""
     turns: Turns = ()
     """A dialogue that replaces the probe's own, as templates."""
     wordings: Wordings = Wordings.FIRST
     """Try the first wording of each prompt, or all; either way a prompt counts once."""
-    examples: Completions
-    """Completions that do what the claim is about, as templates."""
-    counter_examples: Completions
-    """Completions that differ from the examples in the claim and in nothing else."""
+    examples: Completions = Field(default=(), validate_default=True)
+    """Completions that do what the claim is about, as templates; required without `pairs`."""
+    counter_examples: Completions = Field(default=(), validate_default=True)
+    """Completions that differ from the examples in the claim and in nothing else; required without
+    `pairs`."""
     controls: Completions = ()
     """Completions that differ in a confound alone, such as punctuation; ablation must keep them."""
     expect: Expect
@@ -155,6 +182,17 @@ class WrittenHypothesis(Written):
     """A failure that is accepted for now."""
     severity: Severity = Severity.ERROR
     """`warn`: a check that is not passed is reported and does not fail the run."""
+
+    @field_validator("examples", "counter_examples", mode="wrap")
+    @classmethod
+    def _required_without_pairs(
+        cls, given: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> object:
+        if given != ():
+            return read(given)
+        if info.data.get("pairs", ...) is None:
+            raise PydanticCustomError("missing", "Field required")
+        return ()
 
     @model_validator(mode="before")
     @classmethod
@@ -181,6 +219,7 @@ class Hypothesis(WrittenHypothesis):
 
     ``prompts`` holds the prompts of the probe, each with the turns that apply to it.  In Python, a
     text stands for a prompt with one wording; its id is ``prompt-0``, ``prompt-1``, and so on.
+    ``pairs`` can be what ``read_pairs`` returned, or rows that are read as those of a file are.
     """
 
     file: str = PYTHON
@@ -191,6 +230,10 @@ class Hypothesis(WrittenHypothesis):
     """Line of every key and item, as ``("expect.gap", 14)`` and ``("examples.0", 6)``."""
     warnings: tuple[str, ...] = ()
     """Warnings of what the author may have meant otherwise, each with its place."""
+    pair_set: Annotated[PairSet | None, SkipValidation] = Field(
+        default=None, exclude=True, repr=False
+    )
+    """What was read for ``pairs``, or given in its place."""
     objective: str | None = None
     """Of a PM with several objectives, the one that it is judged for; None if none is requested."""
 
@@ -207,6 +250,18 @@ class Hypothesis(WrittenHypothesis):
             name = f"{given.get('file', PYTHON)}:{given.get('name', 'unnamed')}"
             name = name if name.isprintable() else ascii(name)
             raise InvalidSpec(faults_of(type(self), error, lambda _: Place(name))) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_at_hand(cls, data: object) -> object:
+        """Let pairs be given as such, or as rows, in place of the name of a file."""
+        pairs = data.get("pairs") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or pairs is None or isinstance(pairs, Mapping | WrittenPairs):
+            return data
+        if isinstance(pairs, str | bytes | Set) or not isinstance(pairs, PairSet | Iterable):
+            return data
+        found = pairs if isinstance(pairs, PairSet) else read_rows(pairs)
+        return data | {"pairs": WrittenPairs(file=found.file), "pair_set": found}
 
     @field_validator("prompts", "turns", "tags", *_COMPLETIONS, mode="before")
     @classmethod
@@ -246,7 +301,10 @@ class Hypothesis(WrittenHypothesis):
     @property
     def sha256(self) -> str:
         """Hash of all that could change a figure or a verdict, prompts included."""
-        # without an objective the hash is that of the file alone
-        unused = {"objective"} if self.objective is None else set()
+        # without an objective and pairs the hash is that of the file alone
+        unused = {name for name in ("objective", "pairs") if getattr(self, name) is None}
         content = self.model_dump_json(exclude={"file", "line", "lines", "warnings"} | unused)
+        if self.pair_set is not None:
+            rows = [pair.row for pair in self.pair_set.pairs]
+            content += f"\n{self.pair_set.sha256}\n{rows}"
         return hashlib.sha256(content.encode()).hexdigest()

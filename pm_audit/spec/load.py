@@ -15,10 +15,13 @@ from pm_audit.spec.faults import (
     misfits,
     prompt_faults,
     repeats,
+    source_faults,
+    too_many,
     turn_faults,
 )
 from pm_audit.spec.hypothesis import PYTHON, Hypothesis, WrittenHypothesis
 from pm_audit.spec.nodes import Node, from_python
+from pm_audit.spec.pairs import read_written
 from pm_audit.spec.probe import DEFAULT_TURNS, Prompt, WrittenProbe
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, read_text, shown, yaml_files
 from pm_audit.spec.strict_yaml import Document, parse
@@ -32,10 +35,10 @@ _STAND_INS = {
     "name": "a",
     "claim": "a",
     "effect": "raises",
-    "examples": (" a",),
-    "counter_examples": (" b",),
 }
 """What stands in for a key that is missing or wrong while the others are examined."""
+
+_SIDES = {"examples": (" a",), "counter_examples": (" b",)}
 
 Result = TypeVar("Result")
 
@@ -123,15 +126,15 @@ class _Reading:
             if written is None:
                 self._examine_the_rest(item)
                 continue
-            prompts = self._prompts(item, written)
+            texts = self._texts(item, written)
             self._keep(item, bias_faults(written))
-            if prompts is None:
+            if texts is None:
                 continue
             own = [w for w in document.warnings if _within(w.place, item.place, end)]
             yield Hypothesis.model_validate(
                 {key: getattr(written, key) for key in written.model_fields_set}
+                | texts
                 | {
-                    "prompts": prompts,
                     "file": shown(path, self.root),
                     "line": item.place.line or 1,
                     "lines": tuple(item.lines()),
@@ -146,21 +149,20 @@ class _Reading:
         whole = self.attempt(partial(Hypothesis, **written))
         if whole is None:
             return
-        hypothesis = whole
+        given = hypothesis.pair_set
+        hypothesis = whole if given is None else whole.model_copy(update={"pair_set": given})
         read = hypothesis.file != PYTHON and bool(hypothesis.prompts)
         item = from_python(written, f"{hypothesis.file}:{hypothesis.name}")
         self._keep(item, bias_faults(hypothesis))
         # one that was read from a file keeps the name of its probe
         own = hypothesis.model_copy(update={"probe": None}) if read else hypothesis
-        prompts = self._prompts(item, own)
-        if read and prompts is not None:
+        texts = self._texts(item, own)
+        if read and texts is not None:
             yield hypothesis
-        elif prompts is not None:
+        elif texts is not None:
             warnings = _advice(hypothesis, item)
             # without its probe: the prompts stand in the hypothesis from here on
-            yield hypothesis.model_copy(
-                update={"prompts": prompts, "probe": None, "warnings": warnings}
-            )
+            yield hypothesis.model_copy(update=texts | {"probe": None, "warnings": warnings})
 
     def probe(self, name: str, place: Place) -> WrittenProbe | None:
         """Return the probe, read once; a probe with faults is reported once."""
@@ -184,15 +186,28 @@ class _Reading:
             raise InvalidSpec(Problem(_place(top, key), message) for key, message in faults)
         return written
 
+    def _texts(self, item: Node, written: WrittenHypothesis) -> dict[str, object] | None:
+        """Return what a hypothesis tries, by its field; None if something does not fit."""
+        if written.pairs is None:
+            prompts = self._prompts(item, written)
+            return None if prompts is None else {"prompts": prompts}
+        before = len(self.problems)
+        self._keep(item, source_faults(written))
+        found = written.pair_set if isinstance(written, Hypothesis) else None
+        if found is None:
+            found = self.attempt(partial(read_written, written.pairs, item, self.root))
+        if found is not None:
+            self._keep(item, too_many(found))
+        return {"pair_set": found} if len(self.problems) == before else None
+
     def _prompts(
         self, item: Node, written: WrittenHypothesis, *, whole: bool = True
     ) -> tuple[Prompt, ...] | None:
         """Return the prompts with the turns that apply, or None if something does not fit."""
         before = len(self.problems)
         self._keep(item, turn_faults(written.turns))
-        if bool(written.probe) == bool(written.prompts):
-            message = "name one source of prompts: `probe:` or `prompts:`, and not both"
-            self._keep(item, [("prompts", message)])
+        if unclear := list(source_faults(written)):
+            self._keep(item, unclear)
             return None
         shared: tuple[WrittenTurn, ...] = ()
         prompts = written.prompts
@@ -221,8 +236,13 @@ class _Reading:
 
     def _examine_the_rest(self, item: Node) -> None:
         """Keep what is wrong with the probe and the templates of a hypothesis with other faults."""
-        rest = without_faults(WrittenHypothesis, item, stand_ins=_STAND_INS)
-        if rest is not None and bool(rest.probe) != bool(rest.prompts):
+        of_pairs = isinstance(item.value, dict) and "pairs" in item.value
+        stand_ins = _STAND_INS if of_pairs else _STAND_INS | _SIDES
+        rest = without_faults(WrittenHypothesis, item, stand_ins=stand_ins)
+        if rest is not None and rest.pairs is not None:
+            self._texts(item, rest)
+            self._keep(item, bias_faults(rest))
+        elif rest is not None and bool(rest.probe) != bool(rest.prompts):
             self._prompts(item, rest, whole=False)
             self._keep(item, bias_faults(rest))
 

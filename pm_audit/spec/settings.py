@@ -117,7 +117,8 @@ class Settings(Written):
     """Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`."""
 
     prompts: Count = 16
-    """Most prompts of a hypothesis that are tried, the first ones of its probe."""
+    """Most prompts of a hypothesis that are tried, drawn by `seed`; pairs have a `sample` of their
+    own."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
     candidates: Count = 64

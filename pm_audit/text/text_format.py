@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 
 from pm_audit.data.dialogue import Dialogue
-from pm_audit.errors import ModelError
+from pm_audit.errors import ModelError, TooLongError
 from pm_audit.text import day as days
 from pm_audit.text.encoding import Encoded, LibraryEncoder
 from pm_audit.text.ending import AS_WRITTEN, BOS, OPENRLHF, STARTS, ending
@@ -131,7 +131,8 @@ class TextFormat:
             completion: with its leading space, which some formats drop.
 
         Raises:
-            ModelError: the text is longer than the PM reads, or its template fails.
+            TooLongError: the text is longer than the PM reads.
+            ModelError: its template fails.
 
         """
         if self.name == PAIR:
@@ -225,7 +226,7 @@ class TextFormat:
 
     def _checked(self, row: TokenisedRow) -> TokenisedRow:
         if self.longest is not None and len(row.token_ids) > self.longest:
-            raise ModelError(
+            raise TooLongError(
                 f"a text of {len(row.token_ids)} tokens is longer than the {self.longest} that the "
                 f"PM reads{self.limit and f' ({self.limit})'}: {row.text[:60]!r}...; shorten the "
                 "prompt or the completion"

@@ -24,6 +24,16 @@ PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "reports" / "README.md"]
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+def write_data(folder: Path) -> None:
+    """Write the preference sets that pages show."""
+    for page in PAGES:
+        for kind, title, text in BLOCK.findall(page.read_text("utf-8")):
+            if kind == "jsonl":
+                path = folder / re.search('"(.+)"', title)[1]
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+
+
 def blocks(language: str) -> list:
     return [
         pytest.param(title, text, id=f"{page.name}-{number}")
@@ -40,6 +50,7 @@ def test_hypotheses_and_labels_load(title, text, tmp_path):
         assert read_labels(None, tmp_path).of
         return
     list(write_starter(tmp_path, pm="default"))
+    write_data(tmp_path)
     path = tmp_path / "hypotheses" / "first.yaml"
     if "part of a hypothesis" in title:
         keys = {line.split(":")[0] for line in text.splitlines() if re.match(r"[a-z_]+:", line)}
@@ -125,6 +136,7 @@ def test_the_python_of_each_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
     list(write_starter(tmp_path, pm="default"))
     (tmp_path / "pyproject.toml").write_text(SMALL, encoding="utf-8")
     (tmp_path / "reports").mkdir(exist_ok=True)
+    write_data(tmp_path)
     for shipped in ("hypotheses/hedging.yaml", "probes/trivia.yaml"):
         shutil.copy(ROOT / shipped, tmp_path / shipped)
     monkeypatch.chdir(tmp_path)

@@ -38,7 +38,10 @@ def test_every_key_of_the_yaml_files_stands_in_the_reference(model):
 def test_a_key_is_said_to_hold_what_it_holds():
     for row in (
         "| `effect` | `raises` or `lowers` | required |",
-        "| `examples` | list: text | required |",
+        "| `claim` | text | required |",
+        "| `examples` | list: text |  |",
+        "| `pairs` | [Pairs](#pairs) |  |",
+        "| `strict` | `true` or `false` | `false` |",
         "| `prompts` | list: [Prompt](#prompt) |  |",
         "| `closure` | a number, 0 to 1 | `0.5` |",
         "| `expires` | a date | required |",

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.stats import spearmanr
 
 import pm_audit
+from pm_audit.cli import main
 from pm_audit.data import PairSet, SkipReason, read_rows
 from pm_audit.errors import AuditError, InvalidSpec, RecordError
 from pm_audit.pipelines.scan import ScanSettings, scan, score
@@ -234,6 +236,18 @@ def test_the_page_and_the_terminal_show_hostile_texts_and_add_nothing(record):
         assert page.counts["svg"] == plain.counts["svg"]
         assert "\x1b" not in summary(harmed)
     assert name in render(record).replace("&#60;", "<").replace("&#62;", ">")
+
+
+def test_the_commands_of_records_show_a_scan(record, tmp_path):
+    path = tmp_path / "scan.json"
+    record.write(path)
+    shown = CliRunner().invoke(main, ["show", str(path)])
+    assert shown.output.strip() == summary(record).strip()
+    assert CliRunner().invoke(main, ["report", str(path)]).exit_code == 0
+    assert path.with_suffix(".html").read_text() == render(record)
+    refused = CliRunner().invoke(main, ["report", str(path), "-o", str(tmp_path / "scan.md")])
+    assert refused.exit_code == 2
+    assert "ends in .html" in refused.output
 
 
 def test_the_record_is_plain_json(record):

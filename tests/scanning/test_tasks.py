@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from pm_audit.data import Speaker, Turn
+from pm_audit.forward.trace import trace
 from pm_audit.interventions.ablation import ablate_each
 from pm_audit.pipelines.rewards import rewards
+from pm_audit.scanning import attributed, described
 from pm_audit.scanning.ablated import AblateTask, joined
 from pm_audit.scanning.attributed import AttributeTask, merged, read, require_tokens
 from pm_audit.scanning.compared import CHOSEN, REJECTED, Comparison
+from pm_audit.scanning.described import DescribeTask
 from pm_audit.scanning.groups import GroupTask, closeness, contributions, grouped
 from pm_audit.scanning.score import ScoreTask, scored
 from pm_audit.scanning.task import Subject, key
@@ -110,6 +113,30 @@ def test_a_groups_effect_is_the_sum_on_a_linear_pm(subject, planted):
     alone = joined([AblateTask(COMPARED, wanted, BUDGET).run(subject)])
     assert joint == pytest.approx(alone.contrast.sum(), abs=1e-3)
     assert joint != pytest.approx(alone.contrast[0], abs=1e-3)
+
+
+def test_no_task_reads_more_tokens_at_once_than_its_budget(subject, monkeypatch):
+    read_at_once: list[tuple[int, int]] = []
+
+    def counted(pm, saes, grid, **options):
+        read_at_once.append((len(grid), sum(len(row.token_ids) for row in grid.rows)))
+        return trace(pm, saes, grid, **options)
+
+    for module in (attributed, described):
+        monkeypatch.setattr(module, "trace", counted)
+    many = tuple(Comparison(at, TURNS, *TEXTS[at % 4]) for at in range(20))
+    sizes = [one.tokens for one in require_tokens(subject.pm, many)]
+    wanted = tuple((at, 0, CHOSEN) for at in range(20))
+    for task in (
+        AttributeTask(many, 400, 1),
+        AblateTask(many, wanted, 400),
+        GroupTask(many, ((0, 1),), wanted, 400),
+        DescribeTask(many, 0, 400),
+    ):
+        read_at_once.clear()
+        task.run(subject)
+        assert max(tokens for _, tokens in read_at_once) <= 400 < sum(sizes)
+        assert task.stage == "describe" or sum(rows for rows, _ in read_at_once) == 40
 
 
 def test_a_tasks_key_follows_its_content():

@@ -133,9 +133,10 @@ def _hash(text: str) -> str:
 
 def _facts(record: AuditRecord) -> list[str]:
     """Return the line under the title: what the numbers of the page rest on."""
-    tried = dict.fromkeys(findings.prompts(hypothesis) for hypothesis in record.hypotheses)
+    found = findings.tried(record)
+    tried = [", ".join(found)] if found else []
     saes = [f"SAE {sae.name} after layer {sae.layer}" for sae in record.subject.saes]
-    return [*findings.sigmas(record), *([", ".join(tried)] if tried else []), *saes]
+    return [*findings.sigmas(record), *tried, *findings.tried_pairs(record), *saes]
 
 
 def _banner(record: AuditRecord) -> dict[str, str]:
