@@ -362,7 +362,7 @@ def test_pm_and_saes_are_named_alike_on_every_command():
             if f"--{kind}" in names:
                 found.add(" ".join(path))
                 assert names[f"--{kind}"].multiple == (kind == "sae"), path
-    assert having["sae"] == {"doctor", "explain", "index", "propose", "run"}
+    assert having["sae"] == {"doctor", "explain", "index", "propose", "run", "scan", "score"}
     assert having["pm"] == having["sae"] | {"init", "train sae", "train measure"}
 
 
