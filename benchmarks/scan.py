@@ -208,6 +208,8 @@ def main():
         print(
             f"{draft.name}: {draft.place}, {words}, {gap.value / record.sigma:+.2f}, {bool(claims)}"
         )
+    for one in found.refused:
+        print(f"group {one.place}: {one.reason}")
     chance = random_sets(pm, sae, sets[:FIRST])
     real, gaps = truth(pm, sae, sets + chance, record.sigma, given.matched)
     of_chance, real = real[len(sets) :], real[: len(sets)]
