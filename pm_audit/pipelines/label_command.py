@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +26,10 @@ from pm_audit.errors import AuditError
 from pm_audit.spec.labels import label_fault
 
 _MOST_BYTES = 4 << 20
-"""Largest output that is read."""
+"""Largest output, and largest error output, of a command."""
+
+_GLANCE = 0.05
+"""Seconds between two looks at how much a command has written."""
 
 _SAID = 300
 """Characters of the command's own error message that are repeated."""
@@ -95,13 +99,27 @@ def _status(
     except OSError as error:
         raise _refused(command, f"it cannot be run: {error.strerror}") from None
     try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        raise _refused(
-            command, f"it took longer than {seconds:g} seconds; raise label_seconds"
-        ) from None
+        return _wait(command, process, (out, err), seconds)
     finally:
         _stop(process)
+
+
+def _wait(
+    command: str, process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], seconds: float
+) -> int:
+    """Return the exit status of a command that neither takes nor writes too much."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return process.wait(_GLANCE)
+        except subprocess.TimeoutExpired:
+            # a limit on all files of the process would stop it from filling its own cache too
+            if any(os.fstat(stream.fileno()).st_size > _MOST_BYTES for stream in written):
+                raise _wrote_too_much(command) from None
+            if time.monotonic() > deadline:
+                raise _refused(
+                    command, f"it took longer than {seconds:g} seconds; raise label_seconds"
+                ) from None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -121,7 +139,7 @@ def _read(stream: IO[bytes]) -> bytes:
 
 def _labels(command: str, written: bytes, features: set[str]) -> dict[str, str]:
     if len(written) > _MOST_BYTES:
-        raise _refused(command, f"it wrote more than {_MOST_BYTES:,} bytes")
+        raise _wrote_too_much(command)
     labels: dict[str, str] = {}
     for number, line in enumerate(written.split(b"\n"), start=1):
         if not line.strip():
@@ -140,6 +158,10 @@ def _labels(command: str, written: bytes, features: set[str]) -> dict[str, str]:
             raise _refused(command, f"line {number} of its output: {wrong}")
         labels[answer.feature] = answer.label
     return labels
+
+
+def _wrote_too_much(command: str) -> AuditError:
+    return _refused(command, f"it wrote more than {_MOST_BYTES:,} bytes; write labels alone")
 
 
 def _refused(command: str, message: str) -> AuditError:
