@@ -45,10 +45,7 @@ __all__ = [
     "load_hypotheses",
     "load_pm",
     "load_sae",
-<<<<<<< HEAD
     "miscalibration",
-=======
->>>>>>> g-propose
     "propose",
     "read_pairs",
     "read_record",
@@ -65,15 +62,10 @@ _ELSEWHERE = {
     "Hypothesis": "pm_audit.spec",
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
-<<<<<<< HEAD
     "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",
     "read_pairs": "pm_audit.data",
     "repair": "pm_audit.pipelines.repairing.request",
-=======
-    "propose": "pm_audit.sets",
-    "read_pairs": "pm_audit.data",
->>>>>>> g-propose
     "scan": "pm_audit.sets",
     "score": "pm_audit.sets",
 }

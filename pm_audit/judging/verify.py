@@ -1,20 +1,22 @@
 """Verify a record: judge it again from its own evidence and compare every figure.
 
-Two things are verified.  Figures must follow from the evidence, up to the rounding by which two
-processors may differ.  Nothing may be changed after the record was written: each hypothesis
-carries a digest of its own text.
+Three things are verified.  Figures must follow from the evidence, up to the rounding by which two
+processors may differ.  What a record holds twice must agree: the features that the folds selected,
+and the rewards with them replaced.  Nothing may be changed after the record was written: each
+hypothesis carries a digest of its own text.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import JsonValue
 
 from pm_audit.judging.judge import rejudge, settle
-from pm_audit.records import AuditRecord
+from pm_audit.records import AuditRecord, HypothesisRecord, Role
 
 _WORDED: dict[str, Any] = {"digest": True, "warnings": True, "checks": {"__all__": {"reason"}}}
 """Sentences change from version to version; only the digest covers them."""
@@ -51,6 +53,8 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
         )
         for path, stored, found in differences:
             yield f"{where}: {path} is {stored} in the record but {found} from its evidence"
+        for contradiction in _contradictions(recorded):
+            yield f"{where}: {contradiction}"
         if not differences and recorded.digest != recorded.computed_digest():
             yield f"{where}: {_altered(recorded.digest)}; audit again"
     if not record.intact:
@@ -64,6 +68,24 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
             yield (
                 f"{entry.file}::{entry.name}: the record says that the run was complete, but "
                 f"{', '.join(missing)} was not judged"
+            )
+
+
+def _contradictions(record: HypothesisRecord) -> Iterator[str]:
+    """Yield what a hypothesis holds twice and not alike."""
+    selected: dict[str, list[int]] = defaultdict(list)
+    for number, fold in enumerate(record.evidence.folds):
+        for feature in fold.selected:
+            selected[str(feature)].append(number)
+    listed = [(str(feature), sorted(feature.folds)) for feature in record.features]
+    if sorted(one for one in listed if one[1]) != sorted(selected.items()):
+        yield "the features that it lists as selected are not those that its folds selected"
+    for stage in record.evidence.stages[:1]:
+        pairs = zip(record.evidence.rows, stage.selected, strict=True)
+        if any(row.role is not Role.CONTROL and row.ablated != left for row, left in pairs):
+            yield (
+                "the rewards with the selected features replaced differ between its rows and the "
+                "parts of its gap"
             )
 
 

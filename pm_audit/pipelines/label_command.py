@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +29,12 @@ SETTING = "label_command"
 """What names the command unless another does."""
 
 _MOST_BYTES = 4 << 20
-"""Largest output that is read."""
+"""Largest output, and largest error output, of a command."""
+
+_TOO_MUCH = f"it wrote more than {_MOST_BYTES:,} bytes; write lines of JSON alone"
+
+_GLANCE = 0.05
+"""Seconds between two looks at how much a command has written."""
 
 _SAID = 300
 """Characters of the command's own error message that are repeated."""
@@ -108,7 +114,7 @@ def answers(
             raise _refused(command, f"it ended with status {status}: {said!a}", setting)
         written = _read(out)
     if len(written) > _MOST_BYTES:
-        raise _refused(command, f"it wrote more than {_MOST_BYTES:,} bytes", setting)
+        raise _refused(command, _TOO_MUCH, setting)
     lines = enumerate(written.split(b"\n"), start=1)
     return [(number, line) for number, line in lines if line.strip()]
 
@@ -129,11 +135,25 @@ def _status(
     except OSError as error:
         raise AuditError(f"it cannot be run: {error.strerror}") from None
     try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        raise AuditError(f"it took longer than {seconds:g} seconds; raise label_seconds") from None
+        return _wait(process, (out, err), seconds)
     finally:
         _stop(process)
+
+
+def _wait(process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], seconds: float) -> int:
+    """Return the exit status of a command that neither takes nor writes too much."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return process.wait(_GLANCE)
+        except subprocess.TimeoutExpired:
+            # a limit on all files of the process would stop it from filling its own cache too
+            if any(os.fstat(stream.fileno()).st_size > _MOST_BYTES for stream in written):
+                raise AuditError(_TOO_MUCH) from None
+            if time.monotonic() > deadline:
+                raise AuditError(
+                    f"it took longer than {seconds:g} seconds; raise label_seconds"
+                ) from None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

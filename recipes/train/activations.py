@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from recipes.train.preferences import is_test, open_lines, read_pairs
+from pm_audit.errors import InvalidSpec, Place, Problem
+from recipes.train.preferences import Pair, is_test, open_lines, read_pairs
 from recipes.train.reward_model import CHARACTERS_A_TOKEN, collate
 from recipes.train.unfinished import read_tensors, write_tensors
 
@@ -47,17 +48,47 @@ class Corpus:
     suffix_copies: int = 3
     """How often each token of the suffix enters."""
 
+    def training_pairs(self) -> list[Pair]:
+        """Return the pairs of training prompts.
+
+        Raises:
+            InvalidSpec: the preferences cannot be read, or hold none.
+
+        """
+        pairs = [pair for pair in read_pairs(self.preferences) if not is_test(pair)]
+        if not pairs:
+            problem = "no pair to train on is left after its test prompts were set aside; add pairs"
+            raise InvalidSpec([Problem(Place(str(self.preferences)), problem)])
+        return pairs
+
+    def documents(self) -> list[str]:
+        """Return the plain texts.
+
+        Raises:
+            InvalidSpec: a line is no JSON object with a ``text``, or there is no line.
+
+        """
+        found = []
+        with open_lines(self.text) as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    found.append(str(json.loads(line)["text"]))
+                except (ValueError, TypeError, KeyError):
+                    problem = 'a line of plain text is a JSON object, such as {"text": "..."}'
+                    raise InvalidSpec([Problem(Place(str(self.text), number), problem)]) from None
+        if not found:
+            raise InvalidSpec([Problem(Place(str(self.text)), "there is no text in it; add lines")])
+        return found
+
     def texts(self, *, seed: int) -> Iterator[str]:
         """Yield texts for ever, dialogues and plain text in the stated proportion."""
         rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
         dialogues = [
             pair.prompt + completion
-            for pair in read_pairs(self.preferences)
-            if not is_test(pair)
+            for pair in self.training_pairs()
             for completion in (pair.chosen, pair.rejected)
         ]
-        with open_lines(self.text) as stream:
-            documents = [json.loads(line)["text"] for line in stream]
+        documents = self.documents()
         size = int(self.max_tokens * CHARACTERS_A_TOKEN)
         while True:
             if rng.random() < self.dialogue_share:

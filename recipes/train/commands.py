@@ -5,6 +5,7 @@ Importing this module imports torch, so the command line does it only for these 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
@@ -12,18 +13,21 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from pm_audit.cli import options
 from pm_audit.loading.default.pm import load_adapted, read_recipe
 from pm_audit.loading.device import require_device
 from pm_audit.loading.saes.registry import load as load_sae
+from pm_audit.subject.activation import TopK
 from recipes.biased import pm as biased
 from recipes.biased.train import BiasRecipe, train_biased
 from recipes.train.activations import Corpus
 from recipes.train.measure import measure
 from recipes.train.pm import PmRecipe, train_pm
 from recipes.train.reward_sae import RewardTuning
-from recipes.train.saes import SaeRecipe, train_saes
+from recipes.train.sae_files import WEIGHTS
+from recipes.train.saes import Architecture, SaeRecipe, train_saes
 
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -36,6 +40,28 @@ _trained_pm = click.option(
     help="The preference model: a folder that `pm-audit train pm` wrote.",
 )
 _device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+
+
+_MAY_BE_NOTHING = frozenset(
+    {"seed", "steps", "warmup", "first_trained", "negative_controls", "least_blocks", "step_plain"}
+)
+"""Whole numbers that may be 0; of all others a recipe needs one."""
+
+
+class _Finite(click.FloatRange):
+    """A finite number of at least 0; click's own range lets NaN and infinity pass."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - as click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number that an option was given."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 class Loss(StrEnum):
@@ -53,7 +79,9 @@ def _recipe_options(recipe: type[Any]) -> Callable[[Callable[..., None]], Callab
         for field in reversed(fields(recipe)):
             kind, flag = kinds[field.name], f"--{field.name.replace('_', '-')}"
             if kind in (int, float):
-                option = click.option(flag, default=field.default, type=kind, show_default=True)
+                least = 0 if field.name in _MAY_BE_NOTHING else 1
+                bounded = click.IntRange(min=least) if kind is int else _Finite(min=0)
+                option = click.option(flag, default=field.default, type=bounded, show_default=True)
             elif isinstance(field.default, StrEnum):
                 option = click.option(
                     flag,
@@ -96,7 +124,13 @@ def pm_command(data: Path, folder: Path, *, device: str, **recipe: Any) -> None:
 @click.argument("preferences", type=_READABLE)
 @click.argument("text", type=_READABLE)
 @_trained_pm
-@click.option("--layer", "layers", type=int, multiple=True, help="Block to read after; repeatable.")
+@click.option(
+    "--layer",
+    "layers",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Block to read after; repeatable.",
+)
 @click.option(
     "--loss",
     type=click.Choice([loss.value for loss in Loss]),
@@ -129,10 +163,14 @@ def sae_command(
     require_device(device)
     settings = {field.name: recipe.pop(field.name) for field in fields(RewardTuning)}
     tuning = RewardTuning(**settings) if loss is Loss.REWARD else None
+    if tuning is None:
+        _refuse(_given("start", *settings), "needs --loss reward")
+    elif start is None and recipe["architecture"] is not Architecture.TOPK:
+        raise click.UsageError("--loss reward trains TopK SAEs; choose --architecture topk")
     if start is not None:
-        if tuning is None:
-            raise click.UsageError("--start needs --loss reward")
-        layers = (load_sae(start).layer,)
+        fitting = set(recipe) - {"seed"}
+        _refuse(_given("layers", *fitting), "is that of the SAE that --start names; leave it out")
+        layers = (_layer_to_tune(start),)
     if layers:
         recipe["layers"] = layers
     chosen = SaeRecipe(**recipe)
@@ -148,6 +186,33 @@ def sae_command(
         start=start,
         report=click.echo,
     )
+
+
+def _given(*names: str) -> list[str]:
+    """Return the options of the running command that were given, as they are written."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    ]
+
+
+def _refuse(given: list[str], why: str) -> None:
+    """Refuse options that would be ignored."""
+    if given:
+        raise click.UsageError("; ".join(f"{option} {why}" for option in given))
+
+
+def _layer_to_tune(start: Path) -> int:
+    """Return the layer of a finished SAE, if it can be tuned."""
+    sae = load_sae(start)
+    if not isinstance(sae.activation, TopK) or not (start / WEIGHTS).is_file():
+        raise click.UsageError(
+            f"--start {start} is of another kind; only TopK SAEs in sae-lens's format are tuned"
+        )
+    return sae.layer
 
 
 @click.command(

@@ -12,7 +12,6 @@ cut at a random length, because the texts of hypotheses are short.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pm_audit.errors import InvalidSpec, Place, Problem
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.packing import Batch
 from pm_audit.forward.scale import measure_scale
@@ -35,9 +35,6 @@ from recipes.train.preferences import (
     Group,
     even_epochs,
     group_by_prompt,
-    is_test,
-    open_lines,
-    read_pairs,
 )
 from recipes.train.unfinished import write_tensors
 
@@ -138,13 +135,11 @@ def _mean_of_prompt(clean: Trace, stream: Tensor, after: Tensor) -> Tensor:
 
 def _prompts(corpus: Corpus, *, seed: int) -> Iterator[tuple[Group, str]]:
     """Yield training prompts with some of their completions, and plain text, for ever."""
-    pairs = [
-        pair
-        for pair in read_pairs(corpus.preferences)
-        if not is_test(pair) and len(pair.prompt) <= PROMPT_CHARACTERS
-    ]
-    with open_lines(corpus.text) as stream:
-        documents = [json.loads(line)["text"] for line in stream]
+    pairs = [pair for pair in corpus.training_pairs() if len(pair.prompt) <= PROMPT_CHARACTERS]
+    if not pairs:
+        problem = f"every prompt is longer than {PROMPT_CHARACTERS} characters; add shorter ones"
+        raise InvalidSpec([Problem(Place(str(corpus.preferences)), problem)])
+    documents = corpus.documents()
     rng = random.Random(seed)  # noqa: S311 - sampling, not secrecy
     for group in even_epochs(group_by_prompt(pairs, most=2, seed=seed), seed=seed, emphasis={}):
         document = rng.choice(documents)

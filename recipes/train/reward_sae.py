@@ -28,7 +28,7 @@ from recipes.train.checkpoint import Checkpoint
 from recipes.train.gradients import gather_gradients
 from recipes.train.pm import Report
 from recipes.train.sae_files import write_halves
-from recipes.train.schedule import warm_cosine
+from recipes.train.schedule import require_batch, warm_cosine
 from recipes.train.unfinished import read_tensors
 
 FREQUENT = 0.1
@@ -218,7 +218,7 @@ def tune_sae(
         state: file of the checkpoint, from which an interrupted run goes on to the same weights.
 
     Raises:
-        AuditError: the SAE is not TopK, or the checkpoint is torn.
+        AuditError: the SAE is not TopK, the tokens fill no batch, or the checkpoint is torn.
 
     """
     if not isinstance(start.activation, TopK):
@@ -230,6 +230,7 @@ def tune_sae(
     order, variance = tokens.often(most), tokens.stream.var(dim=0).sum()
     tokens = tokens.weighted(tuning.content_weight)
     usual = tokens.usual_gradients().to(device)
+    require_batch(len(order), tuning.reward_batch, tuning.reward_epochs)
     steps = int(len(order) * tuning.reward_epochs) // tuning.reward_batch
     model = TrainedSae(start)
     optimiser = torch.optim.Adam(model.parameters(), lr=tuning.reward_learning_rate)

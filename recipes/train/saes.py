@@ -34,6 +34,7 @@ from recipes.train.pm import Report
 from recipes.train.reward_sae import RewardTuning, tune_for_reward
 from recipes.train.sae_files import WEIGHTS, write_halves
 from recipes.train.sae_fit_state import FitState
+from recipes.train.schedule import require_batch
 from recipes.train.unfinished import (
     made_in,
     move_whole,
@@ -213,7 +214,8 @@ def fit_sae(
         device: where it is fitted.
 
     Raises:
-        AuditError: sae-lens is not installed, or the checkpoint is torn.
+        AuditError: sae-lens is not installed, the activations fill no batch, or the checkpoint is
+            torn.
 
     """
     try:
@@ -225,6 +227,7 @@ def fit_sae(
             "`pip install 'pm-audit[train]'`"
         ) from None
     torch.manual_seed(recipe.seed)
+    require_batch(len(activations), recipe.batch, recipe.epochs)
     steps = int(len(activations) * recipe.epochs) // recipe.batch
     config = SAETrainerConfig(
         total_training_samples=steps * recipe.batch,

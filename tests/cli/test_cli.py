@@ -277,6 +277,38 @@ def test_training_hands_every_option_to_its_recipe(invoke, tmp_path, monkeypatch
     assert "--start needs --loss reward" in result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--reward-batch", 0), "--reward-batch"),
+        (("--reward-shards", -1), "--reward-shards"),
+        (("--width", 0), "--width"),
+        (("--tokens", 0), "--tokens"),
+        (("--layer", -1), "--layer"),
+        (("--learning-rate", "nan"), "nan is not a finite number"),
+        (("--reward-weight", "inf"), "inf is not a finite number"),
+        (("--reward-weight", -3), "--reward-weight"),
+        (("--reward-weight", 3), "--reward-weight needs --loss reward"),
+        (("--loss", "reward", "--architecture", "gated"), "choose --architecture topk"),
+        (("--loss", "reward", "--start", FOLDER / "layer_6", "--layer", 3), "--layer is that of"),
+        (("--loss", "reward", "--start", FOLDER / "layer_6", "--width", 8), "--width is that of"),
+        (("--loss", "reward", "--start", "none"), "none"),
+    ],
+)
+def test_training_options_that_cannot_be_or_would_be_ignored_are_refused(
+    invoke, tmp_path, monkeypatch, options, said
+):
+    from recipes.train import commands as recipes
+
+    monkeypatch.setattr(recipes, "train_saes", lambda *_, **__: pytest.fail("it trains"))
+    data = tmp_path / "data.jsonl"
+    data.write_text("")
+    result = invoke("train", "sae", "--pm", tmp_path / "pm", data, data, *options)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
 def test_doctor_renders_findings_and_exits_by_them(invoke, tmp_path):
     result = invoke("doctor", "--pm", tmp_path / "no-such-model")
     assert result.exit_code == 1, result.output

@@ -97,7 +97,9 @@ def test_commands_and_their_options_exist(title, text):
             options = {name for p in command.params for name in p.opts}
             assert set(flags) <= options, line
         else:
-            assert (program, words[0]) in {("git", "add"), ("make", "audit"), ("ray", "start")}, line
+            assert (program, words[0]) in {("git", "add"), ("make", "audit"), ("ray", "start")}, (
+                line
+            )
 
 
 def test_the_notebook_runs_and_its_page_shows_what_its_cells_give(

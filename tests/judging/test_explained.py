@@ -45,6 +45,7 @@ def question(
     stability: float = 1.0,
     fit: SaeFit = FIT,
     selected: bool = True,
+    searched: bool = True,
     floor: float = 1e-9,
 ) -> SimpleNamespace:
     """Return a question with the figures that the check reads, each chosen by itself."""
@@ -87,6 +88,7 @@ def question(
         expect=Expect(gap="raises", closure=required),
         evidence=SimpleNamespace(fits=(fit,)),
         selected=selected,
+        searched=searched,
     )
 
 
@@ -134,6 +136,11 @@ GOOD = around(0.9, 0.1)
         (question(GOOD, others={}), "invalid", "nothing could contradict the closure"),
         # before any of these
         (question(GOOD, selected=False), "fail", "so 100% of the gap of +1.00 sigma"),
+        (
+            question(GOOD, selected=False, searched=False),
+            "invalid",
+            "the budget ended before any feature was ablated",
+        ),
         (
             question(GOOD, fit=FIT.model_copy(update={"fvu": 0.36})),
             "invalid",

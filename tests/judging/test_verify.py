@@ -4,15 +4,50 @@ import random
 import pytest
 
 from pm_audit.errors import AuditError
-from pm_audit.judging import judge, settle, verify
-from pm_audit.records import AuditRecord, Check, ManifestEntry, SubjectRecord
+from pm_audit.judging import judge, rejudge, settle, verify
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    FeatureRecord,
+    Figure,
+    ManifestEntry,
+    Role,
+    SubjectRecord,
+    Unit,
+)
+
+SELECTED = FeatureRecord(
+    sae="mid",
+    layer=6,
+    index=812,
+    contribution=Figure(value=0.5, unit=Unit.REWARD),
+    attribution=0.5,
+    selectivity=0.9,
+    frequency=1.0,
+    folds=(0, 1),
+)
+
+
+def replaced(evidence):
+    """Give the stage with the selected features replaced the rewards that the rows have."""
+    (stage,) = evidence.stages
+    selected = tuple(
+        row.reward if row.role is Role.CONTROL else row.ablated for row in evidence.rows
+    )
+    stages = (stage.model_copy(update={"selected": selected}),)
+    return evidence.model_copy(update={"stages": stages})
 
 
 @pytest.fixture(scope="module")
 def record(make_evidence, full, make_hypothesis, method, gaps):
     judged = settle(
         [
-            judge(make_hypothesis(), full(make_evidence(gaps, seed=seed)), (), method=method)
+            judge(
+                make_hypothesis(),
+                replaced(full(make_evidence(gaps, seed=seed))),
+                (SELECTED,),
+                method=method,
+            )
             for seed in range(2)
         ]
     )
@@ -170,6 +205,28 @@ def test_a_changed_figure_is_found_even_where_the_digest_was_made_anew(record):
         update={"hypotheses": tuple(one.sealed() for one in forged.hypotheses)}
     ).sealed()
     assert any("closure.low" in one for one in verify(forged))
+
+
+def sealed_again(record, **changes):
+    """Return a record with its first hypothesis changed, judged again and sealed again."""
+    first = record.hypotheses[0].model_copy(update=changes)
+    judged = settle([rejudge(first, method=record.method), *record.hypotheses[1:]])
+    return record.model_copy(update={"hypotheses": judged}).sealed()
+
+
+@pytest.mark.parametrize("features", [(), (SELECTED.model_copy(update={"folds": (0,)}),)])
+def test_features_that_the_folds_did_not_select_are_found(record, features):
+    (found,) = verify(sealed_again(record, features=features))
+    assert "h0: the features that it lists as selected are not those" in found
+
+
+def test_rewards_that_differ_between_rows_and_stages_are_found(record):
+    evidence = record.hypotheses[0].evidence
+    (stage,) = evidence.stages
+    other = stage.model_copy(update={"selected": (9.0, *stage.selected[1:])})
+    forged = evidence.model_copy(update={"stages": (other,)})
+    (found,) = verify(sealed_again(record, evidence=forged))
+    assert "h0: the rewards with the selected features replaced differ" in found
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,18 @@ time.sleep(600)
     assert not _runs(child)
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_command_that_never_stops_writing_is_ended_at_once(results, tmp_path, command, stream):
+    program = f"import sys\nwhile True: print('x' * 1_000_000, file=sys.{stream})"
+    settings = Settings(label_command=command(program), label_seconds=600)
+    started = time.monotonic()
+    labelled, failure = Labelling.of(settings, tmp_path).label(results)
+    assert time.monotonic() - started < 60
+    assert labelled == results
+    assert failure is not None
+    assert "wrote more than 4,194,304 bytes" in failure
+
+
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)

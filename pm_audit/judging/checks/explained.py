@@ -33,6 +33,10 @@ _NO_NULL = (
     "no matched random set was run, so the closure cannot be compared with chance; "
     "set null_sets to 20 or more"
 )
+_NO_TIME = (
+    "the budget ended before any feature was ablated, so nothing was searched for; "
+    "raise budget_seconds"
+)
 _NO_WITNESS = (
     "the sets were tested under no other replacement, so nothing could contradict the closure; "
     "audit again"
@@ -47,6 +51,8 @@ def judge(question: Question) -> Ruling:
     outcome, reason = fit.judge(question)
     if outcome is not Outcome.PASS:
         return Outcome.INVALID, f"the SAE does not belong here: {reason}"
+    if not question.selected and not question.searched:
+        return Outcome.INVALID, _NO_TIME
     if not question.selected:
         return Outcome.FAIL, (
             f"no feature passed the search, so 100% of the gap of {in_sigma(figures.gap_sigma)} "

@@ -42,6 +42,12 @@ class Question:
         """Whether any fold's search selected a feature."""
         return any(fold.selected for fold in self.evidence.folds)
 
+    @property
+    def searched(self) -> bool:
+        """Whether a search by ablation had the time to ablate any feature."""
+        sweeps = self.evidence.sweeps
+        return not any(one.active for one in sweeps) or any(one.measured for one in sweeps)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRule:

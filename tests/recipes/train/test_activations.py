@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
+from pm_audit.errors import InvalidSpec
 from recipes.train import activations
 from recipes.train.activations import Corpus, gather, read_layer
 
@@ -83,3 +86,26 @@ def test_a_seed_makes_the_same_shard(backbone, tokenizer, corpus, tmp_path, monk
     monkeypatch.setattr(activations, "SHARD_TOKENS", 256)
     one, other = (shard(backbone, tokenizer, corpus, tmp_path / name) for name in ("a", "b"))
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no text in it"),
+        ('{"text": "x"}\nplain\n', "text.jsonl:2: a line of plain text is a JSON object"),
+        ('{"body": "x"}\n', "text.jsonl:1: a line of plain text is a JSON object"),
+        ("[1]\n", "text.jsonl:1: a line of plain text is a JSON object"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_refused_with_its_line(corpus, tmp_path, text, said):
+    broken = tmp_path / "text.jsonl"
+    broken.write_text(text)
+    with pytest.raises(InvalidSpec, match=re.escape(said)):
+        next(replace(corpus, text=broken).texts(seed=0))
+
+
+def test_preferences_without_a_pair_to_train_on_are_refused(corpus, tmp_path):
+    empty = tmp_path / "none.jsonl"
+    empty.write_text("")
+    with pytest.raises(InvalidSpec, match="no pair to train on"):
+        next(replace(corpus, preferences=empty).texts(seed=0))

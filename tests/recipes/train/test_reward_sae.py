@@ -153,6 +153,15 @@ def test_an_interrupted_tuning_goes_on_to_the_same_weights(
     assert all(torch.equal(resumed[name], weight) for name, weight in unbroken.items())
 
 
+@pytest.mark.parametrize(("batch", "epochs"), [(257, 6.0), (200, 0.0)])
+def test_tokens_that_fill_no_batch_are_refused(
+    start: Sae, shards: list[Path], tmp_path: Path, batch: int, epochs: float
+) -> None:
+    tuning = dataclasses.replace(TUNING, reward_batch=batch, reward_epochs=epochs)
+    with pytest.raises(AuditError, match="256 tokens make no batch of 2"):
+        tune_sae(start, shards, tuning, most=1, seed=0, state=tmp_path / "state.pt")
+
+
 def test_only_topk_saes_are_tuned(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="trains TopK SAEs"):
         tune_sae(build_sae(1), [], TUNING, most=3, seed=0, state=tmp_path / "state.pt")
