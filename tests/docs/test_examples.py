@@ -32,6 +32,11 @@ def write_data(folder: Path) -> None:
                 path = folder / re.search('"(.+)"', title)[1]
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
+    rows = (
+        {"prompt": f"Name fact {n}.", "chosen": f"Fact {n}! Yes!", "rejected": f"Fact {n}. So."}
+        for n in range(24)
+    )
+    (folder / "preferences.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
 def blocks(language: str) -> list:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from pm_audit.records import Figure
 from pm_audit.records.scan import Accuracy, FeatureGroup, ScanRecord
 from pm_audit.report import figures
-from pm_audit.report.preferences import scan as words
 from pm_audit.report.html.heatmap import heatmaps
 from pm_audit.report.html.page import page
 from pm_audit.report.html.plots import edges, interval
 from pm_audit.report.html.scale import Scale, spanning, strip_scale
+from pm_audit.report.preferences import scan as words
 from pm_audit.report.sanitise import node_id
 
 _MOST_PARTS = 20
