@@ -22,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.errors import InvalidSpec, Place, Problem
-from recipes.train.preferences import Pair, is_test, open_lines, read_pairs
+from recipes.train.preferences import Pair, is_test, numbered_lines, read_pairs
 from recipes.train.reward_model import CHARACTERS_A_TOKEN, collate
 from recipes.train.unfinished import read_tensors, write_tensors
 
@@ -65,17 +65,17 @@ class Corpus:
         """Return the plain texts.
 
         Raises:
-            InvalidSpec: a line is no JSON object with a ``text``, or there is no line.
+            InvalidSpec: a line is no JSON object with a ``text``, there is no line, or the file
+                cannot be read.
 
         """
         found = []
-        with open_lines(self.text) as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    found.append(str(json.loads(line)["text"]))
-                except (ValueError, TypeError, KeyError):
-                    problem = 'a line of plain text is a JSON object, such as {"text": "..."}'
-                    raise InvalidSpec([Problem(Place(str(self.text), number), problem)]) from None
+        for number, line in numbered_lines(self.text):
+            try:
+                found.append(str(json.loads(line)["text"]))
+            except (ValueError, TypeError, KeyError):
+                problem = 'a line of plain text is a JSON object, such as {"text": "..."}'
+                raise InvalidSpec([Problem(Place(str(self.text), number), problem)]) from None
         if not found:
             raise InvalidSpec([Problem(Place(str(self.text)), "there is no text in it; add lines")])
         return found

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import random
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,8 +51,22 @@ class Group:
         return sum(len(self.prompt) + len(text) for text in self.completions)
 
 
-def open_lines(path: Path) -> IO[str]:
-    """Open a JSONL file, gzipped or not."""
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a JSONL file, gzipped or not, numbered from 1.
+
+    Raises:
+        InvalidSpec: it is not UTF-8 text, or its compression is broken.
+
+    """
+    try:
+        with _opened(path) as stream:
+            yield from enumerate(stream, start=1)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        message = f"cannot be read ({error}); give JSONL in UTF-8, gzipped if it is called .gz"
+        raise InvalidSpec([Problem(Place(str(path)), message)]) from None
+
+
+def _opened(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8")
     return path.open(encoding="utf-8")
@@ -65,24 +80,23 @@ def read_pairs(path: Path) -> list[Pair]:
 
     """
     pairs = []
-    with open_lines(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                row = json.loads(line)
-                pair = Pair(
-                    source=str(row["source"]).split("/")[0],
-                    prompt_id=str(row["prompt_id"]),
-                    prompt=str(row["prompt"]),
-                    chosen=" " + str(row["chosen"]).lstrip(),
-                    rejected=" " + str(row["rejected"]).lstrip(),
-                )
-            except (ValueError, KeyError, TypeError) as error:
-                message = (
-                    f"not a preference pair ({error}); each line is a JSON object with source, "
-                    "prompt_id, prompt, chosen and rejected"
-                )
-                raise InvalidSpec([Problem(Place(str(path), number), message)]) from None
-            pairs.append(pair)
+    for number, line in numbered_lines(path):
+        try:
+            row = json.loads(line)
+            pair = Pair(
+                source=str(row["source"]).split("/")[0],
+                prompt_id=str(row["prompt_id"]),
+                prompt=str(row["prompt"]),
+                chosen=" " + str(row["chosen"]).lstrip(),
+                rejected=" " + str(row["rejected"]).lstrip(),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            message = (
+                f"not a preference pair ({error}); each line is a JSON object with source, "
+                "prompt_id, prompt, chosen and rejected"
+            )
+            raise InvalidSpec([Problem(Place(str(path), number), message)]) from None
+        pairs.append(pair)
     return pairs
 
 

@@ -73,3 +73,18 @@ def test_an_epoch_of_a_source_holds_each_of_its_groups_once():
     drawn = list(itertools.islice(even_epochs(groups, seed=0, emphasis={}), 14))
     assert sorted(group.prompt for group in drawn[:7]) == sorted(group.prompt for group in groups)
     assert sorted(group.prompt for group in drawn[7:]) == sorted(group.prompt for group in groups)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pairs.jsonl", b"\xff\xfe"),
+        ("pairs.jsonl.gz", b"not compressed"),
+        ("pairs.jsonl.gz", gzip.compress(b'{"source": "s"}\n' * 99)[:-9]),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InvalidSpec, match=r"pairs\.jsonl"):
+        read_pairs(path)
