@@ -117,8 +117,10 @@ def sentence(hypothesis: HypothesisRecord) -> str:
     if hypothesis.transfer_closure is not None:
         closed = figures.with_bounds(hypothesis.transfer_closure)
         said.append(f"searches that did not see a phrasing close {closed} of its gap")
+    elif hypothesis.transfer:
+        said.append("what they close of a phrasing that no search saw is open, for its gap may be 0")
     if hypothesis.stability is not None:
         shared = figures.number(hypothesis.stability)
-        said.append(f"searches on different prompts share {shared} of their features")
+        said.append(f"searches on different prompts agree on {shared} of their features")
     text = "; ".join(said)
     return text[:1].upper() + text[1:]

@@ -178,7 +178,7 @@ def test_every_sentence_names_a_disagreement_and_an_unstable_set(closure):
     )
     assert "; zero replacement closes 0.60 [0.50, 0.70] instead" in reason
     assert "mean replacement" not in reason  # its difference may be nothing
-    assert "; unstable: sets found on different prompts share 30% of their features" in reason
+    assert "; unstable: sets found on different prompts agree on 30% of their features" in reason
     _, reason = explained.judge(
         question(closure, others=others, differences={"zero": around(0.1, 0.01)}, stability=1 / 3)
     )

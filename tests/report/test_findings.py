@@ -28,7 +28,7 @@ def test_a_finding_says_size_direction_and_expectation(record):
         "2 features explain 32% [24%, 39%] of the gap; 1.30 sigma remains: “://” (resid_6/812); "
         "a short answer (resid_6/1790). Alone, they "
         "keep 43% [42%, 44%] of what all features do to it; searches that did not see a phrasing "
-        "close 24% [22%, 25%] of its gap; searches on different prompts share 50% of their "
+        "close 24% [22%, 25%] of its gap; searches on different prompts agree on 50% of their "
         "features."
     )
 

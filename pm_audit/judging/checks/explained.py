@@ -128,8 +128,8 @@ def _remarks(figures: Figures, ratios: Ratios, required: float) -> Iterator[str]
     stability = figures.stability
     if stability is not None and stability.value < UNSTABLE:
         yield (
-            f"unstable: sets found on different prompts share {of_gap(stability.value)} of their "
-            "features"
+            f"unstable: sets found on different prompts agree on {of_gap(stability.value)} of "
+            "their features"
         )
 
 
