@@ -57,7 +57,7 @@ def test_every_engine_and_every_interruption_ends_with_the_same_bytes(named, tmp
             run.send_signal(signal.SIGKILL)
             run.communicate()
             killed += run.returncode == -signal.SIGKILL
-            shards.append(len(list(folder.glob("cache/*/*"))))
+            shards.append(len(list(folder.glob("cache/*/[a-z]*"))))
         assert shards == sorted(shards)  # what one run finished, the next one did not lose
         assert finish(named, folder) == expected
     assert killed > 0
