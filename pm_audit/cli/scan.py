@@ -151,7 +151,8 @@ def _fleet(
     named = {name: given.pop(name) for name in (*names, "objective", "dtype", "device")}
     settings = Settings.merged(cli=named | {"saes": named["saes"] or None})
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
-    require_named_subject(settings)
+    if not rewards_only:  # which need no SAE
+        require_named_subject(settings)
     from pm_audit.loading.default.base import cache_folder
     from pm_audit.scanning.engines import EngineName, Fleet
     from pm_audit.scanning.task import Loader

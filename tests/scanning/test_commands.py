@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import pm_audit
+from pm_audit.cli import main
+
+
+@pytest.fixture
+def run(named, tmp_path):
+    def invoke(command: str, *options: str):
+        names = ["--pm", str(named.pm), "--text-format", "hh", "--cache", str(tmp_path / "cache")]
+        return CliRunner().invoke(main, [command, str(named.data), *names, *options])
+
+    return invoke
+
+
+def test_score_writes_the_rewards_of_the_rows_that_are_kept(named, run, tmp_path):
+    path = tmp_path / "rewards.jsonl"
+    found = run("score", "--where", "subset=b", "-o", str(path))
+    assert found.exit_code == 0, found.output
+    assert "of 165 comparisons over 165 prompts" in found.output
+    assert "score: 3 of 3 shards" in found.output
+    table = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["row"] for row in table] == list(range(1, 330, 2))
+    first = json.loads(named.data.read_text().splitlines()[1])
+    pm = pm_audit.load_pm(named.pm, text_format="hh")
+    texts = [f" {first['chosen']}", f" {first['rejected']}"]
+    expected = pm_audit.rewards(pm, first["prompt"], texts)
+    read = [table[0]["chosen_reward"], table[0]["rejected_reward"]]
+    assert read == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        ("score", ["-o", "rewards.txt"], "must end in .jsonl"),
+        ("score", ["--where", "subset"], "COLUMN=VALUE"),
+        ("score", ["--example-column", "better"], "better"),
+        ("scan", ["--held-out", "1"], "held-out"),
+        ("scan", ["--workers", "0"], "workers"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_a_pm_is_loaded(run, command, options, said, tmp_path):
+    found = run(command, *options)
+    assert found.exit_code == 2
+    assert said in found.output
+    assert not (tmp_path / "cache").exists()
