@@ -168,6 +168,7 @@ def propose(
         from pm_audit.drafts.written import write_drafts
         from pm_audit.loading.subject import load_subjects, only
         from pm_audit.pipelines import propose as pipeline
+        from pm_audit.pipelines.name_command import renamed
         from pm_audit.records.scan import ScanRecord
         from pm_audit.scanning.task import chosen_sae
 
@@ -186,7 +187,7 @@ def propose(
             report or (lambda _: None),
         )
         if name_command is not None:
-            found = pipeline.renamed(found, name_command, root=root)
+            found = renamed(found, name_command, root=root)
         if folder is not None:
             kept = [draft for draft in found.drafts if draft.holds]
             write_drafts(kept, path_of("folder", folder), root=root, scan=place)

@@ -64,6 +64,7 @@ def propose(
     pairs = options.read_data(data or Path(record.data.file), given)
     from pm_audit.drafts.written import table, write_drafts
     from pm_audit.loading.subject import load_subject
+    from pm_audit.pipelines import name_command as command
     from pm_audit.pipelines import propose as pipeline
     from pm_audit.pipelines.project import find_root
     from pm_audit.scanning.task import chosen_sae
@@ -73,14 +74,14 @@ def propose(
     settings = pipeline.ProposeSettings(**own)
     root = find_root([folder])
     if name_command is not None:
-        pipeline.require_command(name_command, root)
+        command.require_command(name_command, root)
     pm, saes = load_subject(Settings.merged(cli=given))
     sae = chosen_sae(tuple(saes), record.subject.saes[0].name)
     found = pipeline.propose(
         record, pairs, pm, sae, settings, lambda text: click.echo(terminal(text), err=True)
     )
     if name_command is not None:
-        found = pipeline.renamed(found, name_command, root=root)
+        found = command.renamed(found, name_command, root=root)
     page = TerminalWriter()
     page.table(["draft", "group", "prompts", "gap in sigma", "holds"], table(found))
     click.echo(page.text())

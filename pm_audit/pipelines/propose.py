@@ -9,13 +9,11 @@ No language model is needed; a command of the user's can give drafts other names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pm_audit.data import PairSet
 from pm_audit.data.sampling import rank
@@ -24,12 +22,9 @@ from pm_audit.drafts.reading import Reader, Reading, Text
 from pm_audit.drafts.slots import Slots
 from pm_audit.drafts.written import Draft, Proposal, Refused, name_and_claim
 from pm_audit.errors import AuditError
-from pm_audit.pipelines import label_command
 from pm_audit.records.scan import FeatureGroup, ScannedFeature, ScanRecord
 from pm_audit.scanning.compared import share_of_prompt
 from pm_audit.spec import Effect
-from pm_audit.spec.written import Name
-from pm_audit.spec.written import Text as Claim
 from pm_audit.stats import PromptBootstrap
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
@@ -45,10 +40,10 @@ _READ = 480
 _SAME = 0.6
 """Share of texts in which two groups are strongest at the same place that makes them one draft."""
 
-_RESAMPLES = 2_000
+_ALONE = 3
+"""Features of a group without a draft that are tried alone."""
 
-_COMMAND = "name_command"
-"""What names the command of the user's, for messages."""
+_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -114,32 +109,104 @@ def propose(
         reader.read,
         settings.seed,
     )
-    drafts: list[Draft] = []
-    refused: list[Refused] = []
-    spans: dict[str, frozenset[tuple[int, int]]] = {}
+    proposing = _Proposing(scan, drafter, numbers, settings)
     for place, group in enumerate(groups, start=1):
-        if len(drafts) == settings.drafts:
+        if len(proposing.drafts) == settings.drafts:
             break
-        report(f"group {place} of {len(groups)}: {len(drafts)} drafts so far")
-        own = [numbers[at] for at in group.features]
-        where = drafter.spans(own)
-        twin = next((name for name, other in spans.items() if _same(where, other)), None)
-        if twin is not None:
-            refused.append(Refused(place, f"it is active where the features of {twin} are"))
-            continue
-        found = drafter.draft(own, sign=group.effect.value, prompts=settings.prompts)
-        features = tuple(scan.features[at] for at in group.features)
-        draft = _judged(found, place, group, features, scan.sigma, settings)
-        if isinstance(draft, Draft):
-            draft = _named_once(draft, spans)
-            twin = next((one.name for one in drafts if _says_the_same(one, draft)), None)
-            draft = draft if twin is None else f"its edits are those of {twin}"
+        report(f"group {place} of {len(groups)}: {len(proposing.drafts)} drafts so far")
+        proposing.take(place, group)
+    return Proposal(tuple(proposing.drafts), tuple(proposing.refused))
+
+
+@dataclass(frozen=True, eq=False)
+class _Proposing:
+    """The drafts so far, and why groups have none."""
+
+    scan: ScanRecord
+    drafter: Drafter
+    numbers: Mapping[int, int]
+    """Of a feature's place in the scan, its number among those that are read."""
+    settings: ProposeSettings
+    drafts: list[Draft] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    spans: dict[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
+
+    def take(self, place: int, group: FeatureGroup) -> None:
+        """Keep a draft of a group, of the first of its features that has one, or the reason."""
+        found = [self._drafted(place, group)]
+        if len(group.features) > 1 and not _holds(found[0]):
+            for at in group.features[:_ALONE]:
+                found.append(self._drafted(place, _alone(at, self.scan.features[at])))
+                if _holds(found[-1]):
+                    break
+        draft = next(
+            (one for one in found if _holds(one)),
+            next((one for one in found if isinstance(one, Draft)), found[0]),
+        )
         if isinstance(draft, str):
-            refused.append(Refused(place, draft))
-            continue
-        drafts.append(draft)
-        spans[draft.name] = where
-    return Proposal(tuple(drafts), tuple(refused))
+            self.refused.append(Refused(place, draft))
+            return
+        self.drafts.append(draft)
+        self.spans[draft.name] = self.drafter.spans(
+            [self.numbers[at] for at in draft.group.features]
+        )
+
+    def _drafted(self, place: int, group: FeatureGroup) -> Draft | str:
+        """Return a draft with the gap of its own pairs, or why there is none."""
+        own = [self.numbers[at] for at in group.features]
+        where = self.drafter.spans(own)
+        twin = next((name for name, other in self.spans.items() if _same(where, other)), None)
+        if twin is not None:
+            return f"it is active where the features of {twin} are"
+        settings, sign = self.settings, group.effect.value
+        found = self.drafter.draft(own, sign=sign, prompts=settings.prompts)
+        if isinstance(found, str):
+            return found
+        if len(found.pairs) < FEWEST:
+            return (
+                f"its edit fits texts of {len(found.pairs)} held-out prompts, {FEWEST} are needed"
+            )
+        draft = self._judged(place, group, found)
+        twin = next((one.name for one in self.drafts if _says_the_same(one, draft)), None)
+        return draft if twin is None else f"its edits are those of {twin}"
+
+    def _judged(self, place: int, group: FeatureGroup, found: Drafted) -> Draft:
+        settings, sigma = self.settings, self.scan.sigma
+        gaps = np.array([pair.gap for pair in found.pairs]) / sigma
+        bootstrap = PromptBootstrap(
+            len(gaps), resamples=_RESAMPLES, confidence=settings.confidence, seed=settings.seed
+        )
+        effect = Effect.RAISES if group.effect.value > 0 else Effect.LOWERS
+        features = tuple(self.scan.features[at] for at in group.features)
+        name, claim = name_and_claim(found, effect, features, place)
+        moved = [_moved(pair) for pair in found.pairs if pair.control is not None]
+        return Draft(
+            name=_free(name, self.spans),
+            claim=claim,
+            effect=effect,
+            place=place,
+            group=group,
+            features=features,
+            drafted=found,
+            gap=bootstrap.mean(gaps),
+            control=float(np.mean(moved)) / sigma if moved else None,
+        )
+
+
+def _holds(found: Draft | str) -> bool:
+    return isinstance(found, Draft) and found.holds
+
+
+def _alone(at: int, feature: ScannedFeature) -> FeatureGroup:
+    """Return a feature as a group of its own."""
+    return FeatureGroup(
+        features=(at,),
+        effect=feature.effect,
+        difference=feature.difference,
+        moved=feature.moved,
+        compared=feature.compared,
+        similarity=None,
+    )
 
 
 def _require_same(scan: ScanRecord, data: PairSet, pm: PreferenceModel, sae: Sae) -> None:
@@ -187,39 +254,6 @@ def _present(readings: Sequence[Reading | None]) -> list[Reading]:
     return [one for one in readings if one is not None]
 
 
-def _judged(
-    found: Drafted | str,
-    place: int,
-    group: FeatureGroup,
-    features: tuple[ScannedFeature, ...],
-    sigma: float,
-    settings: ProposeSettings,
-) -> Draft | str:
-    """Return a draft with the gap of its own pairs, or why there is none."""
-    if isinstance(found, str):
-        return found
-    if len(found.pairs) < FEWEST:
-        return f"its edit fits texts of {len(found.pairs)} held-out prompts, {FEWEST} are needed"
-    gaps = np.array([pair.gap for pair in found.pairs]) / sigma
-    bootstrap = PromptBootstrap(
-        len(gaps), resamples=_RESAMPLES, confidence=settings.confidence, seed=settings.seed
-    )
-    effect = Effect.RAISES if group.effect.value > 0 else Effect.LOWERS
-    name, claim = name_and_claim(found, effect, features, place)
-    moved = [_moved(pair) for pair in found.pairs if pair.control is not None]
-    return Draft(
-        name=name,
-        claim=claim,
-        effect=effect,
-        place=place,
-        group=group,
-        features=features,
-        drafted=found,
-        gap=bootstrap.mean(gaps),
-        control=float(np.mean(moved)) / sigma if moved else None,
-    )
-
-
 def _moved(pair: DraftPair) -> float:
     return 0.0 if pair.control is None else pair.control.reward - pair.counter_example.reward
 
@@ -236,78 +270,7 @@ def _says_the_same(one: Draft, other: Draft) -> bool:
     return sum(edit in mine for edit in others) >= _SAME * len(others)
 
 
-def _named_once(draft: Draft, taken: Collection[str]) -> Draft:
-    name, number = draft.name, 1
-    while name in taken:
-        number += 1
-        name = f"{draft.name}-{number}"
-    return replace(draft, name=name)
-
-
-def require_command(command: str, root: Path) -> None:
-    """Raise an ``AuditError`` if a command that names drafts is not there."""
-    label_command.program(command, root, setting=_COMMAND)
-
-
-class _Renamed(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    draft: str
-    name: Name | None = None
-    claim: Claim | None = None
-
-
-def renamed(proposal: Proposal, command: str, *, root: Path, seconds: float = 600.0) -> Proposal:
-    """Return the proposal with the names and claims that a command of the user's gives.
-
-    The command reads a line of JSON for each draft and writes ``{"draft": NAME, "name": ...,
-    "claim": ...}`` for those that it renames; either may be left out.
-
-    Raises:
-        AuditError: the command cannot be run, fails, or writes something else.
-
-    """
-    known = {draft.name: draft for draft in proposal.drafts}
-    lines = label_command.answers(
-        command,
-        [_asked(draft) for draft in proposal.drafts],
-        root=root,
-        seconds=seconds,
-        setting=_COMMAND,
-    )
-    for number, line in lines:
-        try:
-            answer = _Renamed.model_validate_json(line)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]["msg"]
-            raise AuditError(
-                f"{_COMMAND}: line {number} of its output is no draft with a name: {fault}"
-            ) from None
-        if answer.draft not in known:
-            raise AuditError(f"{_COMMAND}: line {number}: no draft is called {answer.draft!a}")
-        draft = known[answer.draft]
-        claim = answer.claim or draft.claim
-        known[answer.draft] = replace(draft, name=answer.name or draft.name, claim=claim)
-    names = [draft.name for draft in known.values()]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise AuditError(f"{_COMMAND}: several drafts are called {', '.join(twice)}")
-    return replace(proposal, drafts=tuple(known.values()))
-
-
-def _asked(draft: Draft) -> dict[str, Any]:
-    """Return what a command reads of a draft."""
-    return {
-        "draft": draft.name,
-        "claim": draft.claim,
-        "effect": draft.effect.value,
-        "gap": draft.gap.value,
-        "labels": [feature.label.text for feature in draft.features if feature.label],
-        "pairs": [
-            {
-                "prompt": pair.example.text.turns[-1].text,
-                "example": pair.example.text.completion,
-                "counter_example": pair.counter_example.text.completion,
-            }
-            for pair in draft.pairs
-        ],
-    }
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a name that no draft has: the same, or with a number."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)

@@ -14,7 +14,8 @@ from pm_audit.cli import main
 from pm_audit.data import read_pairs, read_rows
 from pm_audit.drafts.written import write_drafts
 from pm_audit.errors import AuditError
-from pm_audit.pipelines.propose import ProposeSettings, renamed
+from pm_audit.pipelines.name_command import renamed
+from pm_audit.pipelines.propose import ProposeSettings
 from pm_audit.sets import scan
 from pm_audit.spec import load_hypotheses
 from recipes.planted.linear import plant

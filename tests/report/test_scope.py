@@ -82,3 +82,12 @@ def test_the_method_names_its_replacement(record):
     method = record.method.model_copy(update={"replacement": "<b>zero</b>"})
     page = html.render(record.model_copy(update={"method": method}))
     assert "closure, &#60;b&#62;zero" in page
+
+
+def test_an_open_closure_of_unseen_phrasings_is_said(record):
+    one = record.hypotheses[0]
+    assert "may be 0" not in scope.sentence(one)
+    open_one = one.model_copy(update={"transfer_closure": None})
+    assert "of a phrasing that no search saw is open" in scope.sentence(open_one)
+    untried = open_one.model_copy(update={"transfer": ()})
+    assert "phrasing" not in scope.sentence(untried)
