@@ -118,7 +118,9 @@ def sentence(hypothesis: HypothesisRecord) -> str:
         closed = figures.with_bounds(hypothesis.transfer_closure)
         said.append(f"searches that did not see a phrasing close {closed} of its gap")
     elif hypothesis.transfer:
-        said.append("what they close of a phrasing that no search saw is open, for its gap may be 0")
+        said.append(
+            "what they close of a phrasing that no search saw is open, for its gap may be 0"
+        )
     if hypothesis.stability is not None:
         shared = figures.number(hypothesis.stability)
         said.append(f"searches on different prompts agree on {shared} of their features")
