@@ -125,6 +125,9 @@ class ScannedFeature(Feature):
     """Share of the sample's tokens on which it is active."""
     chosen_more: Finite
     """Mean activation on chosen sides minus that on rejected ones, over the sample."""
+    leans_too_far: Figure | None
+    """Of the sampled comparisons in which it is active on one side alone, the share in which the PM
+    prefers that side minus the share in which the labels do; None if there are none."""
     attribution: Finite
     """Mean attribution on the same sides as the effect."""
     sign_agreement: Finite | None

@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 
 from pm_audit.forward.grid import Integers
 from pm_audit.judging.intervals import as_figure
+from pm_audit.judging.miscalibration import miscalibration
 from pm_audit.records import Figure, Unit
 from pm_audit.records.scan import ScannedFeature
 from pm_audit.scanning.ablated import Ablated
@@ -93,6 +94,8 @@ class Measured:
     entries: Attributed
     tokens: Integers
     """[comparison side], tokens of the diverging parts."""
+    gaps: Floats
+    """[comparison], chosen reward minus rejected."""
     cluster: Integers
     """[comparison], number of its prompt."""
     noise: float
@@ -107,6 +110,11 @@ class Measured:
         """Return the share of comparisons that are moved by more than the noise floor."""
         return float((np.abs(values) > self.noise).mean())
 
+    def leans_too_far(self, side: Floats) -> Figure | None:
+        """Return how much oftener the PM prefers the side that shows it than the labels do."""
+        found = miscalibration("feature", side, self.gaps, self.cluster, confidence=self.confidence)
+        return None if found is None else found.difference
+
     def feature(self, sae: Sae, own: Sequence[Trial], effects: Ablated) -> ScannedFeature:
         """Return what was measured of the feature of these trials."""
         latent = own[0].latent
@@ -118,6 +126,9 @@ class Measured:
         active = self.entries.of(latent)
         total, sampled = int(self.tokens.sum()), len(self.tokens)
         lean = active.chosen.astype(np.float64) - active.rejected
+        side = np.zeros(sampled)
+        shows = active.chosen_tokens > 0, active.rejected_tokens > 0
+        side[active.compared] = shows[0].astype(float) - shows[1]
         sign = np.sign(effect.mean())
         return ScannedFeature(
             sae=sae.name,
@@ -133,6 +144,7 @@ class Measured:
             frequency=len(active.compared) / sampled,
             tokens=int(active.chosen_tokens.sum() + active.rejected_tokens.sum()) / total,
             chosen_more=float(lean.sum() / sampled),
+            leans_too_far=self.leans_too_far(side),
             attribution=float(predicted.mean()),
             sign_agreement=agreed.sign_agreement,
             rank_correlation=agreed.rank_correlation,

@@ -80,8 +80,8 @@ class Scanner:
         parts = shards(self._compared)
         found = shop.run([AttributeTask(part, BUDGET, plan.ig_steps) for part in parts])
         entries, tokens, self.completeness = merged(found, [len(part) for part in parts])
-        cluster = reading.cluster[sampled]
-        self._measured = Measured(entries, tokens, cluster, noise, plan.confidence)
+        gaps, cluster = reading.differences[sampled], reading.cluster[sampled]
+        self._measured = Measured(entries, tokens, gaps, cluster, noise, plan.confidence)
         self._ranked: dict[int, Ranked] = {}
 
     def ranked(self) -> list[ScannedFeature]:

@@ -102,6 +102,26 @@ def test_coin_labels_have_no_accuracy_and_no_systematic_difference(record):
     assert record.features[0].difference.low < 0 < record.features[0].difference.high
 
 
+def test_a_pm_that_likes_a_mark_more_than_coins_do_leans_too_far(
+    record, data, fleet, cache, planted
+):
+    sampled = {name for name, _ in record.sample}
+    texts = {pair.id: (pair.examples[0], pair.counter_examples[0]) for pair in data.pairs}
+    found: dict[str, tuple[int, float]] = {}
+    for row in score(data, fleet, cache, lambda _: None).rows():
+        if row["id"] in sampled:
+            one, other = texts[row["id"]]
+            found[row["id"]] = ("!" in one) - ("!" in other), row["difference"]
+    sides = [(side, gap) for side, gap in found.values() if side]
+    by_pm = np.mean([side * gap > 0 for side, gap in sides])
+    by_coin = np.mean([side > 0 for side, _ in sides])
+    one = next(one for one in record.features if one.index == planted.latent_of["!"])
+    assert one.leans_too_far.value == pytest.approx(by_pm - by_coin)
+    assert one.leans_too_far.low > 0
+    disliked = next(one for one in record.features if one.index == planted.latent_of["*"])
+    assert disliked.leans_too_far.high < 0
+
+
 def test_the_record_says_what_was_left_out(record, data):
     found = record.data
     assert (found.rows, found.pairs, found.comparisons) == (150, 150, 150)
