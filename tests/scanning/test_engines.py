@@ -42,25 +42,29 @@ def finish(named: Named, folder: Path, *options: str) -> bytes:
 
 
 def test_every_engine_and_every_interruption_ends_with_the_same_bytes(named, tmp_path):
-    began = time.monotonic()
     expected = finish(named, tmp_path / "whole")
-    whole = time.monotonic() - began
-
     assert finish(named, tmp_path / "processes", "--workers", "2") == expected
 
-    draw, killed = random.Random(1), 0
+    total, draw, killed = finished(tmp_path / "whole"), random.Random(1), 0
     for scan in range(math.ceil(KILLS / KILLS_A_SCAN)):
-        folder, shards = tmp_path / f"killed-{scan}", [0]
-        for _ in range(min(KILLS - killed, KILLS_A_SCAN)):
+        folder, kept = tmp_path / f"killed-{scan}", 0
+        moments = sorted(draw.random() for _ in range(min(KILLS_A_SCAN, KILLS)))
+        for moment in moments:
             run = start(named, folder)
-            time.sleep(whole * draw.uniform(0.4, 0.9))
-            run.send_signal(signal.SIGKILL)
+            while run.poll() is None and finished(folder) < moment * total:
+                time.sleep(0.01)
+            time.sleep(draw.random() / 4)
+            run.kill()
             run.communicate()
             killed += run.returncode == -signal.SIGKILL
-            shards.append(len(list(folder.glob("cache/*/[a-z]*"))))
-        assert shards == sorted(shards)  # what one run finished, the next one did not lose
+            assert finished(folder) >= kept  # what one run finished, the next one did not lose
+            kept = finished(folder)
         assert finish(named, folder) == expected
     assert killed > 0
+
+
+def finished(folder: Path) -> int:
+    return len(list(folder.glob("cache/*/[a-z]*")))
 
 
 def test_ray_with_two_workers_ends_with_the_same_bytes(named, tmp_path):
