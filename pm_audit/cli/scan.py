@@ -147,8 +147,7 @@ def _fleet(
     from pm_audit.loading.named import require_named_subject
     from pm_audit.spec import Settings
 
-    names = ("pm", "saes", "text_format", "text_end", "text_start", "text_date")
-    named = {name: given.pop(name) for name in (*names, "objective", "dtype", "device")}
+    named = {name: given.pop(name) for name in options.SUBJECT}
     settings = Settings.merged(cli=named | {"saes": named["saes"] or None})
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
     if not rewards_only:  # which need no SAE

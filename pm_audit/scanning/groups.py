@@ -24,7 +24,7 @@ from pm_audit.subject.sae import Sae
 
 Floats = npt.NDArray[np.float64]
 
-ALIKE = 0.5
+ALIKE = 0.7
 """Mean similarity from which two groups are one."""
 
 
