@@ -11,6 +11,7 @@ from pm_audit.records import SaeRecord, SubjectRecord, versions_of
 from pm_audit.spec import ALL_OBJECTIVES
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
+from pm_audit.subject.stream_edit import StreamEdit
 from pm_audit.text.ending import AS_WRITTEN, BOS
 from pm_audit.text.text_format import TextFormat
 
@@ -29,7 +30,7 @@ def describe_subject(
         tokenizer_sha256=_tokenizer_sha256(pm),
         text_format=pm.text_format.name,
         **_text_settings(pm),
-        repair=words(pm.edits) if pm.edits else None,
+        repair=_repair(pm.edits) if pm.edits else None,
         objective=pm.objective if len(pms) == 1 else ALL_OBJECTIVES,
         dtype=str(pm.dtype).removeprefix("torch."),
         device=device,
@@ -37,6 +38,11 @@ def describe_subject(
         hidden_size=pm.hidden_size,
         saes=tuple(SaeRecord(**{name: getattr(sae, name) for name in _OF_AN_SAE}) for sae in saes),
     )
+
+
+def _repair(edits: Sequence[StreamEdit]) -> str:
+    """Return what edits do, with a hash: others of the same size are another subject."""
+    return f"{words(edits)} ({', '.join(edit.sha256[:12] for edit in edits)})"
 
 
 def describe_environment() -> dict[str, str]:

@@ -8,6 +8,7 @@ are those of the ablation that puts the same features at the same levels.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,6 +49,13 @@ class StreamEdit:
     def layer(self) -> int:
         """Block after which the stream is edited."""
         return self.sae.layer
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the SAE's decoder rows, the latents and their levels."""
+        parts = (self.sae.W_dec[self.latents], self.latents, self.level)
+        numbers = (part.detach().double().cpu().numpy().tobytes() for part in parts)
+        return hashlib.sha256(b"\0".join([*numbers, str(self.layer).encode()])).hexdigest()
 
     def __call__(self, stream: Tensor, place: Tensor) -> Tensor:
         """Return the edited stream [token hidden] of completion tokens at their places [token]."""

@@ -148,7 +148,12 @@ def test_a_repaired_pm_no_longer_has_the_gap(helped, model, record, root, tmp_pa
     export(helped, tmp_path)
     fixed = repaired(model.pm, tmp_path)
     auditor = Auditor(SETTINGS, subject=(fixed, (model.sae,)))
-    assert auditor.subject.repair == "1 feature of planted at fixed levels"
+    (edit,) = fixed.edits
+    said = f"1 feature of planted at fixed levels ({edit.sha256[:12]})"
+    assert auditor.subject.repair == said
+    # another level is another subject: its rewards are kept, and compared, apart
+    other = replace(edit, level=edit.level + 1)
+    assert other.sha256 != edit.sha256 == replace(edit, level=edit.level.clone()).sha256
     again = auditor.audit(load_hypotheses([root / "exclamation.yaml"], root)[0])
     (before,) = record.hypotheses
     assert before.gap.value > 0.5
