@@ -276,6 +276,11 @@ class AuditRecord(Record):
 
         """
         data = read_document(path)
+        if isinstance(data, dict) and "subject" in data and "hypotheses" not in data:
+            raise RecordError(
+                f"{path}: this is the record of a scan or a repair and holds no hypotheses; name "
+                "one that `pytest --pm-audit` wrote"
+            )
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise RecordError(

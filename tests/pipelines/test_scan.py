@@ -274,3 +274,9 @@ def test_the_record_is_plain_json(record):
     held = json.loads(record.document())
     assert held["groups"][0]["features"] == list(record.groups[0].features)
     assert len(render(record)) < 2_000_000
+
+
+def test_a_scan_is_no_audit(record, tmp_path):
+    record.write(tmp_path / "scan.json")
+    with pytest.raises(RecordError, match="record of a scan or a repair and holds no hypotheses"):
+        pm_audit.read_record(tmp_path / "scan.json")
