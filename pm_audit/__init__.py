@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pm_audit.judging.miscalibration import miscalibration
     from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
-    from pm_audit.sets import propose, scan, score
+    from pm_audit.sets import diff, propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Settings",
     "audit",
     "compare",
+    "diff",
     "doctor",
     "explain",
     "load_hypotheses",
@@ -62,6 +63,7 @@ _ELSEWHERE = {
     "Hypothesis": "pm_audit.spec",
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
+    "diff": "pm_audit.sets",
     "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",
     "read_pairs": "pm_audit.data",
