@@ -31,6 +31,6 @@ def default_saes(folder: Path = FOLDER) -> tuple[Path, ...]:
 
 
 def own_saes(pm: str | Path) -> tuple[str, ...]:
-    """Return the uppermost SAE of a PM that our recipe made, as an audit takes it; none of others."""
+    """Return the uppermost SAE of a PM that our recipe made, as an audit takes it; else none."""
     folder = recipe_folder(pm)
     return () if folder is None else tuple(map(str, default_saes(folder)[-1:]))

@@ -3,7 +3,12 @@
     pairs -> rewards of both PMs -> accuracy, agreement; change of chosen minus rejected
       -> length filter, held-out prompts, sample of the largest changes
       -> attributions in both over what differs, subtracted -> candidates
-      -> each ablated in both on the same texts, subtracted -> ranked, labelled, grouped -> record
+      -> each ablated in both on the same texts, subtracted
+      -> ranked by the share of the change that they carry, labelled, grouped -> record
+
+The share of a feature is sum(D d) / sum(D D) over the sample, D the change of chosen minus rejected
+and d what the feature adds to it: shares of all features and of the error term would add up to one
+if contributions were additive.
 
 One SAE reads both streams: a direction keeps its meaning as long as training moved the body
 little, which the fit of the SAE to the new stream shows.  Rewards are in sigma of their own PM.
@@ -18,7 +23,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from pm_audit.data import PairSet
 from pm_audit.errors import AuditError
@@ -40,7 +44,7 @@ from pm_audit.records.diff import ChangedFeature, DiffRecord
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.scanning.engines import Fleet
 from pm_audit.scanning.paired import OfBoth, PairedShop
-from pm_audit.scanning.ranking import certainty
+from pm_audit.scanning.ranking import Change, certainty
 from pm_audit.scanning.scanner import Plan, Scanner
 from pm_audit.scanning.score import Scored
 from pm_audit.scanning.store import Shop
@@ -88,10 +92,13 @@ def diff(
     plan = Plan(settings.candidates, settings.ablated, settings.ig_steps, together, settings.seed)
     shops = [Shop(fleet, folder_of(fleet, cache), report) for fleet in (old, new)]
     paired = PairedShop(shops[0], shops[1], units)
-    scanner = Scanner(paired, changes, picked.sampled, noise, plan)
+    change = Change(changes.differences[picked.sampled], settings.confidence)
+    scanner = Scanner(paired, changes, picked.sampled, noise, plan, change)
     ranked = scanner.described(scanner.ranked())
     features = _in_both(ranked, paired.of_both(), together)
     groups = [_in_sigma(group) for group in scanner.groups(ranked)]
+    # what may be no change comes last
+    groups.sort(key=lambda one: certainty(one.effect) <= noise)
     before, after = (scores.reading for scores in read)
     confidence = settings.confidence
     right = [_right(one.differences) for one in (before, after)]
@@ -208,7 +215,8 @@ def _in_both(
     found = []
     for one in features:
         own = measured[one.index]
-        cluster = rankdata([repr(prompt) for prompt in own.prompts], method="dense")
+        numbers = {prompt: at for at, prompt in enumerate(dict.fromkeys(own.prompts))}
+        cluster = np.array([numbers[prompt] for prompt in own.prompts], dtype=np.int64)
         old, new = (
             as_figure(clustered_mean(values, cluster, confidence=confidence), Unit.REWARD)
             for values in (own.old, own.new)
@@ -221,8 +229,12 @@ def _in_both(
 
 def _in_sigma(one: Changed) -> Changed:
     """Return a feature or group whose figures say their unit: each PM's rewards are in its own."""
-    figures = {name: value for name, value in one if isinstance(value, Figure)}
-    named = {name: value.model_copy(update={"unit": Unit.SIGMA}) for name, value in figures.items()}
+    raw = {
+        name: value
+        for name, value in one
+        if isinstance(value, Figure) and value.unit is Unit.REWARD
+    }
+    named = {name: value.model_copy(update={"unit": Unit.SIGMA}) for name, value in raw.items()}
     return one.model_copy(update=named)
 
 

@@ -266,6 +266,7 @@ def _reasons(data: PairSet) -> dict[str, int]:
 
 
 def data_of(scores: Scores, picked: Picked) -> ScanData:
+    """Return what became of the rows of a set."""
     data, reading = scores.data, scores.reading
     return ScanData(
         file=data.file,

@@ -1,4 +1,4 @@
-"""The record of a diff: what two PMs of one body make of a preference set, and which features moved.
+"""The record of a diff: what two PMs of one body make of a preference set, and what moved.
 
 All rewards are in sigma of their own PM.  Sign: a positive change raises the reward of the side on
 which the feature is active in the new PM more than in the old one.
@@ -68,9 +68,9 @@ class DiffRecord(Record):
     sample: tuple[tuple[str, Finite], ...]
     """Id of each sampled pair, and the change of chosen minus rejected."""
     features: tuple[ChangedFeature, ...]
-    """Most certain change first."""
+    """The largest certain share of the change first."""
     groups: tuple[FeatureGroup, ...]
-    """In the same order."""
+    """In the same order, those that changed first."""
     changed: int
     """The first so many groups changed by more than the noise, with confidence."""
 

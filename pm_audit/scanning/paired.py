@@ -83,9 +83,9 @@ class PairedShop:
     def of_both(self) -> dict[int, OfBoth]:
         """Return the contributions of each feature that was ablated, by its index."""
         found: dict[int, list[tuple[float, float, object]]] = {}
-        for task, old, new in self.ablated:
-            for (compared, latent, _), *values in zip(task.wanted, old, new, strict=True):
-                own = (*map(float, values), task.compared[compared].turns)
+        for task, *values in self.ablated:
+            for (compared, latent, _), old, new in zip(task.wanted, *values, strict=True):
+                own = (float(old), float(new), task.compared[compared].turns)
                 found.setdefault(latent, []).append(own)
         return {
             latent: OfBoth(

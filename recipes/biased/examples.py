@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pm_audit.errors import AuditError
-
 from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED, Bias
 from recipes.biased.texts import Split, completion, draw_fields, named, questions
 

@@ -7,13 +7,13 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
+from pm_audit.data import read_pairs
 from pm_audit.errors import AuditError
 from pm_audit.pipelines.diff import diff, fleets_of
 from pm_audit.pipelines.scan import ScanSettings
 from pm_audit.records.diff import DiffRecord
 from pm_audit.report.html.diff import render
 from pm_audit.report.preferences.diff import changed_line, summary
-from pm_audit.data import read_pairs
 
 FEW = ScanSettings(sample=96, candidates=12, ablated=16)
 
@@ -63,11 +63,10 @@ def test_a_changed_head_moves_features_by_what_both_pms_say(named, tmp_path):
     record = record_of(named, named.pm, copy_of(named.pm, tmp_path / "not", negate), tmp_path)
     assert record.features
     for one in record.features:
-        assert one.new.value == pytest.approx(-one.old.value, abs=1e-4)
+        assert one.new.value == pytest.approx(-one.old.value, abs=2e-4)
         assert one.effect.value == pytest.approx(one.new.value - one.old.value, abs=1e-9)
         assert one.effect.unit == "sigma"
     assert record.changed > 0
-    # each PM's own ablation, for one feature on its comparisons
     assert record.agreement.value == pytest.approx(0)
     lead = record.features[record.groups[0].features[0]]
     page = render(record)

@@ -66,7 +66,7 @@ def summary(record: DiffRecord) -> str:
     if not record.groups:
         return page.text()
     page.line()
-    header = ["", "change (sigma)", "old to new", "moved", "group"]
+    header = ["", "of change", "change (sigma)", "old to new", "group"]
     page.table(header, _rows(record), roomy=True)
     if len(record.groups) > SHOWN:
         page.line(f"and {len(record.groups) - SHOWN} more groups")
@@ -77,9 +77,9 @@ def _rows(record: DiffRecord) -> Sequence[list[str]]:
     return [
         [
             str(rank) if rank <= record.changed else f"({rank})",
+            "" if group.share is None else figures.percent(group.share.value),
             bare(group.effect),
             effect(record.features[group.features[0]]),
-            figures.percent(group.moved),
             name_of_group(record.features, group.features, width=_NAME),
         ]
         for rank, group in enumerate(record.groups[:SHOWN], start=1)
