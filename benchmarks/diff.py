@@ -77,8 +77,6 @@ def area(strength, shows):
     """Return the area under the curve of ``strength`` [answer] for answers that show the edit."""
     found = mannwhitneyu(strength[shows], strength[~shows]).statistic
     return found / (shows.sum() * (~shows).sum())
-        shows.sum() * (~shows).sum()
-    )
 
 
 def names(areas, effects, bias):
