@@ -6,7 +6,7 @@ there is ``--pm`` here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,16 @@ _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in SUB
 
 def subject(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that name a PM and its SAEs; without a value each is None or empty."""
-    for name in reversed(SUBJECT):
+    return _naming(command, SUBJECT)
+
+
+def preference_model(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of :func:`subject` for a command that reads no SAE."""
+    return _naming(command, [name for name in SUBJECT if name != "saes"])
+
+
+def _naming(command: Callable[..., object], names: Sequence[str]) -> Callable[..., object]:
+    for name in reversed(names):
         setting = _OPTIONS[name]
         command = click.option(
             f"--{setting.option}",

@@ -41,7 +41,7 @@ def _data(command: Callable[..., object]) -> Callable[..., object]:
 @click.command(
     cls=options.Command, example="pm-audit score preferences.jsonl -o reports/rewards.parquet"
 )
-@options.subject
+@options.preference_model
 @_data
 @options.output(
     "-o",
@@ -147,8 +147,8 @@ def _fleet(
     from pm_audit.loading.named import require_named_subject
     from pm_audit.spec import Settings
 
-    named = {name: given.pop(name) for name in options.SUBJECT}
-    settings = Settings.merged(cli=named | {"saes": named["saes"] or None})
+    named = {name: given.pop(name) for name in options.SUBJECT if name in given}
+    settings = Settings.merged(cli=named | {"saes": named.get("saes") or None})
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
     if not rewards_only:  # which need no SAE
         require_named_subject(settings)
