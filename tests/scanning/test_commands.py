@@ -40,7 +40,7 @@ def test_score_writes_the_rewards_of_the_rows_that_are_kept(named, run, tmp_path
         ("score", ["-o", "rewards.txt"], "must end in .jsonl"),
         ("score", ["--where", "subset"], "COLUMN=VALUE"),
         ("score", ["--example-column", "better"], "better"),
-        ("score", ["--sae", "any"], "No such option: --sae"),
+        ("score", ["--sae", "any"], "--sae"),
         ("scan", ["--held-out", "1"], "held-out"),
         ("scan", ["--workers", "0"], "workers"),
     ],
