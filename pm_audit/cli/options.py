@@ -103,6 +103,15 @@ def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[.
     return click.option(*names, type=kind, default=None, help=text)
 
 
+def require_apart(target: Path, *read: Path | None) -> None:
+    """Refuse to write a file over one that the command reads."""
+    for path in read:
+        if path is not None and path.exists() and target.exists() and target.samefile(path):
+            raise click.UsageError(
+                f"{target}: is a file that the command reads and would be replaced; name another"
+            )
+
+
 class Command(click.Command):
     """A command whose help ends with one example of its use."""
 

@@ -58,6 +58,7 @@ def report(record: Path, *, output: Path | None) -> None:
     from pm_audit.report.viewed import read_viewed
 
     target = output or record.with_suffix(".html")
+    options.require_apart(target, record)
     if ScanRecord.is_one(record):
         if target.suffix != ".html":
             raise click.UsageError(f"{target}: a scan is written as a page; its name ends in .html")

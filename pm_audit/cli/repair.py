@@ -59,12 +59,13 @@ def repair(record: Path, **given: Any) -> None:  # noqa: ANN401 - options of cli
     if output is not None:
         if output.suffix not in SUFFIXES:
             raise click.UsageError(f"{output}: its name must end in {', '.join(SUFFIXES)}")
+        options.require_apart(output, record, given["data"], given["choose"])
         require_writable(output)
     given = {name: value for name, value in given.items() if value not in (None, ())}
     tried = {name: given.pop(name) for name in RepairOptions.model_fields if name in given}
     given["sae"] = given.pop("saes", None)
-    options = RepairOptions.of(**tried)
-    found, lines = run_repair(record, given.pop("data"), options, progress=_to_stderr, **given)
+    wanted = RepairOptions.of(**tried)
+    found, lines = run_repair(record, given.pop("data"), wanted, progress=_to_stderr, **given)
     click.echo(str(found))
     if output is not None:
         found.save(output)

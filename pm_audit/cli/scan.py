@@ -59,6 +59,7 @@ def score(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - share
 
     target = output or Path("reports/rewards.jsonl")
     require_table(target)
+    options.require_apart(target, given["data"])
     require_writable(target)
     data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, rewards_only=True)
@@ -125,6 +126,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     target = output or Path("reports/scan.json")
     page = target.with_suffix(".html")
     for path in (target, page):
+        options.require_apart(path, given["data"])
         require_writable(path)
     data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, sae=given.pop("sae_name"))

@@ -127,3 +127,17 @@ def test_the_commands_of_records_show_a_repair(tmp_path):
     refused = CliRunner().invoke(main, ["report", str(path), "-o", str(tmp_path / "x.csv")])
     assert refused.exit_code == 2
     assert "a repair is written as a page" in refused.output
+
+
+def test_a_record_is_never_written_over_by_its_own_page(tmp_path):
+    path = tmp_path / "repair.json"
+    record().save(path)
+    before = path.read_bytes()
+    refused = CliRunner().invoke(main, ["report", str(path), "-o", str(path)])
+    assert refused.exit_code == 2
+    assert path.read_bytes() == before
+    data = ["--data", str(path)]
+    refused = CliRunner().invoke(main, ["repair", str(path), *data, "-o", str(path)])
+    assert refused.exit_code == 2
+    assert "would be replaced" in " ".join(refused.output.split())
+    assert path.read_bytes() == before

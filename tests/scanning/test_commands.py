@@ -64,3 +64,16 @@ def test_strata_that_are_none_are_refused_before_pairs_are_read(run, named, opti
     assert found.exit_code == 2
     assert said in found.output
     assert "score:" not in found.output
+
+
+@pytest.mark.parametrize("command", ["score", "scan"])
+def test_the_data_is_never_written_over(run, named, command, tmp_path):
+    before = named.data.read_bytes()
+    (tmp_path / "link.jsonl").hardlink_to(named.data)
+    for place in (named.data, tmp_path / "link.jsonl"):
+        found = run(command, "-o", str(place))
+        assert found.exit_code == 2
+        assert "is a file that the command reads and would be replaced" in " ".join(
+            found.output.split()
+        )
+    assert named.data.read_bytes() == before
