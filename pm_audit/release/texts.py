@@ -42,6 +42,18 @@ def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None
     return [(place, places[key]) for place, key in enumerate(keys)]
 
 
+def paired_further(old: Evidence, new: Evidence) -> tuple[list[float], list[float]] | None:
+    """Return the gaps there and here of prompts that were read for their gap alone; None if others.
+
+    Their texts are not recorded, so that they are the same only in the same file.
+    """
+    was, now = ({one.id: one.gap for one in evidence.further} for evidence in (old, new))
+    files = [evidence.pairs.sha256 if evidence.pairs else None for evidence in (old, new)]
+    if was.keys() != now.keys() or (was and files[0] != files[1]):
+        return None
+    return list(was.values()), [now[name] for name in was]
+
+
 def _ids(evidence: Evidence) -> list[str]:
     return [*evidence.prompts, *(one.id for one in evidence.further)]
 
