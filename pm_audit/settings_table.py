@@ -37,6 +37,7 @@ objective text Which reward of a PM with several: a name, a mixture `name=0.7,na
 dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.
 device text Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`.
 prompts text Most prompts of a hypothesis that are tried, drawn by `seed`; pairs have a `sample` of their own. (default: 16)
+searched_prompts text Most prompts of a preference set on which features are searched for and tested, drawn by `seed`; the gap is that of all pairs. (default: 200)
 folds text Folds of prompts; each fold is tested with the features that the others selected. (default: 2)
 candidates text Features of a fold, best by attribution, among which its set is searched for. (default: 64)
 search text Where candidates come from: `attribution`; `budget`, single ablations until a count or time is spent; `exhaustive`, single ablation of every feature that fires on the examples.

@@ -26,15 +26,20 @@ _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in SUB
 
 def subject(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that name a PM and its SAEs; without a value each is None or empty."""
-    return _with(SUBJECT, command)
+    return _naming(command, SUBJECT)
+
+
+def preference_model(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of :func:`subject` for a command that reads no SAE."""
+    return _naming(command, [name for name in SUBJECT if name != "saes"])
 
 
 def of_two(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options of a subject that two PMs, which arguments name, have in common."""
-    return _with(OF_TWO, command)
+    return _naming(command, OF_TWO)
 
 
-def _with(names: Sequence[str], command: Callable[..., object]) -> Callable[..., object]:
+def _naming(command: Callable[..., object], names: Sequence[str]) -> Callable[..., object]:
     for name in reversed(names):
         setting = _OPTIONS[name]
         command = click.option(
@@ -102,6 +107,15 @@ def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[.
     """Return an option for a file that is written if it is given."""
     kind = click.Path(dir_okay=False, path_type=Path)
     return click.option(*names, type=kind, default=None, help=text)
+
+
+def require_apart(target: Path, *read: Path | None) -> None:
+    """Refuse to write a file over one that the command reads."""
+    for path in read:
+        if path is not None and path.exists() and target.exists() and target.samefile(path):
+            raise click.UsageError(
+                f"{target}: is a file that the command reads and would be replaced; name another"
+            )
 
 
 class Command(click.Command):

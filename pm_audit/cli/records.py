@@ -17,7 +17,8 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 @_record
 @click.option("-v", "--verbose", is_flag=True, help="List every candidate and every condition.")
 def show(record: Path, *, verbose: bool) -> None:
-    """Print the summary of RECORD (default: reports/record.json), of an audit or a scan."""
+    """Print the summary of RECORD (default: reports/record.json), of an audit, scan or repair."""
+    from pm_audit.records.repair import RepairRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report import terminal
     from pm_audit.report.preferences import scan
@@ -25,6 +26,9 @@ def show(record: Path, *, verbose: bool) -> None:
 
     if ScanRecord.is_one(record):
         click.echo(scan.summary(ScanRecord.read(record)))
+        return
+    if RepairRecord.is_one(record):
+        click.echo(str(RepairRecord.read(record)))
         return
     read, notices = read_viewed(record)
     click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
@@ -41,8 +45,12 @@ def show(record: Path, *, verbose: bool) -> None:
     "(default: RECORD's name with .html).",
 )
 def report(record: Path, *, output: Path | None) -> None:
-    """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page."""
+    """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page.
+
+    A repair is written as a page, .html or .md.
+    """
     from pm_audit.records import write_atomically
+    from pm_audit.records.repair import RepairRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report.files import write
     from pm_audit.report.html.scan import render
@@ -50,10 +58,17 @@ def report(record: Path, *, output: Path | None) -> None:
     from pm_audit.report.viewed import read_viewed
 
     target = output or record.with_suffix(".html")
+    options.require_apart(target, record)
     if ScanRecord.is_one(record):
         if target.suffix != ".html":
             raise click.UsageError(f"{target}: a scan is written as a page; its name ends in .html")
         write_atomically(target, render(ScanRecord.read(record)))
+        click.echo(f"wrote {target}")
+        return
+    if RepairRecord.is_one(record):
+        if target.suffix not in (".html", ".md"):
+            raise click.UsageError(f"{target}: a repair is written as a page, .html or .md")
+        RepairRecord.read(record).save(target)
         click.echo(f"wrote {target}")
         return
     read, notices = read_viewed(record)

@@ -186,7 +186,8 @@ class Auditor:
         fits = tuple(measure_fit(clean, sae, most=FIT_TOKENS) for sae in self.saes)
         noise = max(scale.noise, replay_noise(clean, min(sae.layer for sae in self.saes)))
         evidence = unsearched(cases, experiment, fits, replace(scale, noise=noise))
-        evidence = evidence.model_copy(update={"pairs": tried.pairs})
+        further = tried.further.gaps(pm, lambda said: self._report(f"{name}: {said}"))
+        evidence = evidence.model_copy(update={"pairs": tried.pairs, "further": further})
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")

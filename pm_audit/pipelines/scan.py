@@ -67,6 +67,10 @@ class ScanSettings:
             wrong.append(
                 "the length filter must be two percentiles, 0 <= shortest < longest <= 100"
             )
+        if self.by is not None and self.sampler is not Sampler.STRATIFIED:
+            wrong.append(
+                f"by has no effect on a {self.sampler} sample; set sampler to stratified too"
+            )
         if not 0 <= self.held_out < 1:
             wrong.append("held_out must be a share of prompts from 0 up to 1")
         if wrong:
@@ -168,10 +172,11 @@ def scan(
         report: receives how far the scan is.
 
     Raises:
-        AuditError: the PM fails its preflight, no pair can be read or sampled, or a number is not
-            finite.
+        AuditError: the PM fails its preflight, no pair can be read or sampled, no pair has the
+            column of the strata, or a number is not finite.
 
     """
+    _require_column(data, settings.by)
     pm, sae = fleet.subject.pm, fleet.subject.sae
     scale = scale_of(fleet)
     scores = score(data, fleet, cache, report)
@@ -201,6 +206,15 @@ def scan(
         features=tuple(features),
         groups=tuple(scanner.groups(features)),
     )
+
+
+def _require_column(data: PairSet, column: str | None) -> None:
+    known = sorted({name for pair in data.pairs for name in pair.columns})
+    if column is not None and column not in known:
+        raise AuditError(
+            f"{data.file}: no pair has the column {column!r} of a stratified sample; there are "
+            f"{', '.join(known) or 'none'}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

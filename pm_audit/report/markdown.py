@@ -162,7 +162,9 @@ def _title(one: Condition) -> Value:
 
 def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
     shown = figures.with_bounds(figures.in_sigma(figure, hypothesis.evidence.sigma))
-    return Number(f"{shown}, {figures.share_of(figure.value, hypothesis.gap.value)} of the gap")
+    return Number(
+        f"{shown}, {figures.share_of(figure.value, hypothesis.explained_gap.value)} of the gap"
+    )
 
 
 def _features(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:

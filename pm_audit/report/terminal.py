@@ -149,7 +149,7 @@ def _everything(page: TerminalWriter, hypothesis: HypothesisRecord, replacement:
     for whose, parts in decomposition.titled(hypothesis):
         page.line(f"  Where the gap lives{f', {whose}' if whose else ''}:")
         for title, figure in decomposition.shown(parts):
-            _share(page, title, figures.share_of(figure.value, hypothesis.gap.value))
+            _share(page, title, figures.share_of(figure.value, hypothesis.explained_gap.value))
     baselines.terminal_lines(page, hypothesis)
     page.line()
 

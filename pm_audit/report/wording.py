@@ -86,7 +86,7 @@ def label_origin(feature: FeatureRecord) -> str:
 def contribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> tuple[str, str, str]:
     """Return a feature's contribution in sigma, its interval, and its share of the gap."""
     figure = figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
-    share = figures.share_of(feature.contribution.value, hypothesis.gap.value)
+    share = figures.share_of(feature.contribution.value, hypothesis.explained_gap.value)
     return figures.number(figure), figures.bounds(figure), share
 
 

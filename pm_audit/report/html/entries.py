@@ -79,7 +79,7 @@ def _card(feature: FeatureRecord, hypothesis: HypothesisRecord) -> dict[str, Any
         "record": feature,
         "anchor": anchor(hypothesis, feature),
         "contribution": figures.in_sigma(feature.contribution, sigma),
-        "share": figures.share_of(feature.contribution.value, hypothesis.gap.value),
+        "share": figures.share_of(feature.contribution.value, hypothesis.explained_gap.value),
         "attribution": wording.attribution(feature, hypothesis),
         "elsewhere": wording.elsewhere(feature),
         "selected_by": wording.selected_by(feature, hypothesis),
