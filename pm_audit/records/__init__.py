@@ -44,6 +44,7 @@ from pm_audit.records.explanation import (
     GapDecomposition,
     Transfer,
 )
+from pm_audit.records.generated import GeneratedEvidence
 from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
 from pm_audit.records.pairs import PairsEvidence, SkippedRow
@@ -79,6 +80,7 @@ __all__ = [
     "Firing",
     "FoldEvidence",
     "GapDecomposition",
+    "GeneratedEvidence",
     "HypothesisRecord",
     "LabelSource",
     "ManifestEntry",
