@@ -70,12 +70,7 @@ def registers(templates: Iterable[str] = REGISTERS) -> SearchStrategy[Edit]:
         AuditError: a template does not hold ``{text}`` once.
 
     """
-    written = _texts(templates)
-    for template in written:
-        if template.count(TEXT) != 1:
-            raise AuditError(f"the register {template!a} must hold {TEXT} once")
-    sides = [template.split(TEXT) for template in written]
-    return _one_of([Wrap(before=before, behind=behind) for before, behind in sides])
+    return _one_of([_register(template) for template in _texts(templates)])
 
 
 def punctuation(marks: Iterable[str] = MARKS) -> SearchStrategy[Edit]:
@@ -157,6 +152,18 @@ PHRASED: Mapping[str, Callable[[Iterable[str]], SearchStrategy[Edit]]] = {
 """Strategies that are given phrases, by the name that stands in YAML."""
 
 
+def simplest(key: str, phrase: str) -> Edit:
+    """Return the edit to which a strategy of ``PHRASED`` shrinks if only the phrase matters.
+
+    Raises:
+        AuditError: the template of a register does not hold ``{text}`` once.
+
+    """
+    if key == "register":
+        return _register(phrase)
+    return Insert(text=phrase, after=None if key == "suffix" else 0)
+
+
 def programs(*edits: SearchStrategy[Edit], at_most: int = 3) -> SearchStrategy[Program]:
     """Draw from one to ``at_most`` edits, each of any of the kinds and none twice.
 
@@ -180,6 +187,13 @@ def edited(text: str, *edits: SearchStrategy[Edit], at_most: int = 3) -> SearchS
 
     """
     return programs(*edits, at_most=at_most).map(lambda program: program.apply(text))
+
+
+def _register(template: str) -> Edit:
+    if template.count(TEXT) != 1:
+        raise AuditError(f"the register {template!a} must hold {TEXT} once")
+    before, behind = template.split(TEXT)
+    return Wrap(before=before, behind=behind)
 
 
 def _places() -> SearchStrategy[int]:

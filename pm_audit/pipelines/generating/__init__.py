@@ -21,7 +21,7 @@ from pm_audit.forward.scale import Scale
 from pm_audit.pipelines.generating.gaps import Gaps
 from pm_audit.pipelines.generating.kept import keep, kept
 from pm_audit.pipelines.generating.search import Shrunk, draw, shrink
-from pm_audit.pipelines.generating.strategy import strategy_of
+from pm_audit.pipelines.generating.strategy import each_phrase, strategy_of
 from pm_audit.pipelines.generating.turned import bases, changed, turned
 from pm_audit.records import GeneratedEvidence, MethodRecord
 from pm_audit.spec import Hypothesis
@@ -54,23 +54,23 @@ def generate(
     gaps = Gaps(
         pm, bases(searched), hypothesis.expect, sigma=scale.sigma, confidence=method.confidence
     )
-    programs = strategy_of(written)
-    drawn = draw(programs, written.examples, seed=seed)
-    distinct, known = tuple(dict.fromkeys(drawn)), kept(hypothesis, written)
+    programs, phrases = strategy_of(written), each_phrase(written, seed=seed)
+    count = written.examples - len(phrases)
+    drawn = draw(programs, count, seed=seed)
+    distinct, known = tuple(dict.fromkeys((*phrases, *drawn))), kept(hypothesis, written)
     report(
         f"{hypothesis.full_name}: trying {len(distinct)} edits on {len(searched.prompts)} prompts"
     )
     gaps.measure((*known, *distinct))
 
     breaking = [program for program in distinct if gaps.breaks(program)]
-    found, replayed = None, False
-    if breaking:
-        report(
-            f"{hypothesis.full_name}: {len(breaking)} break the claim; looking for a simpler one"
-        )
-        found = shrink(programs, gaps, written.examples, seed=seed)
-    elif again := [program for program in known if gaps.breaks(program)]:
-        found, replayed = Shrunk(again[0], steps=0), True
+    again = [program for program in known if gaps.breaks(program)]
+    found = None
+    if any(program in breaking for program in drawn):
+        report(f"{hypothesis.full_name}: {len(breaking)} break the claim; shrinking")
+        found = shrink(programs, gaps, count, seed=seed)
+    elif breaking or again:
+        found = Shrunk((breaking or again)[0], steps=0)
     if found is not None:
         keep(hypothesis, written, found.program)
     program = _nearest(hypothesis, gaps, distinct) if found is None else found.program
@@ -82,7 +82,7 @@ def generate(
     measured = gaps[program]
     evidence = GeneratedEvidence(
         seed=seed,
-        drawn=len(drawn),
+        drawn=len(phrases) + len(drawn),
         distinct=len(distinct),
         too_small=len(gaps.too_small.intersection(distinct)),
         refused=len(gaps.refused.intersection(distinct)),
@@ -91,7 +91,7 @@ def generate(
         prompts=tuple(prompt.id for prompt in searched.prompts),
         unchanged=whole - len(judged.prompts),
         broke=found is not None,
-        replayed=replayed,
+        replayed=found is not None and not breaking,
         gap_sigma=0.0 if measured is None else measured.gap,
         edit=str(program),
         program=program.model_dump(mode="json"),
