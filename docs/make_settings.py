@@ -22,7 +22,9 @@ PAGE = """\
 This page is generated from `Settings` by `python docs/make_settings.py`.
 
 `pytest --pm-audit` audits the paths named, or else the hypotheses folder, and collects nothing
-else. Without `--pm-audit` the plug-in does nothing and imports nothing heavy.
+else. Without `--pm-audit` the plug-in gives the fixtures `pm`, `reward` and `reward_gap`
+([Test properties in Python](../how-to/property-tests.md)), and imports nothing heavy until a test
+uses one.
 
 ## Settings
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pm_audit.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from pm_audit import strategies as strategies
     from pm_audit.api import (
         audit,
         compare,
@@ -75,6 +76,8 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "strategies":
+        return import_module("pm_audit.strategies")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(_ELSEWHERE.get(name, "pm_audit.api")), name)

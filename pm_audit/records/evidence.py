@@ -8,6 +8,7 @@ from statistics import fmean
 from pydantic import Field
 
 from pm_audit.records.base import Feature, Figure, Finite, Record, Role
+from pm_audit.records.generated import GeneratedEvidence
 from pm_audit.records.label import FeatureLabel
 from pm_audit.records.pairs import PairsEvidence
 
@@ -256,6 +257,8 @@ class Evidence(Record):
     """Sets found on two halves of the prompts; empty if two folds are these halves."""
     pairs: PairsEvidence | None = Field(default=None, exclude_if=_nothing)
     """The preference set that gave the texts; None if templates did."""
+    generated: GeneratedEvidence | None = Field(default=None, exclude_if=_nothing)
+    """The search that found the examples; None if the hypothesis names them."""
 
     further: tuple[FurtherPrompt, ...] = Field(default=(), exclude_if=_nothing)
     """Prompts beyond ``prompts``, on which no feature was searched for; they count for the gap."""

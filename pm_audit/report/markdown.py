@@ -122,6 +122,9 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord, replacement: st
     place = Code(f"{hypothesis.file}:{hypothesis.line}")
     page.paragraph("{} ({}, {})", hypothesis.claim, place, findings.prompts(hypothesis))
     page.paragraph("**{}** {}", found.sentence, found.explanation)
+    if edit := wording.searched(hypothesis):
+        page.paragraph("The edit: {}. Tried: {}.", edit["edit"], edit["tried"])
+        page.paragraph("{} became {}.", Code(edit["before"]), Code(edit["after"]))
     bullets: list[Value] = [
         Markup("{}: {}. {}", (result.check.value, _MARKS[result.outcome], result.reason))
         for result in hypothesis.checks

@@ -41,6 +41,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale, replacement: str) -> dict
         "finding": found,
         "kind": _KINDS[found.standing],
         "prompts": findings.prompts(hypothesis),
+        "searched": wording.searched(hypothesis),
         "band": plots.expected_band(hypothesis, forest),
         "interval": plots.interval(hypothesis.gap_sigma, forest),
         "outcomes": outcomes,
