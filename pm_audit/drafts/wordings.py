@@ -26,6 +26,9 @@ _LONGEST = 6
 _OFTEN = 8
 """Texts that must have a wording."""
 
+_MOSTLY = 0.75
+"""Share of its places in which one and the same other makes two wordings one."""
+
 _ATTESTED = 3
 """Texts that must have what is written in its place."""
 
@@ -118,9 +121,9 @@ class Wordings:
         for wording, count in sorted(texts.items(), key=lambda one: (-one[1], one[0])):
             if count < _OFTEN or len(found) == most:
                 break
-            other = others[wording].most_common(1)[0][0]
+            other, times = others[wording].most_common(1)[0]
             if found.get(Wording.of(other)) != wording.filling:
-                found[wording] = other
+                found[wording] = other if times >= _MOSTLY * others[wording].total() else ""
         return list(found)
 
     def spots(self, pieces: Pieces, wording: Wording) -> Iterator[Spot]:
