@@ -115,15 +115,14 @@ def propose(
         [group.effect.value for group in groups],
         settings.seed,
     )
-    report("exchanging what texts write in two ways")
-    report(f"{sum(map(len, worded.carried.values()))} wordings move the reward by a group")
     proposing = _Proposing(scan, drafter, worded, numbers, settings)
     for place, group in enumerate(groups, start=1):
-        if len(proposing.drafts) == settings.drafts:
-            break
         report(f"group {place} of {len(groups)}: {len(proposing.drafts)} drafts so far")
-        proposing.take(place, group)
-    return Proposal(tuple(proposing.drafts), tuple(proposing.refused))
+        proposing.of_spans(place, group)
+    report("exchanging what texts write in two ways")
+    for place, group in enumerate(groups, start=1):
+        proposing.of_wordings(place, group)
+    return proposing.found()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,24 +136,22 @@ class _Proposing:
     """Of a feature's place in the scan, its number among those that are read."""
     settings: ProposeSettings
     drafts: list[Draft] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+    """Of groups without a draft of a span, by their places."""
     spans: dict[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
 
-    def take(self, place: int, group: FeatureGroup) -> None:
-        """Keep the drafts of a group, or the reason why it has none."""
-        before = len(self.drafts)
-        reason = self._of_spans(place, group)
-        self._of_wordings(place, group)
-        if reason is not None and len(self.drafts) == before:
-            self.refused.append(Refused(place, reason))
+    def found(self) -> Proposal:
+        """Return the drafts in the order of their groups, and why groups have none."""
+        drafted = {draft.place for draft in self.drafts}
+        refused = [
+            Refused(place, reason) for place, reason in self.reasons.items() if place not in drafted
+        ]
+        return Proposal(tuple(sorted(self.drafts, key=lambda one: one.place)), tuple(refused))
 
-    def _of_spans(self, place: int, group: FeatureGroup) -> str | None:
-        """Keep a draft of a group, or of the first of its features that has one.
-
-        Returns:
-            Why there is none.
-
-        """
+    def of_spans(self, place: int, group: FeatureGroup) -> None:
+        """Keep a draft of a group, of the first of its features that has one, or the reason."""
+        if self._full:
+            return
         found = [self._drafted(place, group)]
         if len(group.features) > 1 and not _holds(found[0]):
             for at in group.features[:_ALONE]:
@@ -166,23 +163,29 @@ class _Proposing:
             next((one for one in found if isinstance(one, Draft)), found[0]),
         )
         if isinstance(draft, str):
-            return draft
+            self.reasons[place] = draft
+            return
         self.drafts.append(draft)
         self.spans[draft.name] = self.drafter.spans(
             [self.numbers[at] for at in draft.group.features]
         )
-        return None
 
-    def _of_wordings(self, place: int, group: FeatureGroup) -> None:
+    def of_wordings(self, place: int, group: FeatureGroup) -> None:
         """Keep a draft of each wording whose gap a group carries, and that no draft has yet."""
+        if self._full:
+            return
         for found in self.worded.drafts(place - 1, prompts=self.settings.prompts):
-            if len(self.drafts) == self.settings.drafts:
-                return
             if len(found.pairs) < FEWEST:
                 continue
             draft = self._judged(place, group, found)
             if not any(_says_the_same(one, draft) for one in self.drafts):
                 self.drafts.append(draft)
+            if self._full:
+                return
+
+    @property
+    def _full(self) -> bool:
+        return len(self.drafts) >= self.settings.drafts
 
     def _drafted(self, place: int, group: FeatureGroup) -> Draft | str:
         """Return a draft with the gap of its own pairs, or why there is none."""
