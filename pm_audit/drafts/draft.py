@@ -198,4 +198,4 @@ def _certainty(pairs: Sequence[DraftPair], texts: int, sign: float) -> float:
     """
     if len(pairs) < max(_FEWEST, _MOSTLY * texts):
         return -np.inf
-    return sign * certainty([pair.gap for pair in pairs])
+    return certainty([np.sign(sign) * pair.gap for pair in pairs])
