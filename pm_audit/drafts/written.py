@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pm_audit.data import Dialogue
-from pm_audit.drafts.draft import Drafted, DraftPair
-from pm_audit.drafts.edits import Action, spelled
+from pm_audit.drafts.edits import Action, Rule, spelled
+from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
@@ -83,13 +83,13 @@ def name_and_claim(
     drafted: Drafted, effect: Effect, features: Sequence[ScannedFeature], place: int
 ) -> tuple[str, str]:
     """Return a name and a claim, from the edit if it is nearly always the same, or the labels."""
-    edits = Counter(pair.edit.shown for pair in drafted.pairs)
+    edits = Counter(pair.shown for pair in drafted.pairs)
     (removed, written), count = edits.most_common(1)[0]
     labels = [feature.label.text for feature in features if feature.label]
     if count >= _MOST * edits.total():
         without = f", not {_quoted(written)}," if written else ""
         claim = f"Writing {_quoted(removed)}{without} {effect.value} the reward."
-        if drafted.rule.action is Action.LOWER:
+        if isinstance(drafted.rule, Rule) and drafted.rule.action is Action.LOWER:
             words = f"capitals {written}"
         else:
             words = f"{removed} not {written}" if written else removed
@@ -180,8 +180,8 @@ def _evidence(draft: Draft, scan: str) -> Iterator[str]:
         + (f" [{effect.low:+.3g}, {effect.high:+.3g}]" if effect.low is not None else "")
         + f" raw reward on {draft.group.compared} comparisons"
     )
-    yield f"Edit: {rule.action.value} the {rule.extent.value} on which the group is active."
-    edits = Counter(pair.edit.shown for pair in draft.pairs)
+    yield f"Edit: {rule.described}."
+    edits = Counter(pair.shown for pair in draft.pairs)
     for (removed, written), count in edits.most_common(_SHOWN):
         yield f"  {count} times {_quoted(removed)} against {_quoted(written)}"
     inserted = sum(pair.inserted for pair in draft.pairs)
