@@ -6,9 +6,12 @@ edits among others (``recipes/biased/preferences.py``).
 
 * A group *names the edit* if its activation tells answers with the edit from answers without it, on
   texts that took no part: the area under the curve of the summed activation is at least 0.85, and
-  the change of its effect has the planted sign; or at most 0.15, and the opposite sign (a group of
-  what stands where the edit does not).
-* The bar: the first-ranked group names the edit in 10 of 12 variants.  Groups of random features
+  the change of its effect has the sign of the edit's; or at most 0.15, and the opposite sign (a
+  group of what stands where the edit does not).
+* What an edit's gap changed by is measured on answers with and without it: a variant is trained
+  towards a gap, not a change, and of some edits the default PM has that gap already.  A variant
+  whose gap moved by less than 0.2 sigma has no planted change to name, and is counted apart.
+* The bar: the first-ranked group names the edit in ten twelfths of the variants that changed.  Groups of random features
   that are active on a tenth of the texts, of the same sizes, say what chance gives.
 * Two copies of one PM are compared on a hundred seeds of sample and pairs; nothing may be reported
   in 95.
@@ -29,9 +32,10 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 import pm_audit
-from benchmarks.scan import tokenised
+from benchmarks.scan import matched, tokenised
 from pm_audit.data import read_rows
 from pm_audit.forward.grid import Grid
+from pm_audit.forward.scale import measure_scale
 from pm_audit.forward.trace import trace
 from pm_audit.loading.default.pm import default_saes, load_pm
 from pm_audit.loading.saes.registry import load as load_sae
@@ -41,6 +45,8 @@ from recipes.biased.train import BiasRecipe, train_biased
 
 SETTINGS = {"sample": 120, "candidates": 64, "ablated": 16, "held_out": 0.0}
 PAIRS = 240
+CHANGED = 0.2
+"""Change of a gap, in sigma, from which a variant has a planted change."""
 TELLS = 0.85
 """Area under the curve from which a group tells an edit."""
 COPIES, SMALL = 100, {"sample": 24, "candidates": 8, "ablated": 8, "held_out": 0.0}
@@ -79,9 +85,15 @@ def area(strength, shows):
     return found / (shows.sum() * (~shows).sum())
 
 
-def names(areas, effects, bias):
-    """Return whether groups name the edit [group]."""
-    planted = np.sign(effects) == np.sign(bias.strength)
+def gap_of(pm, sae, bias):
+    """Return the gap of an edit on answers with it and without it, in the PM's own sigma."""
+    experiment = matched(pm, sae, bias.name)
+    return experiment.gap(range(experiment.contrast.prompts)) / measure_scale(pm).sigma
+
+
+def names(areas, effects, change):
+    """Return whether groups name an edit [group] whose gap changed by ``change``."""
+    planted = np.sign(effects) == np.sign(change)
     return ((areas >= TELLS) & planted) | ((areas <= 1 - TELLS) & ~planted)
 
 
@@ -99,7 +111,8 @@ def compared(bias, folder, steps, cache, fresh, active):
     shows = np.array([bias.name in one.spans for one in fresh])
     areas = np.array([area(active[:, own].sum(axis=1), shows) for own in sets])
     effects = np.array([one.effect.value for one in record.groups])
-    found = names(areas, effects, bias)
+    gaps = [float(gap_of(pm, sae, bias)) for pm in (old, new)]
+    found = names(areas, effects, gaps[1] - gaps[0])
     often = np.flatnonzero((active > 0).mean(axis=0) >= 0.1)
     draw = np.random.default_rng(0)
     chance = [draw.choice(often, len(sets[0]), replace=False) for _ in range(200)]
@@ -109,6 +122,9 @@ def compared(bias, folder, steps, cache, fresh, active):
     return {
         "bias": bias.name,
         "planted": bias.strength,
+        "old_gap": round(gaps[0], 3),
+        "new_gap": round(gaps[1], 3),
+        "changed": abs(gaps[1] - gaps[0]) >= CHANGED,
         "reported": record.changed,
         "reported_that_name_it": int(found[: record.changed].sum()),
         "first_names_it": bool(found[0] and record.changed),
@@ -152,15 +168,19 @@ def main():
             continue
         found.append(compared(bias, given.folder, given.steps, cache, fresh, active))
         print(json.dumps(found[-1]), flush=True)
+    moved = [one for one in found if one["changed"]]
     result = {
         "variants": found,
-        "first": sum(one["first_names_it"] for one in found),
+        "changed": len(moved),
+        "first": sum(one["first_names_it"] for one in moved),
         "reported_in_copies": copies(cache) if given.copies else None,
     }
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if result["first"] < 10 and len(found) == len(PLANTED):
-        raise SystemExit(f"missed: the planted change comes first in {result['first']} of 12")
+    if result["first"] < len(moved) * 10 / 12:
+        raise SystemExit(
+            f"missed: the planted change comes first in {result['first']} of {len(moved)}"
+        )
     if (result["reported_in_copies"] or 0) > 5:
         raise SystemExit(f"missed: {result['reported_in_copies']} of {COPIES} copies differ")
 
