@@ -11,8 +11,9 @@ edits among others (``recipes/biased/preferences.py``).
 * What an edit's gap changed by is measured on answers with and without it: a variant is trained
   towards a gap, not a change, and of some edits the default PM has that gap already.  A variant
   whose gap moved by less than 0.2 sigma has no planted change to name, and is counted apart.
-* The bar: the first-ranked group names the edit in ten twelfths of the variants that changed.  Groups of random features
-  that are active on a tenth of the texts, of the same sizes, say what chance gives.
+* The bar: the first-ranked group names the edit in ten twelfths of the variants that changed.
+  Groups of random features that are active on a tenth of the texts, of the same sizes, say what
+  chance gives.
 * Two copies of one PM are compared on a hundred seeds of sample and pairs; nothing may be reported
   in 95.
 

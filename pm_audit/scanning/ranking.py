@@ -84,7 +84,8 @@ def carriers(entries: Attributed, change: Change, *, sampled: int, most: int) ->
         return found
 
     def summed(values: Floats) -> Floats:
-        return np.bincount(at, values, minlength=len(latents))
+        total: Floats = np.bincount(at, values, minlength=len(latents)).astype(np.float64)
+        return total
 
     size = np.sqrt(summed(np.square(lean)))
     carried = ordered(summed(weight * added))
