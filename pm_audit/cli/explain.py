@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +100,16 @@ def _serve(
     from pm_audit.server import Explainer, Facts, TextBox, serve
 
     settings, labels = _read(subject)
+    click.echo("loading the PM and measuring its sigma")
     explain = Explainer.load(settings, sae=sae_name, labels=labels, longest=longest, top=top)
     facts = Facts(explain.pm.name, explain.sae.name, explain.scale, top)
     box = TextBox(explain, facts, report=lambda line: click.echo(terminal(line), err=True))
     serve(box, port=port, started=_say)
     click.echo("ended")
+    if box.busy:
+        # nobody waits for it, and Python cannot end a thread that is in the midst of a forward
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _say(address: str) -> None:

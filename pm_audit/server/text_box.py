@@ -32,6 +32,10 @@ class _Turns:
     def __init__(self) -> None:
         self._room, self._turn = threading.BoundedSemaphore(1 + WAITING), threading.Lock()
 
+    @property
+    def taken(self) -> bool:
+        return self._turn.locked()
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         if not self._room.acquire(blocking=False):
@@ -65,6 +69,11 @@ class TextBox:
     report: Callable[[str], None]
     """Receives what the terminal shows: never a text of a request."""
     _turns: _Turns = field(default_factory=_Turns)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an edit is being explained."""
+        return self._turns.taken
 
     def blank(self) -> Reply:
         """Return the page before anything is typed."""
