@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 import select
 import socket
@@ -25,6 +26,9 @@ _SECONDS = 10
 
 _Request = socket.socket | tuple[bytes, socket.socket]
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""What a machine without IPv4 says; any other fault is of the port."""
+
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": f"{page.ASSETS.policy}; frame-ancestors 'none'",
@@ -76,19 +80,17 @@ class Service(ThreadingHTTPServer):
         self.address = f"http://{host}{suffix}/{self.gate.token}/"
 
     def _bind(self, port: int) -> None:
-        problem = OSError("this machine has no loopback address")
         for family, host in _LOOPBACK:
             self.address_family = family
             try:
                 super().__init__((host, port), _Handler)
-            except OSError as error:
-                problem = error
-            else:
                 return
-        raise AuditError(
-            f"port {port} cannot be used: {problem.strerror or problem}; choose another --port, or "
-            "leave it out"
-        )
+            except OSError as problem:
+                if problem.errno not in _NO_SUCH_ADDRESS or family is socket.AF_INET6:
+                    raise AuditError(
+                        f"port {port} cannot be used: {problem.strerror or problem}; choose "
+                        "another --port, or leave it out"
+                    ) from None
 
     def server_bind(self) -> None:
         """Bind without asking a name server what the machine is called."""
