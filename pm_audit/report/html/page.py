@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -79,21 +80,42 @@ def render_comparison(comparison: changes.Comparison) -> str:
 
 def page(template: str, **context: object) -> str:
     """Return a template filled in, with its style, its script and a policy that allows no other."""
-    style, script = _asset("style.css"), _asset("script.js")
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    )
-    return (
-        environment()
-        .get_template(template)
-        .render(
-            style=Markup(style),  # noqa: S704 - the project's own file
-            script=Markup(script),  # noqa: S704 - the project's own file
-            policy=Markup(policy),  # noqa: S704 - built from hashes alone
-            **context,
+    return Assets().page(template, **context)
+
+
+@dataclass(frozen=True)
+class Assets:
+    """What a page carries besides its template, and what it may do."""
+
+    styles: tuple[str, ...] = ("style.css",)
+    script: str = "script.js"
+    allowed: str = "form-action 'none'"
+    """Directives of the policy besides style and script, all others allow nothing."""
+
+    def page(self, template: str, **context: object) -> str:
+        """Return a template filled in, with style, script and policy."""
+        return (
+            environment()
+            .get_template(template)
+            .render(
+                style=Markup(self._style),  # noqa: S704 - the project's own files
+                script=Markup(_asset(self.script)),  # noqa: S704 - the project's own file
+                policy=Markup(self.policy),  # noqa: S704 - built from hashes alone
+                **context,
+            )
         )
-    )
+
+    @property
+    def policy(self) -> str:
+        """The content security policy."""
+        return (
+            f"default-src 'none'; base-uri 'none'; {self.allowed}; "
+            f"style-src '{_hash(self._style)}'; script-src '{_hash(_asset(self.script))}'"
+        )
+
+    @property
+    def _style(self) -> str:
+        return "".join(map(_asset, self.styles))
 
 
 @functools.cache
