@@ -15,7 +15,6 @@ from pm_audit.records import AuditRecord, Role
 from pm_audit.release.history import moment, read_history
 from pm_audit.report.changes import ChangeKind
 
-
 MONTHS = [f"2026-0{month}-01T00:00:00+00:00" for month in (1, 2, 3, 4)]
 
 
@@ -74,7 +73,9 @@ def test_the_order_of_the_files_does_not_matter(releases, written):
     assert gaps == sorted(gaps)
     assert grown.joined == (False, True, True, True)
     assert [release.step.regressions > 0 for release in whole.releases[1:]] == [True] * 3
-    others = [c for r in whole.releases[1:] for c in r.step.changes if c.hypothesis != "youre-right"]
+    others = [
+        c for r in whole.releases[1:] for c in r.step.changes if c.hypothesis != "youre-right"
+    ]
     assert others == []
 
 
@@ -121,7 +122,9 @@ def test_any_shuffle_with_repeats_is_the_same_history(order, twice, releases, tm
     assert all(release.copies == () for release in found.releases)
 
 
-@pytest.mark.parametrize("created", ["", "yesterday", "2026-01-01", "20260101T000000", "2026-13-01T00:00"])
+@pytest.mark.parametrize(
+    "created", ["", "yesterday", "2026-01-01", "20260101T000000", "2026-13-01T00:00"]
+)
 def test_a_record_without_a_time_is_set_aside(releases, written, created):
     timeless = releases[1].model_copy(update={"created": created}).sealed()
     found = read_history(written(releases[0], timeless))
@@ -168,7 +171,9 @@ def test_nothing_to_show_is_one_error_with_every_reason(releases, written, tmp_p
     with pytest.raises(RecordError, match=r"x\.json, .*y\.json: no such record"):
         read_history([tmp_path / "x.json", tmp_path / "y.json", tmp_path / "torn.json"])
     (path,) = written(releases[0])
-    path.with_name("a.notes.yaml").write_text("- {hypothesis: no, note: a, author: b, day: 2026-01-01}")
+    path.with_name("a.notes.yaml").write_text(
+        "- {hypothesis: no, note: a, author: b, day: 2026-01-01}"
+    )
     with pytest.raises(InvalidSpec, match=r"a\.notes\.yaml:1:16: the record holds no hypothesis"):
         read_history([path])
 

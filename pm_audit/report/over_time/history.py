@@ -53,10 +53,9 @@ class Point(Record):
     def worst(self) -> Outcome:
         """The worst outcome of its checks; skipped only if all are."""
         judged = [one for one in self.outcomes.values() if one is not Outcome.SKIPPED]
-        return reduce(
-            lambda one, other: other if other.worse_than(one) else one,
-            judged or [Outcome.SKIPPED],
-        )
+        if not judged:
+            return Outcome.SKIPPED
+        return reduce(lambda one, other: other if other.worse_than(one) else one, judged)
 
 
 class Step(Record):

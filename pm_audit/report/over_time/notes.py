@@ -129,5 +129,5 @@ def _unknown(note: Note, node: Node, known: set[str] | None) -> list[Problem]:
     if known is None or note.hypothesis is None or note.hypothesis in known:
         return []
     place: Place = node.locate(("hypothesis",))
-    message = f"the record holds no hypothesis {ascii(note.hypothesis)}; "
+    message = f"the record holds no hypothesis {note.hypothesis!a}; "
     return [Problem(place, message + near(note.hypothesis, known))]

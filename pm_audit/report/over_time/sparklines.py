@@ -17,7 +17,7 @@ MOST = 16
 LEVELS = "▁▂▃▄▅▆▇█"
 MARKS = {
     Outcome.PASS: "✓",
-    Outcome.SKIPPED: "–",
+    Outcome.SKIPPED: "-",
     Outcome.INCONCLUSIVE: "?",
     Outcome.FAIL: "✕",
     Outcome.INVALID: "!",
@@ -30,7 +30,7 @@ _NOTE_WIDTH = 300
 
 
 def summary(history: History) -> str:
-    """Return the sparklines of every hypothesis, what changed at each release, and what is left out.
+    """Return the sparklines of every hypothesis, and what changed at each release.
 
     Sparklines are drawn from the smallest value to the largest, zero included.
     """
@@ -91,12 +91,12 @@ def _table(page: TerminalWriter, history: History, first: int) -> None:
 def _row(series: Series, first: int, breaks: Sequence[bool]) -> list[str]:
     shown = series.points[first:]
     last = series.last
-    worst = [MISSING if point is None else MARKS[point.worst] for point in shown]
+    worst = [MISSING if one is None else MARKS[one.worst] for one in shown]
     return [
         series.name,
-        sparkline([point and point.gap.value for point in shown], breaks),
+        sparkline([None if one is None else one.gap.value for one in shown], breaks),
         "gone" if series.gone else figures.value(last.gap, most=_DECIMALS),
-        sparkline([point and point.residual.value for point in shown], breaks),
+        sparkline([None if one is None else one.residual.value for one in shown], breaks),
         "gone" if series.gone else figures.value(last.residual, most=_DECIMALS),
         _interrupted(worst, breaks),
     ]
