@@ -107,12 +107,13 @@ def _compared(in_order: Sequence[tuple[Release, Path]]) -> Iterator[Release]:
     before: AuditRecord | None = None
     for release, path in in_order:
         record = AuditRecord.read(path)
-        step = None if before is None else _step(before, record)
+        step = None if before is None else step_between(before, record)
         yield release.model_copy(update={"step": step})
         before = record
 
 
-def _step(old: AuditRecord, new: AuditRecord) -> Step:
+def step_between(old: AuditRecord, new: AuditRecord) -> Step:
+    """Return what changed between two neighbours, or why nothing can be said about it."""
     remarks = [
         f"PM from {was} to {now}" for was, now in [(old.subject.pm, new.subject.pm)] if was != now
     ]

@@ -210,7 +210,7 @@ def test_another_body_joins_nothing_and_another_name_is_said(releases, written):
     assert named.breaks == ()
     assert named.remarks == ("PM from default to release-2",)
     assert named.regressions > 0
-    assert found.lead == "4 releases of 2 PMs, 2026-01-01 to 2026-04-01"
+    assert found.lead == "4 releases of default and release-2, 2026-01-01 to 2026-04-01"
 
 
 def test_a_hypothesis_that_is_missing_once_is_joined_to_neither_side(releases, written):

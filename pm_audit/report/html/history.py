@@ -70,7 +70,12 @@ class Cell(NamedTuple):
     x: float
     y: float
     width: float
+    height: float
+    """The worse the outcome the taller, so that colour is not all that tells them apart."""
     kind: str
+
+
+_HEIGHTS = {"pass": 2.0, "idle": 2.0, "unsure": 4.0, "fail": 6.0}
 
 
 def render(history: History, pages: Mapping[str, str] | None = None) -> str:
@@ -119,6 +124,7 @@ def _entry(series: Series, history: History, across: Scale, step: float) -> dict
         "cells": _cells(series, history, across, step),
         "moved": _moved(series),
         "words": _words(series),
+        "features": _features(series),
         "changes": [_changes(series, history, at) for at in range(len(history.releases))],
         "attention": last.worst not in (Outcome.PASS, Outcome.SKIPPED) or series.gone,
     }
@@ -167,17 +173,15 @@ def _dot(figure: Figure, place: tuple[float, float], up: Scale, kind: str, at: i
 def _cells(series: Series, history: History, across: Scale, step: float) -> list[Cell]:
     """Return the outcomes, a row a check and a column a release."""
     width = round(0.8 * step, 2)
-    return [
-        Cell(
-            round(across(at) - width / 2, 2),
-            round(_CELL * row + 1, 1),
-            width,
-            _KINDS[point.outcomes[check]],
-        )
-        for row, check in enumerate(history.checks)
-        for at, point in enumerate(series.points)
-        if point is not None and check in point.outcomes
-    ]
+    cells = []
+    for row, check in enumerate(history.checks):
+        for at, point in enumerate(series.points):
+            if point is not None and check in point.outcomes:
+                kind = _KINDS[point.outcomes[check]]
+                height = _HEIGHTS[kind]
+                y = _CELL * (row + 0.5) - height / 2
+                cells.append(Cell(round(across(at) - width / 2, 2), y, width, height, kind))
+    return cells
 
 
 def _moved(series: Series) -> str:
@@ -187,6 +191,12 @@ def _moved(series: Series) -> str:
     was, now = (point for point in series.points[-2:] if point is not None)
     places = figures.decimals(was.gap.value, now.gap.value)
     return figures.signed(now.gap.value - was.gap.value, places)
+
+
+def _features(series: Series) -> list[tuple[str, ...] | None]:
+    """Return the features of each release; None where they are those of the release before."""
+    held = [None if point is None else point.features for point in series.points]
+    return [now if at == 0 or now != held[at - 1] else None for at, now in enumerate(held)]
 
 
 def _words(series: Series) -> str:

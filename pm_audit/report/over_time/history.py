@@ -16,6 +16,9 @@ from pm_audit.report import feature_words, findings
 from pm_audit.report.changes import Change, ChangeKind
 from pm_audit.report.over_time.notes import Note
 
+_NAMED = 2
+"""Most PMs that a title names."""
+
 
 class Point(Record):
     """One hypothesis in one release."""
@@ -194,7 +197,7 @@ class History(Record):
     def lead(self) -> str:
         """Return how many releases there are, of what and from when to when."""
         pms = list(dict.fromkeys(release.pm for release in self.releases))
-        of = pms[0] if len(pms) == 1 else f"{len(pms)} PMs"
+        of = " and ".join(pms) if len(pms) <= _NAMED else f"{len(pms)} PMs"
         first, last = self.releases[0].day, self.releases[-1].day
         when = first if first == last else f"{first} to {last}"
         count = len(self.releases)

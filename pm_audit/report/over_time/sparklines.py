@@ -5,11 +5,11 @@ A line interrupted by ``|`` joins no figures that cannot be compared; the reason
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pm_audit.records import Outcome
 from pm_audit.report import figures
-from pm_audit.report.over_time.history import History, Release, Series
+from pm_audit.report.over_time.history import History, Release, Series, Step
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 
 MOST = 16
@@ -24,9 +24,9 @@ MARKS = {
 }
 MISSING, BREAK = "·", "|"
 _DECIMALS = 3
-_CHANGES = 5
-"""Changes of a release that are listed."""
-_NOTE_WIDTH = 300
+_CHANGES = 8
+"""Changes of the latest release that are listed."""
+_NOTE_WIDTH = 60
 
 
 def summary(history: History) -> str:
@@ -41,10 +41,12 @@ def summary(history: History) -> str:
     page.line()
     _table(page, history, first)
     page.line()
-    page.line(_LEGEND)
+    page.wrapped(_LEGEND)
     page.line()
     for number, release in enumerate(history.releases, start=1):
-        _release(page, number, release)
+        page.line(f"{number:>3}  {release.day}  {release.title}  {release.file}")
+        for line in _lines(release, latest=number == len(history.releases)):
+            page.line(f"     {line}")
     for one in history.set_aside:
         page.wrapped(f"set aside: {one.file}: {one.reason}")
     return page.text()
@@ -53,7 +55,7 @@ def summary(history: History) -> str:
 _LEGEND = (
     f"{MARKS[Outcome.PASS]} passed, {MARKS[Outcome.SKIPPED]} skipped, "
     f"{MARKS[Outcome.INCONCLUSIVE]} inconclusive, {MARKS[Outcome.FAIL]} failed, "
-    f"{MARKS[Outcome.INVALID]} invalid, {MISSING} not in the release, {BREAK} not comparable across"
+    f"{MARKS[Outcome.INVALID]} invalid, {MISSING} absent, {BREAK} not comparable across"
 )
 
 
@@ -102,21 +104,28 @@ def _row(series: Series, first: int, breaks: Sequence[bool]) -> list[str]:
     ]
 
 
-def _release(page: TerminalWriter, number: int, release: Release) -> None:
-    page.wrapped(f"{number:>3}  {release.day}  {release.title}  {release.file}")
-    lines = [f"the same record: {copy}" for copy in release.copies]
-    step = release.step
-    if step is not None:
-        lines += [f"{BREAK} {reason}" for reason in step.breaks]
-        lines += list(step.remarks)
-        lines += [
-            f"{'!' if one.regression else '-'} {one.hypothesis}: {one.kind}: {one.message}"
-            for one in step.changes[:_CHANGES]
-        ]
-        if left := len(step.changes) - _CHANGES:
-            lines += [f"{left} more changes, which the page lists"] if left > 0 else []
-    notes = [("", note) for note in release.notes]
-    notes += [(f"{name}: ", note) for name, point in release.points.items() for note in point.notes]
-    lines += [f"note: {of}{note.line(_NOTE_WIDTH)}" for of, note in notes]
-    for line in lines:
-        page.wrapped(line, indent=" " * 5)
+def _lines(release: Release, *, latest: bool) -> Iterator[str]:
+    """Yield what there is to say about a release; the latest one's changes one by one."""
+    yield from (f"the same record: {copy}" for copy in release.copies)
+    if release.step is not None:
+        yield from (f"{BREAK} {reason}" for reason in release.step.breaks)
+        yield from release.step.remarks
+        yield from _listed(release.step) if latest else _counted(release.step)
+    yield from (f"note: {note.line(_NOTE_WIDTH)}" for note in release.notes)
+    for name, point in release.points.items():
+        yield from (f"note: {name}: {note.line(_NOTE_WIDTH)}" for note in point.notes)
+
+
+def _listed(step: Step) -> Iterator[str]:
+    for one in step.changes[:_CHANGES]:
+        mark = "!" if one.regression else "-"
+        yield f"{mark} {one.hypothesis}: {one.kind}: {one.message}"
+    left = len(step.changes) - _CHANGES
+    if left > 0:
+        yield f"{left} more change{'s' if left > 1 else ''}, which the page lists"
+
+
+def _counted(step: Step) -> Iterator[str]:
+    if count := step.regressions:
+        names = dict.fromkeys(one.hypothesis for one in step.changes if one.regression)
+        yield f"! {count} regression{'s' if count > 1 else ''}: {', '.join(names)}"
