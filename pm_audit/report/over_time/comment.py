@@ -72,7 +72,8 @@ def comment(
         _table(page, ("gap (sigma)", "closure"), list(map(_standing, findings.by_size(record))))
     else:
         _changes(page, record, baseline, comparison)
-    _list(page, "Reviewer's notes", [_note(note) for note in reversed(notes)], _NOTES)
+    newest = sorted(notes, key=lambda note: note.day, reverse=True)
+    _list(page, "Reviewer's notes", list(map(_note, newest)), _NOTES)
     rests: Value = _title(record)
     if baseline is not None:
         rests = Markup("{}, against {}", (rests, _title(baseline)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pm_audit.records import Outcome
 from pm_audit.report.over_time.history import SetAside
 from pm_audit.report.over_time.notes import Note
-from pm_audit.report.over_time.sparklines import BREAK, LEVELS, MISSING, MOST, sparkline, summary
+from pm_audit.report.over_time.sparklines import LEVELS, MISSING, MOST, sparkline, summary
 from pm_audit.report.terminal_writer import WIDTH
 
 finite = st.floats(-1e6, 1e6)
@@ -46,9 +46,7 @@ def test_a_row_a_hypothesis_and_a_column_a_release(record, shifted, history_of):
     lines = text.splitlines()
     assert lines[0] == "4 releases of default, 2026-01-01 to 2026-04-01"
     (urls,) = (line.split() for line in lines if line.startswith("urls"))
-    assert urls[1:3] == ["▃▂|▂|▁", "-3.10"] or urls[2] == "-3.10"
-    assert urls[1].count(BREAK) == 2
-    assert len(urls[1].replace(BREAK, "")) == 4
+    assert urls[1:3] == ["▄▃|▂|▁", "-3.10"]
     assert urls[5] == "✕✕|✕|✕"
     assert "     ! 1 regression: urls" in lines
     assert text.count("a seed can be chosen until the checks pass") == 2
@@ -58,7 +56,6 @@ def test_no_line_is_wider_than_the_terminal(twenty_releases):
     text = summary(twenty_releases)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert f"the last {MOST} are drawn" in text
-    assert "more change" in text or "!" in text
     assert all(f"\n{at:>3}  2026-" in text for at in range(1, 21))
 
 
@@ -86,7 +83,7 @@ def test_hostile_texts_stay_on_their_line(record, history_of, hostile):
     assert "\u202e" not in text
     assert "##[" not in text
     assert not any(line.lstrip().startswith("::") for line in text.splitlines())
-    assert "b (" not in {line.strip()[:3] for line in text.splitlines()}
+    assert not any(line.strip().startswith("b") for line in text.splitlines())
 
 
 def test_the_worst_outcome_is_shown(record, history_of):
