@@ -21,6 +21,7 @@ from pm_audit.release.policy import ACCEPT
 from pm_audit.report.changes import ChangeKind, ordered
 from pm_audit.report.over_time.history import History, Release, SetAside, Step
 from pm_audit.report.over_time.notes import Note, read_notes
+from pm_audit.report.viewed import require_readable
 from pm_audit.spec import GateMode
 
 _BODY = ("tokenizer_sha256", "layers", "hidden_size")
@@ -42,7 +43,8 @@ def read_history(paths: Sequence[Path]) -> History:
         raise RecordError(f"{', '.join(missing)}: no such record; check the path")
     found: dict[str, tuple[Release, Path]] = {}
     set_aside: list[SetAside] = []
-    for path in sorted(set(paths)):
+    once = {path.resolve(): path for path in sorted(paths, reverse=True)}
+    for path in sorted(once.values()):
         try:
             record = _dated(path)
         except RecordError as error:
@@ -73,6 +75,7 @@ def moment(created: str) -> datetime:
 
 def _dated(path: Path) -> AuditRecord:
     record = read_believed(path)
+    require_readable(record)
     try:
         moment(record.created)
     except ValueError as error:

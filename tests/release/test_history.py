@@ -146,6 +146,15 @@ def test_a_copy_is_named_and_counted_once(releases, written, tmp_path):
     assert [note.note for note in first.points["urls"].notes] == ["why"]
 
 
+def test_one_file_under_two_names_is_one_file(releases, written, tmp_path):
+    (path,) = written(releases[0])
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    (tmp_path / "b").mkdir()
+    (release,) = read_history([path, link, tmp_path / "b" / ".." / "a.json"]).releases
+    assert release.copies == ()
+
+
 def test_what_is_no_release_is_set_aside_with_its_reason(releases, written, tmp_path):
     partial = releases[1].model_copy(update={"complete": False}).sealed()
     doctored = releases[2].model_copy(update={"created": "2026-05-01T00:00:00+00:00"})

@@ -21,6 +21,7 @@ from pm_audit.report.changes import THE_RUN, Change, ChangeKind, Comparison
 from pm_audit.report.markdown_writer import Code, MarkdownWriter, Markup, Number, Value
 from pm_audit.report.over_time.notes import Note
 from pm_audit.report.terminal_writer import shortened
+from pm_audit.report.viewed import require_readable
 
 MOST_LINES = 60
 _WORSE, _BETTER, _OTHER, _ROWS, _NOTES = 10, 5, 4, 10, 3
@@ -58,7 +59,13 @@ def comment(
         reasons: why the run does not pass; empty if it passes.
         notes: of reviewers, on either record.
 
+    Raises:
+        RecordError: a record is torn.
+
     """
+    for one in (record, baseline):
+        if one is not None:
+            require_readable(one)
     page = MarkdownWriter()
     page.heading(2, f"pm_audit: {_verdict(comparison, reasons)}")
     said = "" if comparison is None else "worse than the baseline"
