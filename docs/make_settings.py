@@ -44,6 +44,7 @@ and `index` too, without `pm-audit-`: `--pm`, `--sae`, `--text-format`.
 | `--pm-audit` | audit hypotheses and nothing else |
 | `--pm-audit-inconclusive fail` or `pass` | what an inconclusive check does to the run |
 | `--pm-audit-update-baseline` | write this run, if complete, to the `--pm-audit-baseline` file |
+| `--pm-audit-comment FILE` | write a pull request's comment in Markdown: what got worse or better |
 | `--pm-audit-allow-partial` | let a run that judged only part of its manifest exit 0 |
 
 ## Hooks

@@ -17,6 +17,7 @@ from pm_audit.cli import options
 from pm_audit.cli.diff import diff
 from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
+from pm_audit.cli.history import history
 from pm_audit.cli.index import index
 from pm_audit.cli.propose import propose
 from pm_audit.cli.records import compare, report, show, verify
@@ -162,7 +163,7 @@ def init(pm: str, folder: Path) -> None:
 
 
 for _command in (
-    *(show, report, compare, verify, explain, glossary, index, diff),
+    *(show, report, compare, verify, history, explain, glossary, index, diff),
     *(score, scan, propose, repair),
 ):
     main.add_command(_command)

@@ -48,12 +48,14 @@ def report(record: Path, *, output: Path | None) -> None:
     """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page.
 
     A repair is written as a page, .html or .md.
+    A page shows a reviewer's notes, kept next to it: record.notes.yaml.
     """
     from pm_audit.records import write_atomically
     from pm_audit.records.repair import RepairRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report.files import write
     from pm_audit.report.html.scan import render
+    from pm_audit.report.over_time.notes import read_notes
     from pm_audit.report.sanitise import terminal_lines
     from pm_audit.report.viewed import read_viewed
 
@@ -72,7 +74,7 @@ def report(record: Path, *, output: Path | None) -> None:
         click.echo(f"wrote {target}")
         return
     read, notices = read_viewed(record)
-    write(read, target, notices=notices)
+    write(read, target, notices=notices, notes=read_notes(record, read))
     for notice in notices:
         click.echo(terminal_lines(f"NOTICE: {notice}"), err=True)
     click.echo(f"wrote {target}")
@@ -84,6 +86,7 @@ def report(record: Path, *, output: Path | None) -> None:
 @click.argument("old", type=_READABLE)
 @click.argument("new", type=_READABLE)
 @options.output("-o", "--output", text="Write the comparison as a page too: .html or .md.")
+@options.output("--comment", text="Write a pull request's comment too, in Markdown.")
 @click.option(
     "--gate",
     type=click.Choice(["absolute", "regressions"]),
@@ -91,7 +94,7 @@ def report(record: Path, *, output: Path | None) -> None:
     show_default=True,
     help="As --pm-audit-gate: with regressions, what OLD lacks must meet its expectations.",
 )
-def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
+def compare(old: Path, new: Path, *, output: Path | None, comment: Path | None, gate: str) -> None:
     """Compare two records; exit code 1 if NEW is a regression against OLD."""
     from pm_audit.release import compare as compare_records
     from pm_audit.release import read_believed
@@ -99,12 +102,21 @@ def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
     from pm_audit.report.files import write_comparison
     from pm_audit.spec import GateMode
 
-    mode = GateMode(gate)
-    comparison = compare_records(read_believed(old), read_believed(new), gate=mode)
+    before, after = read_believed(old), read_believed(new)
+    comparison = compare_records(before, after, gate=GateMode(gate))
     click.echo("\n".join(changes.terminal_lines(comparison)))
     if output is not None:
         write_comparison(comparison, output)
         click.echo(f"wrote {output}")
+    if comment is not None:
+        from pm_audit.records import write_atomically
+        from pm_audit.report.over_time.comment import comment as words
+        from pm_audit.report.over_time.notes import read_notes
+
+        notes = [*read_notes(old, before), *read_notes(new, after)]
+        text = words(after, baseline=before, comparison=comparison, notes=notes)
+        write_atomically(comment, text)
+        click.echo(f"wrote {comment}")
     sys.exit(1 if comparison.regressed else 0)
 
 

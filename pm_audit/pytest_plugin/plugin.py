@@ -83,6 +83,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write this run, if complete, to the --pm-audit-baseline file",
     )
     group.addoption(
+        "--pm-audit-comment",
+        dest="pm_audit_comment",
+        metavar="FILE",
+        default=None,
+        help="write a pull request's comment in Markdown: what got worse or better",
+    )
+    group.addoption(
         "--pm-audit-allow-partial",
         dest="pm_audit_allow_partial",
         action="store_true",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pm_audit.records import NOT_PASSED, FeatureRecord, HypothesisRecord
@@ -15,6 +16,7 @@ from pm_audit.report.findings import Standing
 from pm_audit.report.html import conditions, plots
 from pm_audit.report.html.heatmap import heatmaps
 from pm_audit.report.html.scale import Scale, strip_scale
+from pm_audit.report.over_time.notes import Note
 from pm_audit.report.sanitise import node_id
 
 _KINDS = {
@@ -26,10 +28,12 @@ _KINDS = {
 """Colour of a finding's mark."""
 
 
-def entry(hypothesis: HypothesisRecord, forest: Scale, replacement: str) -> dict[str, Any]:
+def entry(
+    hypothesis: HypothesisRecord, forest: Scale, replacement: str, notes: Sequence[Note] = ()
+) -> dict[str, Any]:
     """Return one hypothesis, with its gap placed on the run's axis.
 
-    ``replacement`` is the method's own.
+    ``replacement`` is the method's own, ``notes`` are those on the whole record.
     """
     outcomes = hypothesis.outcomes
     found = findings.finding(hypothesis)
@@ -47,6 +51,7 @@ def entry(hypothesis: HypothesisRecord, forest: Scale, replacement: str) -> dict
         "outcomes": outcomes,
         "attention": not NOT_PASSED.isdisjoint(outcomes.values()),
         "known_bias": wording.known_bias(hypothesis),
+        "notes": [note for note in notes if note.about(hypothesis)],
         "figures": wording.shown_figures(hypothesis),
         "completions": plots.completions(hypothesis.evidence),
         "gap_plots": plots.gap_plots(hypothesis),

@@ -31,15 +31,26 @@ from pm_audit.report import (
     wording,
 )
 from pm_audit.report.html import entries, plots
+from pm_audit.report.over_time.notes import Note, of_the_whole
 from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
+def render(
+    record: AuditRecord,
+    notices: Sequence[str] = (),
+    notes: Sequence[Note] = (),
+    *,
+    home: str | None = None,
+) -> str:
     """Return the record as a self-contained HTML page.
 
-    ``notices`` come first: what a reader must know about the record as a whole.
+    Args:
+        record: what is shown.
+        notices: what a reader must know first about the record as a whole.
+        notes: of reviewers, each shown next to what it is about.
+        home: a relative address of the page that lists all releases, if there is one.
 
     Raises:
         RecordError: the record is torn.
@@ -51,12 +62,14 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         "report.html.j2",
         record=record,
         notices=tuple(notices),
+        notes=of_the_whole(notes),
+        home=home,
         lead=findings.lead(record),
         facts=_facts(record),
         banner=_banner(record),
         checks=record.checks,
         entries=[
-            entries.entry(hypothesis, scale, record.method.replacement)
+            entries.entry(hypothesis, scale, record.method.replacement, notes)
             for hypothesis in findings.by_size(record)
         ],
         forest=scale,
