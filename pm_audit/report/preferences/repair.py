@@ -46,9 +46,9 @@ def conclusion(record: RepairRecord) -> str:
     helping = [one for one in record.judged if one.helps]
     if not helping:
         return (
-            f"No verified set helps: of {len(record.candidates)} repairs, "
-            f"{len(record.judged)} gained on the pairs to choose by, and on other prompts none of "
-            "them gains with an interval above zero and a small enough loss elsewhere."
+            f"No verified set helps: of {len(record.candidates)} repairs, those that gained most "
+            "on the pairs to choose by do not gain on other prompts with an interval above zero "
+            "and a small enough loss elsewhere."
         )
     named = "; ".join(f"{one.candidate}, for {one.target}" for one in helping)
     return f"On prompts that took no part in the choice, these help: {named}."
