@@ -246,19 +246,19 @@ def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> N
 @click.option(
     "--only",
     type=click.Choice([bias.name for bias in PLANTED]),
-    default="",
+    default=None,
     metavar="BIAS",
     help="Plant this one bias: a variant whose change is known.",
 )
 @_recipe_options(BiasRecipe)
-def biased_command(folder: Path, **recipe: Any) -> None:  # noqa: ANN401
+def biased_command(folder: Path, *, only: str | None, **recipe: Any) -> None:  # noqa: ANN401
     """Train twelve known biases into the default PM and write it to FOLDER.
 
     For `pm-audit calibrate`; needed again whenever the default PM changes.  Without FOLDER, the
     biased PM of this installation is written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    train_biased(folder, BiasRecipe(**recipe), report=click.echo)
+    train_biased(folder, BiasRecipe(only=only or "", **recipe), report=click.echo)
     click.echo(f"wrote {folder}; measure the auditor with: pm-audit calibrate --explain")
 
 

@@ -122,7 +122,7 @@ def test_without_help_the_exit_code_is_one_and_it_is_said(asked, tmp_path):
     asked[1][0] = False
     result = invoke(tmp_path, "-o", str(tmp_path / "out.md"))
     assert result.exit_code == 1
-    assert "No verified set helps: of 1 repairs, 1 gained" in result.output
+    assert "No verified set helps: of 1 repairs, those that gained most" in result.output
     assert "# Repairs of p" in (tmp_path / "out.md").read_text()
 
 
