@@ -31,8 +31,8 @@ from pm_audit.judging import Question
 from pm_audit.judging.checks import gap as gap_check
 from pm_audit.judging.figures import measure
 from pm_audit.pipelines.audit import Auditor
-from pm_audit.pipelines.generating import generate, split
 from pm_audit.pipelines.generating.gaps import Gaps
+from pm_audit.pipelines.generating.generate import generate, split
 from pm_audit.pipelines.generating.search import draw
 from pm_audit.pipelines.generating.strategy import strategy_of
 from pm_audit.pipelines.generating.turned import bases

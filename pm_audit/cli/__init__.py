@@ -17,6 +17,7 @@ from pm_audit.cli import options
 from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
+from pm_audit.cli.keep import keep
 from pm_audit.cli.propose import propose
 from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.cli.repair import repair
@@ -162,7 +163,7 @@ def init(pm: str, folder: Path) -> None:
 
 for _command in (
     *(show, report, compare, verify, explain, glossary, index),
-    *(score, scan, propose, repair),
+    *(score, scan, propose, repair, keep),
 ):
     main.add_command(_command)
 

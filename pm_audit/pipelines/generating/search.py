@@ -22,9 +22,6 @@ from pm_audit.strategies import Program
 class Claim(Protocol):
     """Says whether programs break the claim; measures each once."""
 
-    def __contains__(self, program: Program) -> bool:
-        """Whether the program was measured."""
-
     def measure(self, programs: Iterable[Program]) -> None:
         """Measure programs together."""
 
@@ -38,7 +35,7 @@ class Shrunk:
 
     program: Program
     steps: int
-    """Programs that were measured on the way."""
+    """Programs that were tried on the way and had not been drawn."""
 
 
 def draw(programs: SearchStrategy[Program], count: int, *, seed: int) -> tuple[Program, ...]:
@@ -54,28 +51,34 @@ def draw(programs: SearchStrategy[Program], count: int, *, seed: int) -> tuple[P
 
 
 def shrink(
-    programs: SearchStrategy[Program], claim: Claim, count: int, *, seed: int
+    programs: SearchStrategy[Program],
+    claim: Claim,
+    drawn: Iterable[Program],
+    count: int,
+    *,
+    seed: int,
 ) -> Shrunk | None:
     """Return the simplest program that breaks a claim, from the first that is drawn.
 
     Args:
         programs: what draws.
         claim: what is to be broken.
-        count: how many are drawn at most.
+        drawn: what ``draw`` returned, and whatever else was tried.
+        count: as of ``draw``.
         seed: as of ``draw``.
 
     """
     failed: list[Exception] = []
-    steps = 0
+    before = set(drawn)
+    tried = set(before)
 
     def breaks(program: Program) -> bool:
-        nonlocal steps
         if failed:
             return False
         try:
-            if program not in claim:
-                new = [one for one in _and_without_an_edit(program) if one not in claim]
-                steps += len(new)
+            if program not in tried:
+                new = set(_and_without_an_edit(program)) - tried
+                tried.update(new)
                 claim.measure(new)
             return claim.breaks(program)
         except Exception as error:  # noqa: BLE001 - raised again: to `hypothesis` it would be a failure
@@ -86,7 +89,7 @@ def shrink(
     found = _run(programs, breaks, count, seed=seed, phases=phases)
     if failed:
         raise failed[0]
-    return None if found is None else Shrunk(found, steps)
+    return None if found is None else Shrunk(found, len(tried - before))
 
 
 def _and_without_an_edit(program: Program) -> Iterator[Program]:
