@@ -51,20 +51,23 @@ def generate(
         raise ValueError(f"{hypothesis.name} generates nothing")
     seed = method.seed if written.seed is None else written.seed
     searched, judged = split(hypothesis, written, seed=seed)
-    gaps = Gaps(
-        pm, bases(searched), hypothesis.expect, sigma=scale.sigma, confidence=method.confidence
-    )
+
+    def reader() -> Gaps:
+        cases, confidence = bases(searched), method.confidence
+        return Gaps(pm, cases, hypothesis.expect, sigma=scale.sigma, confidence=confidence)
+
+    again = _replayed(hypothesis, written, reader, report)
+    gaps = reader()
     programs, phrases = strategy_of(written), each_phrase(written, seed=seed)
     count = written.examples - len(phrases)
     drawn = draw(programs, count, seed=seed)
-    distinct, known = tuple(dict.fromkeys((*phrases, *drawn))), kept(hypothesis, written)
+    distinct = tuple(dict.fromkeys((*phrases, *drawn)))
     report(
         f"{hypothesis.full_name}: trying {len(distinct)} edits on {len(searched.prompts)} prompts"
     )
-    gaps.measure((*known, *distinct))
+    gaps.measure(distinct)
 
     breaking = [program for program in distinct if gaps.breaks(program)]
-    again = [program for program in known if gaps.breaks(program)]
     found = None
     if any(program in breaking for program in drawn):
         report(f"{hypothesis.full_name}: {len(breaking)} break the claim; shrinking")
@@ -118,6 +121,26 @@ def split(
     )
     searched, judged = (hypothesis.model_copy(update={"prompts": side}) for side in sides)
     return searched, judged
+
+
+def _replayed(
+    hypothesis: Hypothesis,
+    written: WrittenGenerate,
+    reader: Callable[[], Gaps],
+    report: Callable[[str], None],
+) -> list[Program]:
+    """Return which failures of earlier runs still break the claim.
+
+    A reader of their own keeps them out of the search's batches, so that no reward of it depends on
+    what a machine has kept.
+    """
+    known = kept(hypothesis, written)
+    if not known:
+        return []
+    report(f"{hypothesis.full_name}: trying {len(known)} edits that broke the claim before")
+    gaps = reader()
+    gaps.measure(known)
+    return [program for program in known if gaps.breaks(program)]
 
 
 def _nearest(hypothesis: Hypothesis, gaps: Gaps, programs: tuple[Program, ...]) -> Program:

@@ -77,7 +77,7 @@ def shrink(
             return False
         try:
             if program not in tried:
-                new = set(_and_without_an_edit(program)) - tried
+                new = [one for one in _and_without_an_edit(program) if one not in tried]
                 tried.update(new)
                 claim.measure(new)
             return claim.breaks(program)
