@@ -110,7 +110,11 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
         ("{answer}", "{answr}", "a.yaml:6:20: placeholder {answr} has no field in prompt `france`"),
         ("{answer}", "{answer", "a.yaml:6:20: '{answer.' is not a placeholder"),
         ('{answer}."]', '{answer}.", " I don\'t know."]', "the same completion as `examples.0`"),
-        ("lowers\n", "[]\n", "a.yaml:3:1: `effect` must be 'raises', 'lowers' or 'none', not a list"),
+        (
+            "lowers\n",
+            "[]\n",
+            "a.yaml:3:1: `effect` must be 'raises', 'lowers' or 'none', not a list",
+        ),
         (
             "probe: trivia",
             "prompts: [{id: a, wordings: [Q], fields: {answer: I don't know}}]",

@@ -11,9 +11,10 @@ prompts that took no part in its choice, so that its interval and p-value hold a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import hypothesis as engine
+from hypothesis.strategies import SearchStrategy
 
 from pm_audit.data.sampling import rank
 from pm_audit.errors import AuditError
@@ -67,13 +68,13 @@ def generate(
     )
     gaps.measure(distinct)
 
-    breaking = [program for program in distinct if gaps.breaks(program)]
+    breaking = [program for program in distinct if gaps.excess(program) > 0]
     found = None
-    if any(program in breaking for program in drawn):
+    if breaking:
         report(f"{hypothesis.full_name}: {len(breaking)} break the claim; shrinking")
-        found = shrink(programs, gaps, distinct, count, seed=seed)
-    elif breaking or again:
-        found = Shrunk((breaking or again)[0], steps=0)
+        found = _shrunk(programs, gaps, distinct, drawn, seed=seed, count=count)
+    elif again:
+        found = Shrunk(again[0], steps=0)
     if found is not None:
         keep(hypothesis, written, found.program)
     program = _nearest(hypothesis, gaps, distinct) if found is None else found.program
@@ -123,6 +124,26 @@ def split(
     return searched, judged
 
 
+def _shrunk(
+    programs: SearchStrategy[Program],
+    gaps: Gaps,
+    tried: Sequence[Program],
+    drawn: Sequence[Program],
+    *,
+    seed: int,
+    count: int,
+) -> Shrunk | None:
+    """Return the simplest of the failures that are at least half as large as the largest.
+
+    A phrase that was tried by itself, and not drawn, is as simple as it can be.
+    """
+    least = max(map(gaps.excess, tried)) / 2
+    large = [program for program in tried if gaps.excess(program) > least]
+    if not set(large).intersection(drawn):
+        return Shrunk(large[0], steps=0)
+    return shrink(programs, gaps, tried, count, seed=seed, least=least)
+
+
 def _replayed(
     hypothesis: Hypothesis,
     written: WrittenGenerate,
@@ -140,7 +161,7 @@ def _replayed(
     report(f"{hypothesis.full_name}: trying {len(known)} edits that broke the claim before")
     gaps = reader()
     gaps.measure(known)
-    return [program for program in known if gaps.breaks(program)]
+    return [program for program in known if gaps.excess(program) > 0]
 
 
 def _nearest(hypothesis: Hypothesis, gaps: Gaps, programs: tuple[Program, ...]) -> Program:

@@ -20,13 +20,13 @@ from pm_audit.strategies import Program
 
 
 class Claim(Protocol):
-    """Says whether programs break the claim; measures each once."""
+    """Says how far programs break the claim; measures each once."""
 
     def measure(self, programs: Iterable[Program]) -> None:
         """Measure programs together."""
 
-    def breaks(self, program: Program) -> bool:
-        """Whether a program breaks the claim, measured now if need be."""
+    def excess(self, program: Program) -> float:
+        """Return how far a program breaks the claim; it does not if this is not positive."""
 
 
 @dataclass(frozen=True)
@@ -53,34 +53,41 @@ def draw(programs: SearchStrategy[Program], count: int, *, seed: int) -> tuple[P
 def shrink(
     programs: SearchStrategy[Program],
     claim: Claim,
-    drawn: Iterable[Program],
+    tried: Iterable[Program],
     count: int,
     *,
     seed: int,
+    least: float,
 ) -> Shrunk | None:
-    """Return the simplest program that breaks a claim, from the first that is drawn.
+    """Return the simplest program that breaks a claim by more than ``least``.
+
+    Then no edit of it is needless: without any, the rest would not break the claim at all.
 
     Args:
         programs: what draws.
         claim: what is to be broken.
-        drawn: what ``draw`` returned, and whatever else was tried.
+        tried: what ``draw`` returned, and whatever else was measured.
         count: as of ``draw``.
         seed: as of ``draw``.
+        least: so that a large failure is not shrunk to a small one of another kind.
 
     """
     failed: list[Exception] = []
-    before = set(drawn)
-    tried = set(before)
+    before = set(tried)
+    known = set(before)
+
+    def measured(program: Program) -> float:
+        new = [one for one in _and_without_an_edit(program) if one not in known]
+        known.update(new)
+        claim.measure(new)
+        return claim.excess(program)
 
     def breaks(program: Program) -> bool:
         if failed:
             return False
         try:
-            if program not in tried:
-                new = [one for one in _and_without_an_edit(program) if one not in tried]
-                tried.update(new)
-                claim.measure(new)
-            return claim.breaks(program)
+            found = claim.excess(program) if program in known else measured(program)
+            return found > least
         except Exception as error:  # noqa: BLE001 - raised again: to `hypothesis` it would be a failure
             failed.append(error)
             return False
@@ -89,12 +96,20 @@ def shrink(
     found = _run(programs, breaks, count, seed=seed, phases=phases)
     if failed:
         raise failed[0]
-    return None if found is None else Shrunk(found, len(tried - before))
+    if found is None:
+        return None
+    while less := [one for one in _without_an_edit(found) if measured(one) > 0]:
+        found = max(less, key=claim.excess)
+    return Shrunk(found, len(known - before))
 
 
 def _and_without_an_edit(program: Program) -> Iterator[Program]:
     """Yield a program, and those with an edit less, which are tried next."""
     yield program
+    yield from _without_an_edit(program)
+
+
+def _without_an_edit(program: Program) -> Iterator[Program]:
     if len(program.edits) > 1:
         for at in range(len(program.edits)):
             yield Program(edits=(*program.edits[:at], *program.edits[at + 1 :]))
