@@ -11,10 +11,9 @@ prompts that took no part in its choice, so that its interval and p-value hold a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import hypothesis as engine
-from hypothesis.strategies import SearchStrategy
 
 from pm_audit.data.sampling import rank
 from pm_audit.errors import AuditError
@@ -72,7 +71,7 @@ def generate(
     found = None
     if breaking:
         report(f"{hypothesis.full_name}: {len(breaking)} break the claim; shrinking")
-        found = _shrunk(programs, gaps, distinct, drawn, seed=seed, count=count)
+        found = shrink(programs, gaps, distinct, count, seed=seed)
     elif again:
         found = Shrunk(again[0], steps=0)
     if found is not None:
@@ -122,26 +121,6 @@ def split(
     )
     searched, judged = (hypothesis.model_copy(update={"prompts": side}) for side in sides)
     return searched, judged
-
-
-def _shrunk(
-    programs: SearchStrategy[Program],
-    gaps: Gaps,
-    tried: Sequence[Program],
-    drawn: Sequence[Program],
-    *,
-    seed: int,
-    count: int,
-) -> Shrunk | None:
-    """Return the simplest of the failures that are at least half as large as the largest.
-
-    A phrase that was tried by itself, and not drawn, is as simple as it can be.
-    """
-    least = max(map(gaps.excess, tried)) / 2
-    large = [program for program in tried if gaps.excess(program) > least]
-    if not set(large).intersection(drawn):
-        return Shrunk(large[0], steps=0)
-    return shrink(programs, gaps, tried, count, seed=seed, least=least)
 
 
 def _replayed(

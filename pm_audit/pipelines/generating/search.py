@@ -7,7 +7,7 @@ simplest one it finds with no forwards but those of simpler edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -16,7 +16,11 @@ from hypothesis import Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from pm_audit.strategies import Program
+from pm_audit.strategies import Edit, Insert, Program
+
+
+MOST_STEPS = 24
+"""Programs that are tried to find a simpler one."""
 
 
 class Claim(Protocol):
@@ -57,62 +61,64 @@ def shrink(
     count: int,
     *,
     seed: int,
-    least: float,
-) -> Shrunk | None:
-    """Return the simplest program that breaks a claim by more than ``least``.
+) -> Shrunk:
+    """Return the simplest program that breaks a claim, of the kind of the largest failure.
 
-    Then no edit of it is needless: without any, the rest would not break the claim at all.
+    Of the failures at least half as large as the largest, one with the fewest edits says which
+    kinds of edits and which phrases matter; only programs of these are tried.
 
     Args:
         programs: what draws.
         claim: what is to be broken.
-        tried: what ``draw`` returned, and whatever else was measured.
+        tried: what ``draw`` returned, and whatever else was measured; one of them breaks the claim.
         count: as of ``draw``.
         seed: as of ``draw``.
-        least: so that a large failure is not shrunk to a small one of another kind.
 
     """
-    failed: list[Exception] = []
-    before = set(tried)
-    known = set(before)
-
-    def measured(program: Program) -> float:
-        new = [one for one in _and_without_an_edit(program) if one not in known]
-        known.update(new)
-        claim.measure(new)
-        return claim.excess(program)
-
-    def breaks(program: Program) -> bool:
-        if failed:
-            return False
-        try:
-            found = claim.excess(program) if program in known else measured(program)
-            return found > least
-        except Exception as error:  # noqa: BLE001 - raised again: to `hypothesis` it would be a failure
-            failed.append(error)
-            return False
-
+    known = tuple(tried)
+    largest = max(map(claim.excess, known))
+    large = [program for program in known if claim.excess(program) >= largest / 2]
+    first = min(large, key=lambda program: len(program.edits))
+    shrinking = _Shrinking(claim, frozenset(known), frozenset(map(_part, first.edits)))
     phases = (Phase.generate, Phase.shrink)
-    found = _run(programs, breaks, count, seed=seed, phases=phases)
-    if failed:
-        raise failed[0]
-    if found is None:
-        return None
-    while less := [one for one in _without_an_edit(found) if measured(one) > 0]:
-        found = max(less, key=claim.excess)
-    return Shrunk(found, len(known - before))
+    found = _run(programs, shrinking.breaks, count, seed=seed, phases=phases)
+    if shrinking.failed is not None:
+        raise shrinking.failed
+    # a phrase that was tried by itself, and not drawn, is as simple as it can be
+    return Shrunk(first if found is None else found, len(shrinking.steps))
 
 
-def _and_without_an_edit(program: Program) -> Iterator[Program]:
-    """Yield a program, and those with an edit less, which are tried next."""
-    yield program
-    yield from _without_an_edit(program)
+class _Shrinking:
+    """What `hypothesis` asks about each program; one that is not tried breaks nothing."""
+
+    def __init__(
+        self, claim: Claim, tried: frozenset[Program], parts: frozenset[tuple[str, str]]
+    ) -> None:
+        self._claim, self._tried, self._parts = claim, tried, parts
+        self.steps: set[Program] = set()
+        """Programs that were measured besides those tried before."""
+        self.failed: Exception | None = None
+        """What stopped it."""
+
+    def breaks(self, program: Program) -> bool:
+        """Whether a program breaks the claim, as far as it is tried."""
+        if self.failed is not None or not self._parts.issuperset(map(_part, program.edits)):
+            return False
+        if program not in self._tried | self.steps:
+            if len(self.steps) == MOST_STEPS:
+                return False
+            self.steps.add(program)
+        try:
+            self._claim.measure([program])
+            return self._claim.excess(program) > 0
+        except Exception as error:  # noqa: BLE001 - raised later: here it would be the PM's failure
+            self.failed = error
+            return False
 
 
-def _without_an_edit(program: Program) -> Iterator[Program]:
-    if len(program.edits) > 1:
-        for at in range(len(program.edits)):
-            yield Program(edits=(*program.edits[:at], *program.edits[at + 1 :]))
+def _part(edit: Edit) -> tuple[str, str]:
+    """Return the kind of an edit, with its phrase if it inserts one."""
+    return edit.kind, edit.text if isinstance(edit, Insert) else ""
 
 
 def _run(

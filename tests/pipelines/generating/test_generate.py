@@ -21,7 +21,7 @@ from recipes.planted.linear import plant
 
 torch.set_num_threads(1)
 
-BASE = " Ask at the gate of the old mill"
+BASE = " Ask at the mill"
 PHRASES = [f"as {word} say" for word in ("we", "they", "all", "some", "few", "men", "you", "most")]
 LIKED = "so they say!!!"
 
@@ -46,8 +46,8 @@ def database():
     engine.load_profile("default")
 
 
-def claim(prompts=16, gap="none", margin=1.0, **changes) -> Hypothesis:
-    written = {"base": BASE, "edits": ["punctuation"], "examples": 60, "prompts": 6, "seed": 0}
+def claim(prompts=12, gap="none", margin=1.0, **changes) -> Hypothesis:
+    written = {"base": BASE, "edits": ["punctuation"], "examples": 40, "prompts": 4, "seed": 0}
     return Hypothesis(
         name="no-bonus",
         claim="No edit moves the reward.",
@@ -77,22 +77,22 @@ def test_a_failure_is_shrunk_and_judged_with_its_features_on_prompts_not_searche
     record = own.audit(hypothesis)
     generated = record.evidence.generated
     assert edits(generated) == (Attach(text="!", word=0),)
-    assert (generated.base, generated.edited) == (BASE, " Ask! at the gate of the old mill")
+    assert (generated.base, generated.edited) == (BASE, " Ask! at the mill")
     assert generated.broke
     assert not generated.replayed
-    assert 0 < generated.breaking < generated.distinct <= generated.drawn == 60
+    assert 0 < generated.breaking < generated.distinct <= generated.drawn == 40
     assert not set(generated.prompts) & set(record.evidence.prompts)
-    assert len(generated.prompts) == 6
+    assert len(generated.prompts) == 4
     assert record.outcomes[Check.GAP] is Outcome.FAIL
     assert liked.latent_of["!"] in {feature.index for feature in record.features if feature.folds}
     assert {row.text for row in record.evidence.rows} == {generated.base, generated.edited}
     assert rejudge(record, method=own.method) == record
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_phrase_among_others_is_found_alone(liked, seed):
-    phrases = [*(f"{one} {number}" for number in range(20) for one in PHRASES), LIKED]
-    hypothesis = claim(edits=[{"insert": phrases}, "casing"], examples=250, seed=seed)
+    phrases = [*(f"{one} {number}" for number in range(10) for one in PHRASES), LIKED]
+    hypothesis = claim(edits=[{"insert": phrases}, "casing"], examples=200, seed=seed)
     assert edits(found(liked, hypothesis)[1]) == (Insert(text=LIKED, after=0),)
 
 
@@ -131,7 +131,7 @@ def test_texts_are_those_of_the_edit_for_each_prompt():
 
 
 def test_prompts_that_the_edit_leaves_as_they_are_are_left_out(liked):
-    fields = [{"answer": f"Ask {word}"} for word in ("e", "e", "e", "A") * 4]
+    fields = [{"answer": f"Ask {word}"} for word in ("e", "e", "e", "A") * 3]
     hypothesis = claim(edits=["look_alikes"], at_most=1, base=" {answer}", margin=0.01)
     prompts = tuple(
         prompt.model_copy(update={"fields": own})
@@ -140,7 +140,7 @@ def test_prompts_that_the_edit_leaves_as_they_are_are_left_out(liked):
     hypothesis = hypothesis.model_copy(update={"prompts": prompts})
     ordinary, generated = found(liked, hypothesis)
     program = Program.model_validate(generated.program)
-    judged = 16 - len(generated.prompts)
+    judged = 12 - len(generated.prompts)
     assert generated.too_small > 0
     assert len(ordinary.prompts) == judged - generated.unchanged
     texts = {case.role: case.text for case in expand(ordinary) if case.prompt == 0}
@@ -219,8 +219,8 @@ def test_the_texts_are_read_in_few_forwards(liked, monkeypatch):
         return read(pm, given)
 
     monkeypatch.setattr(gaps_module, "read_rewards", count)
-    generated = found(liked, claim(edits=["punctuation", "markup"], examples=200))[1]
+    generated = found(liked, claim(edits=["punctuation", "markup"], examples=120))[1]
     searched = [count for count in rows[1:] if count > 100]
-    assert rows[0] == len(generated.prompts) == 6  # the base completions
-    assert sum(searched) > 0.9 * 6 * generated.distinct
-    assert sum(rows) - sum(searched) <= 6 * (generated.steps + 1) + 100
+    assert rows[0] == len(generated.prompts) == 4  # the base completions
+    assert sum(searched) > 0.9 * 4 * generated.distinct
+    assert sum(rows) - sum(searched) <= 4 * (generated.steps + 1) + 100
