@@ -18,7 +18,6 @@ from hypothesis.strategies import SearchStrategy
 
 from pm_audit.strategies import Edit, Insert, Program
 
-
 MOST_STEPS = 24
 """Programs that are tried to find a simpler one."""
 
