@@ -98,12 +98,18 @@ class _Shrinking:
         """Programs that were measured besides those tried before."""
         self.failed: Exception | None = None
         """What stopped it."""
+        self._answers: dict[Program, bool] = {}
 
     def breaks(self, program: Program) -> bool:
-        """Whether a program breaks the claim, as far as it is tried."""
+        """Whether a program breaks the claim, as far as it is tried; always the same answer."""
+        if program not in self._answers:
+            self._answers[program] = self._breaks(program)
+        return self._answers[program]
+
+    def _breaks(self, program: Program) -> bool:
         if self.failed is not None or not self._parts.issuperset(map(_part, program.edits)):
             return False
-        if program not in self._tried | self.steps:
+        if program not in self._tried:
             if len(self.steps) == MOST_STEPS:
                 return False
             self.steps.add(program)
