@@ -15,7 +15,11 @@ def dropped_texts(old: Evidence, new: Evidence) -> bool:
 def less_text(old: Evidence, new: Evidence) -> list[str]:
     """Return what this run has less of, as ``prompts from 16 to 12``."""
     was, now = _amounts(old), _amounts(new)
-    return [f"{name} from {was[name]:g} to {now[name]:g}" for name in was if now[name] < was[name]]
+    return [
+        f"{name} from {was[name]:g} to {now.get(name, 0):g}"
+        for name in was
+        if now.get(name, 0) < was[name]
+    ]
 
 
 def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None:
@@ -45,6 +49,10 @@ def _prompt_keys(evidence: Evidence) -> list[tuple[object, ...]]:
 
 
 def _amounts(evidence: Evidence) -> dict[str, float]:
+    generated = evidence.generated
+    if generated is not None:
+        # how many prompts are judged depends on the edit that was found
+        return {"edits drawn": generated.drawn, "prompts searched": len(generated.prompts)}
     amounts: dict[str, float] = {"prompts": len(evidence.prompts)}
     for role in Role:
         amounts[f"{role}s"] = len({row.variant for row in evidence.rows if row.role is role})
