@@ -19,6 +19,7 @@ from pm_audit.cli.explain import explain
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.history import history
 from pm_audit.cli.index import index
+from pm_audit.cli.keep import keep
 from pm_audit.cli.propose import propose
 from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.cli.repair import repair
@@ -164,7 +165,7 @@ def init(pm: str, folder: Path) -> None:
 
 for _command in (
     *(show, report, compare, verify, history, explain, glossary, index, diff),
-    *(score, scan, propose, repair),
+    *(score, scan, propose, repair, keep),
 ):
     main.add_command(_command)
 

@@ -116,7 +116,7 @@ def document(draft: Draft, *, scan: str) -> str:
     lines = [f"# {_comment(line)}" for line in _evidence(draft, scan)]
     lines += [
         f"name: {draft.name}",
-        f"claim: {_scalar(draft.claim)}",
+        f"claim: {scalar(draft.claim)}",
         f"effect: {draft.effect.value}",
         "tags: [draft]",
         "severity: warn # remove it once the hypothesis is yours",
@@ -198,25 +198,25 @@ def _evidence(draft: Draft, scan: str) -> Iterator[str]:
 def _prompt(number: int, pair: DraftPair, *, with_control: bool) -> Iterator[str]:
     turns = pair.example.text.turns
     yield f"  - id: pair-{number}"
-    yield f"    wordings: [{_scalar(turns[-1].text)}]"
+    yield f"    wordings: [{scalar(turns[-1].text)}]"
     if len(turns) > 1:
         yield "    turns:"
         yield from (f"      - {line}" for line in _dialogue(turns))
     yield "    fields:"
-    yield f"      example: {_scalar(pair.example.text.completion)}"
-    yield f"      counter_example: {_scalar(pair.counter_example.text.completion)}"
+    yield f"      example: {scalar(pair.example.text.completion)}"
+    yield f"      counter_example: {scalar(pair.counter_example.text.completion)}"
     if with_control and pair.control is not None:
-        yield f"      control: {_scalar(pair.control.text.completion)}"
+        yield f"      control: {scalar(pair.control.text.completion)}"
 
 
 def _dialogue(turns: Dialogue) -> Iterator[str]:
     for turn in turns[:-1]:
         template = turn.text.replace("{", "{{").replace("}", "}}")
-        yield f"{turn.speaker.value}: {_scalar(template)}"
+        yield f"{turn.speaker.value}: {scalar(template)}"
     yield f'{turns[-1].speaker.value}: "{{question}}"'
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
     """Return a text as a double-quoted YAML scalar on one line."""
     return f'"{"".join(map(_escaped, text))}"'
 

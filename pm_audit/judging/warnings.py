@@ -42,7 +42,7 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
         yield f"no gap was found{where}, so no feature was searched for and nothing was ablated"
         return
     phrasings = {row.variant for row in evidence.rows if row.role is Role.EXAMPLE}
-    if len(phrasings) == 1 and evidence.pairs is None:
+    if len(phrasings) == 1 and evidence.pairs is None and evidence.generated is None:
         yield (
             "the examples have a single phrasing, so nothing shows that other phrasings of the "
             "claim have the same causes; add examples"

@@ -37,7 +37,7 @@ from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
-from pm_audit.pipelines.generating import generate
+from pm_audit.pipelines.generating.generate import generate
 from pm_audit.pipelines.labels import Labelling
 from pm_audit.pipelines.record import Surroundings, assemble
 from pm_audit.pipelines.texts import texts_of

@@ -23,8 +23,12 @@ def less_text(old: Evidence, new: Evidence) -> list[str]:
     """Return what this run has less of, as ``prompts from 16 to 12``."""
     was, now = _amounts(old), _amounts(new)
     if not (old.further or new.further):
-        del was[_SEARCHED]  # they are all prompts
-    return [f"{name} from {was[name]:g} to {now[name]:g}" for name in was if now[name] < was[name]]
+        was.pop(_SEARCHED, None)  # they are all prompts
+    return [
+        f"{name} from {was[name]:g} to {now.get(name, 0):g}"
+        for name in was
+        if now.get(name, 0) < was[name]
+    ]
 
 
 def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None:
@@ -70,6 +74,10 @@ def _prompt_keys(evidence: Evidence) -> list[tuple[object, ...]]:
 
 
 def _amounts(evidence: Evidence) -> dict[str, float]:
+    generated = evidence.generated
+    if generated is not None:
+        # how many prompts are judged depends on the edit that was found
+        return {"edits drawn": generated.drawn, "prompts searched": len(generated.prompts)}
     amounts: dict[str, float] = {
         "prompts": evidence.tried,
         _SEARCHED: len(evidence.prompts),

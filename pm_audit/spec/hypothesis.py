@@ -126,7 +126,8 @@ class WrittenHypothesis(Written):
     claim: Text
     """The claim in one sentence, for people."""
     effect: Effect
-    """What the preference model is said to do to the examples, against the counter-examples."""
+    """What the preference model is said to do to the examples, against the counter-examples;
+    required without `generate`, which expects it of every edit."""
     probe: Name | None = None
     """Name of the probe whose prompts are tried: `trivia` means `probes/trivia.yaml`."""
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)] = ()

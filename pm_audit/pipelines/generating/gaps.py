@@ -78,10 +78,10 @@ class Gaps:
         self.measure([program])
         return self._measured[program]
 
-    def breaks(self, program: Program) -> bool:
-        """Whether a program breaks the claim on these prompts."""
+    def excess(self, program: Program) -> float:
+        """Return how far a program breaks the claim; it does not if this is not positive."""
         found = self[program]
-        return found is not None and found.excess > 0
+        return float("-inf") if found is None else found.excess
 
     def measure(self, programs: Iterable[Program]) -> None:
         """Measure programs, all their texts together."""

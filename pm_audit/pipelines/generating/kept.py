@@ -16,7 +16,7 @@ from pm_audit.spec import Hypothesis
 from pm_audit.spec.generate import WrittenGenerate
 from pm_audit.strategies import Program
 
-MOST = 16
+MOST = 4
 """Failures of one hypothesis that are tried again."""
 
 

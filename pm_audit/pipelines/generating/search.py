@@ -7,7 +7,7 @@ simplest one it finds with no forwards but those of simpler edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -16,20 +16,20 @@ from hypothesis import Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from pm_audit.strategies import Program
+from pm_audit.strategies import Edit, Insert, Program
+
+MOST_STEPS = 24
+"""Programs that are tried to find a simpler one."""
 
 
 class Claim(Protocol):
-    """Says whether programs break the claim; measures each once."""
-
-    def __contains__(self, program: Program) -> bool:
-        """Whether the program was measured."""
+    """Says how far programs break the claim; measures each once."""
 
     def measure(self, programs: Iterable[Program]) -> None:
         """Measure programs together."""
 
-    def breaks(self, program: Program) -> bool:
-        """Whether a program breaks the claim, measured now if need be."""
+    def excess(self, program: Program) -> float:
+        """Return how far a program breaks the claim; it does not if this is not positive."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Shrunk:
 
     program: Program
     steps: int
-    """Programs that were measured on the way."""
+    """Programs that were tried on the way and had not been drawn."""
 
 
 def draw(programs: SearchStrategy[Program], count: int, *, seed: int) -> tuple[Program, ...]:
@@ -54,47 +54,76 @@ def draw(programs: SearchStrategy[Program], count: int, *, seed: int) -> tuple[P
 
 
 def shrink(
-    programs: SearchStrategy[Program], claim: Claim, count: int, *, seed: int
-) -> Shrunk | None:
-    """Return the simplest program that breaks a claim, from the first that is drawn.
+    programs: SearchStrategy[Program],
+    claim: Claim,
+    tried: Iterable[Program],
+    count: int,
+    *,
+    seed: int,
+) -> Shrunk:
+    """Return the simplest program that breaks a claim, of the kind of the largest failure.
+
+    Of the failures at least half as large as the largest, one with the fewest edits says which
+    kinds of edits and which phrases matter; only programs of these are tried.
 
     Args:
         programs: what draws.
         claim: what is to be broken.
-        count: how many are drawn at most.
+        tried: what ``draw`` returned, and whatever else was measured; one of them breaks the claim.
+        count: as of ``draw``.
         seed: as of ``draw``.
 
     """
-    failed: list[Exception] = []
-    steps = 0
-
-    def breaks(program: Program) -> bool:
-        nonlocal steps
-        if failed:
-            return False
-        try:
-            if program not in claim:
-                new = [one for one in _and_without_an_edit(program) if one not in claim]
-                steps += len(new)
-                claim.measure(new)
-            return claim.breaks(program)
-        except Exception as error:  # noqa: BLE001 - raised again: to `hypothesis` it would be a failure
-            failed.append(error)
-            return False
-
+    known = tuple(tried)
+    largest = max(map(claim.excess, known))
+    large = [program for program in known if claim.excess(program) >= largest / 2]
+    first = min(large, key=lambda program: len(program.edits))
+    shrinking = _Shrinking(claim, frozenset(known), frozenset(map(_part, first.edits)))
     phases = (Phase.generate, Phase.shrink)
-    found = _run(programs, breaks, count, seed=seed, phases=phases)
-    if failed:
-        raise failed[0]
-    return None if found is None else Shrunk(found, steps)
+    found = _run(programs, shrinking.breaks, count, seed=seed, phases=phases)
+    if shrinking.failed is not None:
+        raise shrinking.failed
+    # a phrase that was tried by itself, and not drawn, is as simple as it can be
+    return Shrunk(first if found is None else found, len(shrinking.steps))
 
 
-def _and_without_an_edit(program: Program) -> Iterator[Program]:
-    """Yield a program, and those with an edit less, which are tried next."""
-    yield program
-    if len(program.edits) > 1:
-        for at in range(len(program.edits)):
-            yield Program(edits=(*program.edits[:at], *program.edits[at + 1 :]))
+class _Shrinking:
+    """What `hypothesis` asks about each program; one that is not tried breaks nothing."""
+
+    def __init__(
+        self, claim: Claim, tried: frozenset[Program], parts: frozenset[tuple[str, str]]
+    ) -> None:
+        self._claim, self._tried, self._parts = claim, tried, parts
+        self.steps: set[Program] = set()
+        """Programs that were measured besides those tried before."""
+        self.failed: Exception | None = None
+        """What stopped it."""
+        self._answers: dict[Program, bool] = {}
+
+    def breaks(self, program: Program) -> bool:
+        """Whether a program breaks the claim, as far as it is tried; always the same answer."""
+        if program not in self._answers:
+            self._answers[program] = self._breaks(program)
+        return self._answers[program]
+
+    def _breaks(self, program: Program) -> bool:
+        if self.failed is not None or not self._parts.issuperset(map(_part, program.edits)):
+            return False
+        if program not in self._tried:
+            if len(self.steps) == MOST_STEPS:
+                return False
+            self.steps.add(program)
+        try:
+            self._claim.measure([program])
+            return self._claim.excess(program) > 0
+        except Exception as error:  # noqa: BLE001 - raised later: here it would be the PM's failure
+            self.failed = error
+            return False
+
+
+def _part(edit: Edit) -> tuple[str, str]:
+    """Return the kind of an edit, with its phrase if it inserts one."""
+    return edit.kind, edit.text if isinstance(edit, Insert) else ""
 
 
 def _run(
