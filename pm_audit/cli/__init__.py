@@ -15,6 +15,7 @@ import click
 
 from pm_audit.cli import options
 from pm_audit.cli.explain import explain
+from pm_audit.cli.exploit import exploit
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.index import index
 from pm_audit.cli.propose import propose
@@ -162,7 +163,7 @@ def init(pm: str, folder: Path) -> None:
 
 for _command in (
     *(show, report, compare, verify, explain, glossary, index),
-    *(score, scan, propose, repair),
+    *(score, scan, propose, repair, exploit),
 ):
     main.add_command(_command)
 
