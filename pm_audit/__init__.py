@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pm_audit.pipelines.exploiting.request import exploit
     from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
-    from pm_audit.sets import propose, scan, score
+    from pm_audit.sets import diff, propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Settings",
     "audit",
     "compare",
+    "diff",
     "doctor",
     "explain",
     "exploit",
@@ -64,6 +65,7 @@ _ELSEWHERE = {
     "Hypothesis": "pm_audit.spec",
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
+    "diff": "pm_audit.sets",
     "exploit": "pm_audit.pipelines.exploiting.request",
     "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from pm_audit.cli import options
+from pm_audit.cli.diff import diff
 from pm_audit.cli.explain import explain
 from pm_audit.cli.exploit import exploit
 from pm_audit.cli.glossary import glossary
@@ -162,7 +163,7 @@ def init(pm: str, folder: Path) -> None:
 
 
 for _command in (
-    *(show, report, compare, verify, explain, glossary, index),
+    *(show, report, compare, verify, explain, glossary, index, diff),
     *(score, scan, propose, repair, exploit),
 ):
     main.add_command(_command)

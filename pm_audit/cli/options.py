@@ -6,7 +6,7 @@ there is ``--pm`` here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,22 @@ if TYPE_CHECKING:
 _COLUMNS = ("prompt", "example", "counter_example", "id")
 _TEXT = ("text_format", "text_end", "text_start", "text_date")
 SUBJECT = ("pm", "saes", *_TEXT, "repair", "objective", "dtype", "device")
+OF_TWO = tuple(name for name in SUBJECT if name not in ("pm", "repair"))
 _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in SUBJECT}
 
 
 def subject(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that name a PM and its SAEs; without a value each is None or empty."""
-    for name in reversed(SUBJECT):
+    return _with(SUBJECT, command)
+
+
+def of_two(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of a subject that two PMs, which arguments name, have in common."""
+    return _with(OF_TWO, command)
+
+
+def _with(names: Sequence[str], command: Callable[..., object]) -> Callable[..., object]:
+    for name in reversed(names):
         setting = _OPTIONS[name]
         command = click.option(
             f"--{setting.option}",

@@ -136,7 +136,7 @@ def score(data: PairSet, fleet: Fleet, cache: Path, report: Report) -> Scores:
     """
     # rewards need no SAE, so that every SAE of a PM shares them
     alone = replace(fleet, subject=replace(fleet.subject, loaded=None))
-    shop = Shop(fleet, _folder(alone, cache), report)
+    shop = Shop(fleet, folder_of(alone, cache), report)
     compared = comparisons(data.pairs)
     found = scored(shop.run([ScoreTask(shard, BUDGET) for shard in shards(compared)]))
     refused = {
@@ -173,19 +173,19 @@ def scan(
 
     """
     pm, sae = fleet.subject.pm, fleet.subject.sae
-    scale = _scale(fleet)
+    scale = scale_of(fleet)
     scores = score(data, fleet, cache, report)
     reading, confidence = scores.reading, settings.confidence
-    picked = _pick(reading, settings)
+    picked = pick(reading, settings)
     plan = Plan(settings.candidates, settings.ablated, settings.ig_steps, confidence, settings.seed)
-    shop = Shop(fleet, _folder(fleet, cache), report)
+    shop = Shop(fleet, folder_of(fleet, cache), report)
     scanner = Scanner(shop, reading, picked.sampled, scale.noise, plan)
     features = scanner.described(scanner.ranked())
     return ScanRecord(
         subject=describe_subject((pm,), (sae,), device=pm.device.type),
         method=settings.method(),
         environment=describe_environment(),
-        data=_data(scores, picked),
+        data=data_of(scores, picked),
         sigma=scale.sigma,
         noise=scale.noise,
         overall=reading.overall(confidence=confidence),
@@ -204,7 +204,7 @@ def scan(
 
 
 @dataclass(frozen=True, eq=False)
-class _Picked:
+class Picked:
     """Which comparisons are attributed, and how many are not for a reason."""
 
     sampled: Integers
@@ -212,7 +212,7 @@ class _Picked:
     held_out: int
 
 
-def _pick(reading: Reading, settings: ScanSettings) -> _Picked:
+def pick(reading: Reading, settings: ScanSettings) -> Picked:
     """Filter by length, leave out held-out prompts, and sample.
 
     Raises:
@@ -237,10 +237,10 @@ def _pick(reading: Reading, settings: ScanSettings) -> _Picked:
         settings.sampler,
         seed=settings.seed,
     )
-    return _Picked(left[chosen], int((~fits).sum()), int((fits & ~open_to_all).sum()))
+    return Picked(left[chosen], int((~fits).sum()), int((fits & ~open_to_all).sum()))
 
 
-def _scale(fleet: Fleet) -> Scale:
+def scale_of(fleet: Fleet) -> Scale:
     """Return sigma and the noise floor, by reading the same texts again and by a replay."""
     pm, sae = fleet.subject.pm, fleet.subject.sae
     with one_thread():
@@ -250,7 +250,7 @@ def _scale(fleet: Fleet) -> Scale:
     return Scale(scale.sigma, max(scale.noise, replayed))
 
 
-def _folder(fleet: Fleet, cache: Path) -> Path:
+def folder_of(fleet: Fleet, cache: Path) -> Path:
     """Return where a subject's results are kept: another PM, SAE or version has another folder."""
     pm, sae = fleet.subject.pm, fleet.subject.loaded
     about = describe_subject((pm,), (), device=pm.device.type).model_dump(mode="json")
@@ -265,7 +265,7 @@ def _reasons(data: PairSet) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _data(scores: Scores, picked: _Picked) -> ScanData:
+def data_of(scores: Scores, picked: Picked) -> ScanData:
     data, reading = scores.data, scores.reading
     return ScanData(
         file=data.file,

@@ -17,6 +17,7 @@ from pm_audit.scanning.attributed import AttributeTask, merged
 from pm_audit.scanning.compared import CHOSEN, Comparison
 from pm_audit.scanning.described import DescribeTask, descriptions
 from pm_audit.scanning.groups import GroupTask, closeness, contributions, grouped, similarities
+from pm_audit.scanning.paired import PairedShop
 from pm_audit.scanning.ranking import Measured, Trial, candidates, certainty, trials
 from pm_audit.scanning.store import BUDGET, SHARD, Shop, shards
 from pm_audit.scanning.summary import Reading
@@ -64,7 +65,7 @@ class Scanner:
     """A sample whose features are attributed; each further stage is a method.
 
     Args:
-        shop: runs tasks and keeps their results.
+        shop: runs tasks and keeps their results, of one PM, or of what two PMs differ in.
         reading: what was read of the preference set.
         sampled: the comparisons that are attributed, by their places in it.
         noise: change of a reward below which nothing can be read.
@@ -73,7 +74,7 @@ class Scanner:
     """
 
     def __init__(
-        self, shop: Shop, reading: Reading, sampled: Integers, noise: float, plan: Plan
+        self, shop: Shop | PairedShop, reading: Reading, sampled: Integers, noise: float, plan: Plan
     ) -> None:
         self._shop, self._plan, self._sae = shop, plan, shop.fleet.subject.sae
         self._compared = [reading.compared[at] for at in sampled]

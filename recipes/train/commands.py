@@ -21,6 +21,7 @@ from pm_audit.loading.device import require_device
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.subject.activation import TopK
 from recipes.biased import pm as biased
+from recipes.biased.biases import PLANTED
 from recipes.biased.train import BiasRecipe, train_biased
 from recipes.train.activations import Corpus
 from recipes.train.measure import measure
@@ -242,6 +243,13 @@ def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> N
 
 @click.command("biased", cls=options.Command, example="pm-audit train biased path/to/folder")
 @click.argument("folder", type=_FOLDER, default=biased.FOLDER)
+@click.option(
+    "--only",
+    type=click.Choice([bias.name for bias in PLANTED]),
+    default="",
+    metavar="BIAS",
+    help="Plant this one bias: a variant whose change is known.",
+)
 @_recipe_options(BiasRecipe)
 def biased_command(folder: Path, **recipe: Any) -> None:  # noqa: ANN401
     """Train twelve known biases into the default PM and write it to FOLDER.
