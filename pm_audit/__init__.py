@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pm_audit.data import Columns, Sample, read_pairs
     from pm_audit.errors import AuditError
     from pm_audit.judging.miscalibration import miscalibration
+    from pm_audit.pipelines.exploiting.request import exploit
     from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
     from pm_audit.sets import diff, propose, scan, score
@@ -44,6 +45,7 @@ __all__ = [
     "diff",
     "doctor",
     "explain",
+    "exploit",
     "load_hypotheses",
     "load_pm",
     "load_sae",
@@ -65,6 +67,7 @@ _ELSEWHERE = {
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
     "diff": "pm_audit.sets",
+    "exploit": "pm_audit.pipelines.exploiting.request",
     "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",
     "read_pairs": "pm_audit.data",

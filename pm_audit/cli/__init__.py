@@ -16,6 +16,7 @@ import click
 from pm_audit.cli import options
 from pm_audit.cli.diff import diff
 from pm_audit.cli.explain import explain
+from pm_audit.cli.exploit import exploit
 from pm_audit.cli.glossary import glossary
 from pm_audit.cli.history import history
 from pm_audit.cli.index import index
@@ -165,7 +166,7 @@ def init(pm: str, folder: Path) -> None:
 
 for _command in (
     *(show, report, compare, verify, history, explain, glossary, index, diff),
-    *(score, scan, propose, repair, keep),
+    *(score, scan, propose, repair, keep, exploit),
 ):
     main.add_command(_command)
 

@@ -10,6 +10,7 @@ import click
 from pm_audit.cli import options
 
 _READABLE = click.Path(dir_okay=False, path_type=Path)
+_HYPOTHESES, _ADDITIONS = ("hypothesis", "hypotheses"), ("addition", "additions")
 _record = click.argument("record", type=_READABLE, default=Path("reports/record.json"))
 
 
@@ -17,7 +18,11 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 @_record
 @click.option("-v", "--verbose", is_flag=True, help="List every candidate and every condition.")
 def show(record: Path, *, verbose: bool) -> None:
-    """Print the summary of RECORD (default: reports/record.json), of an audit, scan or repair."""
+    """Print the summary of RECORD (default: reports/record.json).
+
+    RECORD is of an audit, a scan, a repair or a search for exploits.
+    """
+    from pm_audit.records.exploit import ExploitRecord
     from pm_audit.records.repair import RepairRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report import terminal
@@ -29,6 +34,9 @@ def show(record: Path, *, verbose: bool) -> None:
         return
     if RepairRecord.is_one(record):
         click.echo(str(RepairRecord.read(record)))
+        return
+    if ExploitRecord.is_one(record):
+        click.echo(str(ExploitRecord.read(record)))
         return
     read, notices = read_viewed(record)
     click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
@@ -123,18 +131,25 @@ def compare(old: Path, new: Path, *, output: Path | None, comment: Path | None, 
 @click.command(cls=options.Command, example="pm-audit verify reports/baseline.json")
 @_record
 def verify(record: Path) -> None:
-    """Judge RECORD again from its own evidence; exit code 1 if anything differs."""
+    """Judge RECORD again from its own evidence; exit code 1 if anything differs.
+
+    RECORD is of an audit or of a search for exploits.
+    """
     from pm_audit.judging import verify as disagreements
+    from pm_audit.judging.exploits import verify_exploits
     from pm_audit.records import AuditRecord
+    from pm_audit.records.exploit import ExploitRecord
     from pm_audit.report.sanitise import terminal_lines
 
-    stored = AuditRecord.read(record)
-    found = disagreements(stored)
+    if ExploitRecord.is_one(record):
+        exploits = ExploitRecord.read(record)
+        found, count, nouns = verify_exploits(exploits), len(exploits.exploits), _ADDITIONS
+    else:
+        stored = AuditRecord.read(record)
+        found, count, nouns = disagreements(stored), len(stored.hypotheses), _HYPOTHESES
     for line in found:
         click.echo(terminal_lines(line))
     if found:
         click.echo(f"{len(found)} disagreements between the record and its evidence")
         sys.exit(1)
-    count = len(stored.hypotheses)
-    noun = "hypothesis" if count == 1 else "hypotheses"
-    click.echo(f"every figure of {count} {noun} follows from the evidence")
+    click.echo(f"every figure of {count} {nouns[count != 1]} follows from the evidence")
