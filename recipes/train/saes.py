@@ -202,6 +202,7 @@ def fit_sae(
     *,
     state: Path,
     device: str = "cpu",
+    model: str = "pm_audit default PM",
 ) -> None:
     """Fit one SAE on activations [token hidden] and write it in sae-lens's format, fp16.
 
@@ -212,6 +213,7 @@ def fit_sae(
         recipe: how it is fitted.
         state: file of the fit's checkpoint, from which an interrupted fit goes on.
         device: where it is fitted.
+        model: of whose stream it is, as its configuration names it.
 
     Raises:
         AuditError: sae-lens is not installed, the activations fill no batch, or the checkpoint is
@@ -245,7 +247,7 @@ def fit_sae(
         n_batches_for_norm_estimate=NORM_BATCHES,
         logger=LoggingConfig(log_to_wandb=False),
     )
-    sae = _training_sae(activations.shape[1], layer, steps, recipe)
+    sae = _training_sae(activations.shape[1], layer, steps, recipe, model)
     _start_from(sae, activations, recipe)
     sae.to(device)
     progress = FitState(state)
@@ -259,7 +261,7 @@ def fit_sae(
     write_halves(load_file(folder / WEIGHTS), folder)
 
 
-def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
+def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe, model: str) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
     from sae_lens.saes.gated_sae import GatedTrainingSAE, GatedTrainingSAEConfig
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
@@ -269,9 +271,7 @@ def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -
         "d_sae": recipe.width,
         "normalize_activations": "expected_average_only_in",
         "apply_b_dec_to_input": True,
-        "metadata": SAEMetadata(
-            model_name="pm_audit default PM", hook_name=f"blocks.{layer}.hook_resid_post"
-        ),
+        "metadata": SAEMetadata(model_name=model, hook_name=f"blocks.{layer}.hook_resid_post"),
     }
     if recipe.architecture is Architecture.GATED:
         return GatedTrainingSAE(
