@@ -37,7 +37,7 @@ class JudgeSaeRecipe:
     """Number of latents."""
     k: int = 64
     """Active features a token."""
-    tokens: int = 98_304
+    tokens: int = 65_536
     """Tokens gathered."""
     epochs: float = 6.0
     """Passes over them."""
