@@ -62,7 +62,7 @@ def train_judge_sae(
     out: Path,
     recipe: JudgeSaeRecipe,
     *,
-    texts: int = 4,
+    texts: int = 1,
     report: Report,
 ) -> SaeCard:
     """Train one SAE of a judge, measure it on held-out prompts, and write ``out/layer_{index}``.

@@ -98,6 +98,7 @@ def load_judge(
         text_format=form,
         sha256=digest,
         library=library,
+        notes=(_how(form),),
     )
     _refuse_other_logits(pm, library)
     refuse_unlike(pm.decoder, name=pm.name)
@@ -181,7 +182,7 @@ def _refuse_other_logits(pm: PreferenceModel, library: JudgeLibrary) -> None:
         )
 
 
-def describe(form: RubricFormat) -> str:
+def _how(form: RubricFormat) -> str:
     """Return how a judge's reward is read, in words."""
     if form.rubric.scores is None:
         first, second = (repr(verdict) for verdict in form.rubric.verdicts)
