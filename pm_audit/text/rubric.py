@@ -168,9 +168,10 @@ class RubricFormat(TextFormat):
 
     @property
     def settings(self) -> str:
-        """JSON of what else decides tokens than tokenizer and format."""
+        """JSON of what else decides tokens, and the reward, than tokenizer and format."""
         held = json.loads(super().settings or "{}")
-        return json.dumps({**held, "rubric": self.rubric.template}, sort_keys=True)
+        asked = {"rubric": self.rubric.template, "verdicts": self.rubric.written_verdicts}
+        return json.dumps({**held, **asked}, sort_keys=True)
 
     @property
     def after_the_rubric(self) -> str:

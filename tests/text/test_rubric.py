@@ -188,7 +188,8 @@ def test_a_text_beyond_the_positions_is_refused(tokenizer) -> None:
         form(tokenizer, "raw", longest=20).tokenise(QUESTION, " Paris." * 20)
 
 
-def test_the_template_is_part_of_what_decides_tokens(tokenizer) -> None:
-    one, other = (form(tokenizer, "raw", template=text) for text in (RAW, f"So. {RAW}"))
-    assert one.settings != other.settings
-    assert "rubric" in one.settings
+def test_template_and_verdicts_are_part_of_what_decides_a_reward(tokenizer) -> None:
+    one = form(tokenizer, "raw").settings
+    assert one != form(tokenizer, "raw", template=f"So. {RAW}").settings
+    assert one != form(tokenizer, "raw", verdicts="2,1").settings
+    assert "rubric" in one
