@@ -31,8 +31,8 @@ CARD = "card.json"
 class JudgeSaeRecipe:
     """Settings of one SAE of a judge; the defaults made the two that come with the package."""
 
-    layer: int
-    """Block after which it reads, counted from 0."""
+    layer: int = 17
+    """Block after which it reads, counted from 0; 10 for Gemma 3 270M."""
     width: int = 2048
     """Number of latents."""
     k: int = 64
@@ -111,6 +111,7 @@ def train_judge_sae(
             recipe.fit,
             state=work / "fit.pt",
             model=pm.name,
+            autocast=False,
         )
         card = measured(pm, made, corpus, texts=texts, report=report)
         write_atomically(made / CARD, card.model_dump_json(indent=1) + "\n")

@@ -46,6 +46,7 @@ _device = click.option("--device", default="cpu", show_default=True, help="cpu, 
 
 _MAY_BE_NOTHING = frozenset(
     {"seed", "steps", "warmup", "first_trained", "negative_controls", "least_blocks", "step_plain"}
+    | {"layer"}
 )
 """Whole numbers that may be 0; of all others a recipe needs one."""
 
