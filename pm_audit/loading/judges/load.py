@@ -23,7 +23,6 @@ from pm_audit.loading.checkpoint.with_transformers import (
     load_strictly,
     load_tokenizer,
     quietly,
-    refuse_nan,
 )
 from pm_audit.loading.default.converted import Base, load_converted
 from pm_audit.loading.judges.names import NAMED, NamedJudge, judged
@@ -133,7 +132,6 @@ def _opened(
     refusals.refuse_judge(checkpoint)
     request = Request(checkpoint, dtype=dtype, device=device)
     model = load_strictly(AutoModelForCausalLM, request)
-    refuse_nan(checkpoint, model)
     return model, load_tokenizer(request), checkpoint.sha256()
 
 
