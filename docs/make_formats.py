@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pm_audit.loading.pms import refusals
+from pm_audit.loading.pms.refusals import OF_JUDGES
 from pm_audit.loading.pms.registry import BUILT_IN as FAMILIES
 from pm_audit.loading.saes.registry import BUILT_IN as FORMATS
 from pm_audit.text.text_format import NAMES
@@ -51,7 +52,10 @@ def page() -> str:
             "tokenizer's chat template is used.  With several objectives, the user names one,",
             "gives a mixture (`name=0.7,name=-0.3`), or judges each hypothesis for every one",
             "(`all`); they are never averaged.  `ADAPTER@BASE` names an adapter's base: a folder,",
-            "a GGUF file or a name on the hub.",
+            "a GGUF file or a name on the hub.  `judge:PATH` reads a causal language model as a",
+            "[judge](judges.md).  Refused of judges:",
+            "",
+            *(f"- **{refusal.name}**: {refusal.reason}." for refusal in OF_JUDGES[-3:]),
             "",
             "## Sparse autoencoders",
             "",

@@ -117,9 +117,10 @@ def load_pm(
     """Load a preference model.
 
     Args:
-        pm: a folder, a Hub name, ``ADAPTER@BASE`` or ``default``.
-        settings: ``text_format``, ``text_end``, ``text_start``, ``text_date``, ``objective``,
-            ``dtype`` and ``device``, as fields of ``Settings``.
+        pm: a folder, a Hub name, ``ADAPTER@BASE``, ``default``, or ``judge:`` and a language model.
+        settings: ``text_format``, ``text_end``, ``text_start``, ``text_date``,
+            ``judge_template``, ``judge_verdicts``, ``repair``, ``objective``, ``dtype`` and
+            ``device``, as fields of ``Settings``.
 
     Raises:
         InvalidSpec: a setting is unknown or of another kind.

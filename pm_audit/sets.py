@@ -269,7 +269,7 @@ def _fleet(
     rewards_only: bool = False,
 ) -> tuple[Fleet, Path]:
     """Return the workers with their subject, and the folder of finished shards."""
-    from pm_audit.loading.default.base import cache_folder
+    from pm_audit.loading.wheels import cache_folder
     from pm_audit.scanning.engines import EngineName, Fleet
     from pm_audit.scanning.task import Loader
 

@@ -26,12 +26,14 @@ class Setting(NamedTuple):
 SETTINGS = tuple(
     Setting(*row.split(maxsplit=2))
     for row in """
-pm text The preference model: a folder, a Hub name, ADAPTER@BASE or `default`.
+pm text The preference model: a folder, a Hub name, ADAPTER@BASE, `default` or, as a judge, `judge:PATH`.
 saes list Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own. Repeat the option for each; an ini file has one a line.
 text_format text How dialogues become text: `hh`, `raw`, `oasst`, `beaver`, `ultra`, `chat` or `pair`; by default what the PM names.
 text_end text The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`); `openrlhf`; or a special token that is appended. By default as the PM names or the format is.
 text_start text How a text begins: `bos`, once with what the tokenizer begins every text with (the default), or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`).
 text_date text Day that a chat template gets for today, never the clock's: by default 2024-07-26.
+judge_template text Rubric of a judge, with {prompt} and {completion}; by default it asks whether the answer is good. In pyproject.toml also `template` of [tool.pm_audit.judge].
+judge_verdicts text Tokens after a judge's rubric: of two, such as `Yes,No`, the reward is the first's logit less the second's; of three or more numbers, such as `1,2,3,4,5`, their expected value. In pyproject.toml also `verdicts` of [tool.pm_audit.judge], as a list.
 repair text Folder that `pm-audit repair --export` wrote: its edit is applied to the PM's stream.
 objective text Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`.
 dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.

@@ -70,7 +70,7 @@ class _Recipes(click.Group):
     """A group whose commands are imported when they are named: they bring torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["pm", "sae", "measure", "biased"]
+        return ["pm", "sae", "judge-sae", "measure", "biased"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         from recipes.train.commands import COMMANDS

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("prompt", "example", "counter_example", "id")
 _TEXT = ("text_format", "text_end", "text_start", "text_date")
-SUBJECT = ("pm", "saes", *_TEXT, "repair", "objective", "dtype", "device")
+_JUDGE = ("judge_template", "judge_verdicts")
+SUBJECT = ("pm", "saes", *_TEXT, *_JUDGE, "repair", "objective", "dtype", "device")
 OF_TWO = tuple(name for name in SUBJECT if name not in ("pm", "repair"))
 _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in SUBJECT}
 

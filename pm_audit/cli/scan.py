@@ -154,7 +154,7 @@ def _fleet(
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
     if not rewards_only:  # which need no SAE
         require_named_subject(settings)
-    from pm_audit.loading.default.base import cache_folder
+    from pm_audit.loading.wheels import cache_folder
     from pm_audit.scanning.engines import EngineName, Fleet
     from pm_audit.scanning.task import Loader
 

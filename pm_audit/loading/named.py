@@ -15,9 +15,11 @@ from pathlib import Path
 from pm_audit.errors import AuditError, InvalidSpec, ModelError, Place, Problem
 from pm_audit.files import exists, is_hub_name, read_json
 from pm_audit.loading.device import require_device
-from pm_audit.loading.recipe_folder import EDIT, default_saes, recipe_folder
+from pm_audit.loading.judges.names import NAMED, is_judge, judged, own_folder
+from pm_audit.loading.recipe_folder import EDIT, default_saes
 from pm_audit.loading.saes.spelling import looks_like_release, spelled_out
 from pm_audit.spec import ALL_OBJECTIVES, Settings
+from pm_audit.text import rubric
 from pm_audit.text.ending import STARTS
 from pm_audit.text.text_format import NAMES
 
@@ -43,7 +45,7 @@ def require_named_pm(settings: Settings) -> None:
         InvalidSpec: every such fault in one error.
 
     """
-    found = [] if exists(settings.pm.partition("@")[0]) else [*_pm(settings)]
+    found = [] if exists(judged(settings.pm).partition("@")[0]) else [*_pm(settings)]
     found += [*_text(settings), *_repair(settings), *_device(settings)]
     if found:
         raise InvalidSpec(found)
@@ -54,22 +56,24 @@ def _problem(setting: str, message: str) -> Problem:
 
 
 def _pm(settings: Settings) -> Iterator[Problem]:
-    folder = recipe_folder(settings.pm)
+    name = judged(settings.pm)
+    folder = own_folder(settings.pm)
+    one = folder is not None or is_judge(settings.pm)
+    if one and settings.objective not in (None, ALL_OBJECTIVES):
+        yield _problem(
+            "objective",
+            f"{settings.objective!r} was named, {settings.pm} has only one; leave it out",
+        )
     if folder is not None:
-        if settings.objective not in (None, ALL_OBJECTIVES):
-            yield _problem(
-                "objective",
-                f"{settings.objective!r} was named, {settings.pm} has only one; leave it out",
-            )
         return
     if entry_points(group="pm_audit.pms"):
         return  # a family of another package may find its PMs anywhere
-    name = settings.pm
     if not exists(name) and "@" in name:
         name = name.partition("@")[0]
     fault = _fault_of_path(Path(name)) if exists(name) else _fault_of_name(name)
     if fault is not None:
-        yield _problem("pm", f"{name[:_LONGEST]}: {fault}")
+        known = f" (judges with a name: {', '.join(NAMED)})" if is_judge(settings.pm) else ""
+        yield _problem("pm", f"{name[:_LONGEST]}: {fault}{known}")
 
 
 def _fault_of_path(path: Path) -> str | None:
@@ -112,7 +116,7 @@ def _fault_of_name(name: str) -> str | None:
 
 
 def _saes(settings: Settings) -> Iterator[Problem]:
-    folder = recipe_folder(settings.pm)
+    folder = own_folder(settings.pm)
     own = [] if folder is None else [path.name for path in default_saes(folder)]
     if not settings.saes and not own:
         yield _problem(
@@ -144,7 +148,16 @@ def _released(name: str) -> bool:
 
 
 def _text(settings: Settings) -> Iterator[Problem]:
-    for setting, known in (("text_format", NAMES), ("text_start", STARTS)):
+    judge = is_judge(settings.pm)
+    for setting, message in rubric.faults(settings.judge_template, settings.judge_verdicts):
+        yield _problem(setting, message)
+    for setting in ("judge_template", "judge_verdicts"):
+        if not judge and getattr(settings, setting) is not None:
+            yield _problem(setting, f"is of judges, and {settings.pm} is none; leave it out")
+    if judge and settings.text_end is not None:
+        yield _problem("text_end", "a judge's text ends with its rubric; leave it out")
+    formats = rubric.FORMATS if judge else NAMES
+    for setting, known in (("text_format", formats), ("text_start", STARTS)):
         value = getattr(settings, setting)
         if value is not None and value not in known:
             yield _problem(setting, f"{value!r} is unknown; choose one of {', '.join(known)}")

@@ -13,6 +13,8 @@ from pm_audit.errors import ModelError, SaeError
 from pm_audit.files import exists
 from pm_audit.loading.default import pm as default
 from pm_audit.loading.device import require_device
+from pm_audit.loading.judges.load import load_judge
+from pm_audit.loading.judges.names import is_judge, own_folder
 from pm_audit.loading.pms import registry
 from pm_audit.loading.recipe_folder import default_saes, recipe_folder
 from pm_audit.loading.repaired import repaired
@@ -20,6 +22,7 @@ from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.spec import ALL_OBJECTIVES, Settings
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
+from pm_audit.text.text_format import TextSettings
 
 
 def load_subject(settings: Settings) -> tuple[PreferenceModel, tuple[Sae, ...]]:
@@ -77,6 +80,8 @@ def pms_of(settings: Settings) -> tuple[PreferenceModel, ...]:
         text_end=settings.text_end,
         text_start=settings.text_start,
         text_date=settings.text_date,
+        judge_template=settings.judge_template,
+        judge_verdicts=settings.judge_verdicts,
     )
     if settings.repair is None:
         return pms
@@ -86,7 +91,7 @@ def pms_of(settings: Settings) -> tuple[PreferenceModel, ...]:
 
 def saes_of(settings: Settings, *, pm_name: str) -> tuple[Sae, ...]:
     """Load the SAEs that the settings name, or the uppermost of the PM's own."""
-    folder = recipe_folder(settings.pm)
+    folder = own_folder(settings.pm)
     paths = _sae_paths(settings.saes, folder)
     if not paths:
         raise SaeError(
@@ -103,15 +108,19 @@ def load_pms(
     objective: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    judge_template: str | None = None,
+    judge_verdicts: str | None = None,
     **text: Any,
 ) -> tuple[PreferenceModel, ...]:
-    """Load ``default``, a folder of our own recipe, or what one of the families loads.
+    """Load ``default``, a folder of our own recipe, a judge, or what one of the families loads.
 
     Args:
         pm: as an audit names it.
         objective: which of several, a mixture, or ``all``.
         dtype: of the PM's body.
         device: where the weights go.
+        judge_template: the rubric of a judge.
+        judge_verdicts: the tokens that answer it, separated by commas.
         text: the fields of ``TextSettings``: text_format, text_end, text_start, text_date.
 
     Raises:
@@ -121,6 +130,16 @@ def load_pms(
 
     """
     require_device(str(device))
+    if is_judge(pm):
+        _refuse_objective(pm, objective)
+        settings = TextSettings(**text)
+        rubric: dict[str, Any] = {"template": judge_template, "verdicts": judge_verdicts}
+        return (load_judge(pm, **rubric, dtype=dtype, device=device, text=settings),)
+    if judge_template is not None or judge_verdicts is not None:
+        raise ModelError(
+            f"{pm}: judge_template or judge_verdicts is set, and this PM is no judge; name a "
+            "language model as judge:PATH, or leave the settings out"
+        )
     folder = recipe_folder(pm)
     if folder is None:
         return registry.load_each(pm, objective=objective, dtype=dtype, device=device, **text)
@@ -130,7 +149,7 @@ def load_pms(
 
 def objectives(settings: Settings) -> tuple[str | None, ...]:
     """Return what each hypothesis is judged for, without loading weights; None for the only one."""
-    if recipe_folder(settings.pm) is not None:
+    if is_judge(settings.pm) or recipe_folder(settings.pm) is not None:
         _refuse_objective(settings.pm, settings.objective)
         return (None,)
     if settings.objective != ALL_OBJECTIVES:

@@ -13,6 +13,7 @@ from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 from pm_audit.subject.stream_edit import StreamEdit
 from pm_audit.text.ending import AS_WRITTEN, BOS
+from pm_audit.text.rubric import RubricFormat
 from pm_audit.text.text_format import TextFormat
 
 _PACKAGES = ("pm-audit", "torch", "transformers", "numpy", "scipy", "tokenizers")
@@ -71,7 +72,10 @@ def _text_settings(pm: PreferenceModel) -> dict[str, str | None]:
     form = pm.text_format
     if not isinstance(form, TextFormat):
         return {}
+    rubric = form.rubric if isinstance(form, RubricFormat) else None
     return {
+        "judge_template": None if rubric is None else rubric.template,
+        "judge_verdicts": None if rubric is None else rubric.written_verdicts,
         "text_end": None if form.end == AS_WRITTEN else form.end,
         "text_start": None if form.start == BOS else form.start,
         "text_date": form.written_day,

@@ -21,7 +21,8 @@ from pm_audit.forward.scale import reference_grid
 from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import Trace, rewards, trace
 from pm_audit.judging import FVU_CEILING
-from pm_audit.loading.recipe_folder import default_saes, recipe_folder
+from pm_audit.loading.judges.names import own_folder
+from pm_audit.loading.recipe_folder import default_saes
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.loading.subject import pms_of
 from pm_audit.spec import Settings
@@ -51,7 +52,7 @@ def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
     except AuditError as problem:
         yield "PM", Finding.of_error(problem)
         return
-    folder = recipe_folder(settings.pm)
+    folder = own_folder(settings.pm)
     for place in settings.saes or (() if folder is None else default_saes(folder)):
         yield from _examine_sae(pms, place, settings.device)
 

@@ -32,6 +32,7 @@ ONE_AT_A_TIME = threading.RLock()
 
 OF_A_PM = (
     *("text_format", "text_end", "text_start", "text_date", "repair"),
+    *("judge_template", "judge_verdicts"),
     *("objective", "dtype", "device"),
 )
 """Settings of loading a PM."""

@@ -33,6 +33,10 @@ class SubjectRecord(Record):
     """How a text begins; None if it begins as the tokenizer begins any."""
     text_date: str | None = None
     """Day that the chat template got for today; None if it writes none."""
+    judge_template: str | None = None
+    """The rubric of a judge; None for other PMs."""
+    judge_verdicts: str | None = None
+    """The tokens that answer it, separated by commas."""
     repair: str | None = None
     """What was repaired in the PM, in words; None if nothing was."""
     objective: str | None
@@ -50,6 +54,7 @@ class SubjectRecord(Record):
             "text_end": self.text_end,
             "text_start": self.text_start,
             "text_date": self.text_date,
+            "judge_verdicts": self.judge_verdicts,
         }
         said = (f"{name} {value}" for name, value in settings.items() if value is not None)
         return ", ".join((self.text_format, *said))

@@ -93,6 +93,7 @@ SUBJECT: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("text_format", "text_end", "text_start", "text_date"), _either("the PM reads other text")
     ),
+    **dict.fromkeys(("judge_template", "judge_verdicts"), _either("the judge is asked otherwise")),
     "objective": _either("another reward is judged"),
     "repair": _either("completions are read through another edit"),
     "dtype": Rule(lower="rounding raises the noise floor, in which changes hide", rank=_precision),

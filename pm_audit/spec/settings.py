@@ -49,6 +49,18 @@ def _tight(objective: str) -> str:
 
 Objective = Annotated[Text, AfterValidator(_tight)]
 
+
+def _separated(value: object) -> object:
+    """Return a list of texts as one text, separated by commas."""
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        if any("," in one for one in value):
+            raise ValueError("a verdict is one token and holds no comma")
+        return ",".join(value)
+    return value
+
+
+Verdicts = Annotated[Text, BeforeValidator(_separated)]
+
 ALL_OBJECTIVES = "all"
 """As an objective: each hypothesis is judged once for every one that the PM has."""
 
@@ -95,7 +107,7 @@ class Settings(Written):
     """Everything that a run can be given, with its defaults."""
 
     pm: Text = "default"
-    """The preference model: a folder, a Hub name, ADAPTER@BASE or `default`."""
+    """The preference model: a folder, a Hub name, ADAPTER@BASE, `judge:PATH` or `default`."""
     saes: tuple[Text, ...] = ()
     """Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own."""
     text_format: Text | None = None
@@ -109,6 +121,13 @@ class Settings(Written):
     or `as-written`, without it if a chat template writes none (TRL's `RewardTrainer`)."""
     text_date: Day | None = None
     """Day that a chat template gets for today, never the clock's: by default 2024-07-26."""
+    judge_template: Text | None = None
+    """Rubric of a judge, with {prompt} and {completion}; by default it asks whether the answer is
+    good. In pyproject.toml also `template` of [tool.pm_audit.judge]."""
+    judge_verdicts: Verdicts | None = None
+    """Tokens after a judge's rubric: of two, such as `Yes,No`, the reward is the first's logit less
+    the second's; of three or more numbers, such as `1,2,3,4,5`, their expected value. In
+    pyproject.toml also `verdicts` of [tool.pm_audit.judge], as a list."""
     repair: Location | None = None
     """Folder that `pm-audit repair --export` wrote: its edit is applied to the PM's stream."""
     objective: Objective | None = None
@@ -204,7 +223,7 @@ class Settings(Written):
         sources = {
             "command line": cli,
             "keyword arguments": python,
-            "pyproject.toml": project,
+            "pyproject.toml": _flat(project),
             "pytest ini options": ini,
         }
         chosen: dict[str, Any] = {}
@@ -220,6 +239,15 @@ class Settings(Written):
             raise InvalidSpec(
                 faults_of(cls, error, lambda detail: place[str(detail["loc"][0])])
             ) from None
+
+
+def _flat(table: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return a project's table with the keys of its table ``judge`` among the others."""
+    judge = None if table is None else table.get("judge")
+    if table is None or not isinstance(judge, Mapping):
+        return table
+    others = {key: value for key, value in table.items() if key != "judge"}
+    return {f"judge_{key}": value for key, value in judge.items()} | others
 
 
 def method_of(settings: Settings, *, quadrature: str) -> MethodRecord:

@@ -79,6 +79,48 @@ class MixedHead(nn.Module):
         return rewards
 
 
+class VerdictHead(nn.Module):
+    """Reward is an expected score over verdict tokens, or the first one's logit less the second's.
+
+    Logits are ``hidden @ rows + bias``, times a scale, then capped by a hyperbolic tangent in
+    families that do so (2408.00118).
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        bias: Tensor | None,
+        scores: Sequence[float] | None,
+        *,
+        scale: float = 1.0,
+        cap: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.rows = _linear(rows, bias)
+        self.scale, self.cap = scale, cap
+        self.scores: Tensor | None
+        self.register_buffer("scores", None if scores is None else torch.tensor(scores))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [row hidden] to rewards [row]."""
+        logits = self.rows(hidden) * self.scale
+        if self.cap is not None:
+            logits = self.cap * torch.tanh(logits / self.cap)
+        return verdict(logits, self.scores)
+
+
+def verdict(logits: Tensor, scores: Tensor | None) -> Tensor:
+    """Return rewards [row] of the verdicts' logits [row verdict].
+
+    They are the expected value of the scores [verdict] under the verdicts' probabilities, or for
+    None the first logit less the second.
+    """
+    if scores is None:
+        return logits[..., 0] - logits[..., 1]
+    rewards: Tensor = logits.softmax(dim=-1) @ scores.to(logits)
+    return rewards
+
+
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     outputs, inputs = weight.shape
     layer = nn.Linear(inputs, outputs, bias=bias is not None)

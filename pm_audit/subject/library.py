@@ -1,7 +1,8 @@
 """Ids and rewards as transformers alone makes them: the preflight's reference.
 
     ids        the tokenizer's own call, or ``apply_chat_template(tokenize=True)``
-    rewards    the forward of the whole ``*ForSequenceClassification``: its padding, its pooling
+    rewards    the forward of the whole ``*ForSequenceClassification``: its padding, its pooling;
+               of a judge the logits of ``*ForCausalLM`` after the last token
 
 The model shares its weights with the one that is audited, so that it costs no memory.  Heads that
 transformers does not know read the backbone's own forward of one row, linear ones in float64.
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor
 
 from pm_audit.data.dialogue import Dialogue
-from pm_audit.subject.heads import LinearHead
+from pm_audit.subject.heads import LinearHead, verdict
 from pm_audit.text import day as days
 from pm_audit.text.ending import AS_WRITTEN, BOS, EOS, OPENRLHF
 from pm_audit.text.layouts import LAYOUTS
+from pm_audit.text.rubric import RubricFormat
 from pm_audit.text.template import ROLES
 from pm_audit.text.text_format import CHAT, PAIR, TextFormat
 
@@ -67,6 +69,29 @@ class Library:
         return logits.float().cpu()
 
 
+@dataclass(frozen=True, eq=False)
+class JudgeLibrary(Library):
+    """A causal language model that judges: its own logits of the verdicts after a text."""
+
+    verdicts: tuple[int, ...]
+    """Their token ids."""
+    scores: tuple[float, ...] | None
+    """What each counts, if the reward is the expected score; None for a difference."""
+
+    def outputs(self, rows: Sequence[Mapping[str, Any]]) -> Tensor:
+        """Return the reward [row, 1] of tokenised rows, each read alone, in fp32."""
+        scores = None if self.scores is None else torch.tensor(self.scores)
+        rewards = [verdict(self.logits(row["input_ids"])[None], scores) for row in rows]
+        return torch.stack(rewards)
+
+    def logits(self, token_ids: Sequence[int]) -> Tensor:
+        """Return the verdicts' logits [verdict] after one text, in fp32."""
+        with torch.inference_mode():
+            ids = torch.tensor([list(token_ids)], device=self.model.device)
+            found: Tensor = self.model(input_ids=ids, use_cache=False).logits[0, -1]
+        return found[list(self.verdicts)].float().cpu()
+
+
 def library_rows(form: TextFormat, texts: Sequence[Text]) -> list[dict[str, Any]]:
     """Return each text's ids, mask and token types as transformers makes them.
 
@@ -77,6 +102,8 @@ def library_rows(form: TextFormat, texts: Sequence[Text]) -> list[dict[str, Any]
 
 def _row(form: TextFormat, turns: Dialogue, completion: str) -> dict[str, Any]:
     tokenizer = form.tokenizer
+    if isinstance(form, RubricFormat):
+        return _judged(form, turns, completion)
     if form.name == PAIR:
         prompt = "\n\n".join(turn.text for turn in turns)
         return dict(tokenizer(prompt, completion.removeprefix(" ")))
@@ -100,6 +127,19 @@ def _row(form: TextFormat, turns: Dialogue, completion: str) -> dict[str, Any]:
     if "token_type_ids" in row:
         row["token_type_ids"] = [*row["token_type_ids"], *[0] * len(added)]
     return row
+
+
+def _judged(form: RubricFormat, turns: Dialogue, completion: str) -> dict[str, Any]:
+    """Return a rubric's row: as a user's message with the cue for an answer, or as plain text."""
+    message = form.message("".join(turn.text for turn in turns), completion.removeprefix(" "))
+    if form.name == CHAT:
+        said = [{"role": "user", "content": message}]
+        cue = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+        row = dict(form.tokenizer.apply_chat_template(said, **cue, **_options(form)))
+        return row if form.start == AS_WRITTEN else _opened(form.tokenizer, row)
+    row = dict(form.tokenizer(message))
+    begun = form.start == AS_WRITTEN and row["input_ids"][:1] == _begins(form.tokenizer)
+    return {name: values[begun:] for name, values in row.items()}
 
 
 def _text(form: TextFormat, turns: Dialogue, completion: str) -> str:

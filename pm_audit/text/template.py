@@ -61,12 +61,39 @@ class ChatTemplate:
             return filled
         return self._edited(roles, texts, real, mark)
 
+    def around(self) -> tuple[str, str]:
+        """Return what the template writes before and after one message that it is to answer.
+
+        Raises:
+            ModelError: the template refuses such a message, or writes it more than once.
+
+        """
+        mark = _unused(self._template)
+        before, *after = self.asked(mark).split(mark)
+        if len(after) != 1:
+            raise ModelError(
+                f"the chat template writes a message {len(after)} times where it asks for an "
+                "answer; set text_format to raw"
+            )
+        return before, after[0]
+
+    def asked(self, message: str) -> str:
+        """Return one message of the user, up to where the assistant answers.
+
+        Raises:
+            ModelError: the template refuses it.
+
+        """
+        return self._write(("user",), [message], add_generation_prompt=True)
+
     @property
     def _template(self) -> str:
         template: str = self.tokenizer.get_chat_template()
         return template
 
-    def _write(self, roles: Sequence[str], texts: Sequence[str]) -> str:
+    def _write(
+        self, roles: Sequence[str], texts: Sequence[str], *, add_generation_prompt: bool = False
+    ) -> str:
         messages = [
             {"role": role, "content": text} for role, text in zip(roles, texts, strict=True)
         ]
@@ -74,6 +101,7 @@ class ChatTemplate:
             rendered: str = self.tokenizer.apply_chat_template(
                 messages,
                 tokenize=False,
+                add_generation_prompt=add_generation_prompt,
                 chat_template=days.pinned(self._template, self.day or days.DEFAULT),
                 **days.variables(self.day),
             )

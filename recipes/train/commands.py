@@ -18,11 +18,13 @@ from click.core import ParameterSource
 from pm_audit.cli import options
 from pm_audit.loading.default.pm import load_adapted, read_recipe
 from pm_audit.loading.device import require_device
+from pm_audit.loading.judges.names import PREFIX, own_folder
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.subject.activation import TopK
 from recipes.biased import pm as biased
 from recipes.biased.biases import PLANTED
 from recipes.biased.train import BiasRecipe, train_biased
+from recipes.judges.saes import JudgeSaeRecipe, train_judge_sae
 from recipes.train.activations import Corpus
 from recipes.train.measure import measure
 from recipes.train.pm import PmRecipe, train_pm
@@ -45,6 +47,7 @@ _device = click.option("--device", default="cpu", show_default=True, help="cpu, 
 
 _MAY_BE_NOTHING = frozenset(
     {"seed", "steps", "warmup", "first_trained", "negative_controls", "least_blocks", "step_plain"}
+    | {"layer"}
 )
 """Whole numbers that may be 0; of all others a recipe needs one."""
 
@@ -262,9 +265,41 @@ def biased_command(folder: Path, *, only: str | None, **recipe: Any) -> None:  #
     click.echo(f"wrote {folder}; measure the auditor with: pm-audit calibrate --explain")
 
 
+@click.command(
+    "judge-sae",
+    cls=options.Command,
+    example="pm-audit train judge-sae smollm2-135m preferences.jsonl.gz text.jsonl --layer 17",
+)
+@click.argument("judge")
+@click.argument("preferences", type=_READABLE)
+@click.argument("text", type=_READABLE)
+@click.option("--out", type=_FOLDER, help="Folder of its SAEs; by default that of the package.")
+@_recipe_options(JudgeSaeRecipe)
+def judge_sae_command(
+    judge: str,
+    preferences: Path,
+    text: Path,
+    *,
+    out: Path | None,
+    **recipe: Any,  # noqa: ANN401
+) -> None:
+    """Train an SAE of JUDGE, a name or a folder, on answers and plain TEXT inside its rubric."""
+    folder = out or own_folder(f"{PREFIX}{judge}")
+    if folder is None:
+        raise click.UsageError(f"{judge} is no judge with a name; give --out too")
+    corpus = Corpus(preferences=preferences, text=text)
+    chosen = JudgeSaeRecipe(**recipe)
+    card = train_judge_sae(judge, corpus, folder, chosen, report=click.echo)
+    click.echo(
+        f"L0 {card.l0:.1f}, FVU {card.fvu:.3f}, dead {card.dead_share:.1%}, reward correlation "
+        f"{card.reward_correlation:.3f}, {card.tokens} tokens"
+    )
+
+
 COMMANDS = {
     "pm": pm_command,
     "sae": sae_command,
+    "judge-sae": judge_sae_command,
     "measure": measure_command,
     "biased": biased_command,
 }

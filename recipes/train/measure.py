@@ -81,7 +81,7 @@ def measure(folder: Path, preferences: Path, *, pairs: int, texts: int, report: 
     card = Card(
         accuracy=tuple(measure_pm(pm, chosen, report=report)),
         saes=tuple(
-            measure_sae(pm, load_sae(path), dialogues, report=report)
+            measure_sae(pm, load_sae(path), grids(pm, dialogues), report=report)
             for path in default_saes(folder)
         ),
     )
@@ -114,21 +114,19 @@ def measure_pm(
     return accuracy_by_source(pairs, score)
 
 
-def measure_sae(
-    pm: PreferenceModel, sae: Sae, texts: Sequence[tuple[str, str]], *, report: Report
-) -> SaeCard:
-    """Return one SAE's figures on held-out (prompt, completion) texts."""
+def measure_sae(pm: PreferenceModel, sae: Sae, texts: Sequence[Grid], *, report: Report) -> SaeCard:
+    """Return one SAE's figures on grids of held-out texts."""
     fits: list[SaeFit] = []
     fired = torch.zeros(sae.width, dtype=torch.bool)
     clean: list[float] = []
     spliced: list[float] = []
-    for grid in grids(pm, texts):
+    for grid in texts:
         one = trace(pm, (sae,), grid, also=neighbours(sae, pm.depth))
         fits.append(measure_fit(one, sae))
         fired[one.features[sae.name].latent.cpu()] = True
         clean += one.rewards.tolist()
         spliced += splice_reconstruction(one, sae).tolist()
-        report(f"{sae.name}: measured on {len(clean)} of {len(texts)} texts")
+        report(f"{sae.name}: measured on {len(clean)} of {sum(map(len, texts))} texts")
     weights = [fit.tokens for fit in fits]
     return SaeCard(
         sae=sae.name,

@@ -202,6 +202,8 @@ def fit_sae(
     *,
     state: Path,
     device: str = "cpu",
+    model: str = "pm_audit default PM",
+    autocast: bool = True,
 ) -> None:
     """Fit one SAE on activations [token hidden] and write it in sae-lens's format, fp16.
 
@@ -212,6 +214,9 @@ def fit_sae(
         recipe: how it is fitted.
         state: file of the fit's checkpoint, from which an interrupted fit goes on.
         device: where it is fitted.
+        model: of whose stream it is, as its configuration names it.
+        autocast: whether products are taken in bf16, which some processors emulate, five times
+            slower than fp32.
 
     Raises:
         AuditError: sae-lens is not installed, the activations fill no batch, or the checkpoint is
@@ -237,7 +242,7 @@ def fit_sae(
         lr_warm_up_steps=min(100, steps // 10),
         lr_decay_steps=steps // 3,
         device=device,
-        autocast=True,
+        autocast=autocast,
         dead_feature_window=max(20, steps // 20),
         feature_sampling_window=max(100, steps // 4),
         n_checkpoints=CHECKPOINTS,
@@ -245,7 +250,7 @@ def fit_sae(
         n_batches_for_norm_estimate=NORM_BATCHES,
         logger=LoggingConfig(log_to_wandb=False),
     )
-    sae = _training_sae(activations.shape[1], layer, steps, recipe)
+    sae = _training_sae(activations.shape[1], layer, steps, recipe, model)
     _start_from(sae, activations, recipe)
     sae.to(device)
     progress = FitState(state)
@@ -259,7 +264,7 @@ def fit_sae(
     write_halves(load_file(folder / WEIGHTS), folder)
 
 
-def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
+def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe, model: str) -> Any:  # noqa: ANN401 - sae-lens is not installed everywhere
     from sae_lens.saes.gated_sae import GatedTrainingSAE, GatedTrainingSAEConfig
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
@@ -269,9 +274,7 @@ def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe) -
         "d_sae": recipe.width,
         "normalize_activations": "expected_average_only_in",
         "apply_b_dec_to_input": True,
-        "metadata": SAEMetadata(
-            model_name="pm_audit default PM", hook_name=f"blocks.{layer}.hook_resid_post"
-        ),
+        "metadata": SAEMetadata(model_name=model, hook_name=f"blocks.{layer}.hook_resid_post"),
     }
     if recipe.architecture is Architecture.GATED:
         return GatedTrainingSAE(

@@ -408,6 +408,8 @@ SUBJECT = {
     "text_end": "eos",
     "text_start": "bos",
     "text_date": "2025-01-02",
+    "judge_template": "{prompt} {completion}?",
+    "judge_verdicts": "Yes,No",
     "repair": "r",
     "objective": "o",
     "dtype": "bfloat16",

@@ -19,6 +19,8 @@ OTHER = Settings(
     text_end="eos",
     text_start="bos",
     text_date="2025-01-02",
+    judge_template="Q: {prompt} A: {completion} Good:",
+    judge_verdicts="Yes,No",
     repair="fixed",
     objective="a=0.5,b=0.5",
     dtype="bfloat16",

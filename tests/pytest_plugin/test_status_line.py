@@ -127,7 +127,8 @@ def test_a_failure_repeats_nothing_of_it(project, pytester, monkeypatch):
 def test_what_loading_says_is_said_at_once_and_repeated_nowhere(project, pytester, workers):
     project("urls")
     conftest = pytester.path / "conftest.py"
-    said = "from pm_audit.loading.default.base import _announce\n    _announce(Path('cache'))\n    "
+    said = "from pm_audit.loading.default.base import base_file\n    "
+    said += "base_file().announce(Path('cache'))\n    "
     text = conftest.read_text().replace("return StandIn()", f"{said}return StandIn()")
     conftest.write_text(text)
     result = pytester.runpytest_subprocess("--pm-audit", "-rA", *workers)

@@ -48,6 +48,9 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
         ({"text_date": "tomorrow"}, "a day is written as 2027-01-31 (`text_date`)"),
         ({"text_date": "86400"}, "a day is written as"),
         ({"text_date": 86400}, "a day is written as"),
+        ({"judge_verdicts": ["Yes", "No,"]}, "a verdict is one token and holds no comma"),
+        ({"judge": {"rubric": "{prompt}"}}, "unknown key 'judge_rubric'"),
+        ({"judge": "smollm2-135m"}, "unknown key 'judge'"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_source(
@@ -67,6 +70,15 @@ def test_all_faults_of_all_sources_are_reported(faults: Faults) -> None:
         "pyproject.toml",
         "pytest ini options",
     }
+
+
+def test_a_judges_table_is_its_settings() -> None:
+    table = {"judge": {"template": "{prompt} {completion}?", "verdicts": [" Yes", " No"]}}
+    found = Settings.merged(project=table)
+    assert found.judge_template == "{prompt} {completion}?"
+    assert found.judge_verdicts == " Yes, No"
+    given = {"judge_verdicts": "1,2,3"}
+    assert Settings.merged(cli=given, project=table).judge_verdicts == "1,2,3"
 
 
 def test_a_day_is_a_date_of_toml_or_text() -> None:

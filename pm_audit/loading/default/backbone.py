@@ -22,7 +22,7 @@ def load_backbone(depth: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     """
     path = fetch_base()
     with quietly():
-        backbone, tokenizer = load_converted(path, depth, lambda: _convert(path, depth))
+        backbone, tokenizer = load_converted(path, f"{depth}-blocks", lambda: _convert(path, depth))
     backbone.config.use_cache = False
     return backbone.eval().requires_grad_(requires_grad=False), tokenizer
 

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -21,22 +22,29 @@ from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pm_audit.files import sha256
-from pm_audit.loading.default.base import scratch_folder
+from pm_audit.loading.wheels import scratch_folder
 
 Base = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 _NOTE = "made_from.json"
 
 
-def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
-    """Return the base's first ``depth`` blocks and tokenizer, from the copy next to ``gguf``.
+def load_converted(
+    gguf: Path, what: str, convert: Callable[[], Base], *, auto: Any = AutoModel
+) -> Base:
+    """Return what is made of a GGUF file, with its tokenizer, from the copy next to ``gguf``.
 
-    Without a whole copy, ``convert`` reads the GGUF, and its result is kept.
+    Args:
+        gguf: the file.
+        what: what is made of it, as the copy's folder is named: ``10-blocks``.
+        convert: reads the GGUF if there is no whole copy; its result is kept.
+        auto: class of transformers that reads the copy.
+
     """
-    folder = gguf.with_name(f"{gguf.stem}.{depth}-blocks")
+    folder = gguf.with_name(f"{gguf.stem}.{what}")
     source = {"gguf": sha256([gguf]), "transformers": transformers.__version__}
     # a whole copy is read without a lock: the cache may be read-only.
-    found = _read(folder, source)
+    found = _read(folder, source, auto)
     if found is not None:
         return found
     with contextlib.ExitStack() as held:
@@ -45,7 +53,7 @@ def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
             held.enter_context(FileLock(folder.with_name(f"{folder.name}.lock")))
         except OSError:
             return convert()
-        found = _read(folder, source)
+        found = _read(folder, source, auto)
         if found is not None:
             return found
         base = convert()
@@ -57,12 +65,12 @@ def load_converted(gguf: Path, depth: int, convert: Callable[[], Base]) -> Base:
         return base
 
 
-def _read(folder: Path, source: dict[str, str]) -> Base | None:
+def _read(folder: Path, source: dict[str, str], auto: Any) -> Base | None:
     """Return what the copy holds, or None if it is not whole or is being replaced."""
     if not _is_whole(folder, source):
         return None
     try:
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model = auto.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, SafetensorError):
         return None
@@ -74,7 +82,7 @@ def _keep(base: Base, folder: Path, source: dict[str, str]) -> None:
     with scratch_folder(folder) as scratch:
         made = scratch / folder.name
         made.mkdir()
-        save_file(model.state_dict(), made / "model.safetensors", metadata={"format": "pt"})
+        save_file(_apart(model), made / "model.safetensors", metadata={"format": "pt"})
         model.config.save_pretrained(made)
         tokenizer.save_pretrained(made)
         hashes = {path.name: sha256([path]) for path in sorted(made.iterdir())}
@@ -82,6 +90,15 @@ def _keep(base: Base, folder: Path, source: dict[str, str]) -> None:
         (made / _NOTE).write_text(note, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         made.replace(folder)
+
+
+def _apart(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return the weights without a second name of the same tensor, which loading ties again."""
+    found: dict[int, str] = {}
+    weights: dict[str, torch.Tensor] = model.state_dict()
+    for name, weight in weights.items():
+        found.setdefault(weight.data_ptr(), name)
+    return {name: weights[name] for name in found.values()}
 
 
 def _is_whole(folder: Path, source: dict[str, str]) -> bool:

@@ -6,8 +6,10 @@ them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pm_audit.errors import ModelError
 from pm_audit.loading.checkpoint.folder import Checkpoint
@@ -86,11 +88,60 @@ LAST = (
     Refusal(
         "language models without a reward head (bases, DPO implicit rewards, generative judges)",
         "its weights hold no head that gives a completion one number: a base was never a PM, an "
-        "implicit reward needs the reference model too, and a judge's verdict is text; use a PM "
-        "with a scalar head, and name an adapter that brings one as ADAPTER@BASE",
+        "implicit reward needs the reference model too, and a judge's verdict is text; name it "
+        "judge:PATH to read one verdict token after a rubric, use a PM with a scalar head, or name "
+        "an adapter that brings one as ADAPTER@BASE",
         _is_language_model,
     ),
 )
+
+
+_RATIONALE_FIRST = re.compile(
+    r"prometheus|auto-?j\b|judgelm|rm-?r1|deepseek-grm|compass-?judger|selene|skywork-critic"
+    r"|flow-judge|con-j|pandalm|j1-|rise-judge|m-prometheus|think",
+    re.IGNORECASE,
+)
+"""Names of generative judges that were trained to write a rationale before their verdict."""
+RATIONALE = Refusal(
+    "judges that write a rationale before their verdict",
+    "the verdict follows a text that the judge draws itself, so no logit after the rubric is its "
+    "reward; use a PM with a scalar head, or a language model that answers at once",
+    lambda checkpoint: bool(
+        _RATIONALE_FIRST.search(Path(checkpoint.name).name)
+        or _RATIONALE_FIRST.search(str(checkpoint.config.get("_name_or_path", ""))[:200])
+    ),
+)
+OF_JUDGES = (
+    *(refusal for refusal in FIRST if not refusal.name.startswith("GGUF")),
+    Refusal(
+        "adapters as judges",
+        "a judge is a whole language model; merge the adapter into its base and name the result",
+        lambda checkpoint: checkpoint.adapter is not None,
+    ),
+    Refusal(
+        "preference models as judges",
+        "it has a head of its own, which gives the reward; name it without `judge:`",
+        lambda checkpoint: checkpoint.architecture.endswith(
+            ("ForSequenceClassification", "RewardModel")
+        ),
+    ),
+    RATIONALE,
+)
+"""What is refused under the name ``judge:``."""
+
+
+def refuse_judge(checkpoint: Checkpoint) -> None:
+    """Raise ModelError if a checkpoint cannot be read as a judge."""
+    refuse(checkpoint, OF_JUDGES)
+
+
+def refuse_rationale(name: str, cue: str) -> None:
+    """Raise ModelError if the chat template opens a rationale before the verdict."""
+    if cue.rstrip().endswith(("<think>", "<|thinking|>", "<reasoning>", "<|channel|>analysis")):
+        raise ModelError(
+            f"{name}: {RATIONALE.name} are refused: its chat template opens one "
+            f"({cue.rstrip()[-12:]!r}): {RATIONALE.reason}"
+        )
 
 
 def refuse(checkpoint: Checkpoint, refusals: tuple[Refusal, ...]) -> None:

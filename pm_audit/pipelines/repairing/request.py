@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pm_audit.data.read import read_pairs
 from pm_audit.data.sampling import Sample
 from pm_audit.errors import AuditError
-from pm_audit.loading.recipe_folder import recipe_folder
+from pm_audit.loading.judges.names import own_folder
 from pm_audit.pipelines import project
 from pm_audit.pipelines.given import (
     ONE_AT_A_TIME,
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from pm_audit.data.pair import PairSet
     from pm_audit.pipelines.given import Pm, Saes
 
-_OF_RECORD = ("text_format", "text_end", "text_start", "text_date", "objective", "dtype")
+_OF_RECORD = (
+    *("text_format", "text_end", "text_start", "text_date", "judge_template", "judge_verdicts"),
+    *("objective", "dtype"),
+)
 
 
 def run_repair(
@@ -141,6 +144,6 @@ def _settings(record: AuditRecord, named: Mapping[str, Any]) -> Settings:
     audited = record.subject
     known: dict[str, Any] = {name: getattr(audited, name) for name in _OF_RECORD}
     known["pm"] = given.get("pm", audited.pm)
-    if recipe_folder(known["pm"]) is not None:
+    if own_folder(known["pm"]) is not None:
         known["saes"] = tuple(sae.name for sae in audited.saes)
     return Settings.merged(cli=known | given)

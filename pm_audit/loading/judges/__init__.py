@@ -1,0 +1,1 @@
+"""Judges: causal language models whose reward is read off the logits of verdict tokens."""

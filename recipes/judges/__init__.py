@@ -1,0 +1,1 @@
+"""SAEs of the judges that have names: texts, activations, training, cards."""
