@@ -22,7 +22,9 @@ PAGE = """\
 This page is generated from `Settings` by `python docs/make_settings.py`.
 
 `pytest --pm-audit` audits the paths named, or else the hypotheses folder, and collects nothing
-else. Without `--pm-audit` the plug-in does nothing and imports nothing heavy.
+else. Without `--pm-audit` the plug-in gives the fixtures `pm`, `reward` and `reward_gap`
+([Test properties in Python](../how-to/property-tests.md)), and imports nothing heavy until a test
+uses one.
 
 ## Settings
 
@@ -42,6 +44,7 @@ and `index` too, without `pm-audit-`: `--pm`, `--sae`, `--text-format`.
 | `--pm-audit` | audit hypotheses and nothing else |
 | `--pm-audit-inconclusive fail` or `pass` | what an inconclusive check does to the run |
 | `--pm-audit-update-baseline` | write this run, if complete, to the `--pm-audit-baseline` file |
+| `--pm-audit-comment FILE` | write a pull request's comment in Markdown: what got worse or better |
 | `--pm-audit-allow-partial` | let a run that judged only part of its manifest exit 0 |
 
 ## Hooks

@@ -96,6 +96,11 @@ def _kind(given: dict[str, Any], definitions: dict[str, Any]) -> str:
         return f"[{title}](#{title.lower()})"
     if given.get("type") == "array":
         return f"list: {_kind(given.get('items', {}), definitions)}"
+    if "enum" in given:
+        return ", ".join(f"`{word}`" for word in given["enum"])
+    if "properties" in given:
+        keys = [f"`{{{key}: phrases}}`" for key in given["properties"]]
+        return ", ".join(keys)
     if given.get("type") == "object":
         if isinstance(given.get("additionalProperties"), dict):
             return "column names, each with a value or a list of values"

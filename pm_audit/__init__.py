@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pm_audit.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from pm_audit import strategies as strategies
     from pm_audit.api import (
         audit,
         compare,
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from pm_audit.data import Columns, Sample, read_pairs
     from pm_audit.errors import AuditError
     from pm_audit.judging.miscalibration import miscalibration
+    from pm_audit.pipelines.exploiting.request import exploit
     from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
-    from pm_audit.sets import propose, scan, score
+    from pm_audit.sets import diff, propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
 
 __all__ = [
@@ -40,8 +42,10 @@ __all__ = [
     "Settings",
     "audit",
     "compare",
+    "diff",
     "doctor",
     "explain",
+    "exploit",
     "load_hypotheses",
     "load_pm",
     "load_sae",
@@ -62,6 +66,8 @@ _ELSEWHERE = {
     "Hypothesis": "pm_audit.spec",
     "Sample": "pm_audit.data",
     "Settings": "pm_audit.spec",
+    "diff": "pm_audit.sets",
+    "exploit": "pm_audit.pipelines.exploiting.request",
     "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",
     "read_pairs": "pm_audit.data",
@@ -73,6 +79,8 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "strategies":
+        return import_module("pm_audit.strategies")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(_ELSEWHERE.get(name, "pm_audit.api")), name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import AuditError
+from pm_audit.loading.recipe_folder import own_saes
 from pm_audit.pipelines.given import (
     OF_A_PM,
     OF_A_PROPOSAL,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pm_audit.drafts.written import Proposal
     from pm_audit.pipelines.given import OneSae, Pm
     from pm_audit.pipelines.scan import Scores
+    from pm_audit.records.diff import DiffRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.scanning.engines import Fleet
     from pm_audit.subject.preference_model import PreferenceModel
@@ -127,6 +129,56 @@ def scan(
         given = loaded_subject(pm, sae, chosen)
         fleet, folder = _fleet(chosen, given, engine, workers, cache)
         return run(pairs, fleet, how, folder, report or (lambda _: None))
+
+
+def diff(
+    old: Pm,
+    new: Pm,
+    data: Data,
+    sae: OneSae | None = None,
+    *,
+    columns: Columns | None = None,
+    workers: int = 1,
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | bool = False,
+    **settings: Any,  # noqa: ANN401 - fields of Settings and of ScanSettings
+) -> DiffRecord:
+    """Return the features through which one PM rewards texts otherwise than another of its body.
+
+    Args:
+        old: the PM before: a name, or what ``load_pm`` returned.
+        new: the PM after.
+        data: as of ``score``.
+        sae: the SAE that reads both; by default the old PM's own, or else the new one's.
+        columns: as of ``score``.
+        workers: as of ``score``.
+        cache: as of ``score``.
+        progress: as of ``score``.
+        settings: as of ``load_pm``, and those of a scan.
+
+    Raises:
+        AuditError: the PMs are not of one body, one of them, the SAE or the data cannot be loaded,
+            a setting is not as it must be, or a number is not finite.
+
+    """
+    report = reporter(progress)
+    pairs = _pairs(data, columns)
+    own = {name: settings.pop(name) for name in OF_A_SCAN & settings.keys()}
+    rest = known_only(OF_A_PM, settings)
+    if sae is None:
+        named = (pm for pm in (old, new) if isinstance(pm, str | Path))
+        sae = next((saes[0] for pm in named if (saes := own_saes(pm))), None)
+    with ONE_AT_A_TIME:
+        from pm_audit.pipelines.diff import diff as run
+        from pm_audit.pipelines.scan import ScanSettings
+
+        fleets = []
+        for pm in (old, new):
+            chosen = Settings.merged(python=settings_of(pm, sae, rest))
+            fleet, folder = _fleet(chosen, loaded_subject(pm, sae, chosen), "local", workers, cache)
+            fleets.append(fleet)
+        how = ScanSettings(**own)
+        return run(pairs, fleets[0], fleets[1], how, folder, report or (lambda _: None))
 
 
 def propose(

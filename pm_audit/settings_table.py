@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 SETTINGS = tuple(
     Setting(*row.split(maxsplit=2))
     for row in """
-pm text The preference model: a folder, a Hub name, ADAPTER@BASE, `default` or, as a judge, `judge:PATH`.
+pm text The preference model: a folder, a Hub name, ADAPTER@BASE, `judge:PATH` or `default`.
 saes list Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own. Repeat the option for each; an ini file has one a line.
 text_format text How dialogues become text: `hh`, `raw`, `oasst`, `beaver`, `ultra`, `chat` or `pair`; by default what the PM names.
 text_end text The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`); `openrlhf`; or a special token that is appended. By default as the PM names or the format is.
@@ -39,6 +39,7 @@ objective text Which reward of a PM with several: a name, a mixture `name=0.7,na
 dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.
 device text Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`.
 prompts text Most prompts of a hypothesis that are tried, drawn by `seed`; pairs have a `sample` of their own. (default: 16)
+searched_prompts text Most prompts of a preference set on which features are searched for and tested, drawn by `seed`; the gap is that of all pairs. (default: 200)
 folds text Folds of prompts; each fold is tested with the features that the others selected. (default: 2)
 candidates text Features of a fold, best by attribution, among which its set is searched for. (default: 64)
 search text Where candidates come from: `attribution`; `budget`, single ablations until a count or time is spent; `exhaustive`, single ablation of every feature that fires on the examples.

@@ -47,7 +47,7 @@ def collect(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_shipped_hypotheses_are_collected_without_the_test_extra():
     run = collect("--pm-audit")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count("/gap") == len(list((ROOT / "hypotheses").glob("*.yaml")))
+    assert run.stdout.count("/gap") == len(list((ROOT / "hypotheses").rglob("*.yaml")))
 
 
 def test_the_tests_need_the_test_extra():

@@ -14,9 +14,13 @@ from typing import Any
 import click
 
 from pm_audit.cli import options
+from pm_audit.cli.diff import diff
 from pm_audit.cli.explain import explain
+from pm_audit.cli.exploit import exploit
 from pm_audit.cli.glossary import glossary
+from pm_audit.cli.history import history
 from pm_audit.cli.index import index
+from pm_audit.cli.keep import keep
 from pm_audit.cli.propose import propose
 from pm_audit.cli.records import compare, report, show, verify
 from pm_audit.cli.repair import repair
@@ -161,8 +165,8 @@ def init(pm: str, folder: Path) -> None:
 
 
 for _command in (
-    *(show, report, compare, verify, explain, glossary, index),
-    *(score, scan, propose, repair),
+    *(show, report, compare, verify, history, explain, glossary, index, diff),
+    *(score, scan, propose, repair, keep, exploit),
 ):
     main.add_command(_command)
 

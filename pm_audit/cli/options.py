@@ -6,7 +6,7 @@ there is ``--pm`` here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,27 @@ _COLUMNS = ("prompt", "example", "counter_example", "id")
 _TEXT = ("text_format", "text_end", "text_start", "text_date")
 _JUDGE = ("judge_template", "judge_verdicts")
 SUBJECT = ("pm", "saes", *_TEXT, *_JUDGE, "repair", "objective", "dtype", "device")
+OF_TWO = tuple(name for name in SUBJECT if name not in ("pm", "repair"))
 _OPTIONS = {setting.name: setting for setting in SETTINGS if setting.name in SUBJECT}
 
 
 def subject(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that name a PM and its SAEs; without a value each is None or empty."""
-    for name in reversed(SUBJECT):
+    return _naming(command, SUBJECT)
+
+
+def preference_model(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of :func:`subject` for a command that reads no SAE."""
+    return _naming(command, [name for name in SUBJECT if name != "saes"])
+
+
+def of_two(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of a subject that two PMs, which arguments name, have in common."""
+    return _naming(command, OF_TWO)
+
+
+def _naming(command: Callable[..., object], names: Sequence[str]) -> Callable[..., object]:
+    for name in reversed(names):
         setting = _OPTIONS[name]
         command = click.option(
             f"--{setting.option}",
@@ -93,6 +108,15 @@ def output(*names: str, text: str) -> Callable[[Callable[..., None]], Callable[.
     """Return an option for a file that is written if it is given."""
     kind = click.Path(dir_okay=False, path_type=Path)
     return click.option(*names, type=kind, default=None, help=text)
+
+
+def require_apart(target: Path, *read: Path | None) -> None:
+    """Refuse to write a file over one that the command reads."""
+    for path in read:
+        if path is not None and path.exists() and target.exists() and target.samefile(path):
+            raise click.UsageError(
+                f"{target}: is a file that the command reads and would be replaced; name another"
+            )
 
 
 class Command(click.Command):

@@ -10,6 +10,7 @@ import click
 from pm_audit.cli import options
 
 _READABLE = click.Path(dir_okay=False, path_type=Path)
+_HYPOTHESES, _ADDITIONS = ("hypothesis", "hypotheses"), ("addition", "additions")
 _record = click.argument("record", type=_READABLE, default=Path("reports/record.json"))
 
 
@@ -17,7 +18,12 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 @_record
 @click.option("-v", "--verbose", is_flag=True, help="List every candidate and every condition.")
 def show(record: Path, *, verbose: bool) -> None:
-    """Print the summary of RECORD (default: reports/record.json), of an audit or a scan."""
+    """Print the summary of RECORD (default: reports/record.json).
+
+    RECORD is of an audit, a scan, a repair or a search for exploits.
+    """
+    from pm_audit.records.exploit import ExploitRecord
+    from pm_audit.records.repair import RepairRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report import terminal
     from pm_audit.report.preferences import scan
@@ -25,6 +31,12 @@ def show(record: Path, *, verbose: bool) -> None:
 
     if ScanRecord.is_one(record):
         click.echo(scan.summary(ScanRecord.read(record)))
+        return
+    if RepairRecord.is_one(record):
+        click.echo(str(RepairRecord.read(record)))
+        return
+    if ExploitRecord.is_one(record):
+        click.echo(str(ExploitRecord.read(record)))
         return
     read, notices = read_viewed(record)
     click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
@@ -41,23 +53,36 @@ def show(record: Path, *, verbose: bool) -> None:
     "(default: RECORD's name with .html).",
 )
 def report(record: Path, *, output: Path | None) -> None:
-    """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page."""
+    """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page.
+
+    A repair is written as a page, .html or .md.
+    A page shows a reviewer's notes, kept next to it: record.notes.yaml.
+    """
     from pm_audit.records import write_atomically
+    from pm_audit.records.repair import RepairRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.report.files import write
     from pm_audit.report.html.scan import render
+    from pm_audit.report.over_time.notes import read_notes
     from pm_audit.report.sanitise import terminal_lines
     from pm_audit.report.viewed import read_viewed
 
     target = output or record.with_suffix(".html")
+    options.require_apart(target, record)
     if ScanRecord.is_one(record):
         if target.suffix != ".html":
             raise click.UsageError(f"{target}: a scan is written as a page; its name ends in .html")
         write_atomically(target, render(ScanRecord.read(record)))
         click.echo(f"wrote {target}")
         return
+    if RepairRecord.is_one(record):
+        if target.suffix not in (".html", ".md"):
+            raise click.UsageError(f"{target}: a repair is written as a page, .html or .md")
+        RepairRecord.read(record).save(target)
+        click.echo(f"wrote {target}")
+        return
     read, notices = read_viewed(record)
-    write(read, target, notices=notices)
+    write(read, target, notices=notices, notes=read_notes(record, read))
     for notice in notices:
         click.echo(terminal_lines(f"NOTICE: {notice}"), err=True)
     click.echo(f"wrote {target}")
@@ -69,6 +94,7 @@ def report(record: Path, *, output: Path | None) -> None:
 @click.argument("old", type=_READABLE)
 @click.argument("new", type=_READABLE)
 @options.output("-o", "--output", text="Write the comparison as a page too: .html or .md.")
+@options.output("--comment", text="Write a pull request's comment too, in Markdown.")
 @click.option(
     "--gate",
     type=click.Choice(["absolute", "regressions"]),
@@ -76,7 +102,7 @@ def report(record: Path, *, output: Path | None) -> None:
     show_default=True,
     help="As --pm-audit-gate: with regressions, what OLD lacks must meet its expectations.",
 )
-def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
+def compare(old: Path, new: Path, *, output: Path | None, comment: Path | None, gate: str) -> None:
     """Compare two records; exit code 1 if NEW is a regression against OLD."""
     from pm_audit.release import compare as compare_records
     from pm_audit.release import read_believed
@@ -84,30 +110,46 @@ def compare(old: Path, new: Path, *, output: Path | None, gate: str) -> None:
     from pm_audit.report.files import write_comparison
     from pm_audit.spec import GateMode
 
-    mode = GateMode(gate)
-    comparison = compare_records(read_believed(old), read_believed(new), gate=mode)
+    before, after = read_believed(old), read_believed(new)
+    comparison = compare_records(before, after, gate=GateMode(gate))
     click.echo("\n".join(changes.terminal_lines(comparison)))
     if output is not None:
         write_comparison(comparison, output)
         click.echo(f"wrote {output}")
+    if comment is not None:
+        from pm_audit.records import write_atomically
+        from pm_audit.report.over_time.comment import comment as words
+        from pm_audit.report.over_time.notes import read_notes
+
+        notes = [*read_notes(old, before), *read_notes(new, after)]
+        text = words(after, baseline=before, comparison=comparison, notes=notes)
+        write_atomically(comment, text)
+        click.echo(f"wrote {comment}")
     sys.exit(1 if comparison.regressed else 0)
 
 
 @click.command(cls=options.Command, example="pm-audit verify reports/baseline.json")
 @_record
 def verify(record: Path) -> None:
-    """Judge RECORD again from its own evidence; exit code 1 if anything differs."""
+    """Judge RECORD again from its own evidence; exit code 1 if anything differs.
+
+    RECORD is of an audit or of a search for exploits.
+    """
     from pm_audit.judging import verify as disagreements
+    from pm_audit.judging.exploits import verify_exploits
     from pm_audit.records import AuditRecord
+    from pm_audit.records.exploit import ExploitRecord
     from pm_audit.report.sanitise import terminal_lines
 
-    stored = AuditRecord.read(record)
-    found = disagreements(stored)
+    if ExploitRecord.is_one(record):
+        exploits = ExploitRecord.read(record)
+        found, count, nouns = verify_exploits(exploits), len(exploits.exploits), _ADDITIONS
+    else:
+        stored = AuditRecord.read(record)
+        found, count, nouns = disagreements(stored), len(stored.hypotheses), _HYPOTHESES
     for line in found:
         click.echo(terminal_lines(line))
     if found:
         click.echo(f"{len(found)} disagreements between the record and its evidence")
         sys.exit(1)
-    count = len(stored.hypotheses)
-    noun = "hypothesis" if count == 1 else "hypotheses"
-    click.echo(f"every figure of {count} {noun} follows from the evidence")
+    click.echo(f"every figure of {count} {nouns[count != 1]} follows from the evidence")

@@ -37,7 +37,7 @@ _LEVELS = ("contrast", "mean", "zero")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest text that is read.")
 @options.number("--sample", 0, "Pairs to draw of each file; 0 for all.", least=0)
 @options.number("--seed", 0, "Seed of the halves, the sample and the intervals.", least=0)
-@options.output("-o", "--output", text="File to write; its suffix chooses .json or .md.")
+@options.output("-o", "--output", text="File to write; its suffix chooses .json, .md or .html.")
 @click.option(
     "--export", type=click.Path(file_okay=False, path_type=Path), help="Folder for the repair."
 )
@@ -52,15 +52,20 @@ def repair(record: Path, **given: Any) -> None:  # noqa: ANN401 - options of cli
     """
     from pm_audit.pipelines.repairing.options import RepairOptions
     from pm_audit.pipelines.repairing.request import run_repair
+    from pm_audit.records import require_writable
+    from pm_audit.records.repair import SUFFIXES
 
     output = given.pop("output")
-    if output is not None and output.suffix not in (".json", ".md"):
-        raise click.UsageError(f"{output}: its name must end in .json or .md")
+    if output is not None:
+        if output.suffix not in SUFFIXES:
+            raise click.UsageError(f"{output}: its name must end in {', '.join(SUFFIXES)}")
+        options.require_apart(output, record, given["data"], given["choose"])
+        require_writable(output)
     given = {name: value for name, value in given.items() if value not in (None, ())}
     tried = {name: given.pop(name) for name in RepairOptions.model_fields if name in given}
     given["sae"] = given.pop("saes", None)
-    options = RepairOptions.of(**tried)
-    found, lines = run_repair(record, given.pop("data"), options, progress=_to_stderr, **given)
+    wanted = RepairOptions.of(**tried)
+    found, lines = run_repair(record, given.pop("data"), wanted, progress=_to_stderr, **given)
     click.echo(str(found))
     if output is not None:
         found.save(output)

@@ -41,7 +41,7 @@ def _data(command: Callable[..., object]) -> Callable[..., object]:
 @click.command(
     cls=options.Command, example="pm-audit score preferences.jsonl -o reports/rewards.parquet"
 )
-@options.subject
+@options.preference_model
 @_data
 @options.output(
     "-o",
@@ -59,6 +59,7 @@ def score(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - share
 
     target = output or Path("reports/rewards.jsonl")
     require_table(target)
+    options.require_apart(target, given["data"])
     require_writable(target)
     data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, rewards_only=True)
@@ -125,6 +126,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     target = output or Path("reports/scan.json")
     page = target.with_suffix(".html")
     for path in (target, page):
+        options.require_apart(path, given["data"])
         require_writable(path)
     data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, sae=given.pop("sae_name"))
@@ -147,8 +149,8 @@ def _fleet(
     from pm_audit.loading.named import require_named_subject
     from pm_audit.spec import Settings
 
-    named = {name: given.pop(name) for name in options.SUBJECT}
-    settings = Settings.merged(cli=named | {"saes": named["saes"] or None})
+    named = {name: given.pop(name) for name in options.SUBJECT if name in given}
+    settings = Settings.merged(cli=named | {"saes": named.get("saes") or None})
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
     if not rewards_only:  # which need no SAE
         require_named_subject(settings)

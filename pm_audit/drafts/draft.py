@@ -11,19 +11,17 @@ by its reward.  Sign: the example of a pair is the text in which the group is ac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from pm_audit.data.sampling import rank
 from pm_audit.drafts.edits import RULES, Edit, Editor, Rule, common
+from pm_audit.drafts.pairs import Drafted, DraftPair, Read, certainty, with_controls
 from pm_audit.drafts.reading import Reading, Text
 from pm_audit.drafts.slots import Slots
-
-Floats = npt.NDArray[np.float64]
-Read = Callable[[Sequence[Text]], list[Reading | None]]
 
 _ON, _QUIET = 0.4, 0.2
 """Shares of a group's usual strongest piece: active from the one, inactive below the other."""
@@ -45,39 +43,6 @@ _BEST = 2
 
 _SURE = 4.0
 """Standard errors from zero at which a rule is as good as a larger one."""
-
-_CONTROLS = 3
-"""Places of a control that are tried in a text."""
-
-
-@dataclass(frozen=True, slots=True)
-class DraftPair:
-    """A prompt's texts: with the group active, without, and a control."""
-
-    example: Reading
-    counter_example: Reading
-    control: Reading | None
-    """The counter-example with an edit of the same size elsewhere; the group stays inactive."""
-    edit: Edit
-    """What was removed from the example, or put into the counter-example."""
-    inserted: bool
-    """Whether the data's own text is the counter-example."""
-
-    @property
-    def gap(self) -> float:
-        """Return the reward of the example minus that of the counter-example."""
-        return self.example.reward - self.counter_example.reward
-
-
-@dataclass(frozen=True, slots=True)
-class Drafted:
-    """What was drafted about a group."""
-
-    rule: Rule
-    tried: tuple[DraftPair, ...]
-    """Pairs by which the rule was chosen."""
-    pairs: tuple[DraftPair, ...]
-    """Pairs of prompts that took no part, one a prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +85,8 @@ class Drafter:
             return "no small edit switches it and moves the reward as it does in the scan"
         rule, tried = chosen
         pairs = self._fresh_pairs(editor, rule, [one.edit for one in tried], usual, prompts)
-        return Drafted(rule, tuple(tried), tuple(self._with_controls(editor, pairs)))
+        quiet = partial(_switched_off, features=features)
+        return Drafted(rule, tuple(with_controls(pairs, editor, self.read, quiet)))
 
     def usual(self, features: Sequence[int]) -> float:
         """Return how strong a group is at the strongest piece of most texts that have it."""
@@ -219,28 +185,10 @@ class Drafter:
                 pairs.append(DraftPair(other, one, None, edit, inserted=True))
         return pairs
 
-    def _with_controls(self, editor: Editor, pairs: Sequence[DraftPair]) -> list[DraftPair]:
-        """Return the pairs with a control each, where an edit elsewhere keeps the group quiet."""
-        generator = np.random.default_rng(self.seed)
-        tried: list[tuple[int, Text]] = []
-        for number, pair in enumerate(pairs):
-            other = pair.counter_example
-            places = generator.permutation(len(other.pieces)).tolist()
-            of_pair = list(editor.elsewhere(other, pair.edit, places))[:_CONTROLS]
-            tried += [(number, Text(other.text.turns, edit.text)) for edit in of_pair]
-        controls: dict[int, Reading] = {}
-        for (number, _), control in zip(tried, self.read([text for _, text in tried]), strict=True):
-            pair = pairs[number]
-            most = _LEFT * pair.example.strongest(editor.features)
-            quiet = control is not None and control.strongest(editor.features) <= most
-            if quiet and control is not None and control.text != pair.example.text:
-                controls.setdefault(number, control)
-        return [
-            DraftPair(
-                pair.example, pair.counter_example, controls.get(number), pair.edit, pair.inserted
-            )
-            for number, pair in enumerate(pairs)
-        ]
+
+def _switched_off(pair: DraftPair, text: Reading, *, features: Sequence[int]) -> bool:
+    """Whether a group is about as weak in a text as in the counter-example of a pair."""
+    return text.strongest(features) <= _LEFT * pair.example.strongest(features)
 
 
 def _certainty(pairs: Sequence[DraftPair], texts: int, sign: float) -> float:
@@ -250,5 +198,4 @@ def _certainty(pairs: Sequence[DraftPair], texts: int, sign: float) -> float:
     """
     if len(pairs) < max(_FEWEST, _MOSTLY * texts):
         return -np.inf
-    gaps = sign * np.array([pair.gap for pair in pairs])
-    return float(gaps.mean() / max(gaps.std(ddof=1) / np.sqrt(len(gaps)), 1e-9))
+    return certainty([np.sign(sign) * pair.gap for pair in pairs])

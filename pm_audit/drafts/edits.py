@@ -32,7 +32,7 @@ _ATTESTED = 3
 _COMMON = 0.25
 """Share of fillings that the commonest needs, to be taken in every text."""
 
-_PARTNERS = {"(": ")", "[": "]", "{": "}", '"': '"', "\u201c": "\u201d", "*": "*", "**": "**"}
+PARTNERS = {"(": ")", "[": "]", "{": "}", '"': '"', "\u201c": "\u201d", "*": "*", "**": "**"}
 
 
 class Extent(StrEnum):
@@ -62,6 +62,11 @@ class Rule:
 
     extent: Extent
     action: Action
+
+    @property
+    def described(self) -> str:
+        """What it does, as a person reads it."""
+        return f"{self.action.value} the {self.extent.value} on which the group is active"
 
 
 RULES = tuple(
@@ -138,7 +143,7 @@ class Editor:
             if prefer is not None and prefer in offered:
                 return self._made(reading, between, begin, removed, prefer)
         for between, offered in zip(described, fillings, strict=True):
-            filling = self._drawn(offered)
+            filling = drawn(offered, self.seed)
             if filling is not None:
                 return self._made(reading, between, begin, removed, filling)
         return None
@@ -189,7 +194,7 @@ class Editor:
         begin, end = reading.pieces.slot(first, first + 1)
         removed = reading.text.completion[begin:end]
         for between in neighbours(reading.pieces, first, first + 1)[:3]:
-            filling = self._drawn(self._fillings(between, removed, 1))
+            filling = drawn(self._fillings(between, removed, 1), self.seed)
             if filling is not None:
                 return self._made(reading, between, begin, removed, filling)
         gap = removed[:1] if removed[:1].isspace() else ""
@@ -214,16 +219,6 @@ class Editor:
                 texts.add(place.text)
         return found if len(texts) >= _ATTESTED else Counter()
 
-    def _drawn(self, offered: Counter[str]) -> str | None:
-        """Return the commonest filling, or one at random if none is common; None of nothing."""
-        if not offered:
-            return None
-        filling, count = offered.most_common(1)[0]
-        if count >= _COMMON * offered.total():
-            return filling
-        every = sorted(offered.elements())
-        return every[int(np.random.default_rng((self.seed, len(every))).integers(len(every)))]
-
     def _inactive(self, place: Place) -> bool:
         strength = self.readings[place.text].strength(self.features)
         return bool(strength[place.first : place.stop].max(initial=0.0) < self.quiet)
@@ -241,7 +236,7 @@ class Editor:
 def _closed(reading: Reading, first: int, stop: int) -> tuple[int, int]:
     """Return a span with the partners of its brackets and quotes."""
     written = reading.pieces.written
-    for opening, closing in _PARTNERS.items():
+    for opening, closing in PARTNERS.items():
         inside = written[first:stop]
         opened, closed = inside.count(opening), inside.count(closing)
         if opening == closing and opened % 2:
@@ -254,6 +249,18 @@ def _closed(reading: Reading, first: int, stop: int) -> tuple[int, int]:
         if closed > opened and opening in written[:first]:
             first = first - 1 - written[:first][::-1].index(opening)
     return first, stop
+
+
+def drawn(offered: Counter[str], seed: int | tuple[int, ...]) -> str | None:
+    """Return the commonest filling, or one at random if none is common; None of nothing."""
+    if not offered:
+        return None
+    filling, count = offered.most_common(1)[0]
+    if count >= _COMMON * offered.total():
+        return filling
+    every = sorted(offered.elements())
+    own = (seed,) if isinstance(seed, int) else seed
+    return every[int(np.random.default_rng((*own, len(every))).integers(len(every)))]
 
 
 def common(edits: Sequence[Edit]) -> list[Edit]:

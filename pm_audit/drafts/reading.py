@@ -15,8 +15,13 @@ import numpy.typing as npt
 from pm_audit.data import Dialogue
 from pm_audit.drafts.slots import Pieces
 from pm_audit.errors import ModelError
+from pm_audit.forward.contrast import Contrast
+from pm_audit.forward.experiment import Experiment
 from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import Trace, trace
+from pm_audit.interventions.ablation import ablate_sets
+from pm_audit.interventions.replacements.contrast import contrast_features
+from pm_audit.records import Feature, Role
 from pm_audit.subject.preference_model import PreferenceModel
 from pm_audit.subject.sae import Sae
 from pm_audit.text.text_format import TokenisedRow
@@ -54,6 +59,10 @@ class Reading:
         """Return a group's largest strength on a piece."""
         return float(self.strength(features).max(initial=0.0))
 
+    def total(self, features: Sequence[int]) -> float:
+        """Return a group's strength summed over the pieces."""
+        return float(self.active[list(features)].sum())
+
 
 @dataclass
 class Reader:
@@ -86,6 +95,34 @@ class Reader:
         if part:
             self._read(part, found)
         return self._scaled(found)
+
+    def closed(self, pairs: Sequence[tuple[Text, Text]], groups: Sequence[Sequence[int]]) -> Floats:
+        """Return the share [group] of the gap of pairs that each group of features carries.
+
+        Args:
+            pairs: of example and counter-example, all of which can be read.
+            groups: by the numbers of their features.
+
+        """
+        rows = [
+            Row(number, row.token_ids, row.completion_start, row.completion_stop)
+            for number, pair in enumerate(pairs)
+            for row in (self.pm.text_format.tokenise(text.turns, text.completion) for text in pair)
+        ]
+        contrast = Contrast(
+            np.repeat(np.arange(len(pairs)), 2), [Role.EXAMPLE, Role.COUNTER_EXAMPLE] * len(pairs)
+        )
+        experiment = Experiment(trace(self.pm, [self.sae], Grid(tuple(rows))), contrast)
+        sets = [
+            [
+                Feature(sae=self.sae.name, layer=self.sae.layer, index=self.latents[one])
+                for one in own
+            ]
+            for own in groups
+        ]
+        after = ablate_sets(experiment.trace, sets, targets=contrast_features(experiment))
+        weights = contrast.weights(range(len(pairs)))
+        return np.asarray(1 - (after @ weights) / (experiment.rewards @ weights))
 
     def _tokenised(self, text: Text) -> TokenisedRow | None:
         try:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 _PIECE = re.compile(r"[^\W_]+(?:[-'\u2019.,:/@][^\W_]+)*|([^\w\s])\1*|_+")
-_STOPS = frozenset(".!?\u2026\u3002")
+STOPS = frozenset(".!?\u2026\u3002")
 
 LONGEST = 10
 """Pieces of a filling at most."""
@@ -75,7 +75,7 @@ class Pieces:
             at > 1 and "\n" in self.text[self.slot(at - 1, at)[0] : self.spans[at][0]]
         )
         item = begun and self.written[at - 1].isdigit()
-        return self.written[at][0] in _STOPS and bool(after) and not item
+        return self.written[at][0] in STOPS and bool(after) and not item
 
 
 class Neighbours(NamedTuple):
@@ -87,14 +87,14 @@ class Neighbours(NamedTuple):
 
 def neighbours(pieces: Pieces, first: int, stop: int) -> list[Neighbours]:
     """Return the neighbours of a slot, the closest description first."""
-    nearer, left = _piece(pieces, first - 2), _piece(pieces, first - 1)
-    right = _piece(pieces, stop)
+    nearer, left = piece(pieces, first - 2), piece(pieces, first - 1)
+    right = piece(pieces, stop)
     return [
         Neighbours((nearer, left), right),
         Neighbours(left, right),
-        Neighbours((_kind(left),), right),
-        Neighbours(left, (_kind(right),)),
-        Neighbours((_kind(left),), (_kind(right),)),
+        Neighbours((kind(left),), right),
+        Neighbours(left, (kind(right),)),
+        Neighbours((kind(left),), (kind(right),)),
     ]
 
 
@@ -116,8 +116,8 @@ class Slots:
         self._after: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
         for number, pieces in enumerate(texts):
             for first in range(len(pieces) + 1):
-                left = _piece(pieces, first - 1)
-                for key in ((_piece(pieces, first - 2), left), left, (_kind(left),)):
+                left = piece(pieces, first - 1)
+                for key in ((piece(pieces, first - 2), left), left, (kind(left),)):
                     self._after[key].append((number, first))
         self._found: dict[Neighbours, list[Place]] = {}
 
@@ -129,7 +129,7 @@ class Slots:
                 for number, first in self._after[between.left][:_PLACES]
                 for pieces in [self.texts[number]]
                 for stop in range(first, min(len(pieces), first + LONGEST) + 1)
-                if between.right in (right := _piece(pieces, stop), (_kind(right),))
+                if between.right in (right := piece(pieces, stop), (kind(right),))
             ]
         return self._found[between]
 
@@ -144,14 +144,15 @@ def alike(one: str, other: str) -> bool:
     return any(map(str.isalnum, one)) == any(map(str.isalnum, other))
 
 
-def _piece(pieces: Pieces, at: int) -> str:
+def piece(pieces: Pieces, at: int) -> str:
+    """Return a piece as it is written, or what stands for the outside of a text."""
     return pieces.written[at] if 0 <= at < len(pieces) else _OUTSIDE
 
 
-def _kind(piece: str) -> str:
+def kind(written: str) -> str:
     """Return what kind of piece it is; a mark is a kind of its own."""
-    if piece[0].isdigit():
+    if written[0].isdigit():
         return "number"
-    if not piece[0].isalpha():
-        return piece
-    return "capital" if piece[0].isupper() else "word"
+    if not written[0].isalpha():
+        return written
+    return "capital" if written[0].isupper() else "word"

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pm_audit.data import Dialogue
-from pm_audit.drafts.draft import Drafted, DraftPair
-from pm_audit.drafts.edits import Action, spelled
+from pm_audit.drafts.edits import Action, Rule, spelled
+from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
@@ -83,13 +83,13 @@ def name_and_claim(
     drafted: Drafted, effect: Effect, features: Sequence[ScannedFeature], place: int
 ) -> tuple[str, str]:
     """Return a name and a claim, from the edit if it is nearly always the same, or the labels."""
-    edits = Counter(pair.edit.shown for pair in drafted.pairs)
+    edits = Counter(pair.shown for pair in drafted.pairs)
     (removed, written), count = edits.most_common(1)[0]
     labels = [feature.label.text for feature in features if feature.label]
     if count >= _MOST * edits.total():
         without = f", not {_quoted(written)}," if written else ""
         claim = f"Writing {_quoted(removed)}{without} {effect.value} the reward."
-        if drafted.rule.action is Action.LOWER:
+        if isinstance(drafted.rule, Rule) and drafted.rule.action is Action.LOWER:
             words = f"capitals {written}"
         else:
             words = f"{removed} not {written}" if written else removed
@@ -116,7 +116,7 @@ def document(draft: Draft, *, scan: str) -> str:
     lines = [f"# {_comment(line)}" for line in _evidence(draft, scan)]
     lines += [
         f"name: {draft.name}",
-        f"claim: {_scalar(draft.claim)}",
+        f"claim: {scalar(draft.claim)}",
         f"effect: {draft.effect.value}",
         "tags: [draft]",
         "severity: warn # remove it once the hypothesis is yours",
@@ -180,8 +180,8 @@ def _evidence(draft: Draft, scan: str) -> Iterator[str]:
         + (f" [{effect.low:+.3g}, {effect.high:+.3g}]" if effect.low is not None else "")
         + f" raw reward on {draft.group.compared} comparisons"
     )
-    yield f"Edit: {rule.action.value} the {rule.extent.value} on which the group is active."
-    edits = Counter(pair.edit.shown for pair in draft.pairs)
+    yield f"Edit: {rule.described}."
+    edits = Counter(pair.shown for pair in draft.pairs)
     for (removed, written), count in edits.most_common(_SHOWN):
         yield f"  {count} times {_quoted(removed)} against {_quoted(written)}"
     inserted = sum(pair.inserted for pair in draft.pairs)
@@ -198,25 +198,25 @@ def _evidence(draft: Draft, scan: str) -> Iterator[str]:
 def _prompt(number: int, pair: DraftPair, *, with_control: bool) -> Iterator[str]:
     turns = pair.example.text.turns
     yield f"  - id: pair-{number}"
-    yield f"    wordings: [{_scalar(turns[-1].text)}]"
+    yield f"    wordings: [{scalar(turns[-1].text)}]"
     if len(turns) > 1:
         yield "    turns:"
         yield from (f"      - {line}" for line in _dialogue(turns))
     yield "    fields:"
-    yield f"      example: {_scalar(pair.example.text.completion)}"
-    yield f"      counter_example: {_scalar(pair.counter_example.text.completion)}"
+    yield f"      example: {scalar(pair.example.text.completion)}"
+    yield f"      counter_example: {scalar(pair.counter_example.text.completion)}"
     if with_control and pair.control is not None:
-        yield f"      control: {_scalar(pair.control.text.completion)}"
+        yield f"      control: {scalar(pair.control.text.completion)}"
 
 
 def _dialogue(turns: Dialogue) -> Iterator[str]:
     for turn in turns[:-1]:
         template = turn.text.replace("{", "{{").replace("}", "}}")
-        yield f"{turn.speaker.value}: {_scalar(template)}"
+        yield f"{turn.speaker.value}: {scalar(template)}"
     yield f'{turns[-1].speaker.value}: "{{question}}"'
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
     """Return a text as a double-quoted YAML scalar on one line."""
     return f'"{"".join(map(_escaped, text))}"'
 

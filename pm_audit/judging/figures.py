@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pm_audit.judging.intervals import as_figure, bootstrap_of
-from pm_audit.judging.prompts import PromptTable, tabulate
+from pm_audit.judging.prompts import Array, PromptTable, tabulate
 from pm_audit.judging.ratios import Ratios, measure_ratios
 from pm_audit.judging.stability import stability_of
-from pm_audit.judging.wording import more_prompts
+from pm_audit.judging.wording import more_prompts, more_searched
 from pm_audit.records import Evidence, GapDecomposition, MethodRecord, Unit
 from pm_audit.stats import (
     Interval,
@@ -39,12 +39,18 @@ class Figures:
     """All that the checks compare; rewards raw unless a name says sigma."""
 
     prompts: int
+    searched: int
+    """Prompts on which features were searched for, if there is a gap."""
     more_prompts: str
     """How to try more prompts."""
+    more_searched: str
+    """How to search for features on more prompts."""
     sigma: float
     floor: float
     """Largest gap that batching and padding alone could make, raw."""
     gap: Interval
+    searched_gap: Interval | None
+    """Of the prompts on which features were searched for; None if these are all."""
     residual: Interval
     examples_moved: Interval
     counter_examples_moved: Interval
@@ -66,6 +72,11 @@ class Figures:
         return self.gap.scaled(1 / self.sigma)
 
     @property
+    def explained_gap_sigma(self) -> Interval:
+        """Return the gap of the prompts on which features were searched for, in sigma."""
+        return (self.searched_gap or self.gap).scaled(1 / self.sigma)
+
+    @property
     def floor_sigma(self) -> float:
         """Return the noise floor of a gap in sigma."""
         return self.floor / self.sigma
@@ -76,8 +87,8 @@ class Figures:
 
         Each prompt's rewards are rounded by themselves, so a mean is off by less than one of them.
         """
-        size = abs(self.gap.value)
-        return self.floor / math.sqrt(self.prompts) / size if size > 0 else math.inf
+        size = abs((self.searched_gap or self.gap).value)
+        return self.floor / math.sqrt(self.searched) / size if size > 0 else math.inf
 
 
 def measure(
@@ -89,33 +100,48 @@ def measure(
     that the hypothesis has, tried or not.
     """
     table = tabulate(evidence)
+    gaps, tried = _every_gap(evidence, table), evidence.tried
     bootstrap = bootstrap_of(table.prompts, method)
-    gap = bootstrap.mean(table.gap)
+    searched_gap = bootstrap.mean(table.gap)
+    gap = bootstrap_of(tried, method).mean(gaps) if evidence.further else searched_gap
     floor = NOISE_SIDES * evidence.noise
-    found = table.prompts >= MINIMUM_PROMPTS and gap.outside(-floor, floor)
+    found = table.prompts >= MINIMUM_PROMPTS and all(
+        # of some prompts' gap, only what all have too can be explained
+        one.outside(-floor, floor) and one.value * gap.value > 0
+        for one in (gap, searched_gap)
+    )
     detectable = 0.0
-    if table.prompts > 1:
-        deviation = float(np.std(table.gap, ddof=1)) / evidence.sigma
-        detectable = minimum_detectable_gap(deviation, table.prompts)
+    if tried > 1:
+        deviation = float(np.std(gaps, ddof=1)) / evidence.sigma
+        detectable = minimum_detectable_gap(deviation, tried)
+    more = more_prompts(tried, of=probe_prompts, at_most=method.prompts, pairs=evidence.pairs)
     return Figures(
-        prompts=table.prompts,
-        more_prompts=more_prompts(
-            table.prompts, of=probe_prompts, at_most=method.prompts, pairs=evidence.pairs
-        ),
+        prompts=tried,
+        searched=table.prompts,
+        more_prompts=more,
+        more_searched=more_searched(evidence) if evidence.further else more,
         sigma=evidence.sigma,
         floor=floor,
         gap=gap,
+        searched_gap=searched_gap if evidence.further else None,
         residual=bootstrap.mean(table.gap_ablated),
         examples_moved=bootstrap.mean(table.examples_moved),
         counter_examples_moved=bootstrap.mean(table.counter_examples_moved),
-        p_value=sign_flip_p_value(table.gap, seed=method.seed),
+        p_value=sign_flip_p_value(gaps, seed=method.seed),
         minimum_detectable_gap=detectable,
-        equivalence_p=equivalence_p_value(table.gap, margin * evidence.sigma),
+        equivalence_p=equivalence_p_value(gaps, margin * evidence.sigma),
         ratios=measure_ratios(evidence, table, method) if found else None,
         stability=stability_of(evidence) if found else None,
         decompositions=tuple(_decompositions(evidence, table, bootstrap)) if found else (),
         interaction=None if table.interaction is None else bootstrap.mean(table.interaction),
     )
+
+
+def _every_gap(evidence: Evidence, table: PromptTable) -> Array:
+    """Return the gap of each prompt, searched or not, in an order that the values fix."""
+    if not evidence.further:
+        return table.gap
+    return np.sort(np.concatenate([table.gap, [one.gap for one in evidence.further]]))
 
 
 def _decompositions(

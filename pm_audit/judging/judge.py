@@ -115,6 +115,7 @@ def _judge(
         **written,
         gap=as_figure(figures.gap, Unit.REWARD),
         gap_sigma=as_figure(figures.gap_sigma, Unit.SIGMA),
+        searched_gap=_figure(figures.searched_gap, Unit.REWARD),
         residual=as_figure(figures.residual, Unit.REWARD),
         residual_sigma=as_figure(figures.residual.scaled(1 / figures.sigma), Unit.SIGMA),
         examples_moved=as_figure(figures.examples_moved, Unit.REWARD),

@@ -9,6 +9,7 @@ Sign: positive means that the PM leans towards it too far.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,12 +101,16 @@ def columns_sides(pairs: Sequence[Pair], columns: Sequence[str]) -> dict[str, Si
     found = {LONGER: np.sign(np.array(lengths, dtype=np.float64))}
     for column in columns:
         values = [pair.columns.get(column) for pair in pairs]
-        strange = next((one for one in values if isinstance(one, str)), None)
+        strange = next((repr(one) for one in values if _strange(one)), None)
         if strange is not None or all(one is None for one in values):
-            held = f"holds {strange[:40]!r}" if strange is not None else "is not there"
+            held = f"holds {strange[:40]}" if strange is not None else "is not there"
             raise AuditError(
                 f"contrast {column!r} {held}; name a column of numbers, positive if the example "
                 "shows more of it and negative if the counter-example does"
             )
         found[column] = np.array([0.0 if one is None else float(one) for one in values])
     return found
+
+
+def _strange(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value))

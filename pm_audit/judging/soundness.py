@@ -72,6 +72,12 @@ def _check_rows(evidence: Evidence) -> None:
                 )
         if not 0 <= row.prompt < count:
             raise RecordError(f"a row names prompt {row.prompt} of {count}; {_TORN}")
+    for one in evidence.further:
+        if not abs(one.gap) <= LARGEST_REWARD:
+            raise NumericalError(
+                f"prompt {one.id[:80]!a}: its gap is {one.gap}; check the PM's weights and dtype "
+                "for overflow"
+            )
     present = {(row.prompt, row.role) for row in evidence.rows}
     for prompt, role in product(range(count), (Role.EXAMPLE, Role.COUNTER_EXAMPLE)):
         if (prompt, role) not in present:

@@ -38,10 +38,11 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
             f"{figures.floor_sigma:.2g} sigma; such a gap cannot be shown to be none"
         )
     if not evidence.folds:
-        yield "no gap was found, so no feature was searched for and nothing was ablated"
+        where = " on the prompts with a search" if figures.searched_gap is not None else ""
+        yield f"no gap was found{where}, so no feature was searched for and nothing was ablated"
         return
     phrasings = {row.variant for row in evidence.rows if row.role is Role.EXAMPLE}
-    if len(phrasings) == 1 and evidence.pairs is None:
+    if len(phrasings) == 1 and evidence.pairs is None and evidence.generated is None:
         yield (
             "the examples have a single phrasing, so nothing shows that other phrasings of the "
             "claim have the same causes; add examples"
@@ -49,9 +50,9 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
     said = {
         row.prompt for row in evidence.rows if row.role is Role.COUNTER_EXAMPLE and row.text.strip()
     }
-    if blank := figures.prompts - len(said):
+    if blank := figures.searched - len(said):
         yield (
-            f"the counter-examples of {blank} of {figures.prompts} prompts are blank: a format "
+            f"the counter-examples of {blank} of {figures.searched} prompts are blank: a format "
             "that gives them no token leaves no mean to put features at, and they are put at zero; "
             "write counter-examples that say something else"
         )

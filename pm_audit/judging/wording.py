@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pm_audit.records import PairsEvidence
+from pm_audit.records import Evidence, PairsEvidence
 from pm_audit.stats import Interval
 
 
@@ -41,6 +41,14 @@ def more_prompts(
     if at_most is not None and tried >= at_most:
         return f"add prompts, and raise the setting `prompts` from {at_most}"
     return "add prompts"
+
+
+def more_searched(evidence: Evidence) -> str:
+    """Return how to search for features on more of a preference set's prompts."""
+    return (
+        f"features were searched for on {len(evidence.prompts):,} of {evidence.tried:,} prompts: "
+        "raise the setting `searched_prompts`"
+    )
 
 
 def _end(limit: float, sign: str = "") -> str:

@@ -37,6 +37,7 @@ from pm_audit.judging import judge
 from pm_audit.loading.subject import load_subjects
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.feature_index import in_corpus, read_indices
+from pm_audit.pipelines.generating.generate import generate
 from pm_audit.pipelines.labels import Labelling
 from pm_audit.pipelines.record import Surroundings, assemble
 from pm_audit.pipelines.texts import texts_of
@@ -173,6 +174,11 @@ class Auditor:
         pm = self._judging(hypothesis)
         hypothesis = hypothesis.model_copy(update={"objective": pm.objective})
         name, scale = hypothesis.full_name, self.scale(pm)
+        generated = None
+        if hypothesis.generate is not None:
+            hypothesis, generated = generate(
+                hypothesis, pm, scale, method=self.method, report=self._report
+            )
         tried = texts_of(hypothesis, pm, self.method)
         cases, texts = tried.cases, tried.rows
         contrast = Contrast(
@@ -186,7 +192,10 @@ class Auditor:
         fits = tuple(measure_fit(clean, sae, most=FIT_TOKENS) for sae in self.saes)
         noise = max(scale.noise, replay_noise(clean, min(sae.layer for sae in self.saes)))
         evidence = unsearched(cases, experiment, fits, replace(scale, noise=noise))
-        evidence = evidence.model_copy(update={"pairs": tried.pairs})
+        further = tried.further.gaps(pm, lambda said: self._report(f"{name}: {said}"))
+        evidence = evidence.model_copy(
+            update={"pairs": tried.pairs, "further": further, "generated": generated}
+        )
         record = judge(hypothesis, evidence, (), method=self.method)
         if record.closure is None:
             self._report(f"{name}: no gap was found, so no feature is searched for")

@@ -17,8 +17,10 @@ Sign: positive raises the reward of B against A.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from pydantic import Field
 
 from pm_audit.errors import SaeError
 from pm_audit.forward.grid import Grid, Row
@@ -26,9 +28,10 @@ from pm_audit.forward.splice import splice_reconstruction
 from pm_audit.forward.trace import Trace, trace
 from pm_audit.interventions.ablation import ablate_each, ablate_sets
 from pm_audit.loading.subject import load_subject
-from pm_audit.records import Feature, Finite, Record
+from pm_audit.records import Feature, Finite, Firing, Record
 from pm_audit.report.feature_words import with_label
 from pm_audit.report.terminal_writer import TerminalWriter
+from pm_audit.search.describe import firing
 from pm_audit.spec import Dialogue, Settings, Speaker, Turn
 from pm_audit.spec.labels import WrittenLabels
 from pm_audit.subject.preference_model import PreferenceModel
@@ -60,6 +63,17 @@ class FeatureChange(Record):
     """Its strongest token, between guillemets, with the text around it."""
     label: str = ""
     """What the project calls it; empty if it has no name for it."""
+    firing_a: Firing | None = Field(default=None, exclude_if=lambda one: one is None)
+    """How it fires on A, from A's first token on; None if it does not, or nobody requested it."""
+    firing_b: Firing | None = Field(default=None, exclude_if=lambda one: one is None)
+    """The same of B."""
+
+    @property
+    def state(self) -> str:
+        """Return what the edit did to it: ``gained``, ``lost`` or ``kept``."""
+        if self.strength_a == 0:
+            return "gained"
+        return "lost" if self.strength_b == 0 else "kept"
 
 
 class Explanation(Record):
@@ -94,7 +108,7 @@ class Explanation(Record):
         """Return the table for a terminal, within 100 columns, its rows summing to the total."""
         shown = [one for one in self.features if one.change != 0][:most]
         others = self.features[len(shown) :]
-        rows = [[_state(one), _name(one), *_numbers(one), one.where] for one in shown]
+        rows = [[one.state, _name(one), *_numbers(one), one.where] for one in shown]
         totals = [
             (f"{len(others)} other features", sum(one.change for one in others)),
             ("overlap of features", self.overlap),
@@ -138,7 +152,7 @@ def explain(
     """
     pm, saes = load_subject(settings)
     turns = (Turn(speaker=Speaker.HUMAN, text=prompt),)
-    chosen = _chosen(saes, sae)
+    chosen = chosen_sae(saes, sae)
     return take_apart(pm, chosen, turns, completion_a, completion_b, labels=labels)
 
 
@@ -150,8 +164,12 @@ def take_apart(
     completion_b: str,
     *,
     labels: WrittenLabels | None = None,
+    firings: int = 0,
 ) -> Explanation:
-    """Return the reward difference of two completions of one dialogue, feature by feature."""
+    """Return the reward difference of two completions of one dialogue, feature by feature.
+
+    The first ``firings`` features bring how they fire on both completions.
+    """
     labels = labels or WrittenLabels()
     texts = [pm.text_format.tokenise(turns, text) for text in (completion_a, completion_b)]
     grid = Grid(tuple(Row(0, text.token_ids, text.completion_start) for text in texts))
@@ -187,8 +205,9 @@ def take_apart(
                 strength_b=strength[latents[at], 1],
                 where=_where(pm, clean, sae, int(latents[at]), texts),
                 label=labels.text(everything[at]) or "",
+                **(_firings(pm, clean, sae, int(latents[at]), texts) if rank < firings else {}),
             )
-            for at in order
+            for rank, at in enumerate(order)
         ),
         overlap=by_features - float(changes.sum()),
         error_term=error_term,
@@ -196,7 +215,13 @@ def take_apart(
     )
 
 
-def _chosen(saes: Sequence[Sae], name: str | None) -> Sae:
+def chosen_sae(saes: Sequence[Sae], name: str | None) -> Sae:
+    """Return the SAE of this name, the first for None.
+
+    Raises:
+        SaeError: none has this name.
+
+    """
     if name is None:
         return saes[0]
     for sae in saes:
@@ -231,10 +256,31 @@ def _where(
     return f"{before}«{shown}»{after}"
 
 
-def _state(change: FeatureChange) -> str:
-    if change.strength_a == 0:
-        return "gained"
-    return "lost" if change.strength_b == 0 else "kept"
+def _firings(
+    pm: PreferenceModel, clean: Trace, sae: Sae, latent: int, texts: Sequence[TokenisedRow]
+) -> dict[str, Firing | None]:
+    """Return how a latent fires on each completion, by the field that holds it."""
+    features, layout = clean.features[sae.name], clean.grid.layout
+    own = (features.latent == latent).nonzero()[:, 0]
+    tokens = features.token[own].cpu().numpy()
+    values = features.value[own].float().cpu().numpy()
+    rows, positions = layout.completion_row[tokens], layout.completion_position[tokens]
+    found: dict[str, Firing | None] = {}
+    for row, name in enumerate(("firing_a", "firing_b")):
+        here = rows == row
+        found[name] = None
+        if here.any():
+            text = _completion_alone(texts[row])
+            found[name] = firing(text, positions[here], values[here], pm.text_format.token_name)
+    return found
+
+
+def _completion_alone(text: TokenisedRow) -> TokenisedRow:
+    """Return a row whose text and offsets start at the completion's first token."""
+    start = text.offsets[text.completion_start][0]
+    # tokens of no character may have their offsets at the text's start
+    offsets = tuple((max(0, first - start), max(0, last - start)) for first, last in text.offsets)
+    return replace(text, text=text.text[start:], offsets=offsets)
 
 
 def _name(change: FeatureChange) -> str:

@@ -42,6 +42,10 @@ OF_A_SCAN = frozenset(
 """Settings of a scan."""
 OF_A_PROPOSAL = frozenset(("groups", "drafts", "prompts", "seed"))
 """Settings of drafting hypotheses; ``prompts`` is of each draft."""
+OF_EXPLOITS = frozenset(
+    ("length", "held_out", "share", "positions", "ordinary", "words", "perplexity", "texts")
+) | {"language_model", "audits", "confidence", "seed"}
+"""Settings of a search for exploits."""
 _OF_PYTEST = ("baseline", "gate")
 
 

@@ -157,13 +157,14 @@ def _wait(process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], second
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a command that still runs, with every process of its own."""
-    if process.poll() is None:
-        if hasattr(os, "killpg"):
+    """End every process of a command's own, also those that outlive it."""
+    if hasattr(os, "killpg"):
+        # it leads a session of its own; none is left if nothing of it runs
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
+    elif process.poll() is None:
+        process.kill()
+    process.wait()
 
 
 def _read(stream: IO[bytes]) -> bytes:

@@ -17,9 +17,11 @@ import numpy as np
 
 from pm_audit.data import PairSet
 from pm_audit.data.sampling import rank
-from pm_audit.drafts.draft import Drafted, Drafter, DraftPair
+from pm_audit.drafts.draft import Drafter
+from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.drafts.reading import Reader, Reading, Text
 from pm_audit.drafts.slots import Slots
+from pm_audit.drafts.worded import WordingDrafter
 from pm_audit.drafts.written import Draft, Proposal, Refused, name_and_claim
 from pm_audit.errors import AuditError
 from pm_audit.records.scan import FeatureGroup, ScannedFeature, ScanRecord
@@ -102,20 +104,25 @@ def propose(
     reader = Reader(pm, sae, [scan.features[at].index for at in numbers])
     report(f"reading {len(known)} texts of the scan's prompts and {len(fresh)} of others")
     read_known, read_fresh = _present(reader.read(known)), _present(reader.read(fresh))
-    drafter = Drafter(
+    slots = Slots([one.pieces for one in read_known])
+    drafter = Drafter(read_known, read_fresh, slots, reader.read, settings.seed)
+    worded = WordingDrafter(
         read_known,
         read_fresh,
-        Slots([one.pieces for one in read_known]),
-        reader.read,
+        slots,
+        reader,
+        [[numbers[at] for at in group.features] for group in groups],
+        [group.effect.value for group in groups],
         settings.seed,
     )
-    proposing = _Proposing(scan, drafter, numbers, settings)
+    proposing = _Proposing(scan, drafter, worded, numbers, settings)
     for place, group in enumerate(groups, start=1):
-        if len(proposing.drafts) == settings.drafts:
-            break
         report(f"group {place} of {len(groups)}: {len(proposing.drafts)} drafts so far")
-        proposing.take(place, group)
-    return Proposal(tuple(proposing.drafts), tuple(proposing.refused))
+        proposing.of_spans(place, group)
+    report("exchanging what texts write in two ways")
+    for place, group in enumerate(groups, start=1):
+        proposing.of_wordings(place, group)
+    return proposing.found()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,15 +131,27 @@ class _Proposing:
 
     scan: ScanRecord
     drafter: Drafter
+    worded: WordingDrafter
     numbers: Mapping[int, int]
     """Of a feature's place in the scan, its number among those that are read."""
     settings: ProposeSettings
     drafts: list[Draft] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+    """Of groups without a draft of a span, by their places."""
     spans: dict[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
 
-    def take(self, place: int, group: FeatureGroup) -> None:
+    def found(self) -> Proposal:
+        """Return the drafts in the order of their groups, and why groups have none."""
+        drafted = {draft.place for draft in self.drafts}
+        refused = [
+            Refused(place, reason) for place, reason in self.reasons.items() if place not in drafted
+        ]
+        return Proposal(tuple(sorted(self.drafts, key=lambda one: one.place)), tuple(refused))
+
+    def of_spans(self, place: int, group: FeatureGroup) -> None:
         """Keep a draft of a group, of the first of its features that has one, or the reason."""
+        if self._full:
+            return
         found = [self._drafted(place, group)]
         if len(group.features) > 1 and not _holds(found[0]):
             for at in group.features[:_ALONE]:
@@ -144,12 +163,29 @@ class _Proposing:
             next((one for one in found if isinstance(one, Draft)), found[0]),
         )
         if isinstance(draft, str):
-            self.refused.append(Refused(place, draft))
+            self.reasons[place] = draft
             return
         self.drafts.append(draft)
         self.spans[draft.name] = self.drafter.spans(
             [self.numbers[at] for at in draft.group.features]
         )
+
+    def of_wordings(self, place: int, group: FeatureGroup) -> None:
+        """Keep a draft of each wording whose gap a group carries, and that no draft has yet."""
+        if self._full:
+            return
+        for found in self.worded.drafts(place - 1, prompts=self.settings.prompts):
+            if len(found.pairs) < FEWEST:
+                continue
+            draft = self._judged(place, group, found)
+            if not any(_says_the_same(one, draft) for one in self.drafts):
+                self.drafts.append(draft)
+            if self._full:
+                return
+
+    @property
+    def _full(self) -> bool:
+        return len(self.drafts) >= self.settings.drafts
 
     def _drafted(self, place: int, group: FeatureGroup) -> Draft | str:
         """Return a draft with the gap of its own pairs, or why there is none."""
@@ -181,7 +217,7 @@ class _Proposing:
         name, claim = name_and_claim(found, effect, features, place)
         moved = [_moved(pair) for pair in found.pairs if pair.control is not None]
         return Draft(
-            name=_free(name, self.spans),
+            name=_free(name, {draft.name for draft in self.drafts}),
             claim=claim,
             effect=effect,
             place=place,
@@ -266,7 +302,7 @@ def _same(one: frozenset[tuple[int, int]], other: frozenset[tuple[int, int]]) ->
 
 def _says_the_same(one: Draft, other: Draft) -> bool:
     """Whether most pairs of two drafts differ in the same words, either way round."""
-    mine, others = ([frozenset(pair.edit.shown) for pair in draft.pairs] for draft in (one, other))
+    mine, others = ([frozenset(pair.shown) for pair in draft.pairs] for draft in (one, other))
     return sum(edit in mine for edit in others) >= _SAME * len(others)
 
 

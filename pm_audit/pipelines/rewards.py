@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from pm_audit.errors import AuditError
 from pm_audit.forward.grid import Row
+from pm_audit.forward.reference import sigma
+from pm_audit.forward.scale import reference_grid
 from pm_audit.scanning.score import read_rewards
 from pm_audit.spec import Dialogue, Turn
 from pm_audit.subject.preference_model import PreferenceModel
@@ -21,6 +23,8 @@ Prompt = str | Sequence[Message]
 """A text, or chat messages that end with the user's."""
 Prompts = str | Iterable[Prompt | Message]
 """One prompt, or a list of prompts; one type for both lists, so that type checkers infer it."""
+Pair = tuple[Dialogue, str]
+"""A prompt and a completion of it."""
 
 _AT_ONCE = 256
 """Texts of one forward, whose streams are in memory together."""
@@ -112,6 +116,16 @@ def rewards(
     """
     if isinstance(completions, str):
         raise AuditError("completions must be a list of texts, not one text; put it in a list")
+    return rewards_of(pm, paired(prompts, completions))
+
+
+def paired(prompts: Prompts, completions: Iterable[str]) -> list[Pair]:
+    """Return each completion with its prompt.
+
+    Raises:
+        AuditError: the numbers of prompts and completions differ, or one of them cannot be read.
+
+    """
     completions = texts(completions, "completions")
     every = _every_prompt(prompts, len(completions))
     if len(every) != len(completions):
@@ -119,15 +133,38 @@ def rewards(
             f"{len(every)} prompts and {len(completions)} completions were given; give one "
             "prompt for each completion, or one for all"
         )
-    dialogues = [dialogue(prompt) for prompt in every]
-    number = {turns: place for place, turns in enumerate(dict.fromkeys(dialogues))}
+    return list(zip(map(dialogue, every), completions, strict=True))
+
+
+def rewards_of(pm: PreferenceModel, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+    """Return the reward [pair] of each completion, each distinct prompt read once.
+
+    Raises:
+        ModelError: a text is longer than the PM reads.
+        NumericalError: a reward is not finite.
+
+    """
+    number = {
+        turns: place for place, turns in enumerate(dict.fromkeys(turns for turns, _ in pairs))
+    }
     rows = [
         Row(number[turns], row.token_ids, row.completion_start)
-        for turns, completion in zip(dialogues, completions, strict=True)
+        for turns, completion in pairs
         for row in [pm.text_format.tokenise(turns, completion)]
     ]
     parts = [read_rewards(pm, rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
     return np.concatenate([np.zeros(0), *parts])
+
+
+def sigma_of(pm: PreferenceModel) -> float:
+    """Return the unit of gaps: raw reward of one sigma, measured on the reference set.
+
+    Raises:
+        NumericalError: all completions of every prompt get one reward.
+
+    """
+    rows = reference_grid(pm).rows
+    return sigma([row.prompt for row in rows], read_rewards(pm, rows))
 
 
 def _every_prompt(prompts: Prompts, count: int) -> list[Prompt]:

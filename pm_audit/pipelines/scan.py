@@ -67,6 +67,10 @@ class ScanSettings:
             wrong.append(
                 "the length filter must be two percentiles, 0 <= shortest < longest <= 100"
             )
+        if self.by is not None and self.sampler is not Sampler.STRATIFIED:
+            wrong.append(
+                f"by has no effect on a {self.sampler} sample; set sampler to stratified too"
+            )
         if not 0 <= self.held_out < 1:
             wrong.append("held_out must be a share of prompts from 0 up to 1")
         if wrong:
@@ -136,7 +140,7 @@ def score(data: PairSet, fleet: Fleet, cache: Path, report: Report) -> Scores:
     """
     # rewards need no SAE, so that every SAE of a PM shares them
     alone = replace(fleet, subject=replace(fleet.subject, loaded=None))
-    shop = Shop(fleet, _folder(alone, cache), report)
+    shop = Shop(fleet, folder_of(alone, cache), report)
     compared = comparisons(data.pairs)
     found = scored(shop.run([ScoreTask(shard, BUDGET) for shard in shards(compared)]))
     refused = {
@@ -168,24 +172,25 @@ def scan(
         report: receives how far the scan is.
 
     Raises:
-        AuditError: the PM fails its preflight, no pair can be read or sampled, or a number is not
-            finite.
+        AuditError: the PM fails its preflight, no pair can be read or sampled, no pair has the
+            column of the strata, or a number is not finite.
 
     """
+    _require_column(data, settings.by)
     pm, sae = fleet.subject.pm, fleet.subject.sae
-    scale = _scale(fleet)
+    scale = scale_of(fleet)
     scores = score(data, fleet, cache, report)
     reading, confidence = scores.reading, settings.confidence
-    picked = _pick(reading, settings)
+    picked = pick(reading, settings)
     plan = Plan(settings.candidates, settings.ablated, settings.ig_steps, confidence, settings.seed)
-    shop = Shop(fleet, _folder(fleet, cache), report)
+    shop = Shop(fleet, folder_of(fleet, cache), report)
     scanner = Scanner(shop, reading, picked.sampled, scale.noise, plan)
     features = scanner.described(scanner.ranked())
     return ScanRecord(
         subject=describe_subject((pm,), (sae,), device=pm.device.type),
         method=settings.method(),
         environment=describe_environment(),
-        data=_data(scores, picked),
+        data=data_of(scores, picked),
         sigma=scale.sigma,
         noise=scale.noise,
         overall=reading.overall(confidence=confidence),
@@ -203,8 +208,17 @@ def scan(
     )
 
 
+def _require_column(data: PairSet, column: str | None) -> None:
+    known = sorted({name for pair in data.pairs for name in pair.columns})
+    if column is not None and column not in known:
+        raise AuditError(
+            f"{data.file}: no pair has the column {column!r} of a stratified sample; there are "
+            f"{', '.join(known) or 'none'}"
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class _Picked:
+class Picked:
     """Which comparisons are attributed, and how many are not for a reason."""
 
     sampled: Integers
@@ -212,7 +226,7 @@ class _Picked:
     held_out: int
 
 
-def _pick(reading: Reading, settings: ScanSettings) -> _Picked:
+def pick(reading: Reading, settings: ScanSettings) -> Picked:
     """Filter by length, leave out held-out prompts, and sample.
 
     Raises:
@@ -237,10 +251,10 @@ def _pick(reading: Reading, settings: ScanSettings) -> _Picked:
         settings.sampler,
         seed=settings.seed,
     )
-    return _Picked(left[chosen], int((~fits).sum()), int((fits & ~open_to_all).sum()))
+    return Picked(left[chosen], int((~fits).sum()), int((fits & ~open_to_all).sum()))
 
 
-def _scale(fleet: Fleet) -> Scale:
+def scale_of(fleet: Fleet) -> Scale:
     """Return sigma and the noise floor, by reading the same texts again and by a replay."""
     pm, sae = fleet.subject.pm, fleet.subject.sae
     with one_thread():
@@ -250,7 +264,7 @@ def _scale(fleet: Fleet) -> Scale:
     return Scale(scale.sigma, max(scale.noise, replayed))
 
 
-def _folder(fleet: Fleet, cache: Path) -> Path:
+def folder_of(fleet: Fleet, cache: Path) -> Path:
     """Return where a subject's results are kept: another PM, SAE or version has another folder."""
     pm, sae = fleet.subject.pm, fleet.subject.loaded
     about = describe_subject((pm,), (), device=pm.device.type).model_dump(mode="json")
@@ -265,7 +279,8 @@ def _reasons(data: PairSet) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _data(scores: Scores, picked: _Picked) -> ScanData:
+def data_of(scores: Scores, picked: Picked) -> ScanData:
+    """Return what became of the rows of a set."""
     data, reading = scores.data, scores.reading
     return ScanData(
         file=data.file,

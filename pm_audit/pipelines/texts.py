@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from pm_audit.data import Dialogue, Pair, PairSet, Skipped, SkipReason
+from pm_audit.data.sampling import rank
 from pm_audit.errors import ModelError, TooLongError
+from pm_audit.pipelines.further import BriefText, Further
 from pm_audit.records import MethodRecord, PairsEvidence, SkippedRow
 from pm_audit.records.pairs import MOST_LISTED
 from pm_audit.spec import Case, Hypothesis, draw_prompts, expand, expand_pairs
@@ -26,6 +29,8 @@ class Texts:
     """As the PM reads each case."""
     pairs: PairsEvidence | None
     """What was used of a preference set; None if templates gave the texts."""
+    further: Further = field(default_factory=Further)
+    """Of a large preference set, what is read for its gap alone."""
 
 
 def texts_of(hypothesis: Hypothesis, pm: PreferenceModel, method: MethodRecord) -> Texts:
@@ -41,17 +46,21 @@ def texts_of(hypothesis: Hypothesis, pm: PreferenceModel, method: MethodRecord) 
         cases = expand(drawn)
         rows = tuple(pm.text_format.tokenise(case.turns, case.text) for case in cases)
         return Texts(cases, rows, None)
-    return _of_pairs(hypothesis, hypothesis.pair_set, pm)
+    return _of_pairs(hypothesis, hypothesis.pair_set, pm, method)
 
 
-def _of_pairs(hypothesis: Hypothesis, found: PairSet, pm: PreferenceModel) -> Texts:
-    read: dict[tuple[Dialogue, str], TokenisedRow | ModelError] = {}
+def _of_pairs(
+    hypothesis: Hypothesis, found: PairSet, pm: PreferenceModel, method: MethodRecord
+) -> Texts:
+    read: dict[tuple[Dialogue, str], BriefText] = {}
+    refused: dict[tuple[Dialogue, str], ModelError] = {}
     for case in expand_pairs(found.pairs):
         try:
-            read[case.turns, case.text] = pm.text_format.tokenise(case.turns, case.text)
+            text = pm.text_format.tokenise(case.turns, case.text)
         except ModelError as error:
-            read[case.turns, case.text] = error
-    refused = {text: row for text, row in read.items() if isinstance(row, ModelError)}
+            refused[case.turns, case.text] = error
+        else:
+            read[case.turns, case.text] = BriefText.of(text)
     skipped = {pair.row: why for pair in found.pairs if (why := _why_not(pair, refused))}
     kept = [pair for pair in found.pairs if pair.row not in skipped]
     strict = hypothesis.pairs is not None and hypothesis.pairs.strict
@@ -59,13 +68,25 @@ def _of_pairs(hypothesis: Hypothesis, found: PairSet, pm: PreferenceModel) -> Te
         raise ModelError(_refusal(hypothesis, found, skipped.values()))
     every = (*found.skipped, *skipped.values())
     left = replace(found, skipped=tuple(sorted(every, key=lambda one: one.row)))
-    cases = expand_pairs(kept)
-    rows = [read[case.turns, case.text] for case in cases]
+    searched = _drawn(kept, method)
+    cases = expand_pairs([pair for pair in kept if pair.turns in searched])
+    others = expand_pairs([pair for pair in kept if pair.turns not in searched])
     return Texts(
         cases,
-        tuple(row for row in rows if isinstance(row, TokenisedRow)),
+        tuple(pm.text_format.tokenise(case.turns, case.text) for case in cases),
         _evidence(hypothesis, left, used=len(kept)),
+        Further(others, tuple(read[case.turns, case.text] for case in others)),
     )
+
+
+def _drawn(pairs: Sequence[Pair], method: MethodRecord) -> frozenset[Dialogue]:
+    """Return the dialogues on which features are searched for: a draw by seed and content."""
+    turns = dict.fromkeys(pair.turns for pair in pairs)
+    if len(turns) <= method.searched_prompts:
+        return frozenset(turns)
+    keys = {one: json.dumps([(turn.speaker, turn.text) for turn in one]) for one in turns}
+    ranked = sorted(turns, key=lambda one: rank(method.seed, keys[one]))
+    return frozenset(ranked[: method.searched_prompts])
 
 
 def _why_not(pair: Pair, refused: dict[tuple[Dialogue, str], ModelError]) -> Skipped | None:

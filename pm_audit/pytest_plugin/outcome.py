@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pm_audit.errors import AuditError, RecordError
+from pm_audit.errors import AuditError, InvalidSpec, RecordError
 from pm_audit.pipelines.record import assemble, manifest
 from pm_audit.pytest_plugin.check_reports import CheckReports
 from pm_audit.pytest_plugin.destination import page
@@ -18,9 +18,18 @@ from pm_audit.pytest_plugin.founded import unfounded
 from pm_audit.pytest_plugin.ledger import Ledger
 from pm_audit.pytest_plugin.plan import Plan
 from pm_audit.pytest_plugin.shared_folder import Notes
-from pm_audit.records import AuditRecord, Check, Departure, HypothesisRecord, Unplanned
+from pm_audit.records import (
+    AuditRecord,
+    Check,
+    Departure,
+    HypothesisRecord,
+    Unplanned,
+    write_atomically,
+)
 from pm_audit.report import changes, files, github, markdown, sanitise, terminal
 from pm_audit.report.changes import Comparison
+from pm_audit.report.over_time.comment import comment
+from pm_audit.report.over_time.notes import Note, read_notes
 from pm_audit.spec import today
 
 _UNFINISHED = (
@@ -45,6 +54,9 @@ class RunOutcome:
         self.reasons: tuple[str, ...] | None = None
         """Why the run does not pass; None until it is settled."""
         self.page: Path | None = None
+        self._comparison: Comparison | None = None
+        self._reviewed: tuple[Note, ...] = ()
+        """A reviewer's notes on the record."""
         self._label_failure: str | None = None
         self._lines: list[str] = []
         """What the terminal shows below the summary."""
@@ -68,6 +80,11 @@ class RunOutcome:
         except AuditError as error:
             self._lines.append(f"ERROR: {error}")
             self.reasons = (str(error).splitlines()[0],)
+        try:
+            self._comment(plan, self.reasons)
+        except AuditError as error:
+            self._lines.append(f"ERROR: {error}")
+            self.reasons = (*self.reasons, "the comment could not be written")
         status = exit_status(reported, self.reasons)
         if status != reported:
             self._lines += [f"exit status {int(status)}: {reason}" for reason in self.reasons]
@@ -81,6 +98,7 @@ class RunOutcome:
         self._write(plan, record)
         self._lines += plan.gate.update(record)
         comparison = self._compare(plan, record) if record.complete else None
+        self._comparison = comparison
         self._annotations = github.commands(record, comparison)
         return (
             *reasons_to_fail(record, comparison, plan.policy, today=today()),
@@ -129,7 +147,8 @@ class RunOutcome:
         record.write(written)
         self._lines.append(f"record: {written}{f' ({kept})' if kept else ''}")
         self.page = page(written)
-        files.write(record, self.page)
+        self._reviewed = self._notes_on(written, record)
+        files.write(record, self.page, notes=self._reviewed)
         self._summarise(markdown.render(record))
         self._config.hook.pytest_pm_audit_record(
             config=self._config, record=record.model_copy(deep=True)
@@ -141,6 +160,33 @@ class RunOutcome:
             self._lines += ["", *changes.terminal_lines(comparison)]
             self._summarise(changes.markdown_page(comparison))
         return comparison
+
+    def _notes_on(self, path: Path, record: AuditRecord) -> tuple[Note, ...]:
+        """Return the notes next to a record, with a warning if one is about nothing in it."""
+        try:
+            return read_notes(path, record)
+        except InvalidSpec as error:
+            self._lines += [f"warning: {problem}" for problem in error.problems]
+            return read_notes(path)
+
+    def _comment(self, plan: Plan, reasons: tuple[str, ...]) -> None:
+        """Write a pull request's comment, if the command line names a file for it."""
+        if not plan.comment:
+            return
+        path, baseline, notes = plan.root / plan.comment, None, self._reviewed
+        if self._comparison is not None and plan.settings.baseline is not None:
+            of_baseline = plan.root / plan.settings.baseline
+            baseline = AuditRecord.read(of_baseline)
+            notes = (*self._notes_on(of_baseline, baseline), *notes)
+        text = comment(
+            self.record,
+            baseline=baseline,
+            comparison=self._comparison,
+            reasons=reasons,
+            notes=notes,
+        )
+        write_atomically(path, text)
+        self._lines.append(f"comment: {path}")
 
     def _summarise(self, text: str) -> None:
         """Append to the job's summary, if the run is a job on GitHub."""

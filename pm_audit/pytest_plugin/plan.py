@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pm_audit.errors import RecordError
 from pm_audit.pipelines.labels import Labelling
 from pm_audit.pytest_plugin.destination import Destination
 from pm_audit.pytest_plugin.exit_status import Policy
 from pm_audit.pytest_plugin.gate import Gate, Known
+from pm_audit.records import require_ours, require_writable
+from pm_audit.report.over_time.notes import read_notes
 from pm_audit.spec import Hypothesis, Settings
 
 
@@ -25,6 +28,8 @@ class Plan:
     """The command line names the record."""
     updating: bool
     """The run, if complete, becomes the baseline."""
+    comment: str | None = None
+    """Where a pull request's comment goes, from the root or absolute; None for nowhere."""
 
     @cached_property
     def destination(self) -> Destination:
@@ -63,10 +68,16 @@ class Plan:
         """Refuse, before anything is audited, what could not be written or compared afterwards.
 
         Raises:
-            AuditError: the record cannot be written, the baseline cannot be used, or the labels
-                cannot be read.
+            AuditError: the record or the comment cannot be written, the baseline cannot be used,
+                or the labels or a reviewer's notes cannot be read.
 
         """
         _ = self.labelling
         self.destination.examine(baseline=self.settings.baseline)
         self.gate.examine(self.hypotheses)
+        read_notes(self.root / self.settings.record)
+        if self.comment is not None:
+            if not self.comment:
+                raise RecordError("--pm-audit-comment is empty; name a file, or leave it out")
+            require_writable(self.root / self.comment)
+            require_ours(self.root / self.comment, Path(self.comment))

@@ -83,6 +83,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write this run, if complete, to the --pm-audit-baseline file",
     )
     group.addoption(
+        "--pm-audit-comment",
+        dest="pm_audit_comment",
+        metavar="FILE",
+        default=None,
+        help="write a pull request's comment in Markdown: what got worse or better",
+    )
+    group.addoption(
         "--pm-audit-allow-partial",
         dest="pm_audit_allow_partial",
         action="store_true",
@@ -114,13 +121,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Import the audit, only if ``--pm-audit`` is given.
+    """Import the audit if ``--pm-audit`` is given; give fixtures to ordinary tests otherwise.
 
     Raises:
         pytest.UsageError: the audit is blocked by ``-p no:``.
 
     """
-    if config.getoption("pm_audit"):
+    if not config.getoption("pm_audit"):
+        fixtures = import_module("pm_audit.pytest_plugin.fixtures")
+        config.pluginmanager.register(fixtures, "pm_audit.fixtures")
+    else:
         last_word = config.stash.get(_LAST_WORD, None)
         audit_run = import_module("pm_audit.pytest_plugin.run").AuditRun
         run = audit_run(config, settings_given(config), last_word=last_word)

@@ -157,6 +157,7 @@ class AuditRun:
             policy=under_gate(policy, settings, updating=updating),
             record_named="record" in self._given["cli"],
             updating=updating,
+            comment=self.config.getoption("pm_audit_comment"),
         )
 
     @contextmanager

@@ -28,6 +28,7 @@ from pm_audit.records.evidence import (
     FeatureRecord,
     Firing,
     FoldEvidence,
+    FurtherPrompt,
     Neighbour,
     NullEvidence,
     PlaceboEvidence,
@@ -44,6 +45,7 @@ from pm_audit.records.explanation import (
     GapDecomposition,
     Transfer,
 )
+from pm_audit.records.generated import GeneratedEvidence
 from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
 from pm_audit.records.pairs import PairsEvidence, SkippedRow
@@ -78,7 +80,9 @@ __all__ = [
     "Finite",
     "Firing",
     "FoldEvidence",
+    "FurtherPrompt",
     "GapDecomposition",
+    "GeneratedEvidence",
     "HypothesisRecord",
     "LabelSource",
     "ManifestEntry",

@@ -8,6 +8,7 @@ from statistics import fmean
 from pydantic import Field
 
 from pm_audit.records.base import Feature, Figure, Finite, Record, Role
+from pm_audit.records.generated import GeneratedEvidence
 from pm_audit.records.label import FeatureLabel
 from pm_audit.records.pairs import PairsEvidence
 
@@ -221,6 +222,14 @@ class SaeFit(Record):
     tokens: int
 
 
+class FurtherPrompt(Record):
+    """A prompt of a preference set that was read for its gap alone."""
+
+    id: str
+    gap: Finite
+    """Mean reward of its examples less that of its counter-examples, raw."""
+
+
 class Evidence(Record):
     """Plain numbers of one hypothesis on one subject; verdicts are computed from these alone."""
 
@@ -248,6 +257,16 @@ class Evidence(Record):
     """Sets found on two halves of the prompts; empty if two folds are these halves."""
     pairs: PairsEvidence | None = Field(default=None, exclude_if=_nothing)
     """The preference set that gave the texts; None if templates did."""
+    generated: GeneratedEvidence | None = Field(default=None, exclude_if=_nothing)
+    """The search that found the examples; None if the hypothesis names them."""
+
+    further: tuple[FurtherPrompt, ...] = Field(default=(), exclude_if=_nothing)
+    """Prompts beyond ``prompts``, on which no feature was searched for; they count for the gap."""
+
+    @property
+    def tried(self) -> int:
+        """Prompts whose gaps make the gap."""
+        return len(self.prompts) + len(self.further)
 
     def means(self, role: Role, rewards: Sequence[float]) -> tuple[float, ...]:
         """Return the mean over each prompt's completions of one role; ``rewards`` is by row."""

@@ -11,6 +11,7 @@ _START, _END = 256, 1 << 20
 """Bytes of a file that are read to see whether a run wrote it; a page ends in its script."""
 _RECORD = re.compile(rb'\s*\{\s*"schema_version"')
 _PAGE = b"<footer>Written by pm_audit."
+_COMMENT = rb"## pm\_audit: "
 
 
 def require_ours(path: Path, named: Path) -> None:
@@ -34,6 +35,7 @@ def require_ours(path: Path, named: Path) -> None:
     except OSError as error:
         raise RecordError(f"{named}: cannot be read ({error}); name another record") from error
     ours = _RECORD.match(start) or (b"<!doctype html" in start and _PAGE in end)
+    ours = ours or start.startswith(_COMMENT)
     if start.strip() and not ours:
         raise RecordError(
             f"{named}: was not written by a run and would be replaced; move it away, or "

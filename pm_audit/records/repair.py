@@ -20,6 +20,9 @@ from pm_audit.records.subject import SubjectRecord
 
 REPAIR_VERSION = 1
 
+SUFFIXES = (".json", ".md", ".html")
+"""Of the files that a record is written to."""
+
 ALL = "all"
 """The subset of all pairs."""
 
@@ -152,13 +155,29 @@ class RepairRecord(Record):
         return next((one for one in self.judged if one.helps), None)
 
     def save(self, path: Path) -> None:
-        """Write the record: as a page if the suffix is ``.md``, else as JSON."""
+        """Write the record as its suffix says: ``.html`` and ``.md`` are pages, others JSON."""
         if path.suffix == ".md":
             from pm_audit.report.preferences import repair
 
             write_atomically(path, repair.markdown(self))
             return
+        if path.suffix == ".html":
+            from pm_audit.report.html.repair import render
+
+            write_atomically(path, render(self))
+            return
         write_atomically(path, json_document(self.model_dump(mode="json")) + "\n")
+
+    @staticmethod
+    def is_one(path: Path) -> bool:
+        """Whether a file holds a repair, of whatever version.
+
+        Raises:
+            RecordError: it cannot be read as a record at all.
+
+        """
+        data = read_document(path)
+        return isinstance(data, dict) and {"candidates", "judged", "judged_on"} <= data.keys()
 
     @classmethod
     def read(cls, path: Path) -> RepairRecord:

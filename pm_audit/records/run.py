@@ -50,6 +50,9 @@ class HypothesisRecord(Record):
     gap: Figure
     """Mean reward of examples minus counter-examples, raw."""
     gap_sigma: Figure
+    searched_gap: Figure | None = None
+    """Gap of the prompts on which features were searched for, raw, to which shares of the gap are;
+    None if these are all."""
     residual: Figure
     """Gap that remains after ablation, raw; the sign of the gap, negative share = overshoot."""
     residual_sigma: Figure
@@ -114,6 +117,11 @@ class HypothesisRecord(Record):
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
         return self.lines.get(key, self.line)
+
+    @property
+    def explained_gap(self) -> Figure:
+        """The gap, raw, that the features explain: of the prompts on which they were tested."""
+        return self.searched_gap or self.gap
 
     @property
     def outcomes(self) -> dict[Check, Outcome]:

@@ -135,6 +135,8 @@ class ScannedFeature(Feature):
     rank_correlation: Finite | None
     """Spearman correlation of attribution and ablation over comparisons."""
     label: FeatureLabel | None
+    share: Figure | None = None
+    """Of a diff: what it carries of the change of chosen minus rejected over the sample."""
     promotes: tuple[str, ...] = ()
     """Tokens whose logits its decoder row raises most."""
     firings: tuple[Firing, ...] = ()
@@ -154,6 +156,8 @@ class FeatureGroup(Record):
     similarity: Finite | None
     """Least, over members, of the largest similarity with another: correlation of activity over
     comparisons, or cosine of decoder rows; None for a group of one."""
+    share: Figure | None = None
+    """As a feature's."""
 
 
 class ScanRecord(Record):

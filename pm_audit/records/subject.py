@@ -65,6 +65,9 @@ class MethodRecord(Record):
 
     prompts: int | None = None
     """Most prompts of a hypothesis that were tried, drawn by the seed; None for all."""
+    searched_prompts: int = 200
+    """Most prompts of a preference set on which features were searched for and tested, drawn by the
+    seed."""
     folds: int
     candidates: int
     max_features: int

@@ -52,7 +52,7 @@ def _size(feature: FeatureRecord | None) -> str:
 def _causal(feature: FeatureRecord, of: HypothesisRecord, limits: Tolerance) -> bool:
     figure = feature.contribution
     certain = figure.low is None or figure.high is None or figure.low * figure.high > 0
-    large = abs(figure.value) >= limits.contribution * abs(of.gap.value)
+    large = abs(figure.value) >= limits.contribution * abs(of.explained_gap.value)
     return bool(feature.folds) and certain and large
 
 

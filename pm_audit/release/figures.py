@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pm_audit.records import NOT_PASSED, Check, Evidence, Figure, HypothesisRecord
-from pm_audit.release.texts import paired_prompts
+from pm_audit.release.texts import paired_further, paired_prompts
 from pm_audit.release.tolerance import Tolerance
 from pm_audit.report.changes import Change, ChangeKind
 
@@ -87,6 +87,10 @@ def _paired_gaps(old: Evidence, new: Evidence) -> np.ndarray | None:
         return None
     before, after = (list(places) for places in zip(*pairs, strict=True))
     was, now = np.array(old.gaps())[before], np.array(new.gaps())[after]
+    further = paired_further(old, new)
+    if further is None:
+        return None
+    was, now = np.append(was, further[0]), np.append(now, further[1])
     return now / new.sigma - was / old.sigma
 
 

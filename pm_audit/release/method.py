@@ -54,6 +54,7 @@ _FINDS_MORE = "a wider search finds sets that close more of any gap"
 
 METHOD: Mapping[str, Rule] = {
     "prompts": Rule(lower="fewer prompts are tried"),
+    "searched_prompts": Rule(lower=_FINDS_LESS),
     "folds": Rule(
         lower="each search sees fewer prompts, and " + _FINDS_LESS,
         higher="each search sees more of the prompts, which closes more of any gap",

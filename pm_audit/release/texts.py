@@ -6,16 +6,29 @@ from collections import Counter
 
 from pm_audit.records import Evidence, Role
 
+_SEARCHED = "prompts with a search for features"
+
 
 def dropped_texts(old: Evidence, new: Evidence) -> bool:
     """Whether a text of the baseline is missing from this run; texts may be added."""
-    return bool(_texts(old) - _texts(new))
+    if Counter(_ids(old)) - Counter(_ids(new)):
+        return True
+    # of a prompt that was read for its gap alone, a record holds no text
+    bare = {one.id for one in new.further}
+    texts = Counter({key: count for key, count in _texts(old).items() if key[0] not in bare})
+    return bool(texts - _texts(new))
 
 
 def less_text(old: Evidence, new: Evidence) -> list[str]:
     """Return what this run has less of, as ``prompts from 16 to 12``."""
     was, now = _amounts(old), _amounts(new)
-    return [f"{name} from {was[name]:g} to {now[name]:g}" for name in was if now[name] < was[name]]
+    if not (old.further or new.further):
+        was.pop(_SEARCHED, None)  # they are all prompts
+    return [
+        f"{name} from {was[name]:g} to {now.get(name, 0):g}"
+        for name in was
+        if now.get(name, 0) < was[name]
+    ]
 
 
 def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None:
@@ -33,6 +46,22 @@ def paired_prompts(old: Evidence, new: Evidence) -> list[tuple[int, int]] | None
     return [(place, places[key]) for place, key in enumerate(keys)]
 
 
+def paired_further(old: Evidence, new: Evidence) -> tuple[list[float], list[float]] | None:
+    """Return the gaps there and here of prompts that were read for their gap alone; None if others.
+
+    Their texts are not recorded, so that they are the same only in the same file.
+    """
+    was, now = ({one.id: one.gap for one in evidence.further} for evidence in (old, new))
+    files = [evidence.pairs.sha256 if evidence.pairs else None for evidence in (old, new)]
+    if was.keys() != now.keys() or (was and files[0] != files[1]):
+        return None
+    return list(was.values()), [now[name] for name in was]
+
+
+def _ids(evidence: Evidence) -> list[str]:
+    return [*evidence.prompts, *(one.id for one in evidence.further)]
+
+
 def _texts(evidence: Evidence) -> Counter[tuple[str, Role, str]]:
     return Counter((evidence.prompts[row.prompt], row.role, row.text) for row in evidence.rows)
 
@@ -45,7 +74,14 @@ def _prompt_keys(evidence: Evidence) -> list[tuple[object, ...]]:
 
 
 def _amounts(evidence: Evidence) -> dict[str, float]:
-    amounts: dict[str, float] = {"prompts": len(evidence.prompts)}
+    generated = evidence.generated
+    if generated is not None:
+        # how many prompts are judged depends on the edit that was found
+        return {"edits drawn": generated.drawn, "prompts searched": len(generated.prompts)}
+    amounts: dict[str, float] = {
+        "prompts": evidence.tried,
+        _SEARCHED: len(evidence.prompts),
+    }
     for role in Role:
         amounts[f"{role}s"] = len({row.variant for row in evidence.rows if row.role is role})
     cells = {(row.prompt, row.role, row.variant) for row in evidence.rows}

@@ -15,6 +15,7 @@ from pm_audit.extensions import extensions, guarded
 from pm_audit.records import AuditRecord, write_atomically
 from pm_audit.report import changes, html, markdown
 from pm_audit.report.formats import ReportFormat, csv, parquet
+from pm_audit.report.over_time.notes import Note
 
 GROUP = "pm_audit.reports"
 
@@ -47,19 +48,33 @@ def formats() -> dict[str, ReportFormat]:
     return known
 
 
-def write(record: AuditRecord, path: Path, *, notices: Sequence[str] = ()) -> None:
+def write(
+    record: AuditRecord,
+    path: Path,
+    *,
+    notices: Sequence[str] = (),
+    notes: Sequence[Note] = (),
+) -> None:
     """Write the report that the suffix names, all of it or nothing.
+
+    Pages show ``notices`` first and a reviewer's ``notes`` next to what they are about.
 
     Raises:
         RecordError: no report has this suffix, its library is missing, or the record is torn.
 
     """
     chosen = _by_suffix(formats(), path)
+
+    def rendered() -> str | bytes:
+        if notes and chosen.annotated is not None:
+            return chosen.annotated(record, notices, notes)
+        return chosen.render(record, notices)
+
     if chosen in BUILT_IN:
-        content = chosen.render(record, notices)
+        content = rendered()
     else:
         with guarded(f"report {chosen.suffix!r} of {GROUP}", error=RecordError):
-            content = _content(chosen.render(record, notices))
+            content = _content(rendered())
     write_atomically(path, content)
 
 

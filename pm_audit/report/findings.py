@@ -14,6 +14,7 @@ from pm_audit.judging import accepted_by_bias
 from pm_audit.records import (
     AuditRecord,
     Check,
+    Evidence,
     FeatureRecord,
     HypothesisRecord,
     Outcome,
@@ -171,7 +172,7 @@ def prompts(hypothesis: HypothesisRecord) -> str:
     """
     pairs = hypothesis.evidence.pairs
     if pairs is not None:
-        return _of_pairs(pairs, len(hypothesis.evidence.prompts))
+        return _of_pairs(pairs, hypothesis.evidence)
     tried, held = len(hypothesis.evidence.prompts), hypothesis.probe_prompts
     noun = "prompt" if tried == 1 else "prompts"
     return f"{tried} of {held} prompts" if held is not None and held > tried else f"{tried} {noun}"
@@ -189,7 +190,8 @@ def tried_pairs(record: AuditRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{one.short_name}: {prompts(one)}" for one in of_pairs))
 
 
-def _of_pairs(pairs: PairsEvidence, prompts: int) -> str:
+def _of_pairs(pairs: PairsEvidence, evidence: Evidence) -> str:
+    prompts = evidence.tried
     used = (
         f"{pairs.used:,}"
         if pairs.used == pairs.available
@@ -198,6 +200,8 @@ def _of_pairs(pairs: PairsEvidence, prompts: int) -> str:
     said = f"{used} pair{'s' if pairs.available > 1 else ''}"
     if prompts != pairs.used:
         said += f" on {prompts:,} prompt{'s' if prompts > 1 else ''}"
+    if evidence.further:
+        said += f", {len(evidence.prompts):,} of them with a search for features"
     if not pairs.skipped:
         return said
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in pairs.skipped.items())

@@ -7,7 +7,7 @@ only, so there each name is prefixed with the hypothesis and the check.
 from __future__ import annotations
 
 from pm_audit.records import Check, CheckResult, HypothesisRecord
-from pm_audit.report import feature_words, figures, findings
+from pm_audit.report import feature_words, figures, findings, wording
 from pm_audit.report.sanitise import xml
 
 PREFIX = "pm_audit."
@@ -36,6 +36,7 @@ def properties(
         **{name: figures.with_bounds(getattr(hypothesis, name)) for name in _SHARES},
         "features": " ".join(str(feature) for feature in selected),
         "labels": "; ".join(feature_words.label(feature) for feature in selected),
+        **{f"search.{word}": said for word, said in wording.searched(hypothesis).items()},
         "sha256": result_sha256,
     }
     return [(PREFIX + name, xml(value)) for name, value in pairs.items()]

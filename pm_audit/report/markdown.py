@@ -27,6 +27,7 @@ from pm_audit.report import (
 )
 from pm_audit.report.formats import ReportFormat
 from pm_audit.report.markdown_writer import Code, Lines, MarkdownWriter, Markup, Number, Value
+from pm_audit.report.over_time.notes import Note, of_the_whole
 from pm_audit.report.scope import Condition
 from pm_audit.report.viewed import require_readable
 
@@ -50,8 +51,8 @@ _FEATURE_COLUMNS = (
 )
 
 
-def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
-    """Return the whole record as one Markdown page.
+def render(record: AuditRecord, notices: Sequence[str] = (), notes: Sequence[Note] = ()) -> str:
+    """Return the whole record as one Markdown page, with a reviewer's notes.
 
     Raises:
         RecordError: the record is torn.
@@ -62,13 +63,20 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
     page.heading(1, f"Audit of {record.subject.pm}")
     for notice in notices:
         page.quote("**Notice**: {}", notice)
+    _noted(page, of_the_whole(notes))
     _overview(page, record)
     for hypothesis in findings.by_size(record):
         _section(page, hypothesis, record.method.replacement)
+        _noted(page, [note for note in notes if note.about(hypothesis)])
     page.heading(2, "Provenance")
     rows = wording.provenance(record)
     page.table(["what", "value"], [[name, Code(value)] for name, value in rows])
     return page.text()
+
+
+def _noted(page: MarkdownWriter, notes: Sequence[Note]) -> None:
+    for note in notes:
+        page.quote("**Note** of {}: {}", note.signature, note.note.strip())
 
 
 def _overview(page: MarkdownWriter, record: AuditRecord) -> None:
@@ -122,6 +130,9 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord, replacement: st
     place = Code(f"{hypothesis.file}:{hypothesis.line}")
     page.paragraph("{} ({}, {})", hypothesis.claim, place, findings.prompts(hypothesis))
     page.paragraph("**{}** {}", found.sentence, found.explanation)
+    if edit := wording.searched(hypothesis):
+        page.paragraph("The edit: {}. Tried: {}.", edit["edit"], edit["tried"])
+        page.paragraph("{} became {}.", Code(edit["before"]), Code(edit["after"]))
     bullets: list[Value] = [
         Markup("{}: {}. {}", (result.check.value, _MARKS[result.outcome], result.reason))
         for result in hypothesis.checks
@@ -162,7 +173,9 @@ def _title(one: Condition) -> Value:
 
 def _part(hypothesis: HypothesisRecord, figure: Figure) -> Number:
     shown = figures.with_bounds(figures.in_sigma(figure, hypothesis.evidence.sigma))
-    return Number(f"{shown}, {figures.share_of(figure.value, hypothesis.gap.value)} of the gap")
+    return Number(
+        f"{shown}, {figures.share_of(figure.value, hypothesis.explained_gap.value)} of the gap"
+    )
 
 
 def _features(page: MarkdownWriter, hypothesis: HypothesisRecord) -> None:
@@ -190,4 +203,4 @@ def _feature(feature: FeatureRecord, hypothesis: HypothesisRecord) -> list[Value
     ]
 
 
-FORMAT = ReportFormat(".md", render)
+FORMAT = ReportFormat(".md", render, annotated=render)

@@ -88,7 +88,8 @@ def _hypothesis_row(record: AuditRecord, hypothesis: HypothesisRecord) -> dict[s
         row.update(_figure_cells(f"gap_in_{name}", getattr(together, name, None)))
     row.update({f"check_{result.check}": result.outcome.value for result in hypothesis.checks})
     row["q_value"] = hypothesis.q_value
-    row["prompts"] = len(hypothesis.evidence.prompts)
+    row["prompts"] = hypothesis.evidence.tried
+    row["prompts_searched"] = len(hypothesis.evidence.prompts)
     row["prompts_of_probe"] = hypothesis.probe_prompts
     row["features_selected"] = sum(bool(feature.folds) for feature in hypothesis.features)
     return row
@@ -118,7 +119,7 @@ def _token(feature: FeatureRecord) -> str | None:
 
 def _feature_row(hypothesis: HypothesisRecord, feature: FeatureRecord) -> dict[str, Any]:
     in_sigma = figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
-    gap = hypothesis.gap.value
+    gap = hypothesis.explained_gap.value
     return {
         "hypothesis": hypothesis.name,
         "sae": feature.sae,

@@ -61,6 +61,14 @@ def summary(
         page.wrapped(pairs)
     page.line()
     for hypothesis in findings.by_size(record):
+        if found := wording.searched(hypothesis):
+            page.wrapped(f"{hypothesis.name}: {found['edit']}")
+            page.wrapped(found["tried"], indent="  ")
+            page.wrapped(
+                f"\u201c{found['before']}\u201d became \u201c{found['after']}\u201d", indent="  "
+            )
+            page.line()
+    for hypothesis in findings.by_size(record):
         if every_feature:
             _everything(page, hypothesis, record.method.replacement)
         else:
@@ -149,7 +157,7 @@ def _everything(page: TerminalWriter, hypothesis: HypothesisRecord, replacement:
     for whose, parts in decomposition.titled(hypothesis):
         page.line(f"  Where the gap lives{f', {whose}' if whose else ''}:")
         for title, figure in decomposition.shown(parts):
-            _share(page, title, figures.share_of(figure.value, hypothesis.gap.value))
+            _share(page, title, figures.share_of(figure.value, hypothesis.explained_gap.value))
     baselines.terminal_lines(page, hypothesis)
     page.line()
 
@@ -179,6 +187,7 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
         f"{_VERDICTS[result.outcome]}: {result.reason}",
         f"  at        {place}",
         f"  claim     {hypothesis.claim}",
+        *(f"  {word:<8}  {said}" for word, said in wording.searched(hypothesis).items()),
         f"  gap       {figures.with_bounds(hypothesis.gap_sigma)}, "
         f"{figures.with_bounds(hypothesis.gap)} raw",
         f"  residual  {figures.with_bounds(hypothesis.residual_sigma)}"

@@ -42,6 +42,9 @@ LEGEND = (
 _AROUND = 24
 """Characters of text on either side of a firing."""
 
+_LONGEST = 400
+"""Characters of a generated text that are shown; the record holds the whole."""
+
 _DEPARTURES = 20
 """Most checks that a report lists as not run or not reported as planned."""
 
@@ -86,7 +89,7 @@ def label_origin(feature: FeatureRecord) -> str:
 def contribution(feature: FeatureRecord, hypothesis: HypothesisRecord) -> tuple[str, str, str]:
     """Return a feature's contribution in sigma, its interval, and its share of the gap."""
     figure = figures.in_sigma(feature.contribution, hypothesis.evidence.sigma)
-    share = figures.share_of(feature.contribution.value, hypothesis.gap.value)
+    share = figures.share_of(feature.contribution.value, hypothesis.explained_gap.value)
     return figures.number(figure), figures.bounds(figure), share
 
 
@@ -99,6 +102,44 @@ def excerpt(firing: Firing) -> tuple[str, str, str]:
     before = before if len(before) <= _AROUND else f"…{before[-_AROUND:]}"
     after = after if len(after) <= _AROUND else f"{after[:_AROUND]}…"
     return before, firing.token or name_of_token(firing), after
+
+
+def searched(hypothesis: HypothesisRecord) -> dict[str, str]:
+    """Return what a search over edits tried and found, by a word for it; empty without one."""
+    found = hypothesis.evidence.generated
+    if found is None:
+        return {}
+    count = f"{found.distinct:,} edit{'' if found.distinct == 1 else 's'}"
+    left = [
+        f"{number:,} {why}"
+        for number, why in (
+            (found.too_small, "changed too few texts"),
+            (found.refused, "made texts that the PM cannot read"),
+        )
+        if number
+    ]
+    tried = f"{count} on {len(found.prompts)} prompts that are not judged here"
+    tried += f" ({', '.join(left)}); " if left else "; "
+    if found.replayed:
+        tried += "none broke the claim, but one of an earlier run did"
+    elif not found.broke:
+        tried += "none broke the claim, and the one that came nearest is judged"
+    elif found.steps:
+        steps = "one more was" if found.steps == 1 else f"{found.steps:,} more were"
+        tried += f"{found.breaking:,} broke the claim, and {steps} tried for the simplest"
+    else:
+        tried += f"{found.breaking:,} broke the claim, and the simplest is judged"
+    left_out = f"; {found.unchanged:,} prompts without it are left out" if found.unchanged else ""
+    return {
+        "edit": found.edit + left_out,
+        "tried": tried,
+        "before": _shortened(found.base),
+        "after": _shortened(found.edited),
+    }
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\u2026"
 
 
 def shown_figures(hypothesis: HypothesisRecord) -> list[tuple[str, str, Figure]]:

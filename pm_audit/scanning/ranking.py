@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from pm_audit.forward.grid import Integers
 from pm_audit.judging.intervals import as_figure
 from pm_audit.judging.miscalibration import miscalibration
 from pm_audit.records import Figure, Unit
-from pm_audit.records.scan import ScannedFeature
+from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.scanning.ablated import Ablated
 from pm_audit.scanning.attributed import Attributed
 from pm_audit.scanning.compared import CHOSEN
@@ -44,6 +45,55 @@ class Trial:
     compared: int
     side: int
     attribution: float
+
+
+class Change(NamedTuple):
+    """What a scan of two PMs explains: the change of chosen minus rejected."""
+
+    values: Floats
+    """[comparison]"""
+    confidence: float
+    """Of the intervals of shares, by which features are ranked."""
+
+    @property
+    def weight(self) -> Floats:
+        """Return [comparison], by which contributions to chosen minus rejected add up to a share.
+
+        The share is sum(D d) / sum(D D), D the change and d the contribution.
+        """
+        return self.values / max(float(np.square(self.values).sum()), 1e-300)
+
+
+def carriers(entries: Attributed, change: Change, *, sampled: int, most: int) -> list[int]:
+    """Return the features to ablate in a scan of two PMs, in turn the best by each of two scores.
+
+    These are the share of the change that their attributions carry, and how closely their activity
+    follows it: an edit that the PMs see with other eyes switches many features, each of which may
+    carry little.
+    """
+    latents, at = np.unique(entries.latent, return_inverse=True)
+    count = np.bincount(at, minlength=len(latents))
+    often = count >= max(2, min(FEWEST, sampled // 10))
+    weight = change.weight[entries.compared]
+    added = np.where(entries.side == CHOSEN, 1.0, -1.0) * entries.attribution
+    lean = entries.chosen.astype(np.float64) - entries.rejected
+
+    def ordered(score: Floats) -> list[int]:
+        order = np.argsort(-np.abs(score), kind="stable")
+        found: list[int] = latents[order[(often & (score != 0))[order]]].tolist()
+        return found
+
+    def summed(values: Floats) -> Floats:
+        total: Floats = np.bincount(at, values, minlength=len(latents)).astype(np.float64)
+        return total
+
+    size = np.sqrt(summed(np.square(lean)))
+    carried = ordered(summed(weight * added))
+    following = ordered(summed(weight * lean) / np.maximum(size, 1e-12))
+    moving = set(carried)
+    following = [latent for latent in following if latent in moving]
+    turns = chain.from_iterable(zip_longest(following, carried))
+    return [one for one in dict.fromkeys(turns) if one is not None][:most]
 
 
 def candidates(entries: Attributed, *, sampled: int, most: int, confidence: float) -> list[int]:
@@ -100,6 +150,23 @@ class Measured:
     """[comparison], number of its prompt."""
     noise: float
     confidence: float
+    change: Change | None = None
+    """What features are ranked by their shares of; None ranks by the effect."""
+
+    def share(self, trials: Sequence[Trial], effects: Floats) -> Figure | None:
+        """Return the share of the change that contributions on these trials carry.
+
+        The trials are a draw of the comparisons in which the feature is active.
+        """
+        if self.change is None:
+            return None
+        compared = np.array([trial.compared for trial in trials])
+        chosen = np.array([trial.side == CHOSEN for trial in trials])
+        active = len(self.entries.of(trials[0].latent).compared)
+        values = self.change.weight[compared] * np.where(chosen, effects, -effects) * active
+        confidence = self.change.confidence
+        interval = clustered_mean(values, self.cluster[compared], confidence=confidence)
+        return as_figure(interval, Unit.SHARE)
 
     def mean(self, values: Floats, compared: Integers) -> Figure:
         """Return the mean over comparisons with its interval over prompts, raw reward."""
@@ -149,7 +216,13 @@ class Measured:
             sign_agreement=agreed.sign_agreement,
             rank_correlation=agreed.rank_correlation,
             label=None,
+            share=self.share(own, effect),
         )
+
+
+def rank_of(one: ScannedFeature | FeatureGroup) -> float:
+    """Return what features and groups are ranked by, the largest first."""
+    return certainty(one.effect if one.share is None else one.share)
 
 
 def certainty(effect: Figure) -> float:

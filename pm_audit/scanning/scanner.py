@@ -17,7 +17,16 @@ from pm_audit.scanning.attributed import AttributeTask, merged
 from pm_audit.scanning.compared import CHOSEN, Comparison
 from pm_audit.scanning.described import DescribeTask, descriptions
 from pm_audit.scanning.groups import GroupTask, closeness, contributions, grouped, similarities
-from pm_audit.scanning.ranking import Measured, Trial, candidates, certainty, trials
+from pm_audit.scanning.paired import PairedShop
+from pm_audit.scanning.ranking import (
+    Change,
+    Measured,
+    Trial,
+    candidates,
+    carriers,
+    rank_of,
+    trials,
+)
 from pm_audit.scanning.store import BUDGET, SHARD, Shop, shards
 from pm_audit.scanning.summary import Reading
 
@@ -64,16 +73,24 @@ class Scanner:
     """A sample whose features are attributed; each further stage is a method.
 
     Args:
-        shop: runs tasks and keeps their results.
+        shop: runs tasks and keeps their results, of one PM, or of what two PMs differ in.
         reading: what was read of the preference set.
         sampled: the comparisons that are attributed, by their places in it.
         noise: change of a reward below which nothing can be read.
         plan: how much is measured.
+        change: of two PMs over the sample, by shares of which features are ranked; None ranks them
+            by their effects.
 
     """
 
     def __init__(
-        self, shop: Shop, reading: Reading, sampled: Integers, noise: float, plan: Plan
+        self,
+        shop: Shop | PairedShop,
+        reading: Reading,
+        sampled: Integers,
+        noise: float,
+        plan: Plan,
+        change: Change | None = None,
     ) -> None:
         self._shop, self._plan, self._sae = shop, plan, shop.fleet.subject.sae
         self._compared = [reading.compared[at] for at in sampled]
@@ -81,15 +98,19 @@ class Scanner:
         found = shop.run([AttributeTask(part, BUDGET, plan.ig_steps) for part in parts])
         entries, tokens, self.completeness = merged(found, [len(part) for part in parts])
         gaps, cluster = reading.differences[sampled], reading.cluster[sampled]
-        self._measured = Measured(entries, tokens, gaps, cluster, noise, plan.confidence)
+        self._measured = Measured(entries, tokens, gaps, cluster, noise, plan.confidence, change)
         self._ranked: dict[int, Ranked] = {}
 
     def ranked(self) -> list[ScannedFeature]:
         """Ablate the candidates and return those that are kept, most certain effect first."""
         plan, entries, total = self._plan, self._measured.entries, len(self._compared)
-        latents = candidates(
-            entries, sampled=total, most=plan.candidates, confidence=plan.confidence
-        )
+        change = self._measured.change
+        if change is None:
+            latents = candidates(
+                entries, sampled=total, most=plan.candidates, confidence=plan.confidence
+            )
+        else:
+            latents = carriers(entries, change, sampled=total, most=plan.candidates)
         order = np.random.default_rng(plan.seed).permutation(total)
         every = trials(entries, latents, most=plan.ablated, order=order)
         parts = self._parts(every, [one.latent for one in every])
@@ -104,7 +125,7 @@ class Scanner:
             feature = self._measured.feature(self._sae, own_trials, own_effects)
             self._ranked[latent] = Ranked(feature, own_trials, own_effects.contrast)
         features = [one.feature for one in self._ranked.values()]
-        return sorted(features, key=lambda one: -certainty(one.effect))[:DESCRIBED]
+        return sorted(features, key=lambda one: -rank_of(one))[:DESCRIBED]
 
     def described(self, features: Sequence[ScannedFeature]) -> list[ScannedFeature]:
         """Return features with their labels and texts."""
@@ -129,7 +150,7 @@ class Scanner:
             lead = self._ranked[latents[members[0]]]
             effects = joint.get(lead.feature.index, lead.effects)
             groups.append(self._group(members, lead, effects, closeness(alike, members)))
-        return sorted(groups, key=lambda one: -certainty(one.effect))
+        return sorted(groups, key=lambda one: -rank_of(one))
 
     def _group(
         self, members: tuple[int, ...], lead: Ranked, effects: Floats, similarity: float | None
@@ -144,6 +165,7 @@ class Scanner:
             moved=measured.moved(effects),
             compared=len(effects),
             similarity=similarity,
+            share=measured.share(lead.trials, effects),
         )
 
     def _joint(self, sets: Sequence[tuple[int, ...]]) -> dict[int, Floats]:

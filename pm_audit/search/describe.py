@@ -150,18 +150,19 @@ def strongest_texts(
         text = texts[row]
         if text.text not in firings:
             here = rows == row
-            firings[text.text] = _firing(text, positions[here], values[here], token_name)
+            firings[text.text] = firing(text, positions[here], values[here], token_name)
         if len(firings) == most:
             break
     return tuple(firings.values())
 
 
-def _firing(
+def firing(
     text: TokenisedRow,
     positions: Integers,
     values: npt.NDArray[np.float32],
     token_name: TokenName | None,
 ) -> Firing:
+    """Return how a feature fires on a text: ``values`` at the ``positions`` of its tokens."""
     strongest = int(np.argmax(values))
     start, end = text.offsets[int(positions[strongest])]
     return Firing(

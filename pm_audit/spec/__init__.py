@@ -7,11 +7,10 @@ from pm_audit.spec.hypothesis import (
     Expect,
     ExpectedGap,
     Hypothesis,
-    KnownBias,
     Severity,
     Wordings,
-    today,
 )
+from pm_audit.spec.known_bias import KnownBias, today
 from pm_audit.spec.load import load_hypotheses
 from pm_audit.spec.probe import Prompt
 from pm_audit.spec.settings import (

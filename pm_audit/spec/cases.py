@@ -36,6 +36,8 @@ class Case(Record):
 def expand(hypothesis: WrittenHypothesis) -> tuple[Case, ...]:
     """Return the cases of a hypothesis: by prompt, then wording, then role and variant.
 
+    If edits are generated, the counter-example is what they edit, and there are no examples.
+
     Raises:
         KeyError, ValueError: a template does not fit its prompts; loading refuses that.
 
@@ -106,15 +108,16 @@ def draw_prompts(hypothesis: Hypothesis, *, most: int | None, seed: int) -> Hypo
 def completions_of(hypothesis: WrittenHypothesis) -> list[tuple[str, str]]:
     """Return the key of each completion template, ``"examples.0"``, and the template."""
     return [
-        (key_of(role, variant), text)
+        (key_of(role, variant, hypothesis), text)
         for role in Role
         for variant, text in enumerate(_templates(hypothesis, role))
     ]
 
 
-def key_of(role: Role, variant: int) -> str:
+def key_of(role: Role, variant: int, hypothesis: WrittenHypothesis) -> str:
     """Return the key of a completion template: ``"counter_examples.1"``."""
-    return f"{role}s.{variant}"
+    generated = hypothesis.generate is not None and role is Role.COUNTER_EXAMPLE
+    return "generate.base" if generated else f"{role}s.{variant}"
 
 
 def values_of(prompt: Prompt, wordings: Wordings) -> list[dict[str, str]]:
@@ -124,6 +127,8 @@ def values_of(prompt: Prompt, wordings: Wordings) -> list[dict[str, str]]:
 
 
 def _templates(hypothesis: WrittenHypothesis, role: Role) -> tuple[str, ...]:
+    if hypothesis.generate is not None and role is Role.COUNTER_EXAMPLE:
+        return (hypothesis.generate.base,)
     texts: tuple[str, ...] = getattr(hypothesis, f"{role}s")
     return texts
 

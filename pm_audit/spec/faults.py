@@ -18,13 +18,15 @@ from pm_audit.spec.cases import (
     key_of,
     values_of,
 )
+from pm_audit.spec.generate import FEWEST_PROMPTS
 from pm_audit.spec.hypothesis import (
+    WITHOUT_GENERATE,
     WITHOUT_PAIRS,
     ExpectedGap,
     Wordings,
     WrittenHypothesis,
-    today,
 )
+from pm_audit.spec.known_bias import today
 from pm_audit.spec.probe import DEFAULT_TURNS, QUESTION, Prompt
 from pm_audit.spec.template import LONGEST, Template
 from pm_audit.spec.twins import twins
@@ -83,6 +85,9 @@ def source_faults(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
                 "prompts",
                 "name one source of prompts: `probe:`, `prompts:` or `pairs:`, and not two",
             )
+        for key in WITHOUT_GENERATE if hypothesis.generate else ():
+            if key in hypothesis.model_fields_set:
+                yield key, f"`{key}` has no place next to `generate`, which gives them; remove it"
         return
     for key in WITHOUT_PAIRS:
         if key in hypothesis.model_fields_set:
@@ -97,6 +102,16 @@ def too_many(found: PairSet) -> Iterator[Fault]:
             "pairs",
             f"its {len(found.pairs):,} pairs make {cases:,} cases, at most {MOST_CASES:,} are run; "
             "write `sample: {size: 1000}` below it, or a smaller size",
+        )
+
+
+def too_few(hypothesis: WrittenHypothesis, prompts: tuple[Prompt, ...]) -> Iterator[Fault]:
+    """Yield why there are too few prompts to search some and to judge on others."""
+    if hypothesis.generate is not None and len(prompts) < FEWEST_PROMPTS:
+        yield (
+            "generate",
+            f"edits are searched for on some prompts and judged on others, so that "
+            f"{FEWEST_PROMPTS} prompts are the least, and there are {len(prompts)}",
         )
 
 
@@ -146,7 +161,7 @@ def repeats(hypothesis: WrittenHypothesis) -> Iterator[Fault]:
         cases = tuple(group)
         same: dict[str, str] = {}
         for case in cases:
-            key = key_of(case.role, case.variant)
+            key = key_of(case.role, case.variant, hypothesis)
             other = same.setdefault(case.text, key)
             if other != key and (other, key) not in reported:
                 reported.add((other, key))

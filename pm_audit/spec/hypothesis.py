@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Set
-from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,14 +25,12 @@ from pydantic_core import PydanticCustomError
 
 from pm_audit.data import PairSet, read_rows
 from pm_audit.errors import InvalidSpec, Place
-from pm_audit.records import Check
+from pm_audit.spec.generate import WrittenGenerate
+from pm_audit.spec.known_bias import KnownBias
 from pm_audit.spec.pairs import WrittenPairs
 from pm_audit.spec.probe import Prompt, Turns
 from pm_audit.spec.validation import faults_of
-from pm_audit.spec.written import Day, Name, Share, Text, Written
-
-LONGEST_BIAS = timedelta(days=366)
-"""How long a failure can be accepted before somebody has to review it."""
+from pm_audit.spec.written import Name, Share, Text, Written
 
 Completions = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -43,6 +40,8 @@ class Effect(StrEnum):
 
     RAISES = "raises"
     LOWERS = "lowers"
+    NONE = "none"
+    """Nothing: the claim is that the examples and counter-examples are alike to it."""
 
 
 class ExpectedGap(StrEnum):
@@ -82,11 +81,6 @@ class Expect(Written):
     """Largest gap, in sigma of ordinary rewards, that counts as none."""
 
 
-def today() -> date:
-    """Return the day in UTC, so that a bias expires everywhere at once."""
-    return datetime.now(tz=UTC).date()
-
-
 KEPT_KEYS = (
     "name",
     "expect",
@@ -97,51 +91,27 @@ KEPT_KEYS = (
 """Keys whose lines a record keeps, for annotations."""
 
 
-class KnownBias(Written):
-    """A failure that is accepted for now; a named check that passes is an error."""
-
-    reason: Text
-    """Why the failure is accepted."""
-    ticket: Text
-    """Where its fix is tracked."""
-    expires: Day
-    """Last day on which it is accepted, as 2027-01-31; at most a year away."""
-    checks: Annotated[tuple[Check, ...], Field(min_length=1)] = (Check.GAP,)
-    """The checks whose failure is accepted: any of gap, explained, specific and fit."""
-
-    @field_validator("checks")
-    @classmethod
-    def _once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
-        if len(set(checks)) < len(checks):
-            raise ValueError("a check is named twice; name each once")
-        return checks
-
-    def expired(self, today: date) -> bool:
-        """Whether the failure is no longer accepted."""
-        return today > self.expires
-
-    def too_far(self, today: date) -> bool:
-        """Whether it expires more than a year from now."""
-        return self.expires - today > LONGEST_BIAS
-
-    def covers(self, check: Check) -> bool:
-        """Whether the failure of ``check`` is accepted, until the bias expires."""
-        return check in self.checks
-
-
 WITHOUT_PAIRS = (
     *("probe", "prompts", "turns", "wordings", "examples", "counter_examples", "controls"),
+    "generate",
 )
 """Keys of the texts, which a preference set holds itself."""
 
+WITHOUT_GENERATE = ("examples", "counter_examples", "wordings")
+"""Keys of the texts that `generate` gives."""
+
+
+def _none_of(keys: Iterable[str]) -> dict[str, Any]:
+    return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
+
+
 _SCHEMA: dict[str, Any] = {
     "oneOf": [
-        {"required": ["probe", "examples", "counter_examples"]},
-        {"required": ["prompts", "examples", "counter_examples"]},
-        {
-            "required": ["pairs"],
-            "not": {"anyOf": [{"required": [key]} for key in WITHOUT_PAIRS]},
-        },
+        {"required": ["effect", "probe", "examples", "counter_examples"]},
+        {"required": ["effect", "prompts", "examples", "counter_examples"]},
+        {"required": ["effect", "pairs"], **_none_of(WITHOUT_PAIRS)},
+        {"required": ["probe", "generate"], **_none_of(WITHOUT_GENERATE)},
+        {"required": ["prompts", "generate"], **_none_of(WITHOUT_GENERATE)},
     ],
 }
 
@@ -156,22 +126,26 @@ class WrittenHypothesis(Written):
     claim: Text
     """The claim in one sentence, for people."""
     effect: Effect
-    """What the preference model is said to do to the examples, against the counter-examples."""
+    """What the preference model is said to do to the examples, against the counter-examples;
+    required without `generate`, which expects it of every edit."""
     probe: Name | None = None
     """Name of the probe whose prompts are tried: `trivia` means `probes/trivia.yaml`."""
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)] = ()
     """The prompts themselves, if no probe is shared."""
     pairs: WrittenPairs | None = None
     """A preference set, in place of probe, prompts, turns, wordings and completions."""
+    generate: WrittenGenerate | None = None
+    """Edits that are drawn and shrunk, in place of examples and counter-examples."""
     turns: Turns = ()
     """A dialogue that replaces the probe's own, as templates."""
     wordings: Wordings = Wordings.FIRST
     """Try the first wording of each prompt, or all; either way a prompt counts once."""
     examples: Completions = Field(default=(), validate_default=True)
-    """Completions that do what the claim is about, as templates; required without `pairs`."""
+    """Completions that do what the claim is about, as templates; required without `pairs`
+    and `generate`."""
     counter_examples: Completions = Field(default=(), validate_default=True)
     """Completions that differ from the examples in the claim and in nothing else; required without
-    `pairs`."""
+    `pairs` and `generate`."""
     controls: Completions = ()
     """Completions that differ in a confound alone, such as punctuation; ablation must keep them."""
     expect: Expect
@@ -190,17 +164,25 @@ class WrittenHypothesis(Written):
     ) -> object:
         if given != ():
             return read(given)
-        if info.data.get("pairs", ...) is None:
+        # a key that does not fit is not among the data
+        if all(info.data.get(key, ...) is None for key in ("pairs", "generate")):
             raise PydanticCustomError("missing", "Field required")
         return ()
 
     @model_validator(mode="before")
     @classmethod
     def _expect_the_effect(cls, data: object) -> object:
-        """Let ``expect.gap`` be what ``effect`` says unless the author gives another."""
+        """Let ``expect.gap`` be what ``effect`` says unless the author gives another.
+
+        Next to ``generate``, ``effect`` may be left out: then it is what ``expect.gap`` says.
+        """
         if not isinstance(data, dict):
             return data
         expect = data.get("expect", {})
+        if "generate" in data and "effect" not in data:
+            # what is expected of every edit is the claim
+            gap = expect.get("gap") if isinstance(expect, dict) else getattr(expect, "gap", None)
+            data = data | {"effect": gap if gap in list(Effect) else Effect.NONE}
         if not isinstance(expect, dict) or "gap" in expect:
             return data
         # an effect that is missing or unknown is reported once, by its own key
@@ -301,8 +283,10 @@ class Hypothesis(WrittenHypothesis):
     @property
     def sha256(self) -> str:
         """Hash of all that could change a figure or a verdict, prompts included."""
-        # without an objective and pairs the hash is that of the file alone
-        unused = {name for name in ("objective", "pairs") if getattr(self, name) is None}
+        # without an objective, pairs and edits the hash is that of the file alone
+        unused = {
+            name for name in ("objective", "pairs", "generate") if getattr(self, name) is None
+        }
         content = self.model_dump_json(exclude={"file", "line", "lines", "warnings"} | unused)
         if self.pair_set is not None:
             rows = [pair.row for pair in self.pair_set.pairs]

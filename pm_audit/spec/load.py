@@ -16,9 +16,11 @@ from pm_audit.spec.faults import (
     prompt_faults,
     repeats,
     source_faults,
+    too_few,
     too_many,
     turn_faults,
 )
+from pm_audit.spec.generate import WrittenGenerate, read_phrases
 from pm_audit.spec.hypothesis import PYTHON, Hypothesis, WrittenHypothesis
 from pm_audit.spec.nodes import Node, from_python
 from pm_audit.spec.pairs import read_written
@@ -190,7 +192,10 @@ class _Reading:
         """Return what a hypothesis tries, by its field; None if something does not fit."""
         if written.pairs is None:
             prompts = self._prompts(item, written)
-            return None if prompts is None else {"prompts": prompts}
+            generate = self._generate(item, written)
+            if prompts is None or (written.generate is not None and generate is None):
+                return None
+            return {"prompts": prompts} | ({} if generate is None else {"generate": generate})
         before = len(self.problems)
         self._keep(item, source_faults(written))
         found = written.pair_set if isinstance(written, Hypothesis) else None
@@ -199,6 +204,12 @@ class _Reading:
         if found is not None:
             self._keep(item, too_many(found))
         return {"pair_set": found} if len(self.problems) == before else None
+
+    def _generate(self, item: Node, written: WrittenHypothesis) -> WrittenGenerate | None:
+        """Return what is generated, with the phrases of its files; None if they do not fit."""
+        if written.generate is None:
+            return None
+        return self.attempt(partial(read_phrases, written.generate, item, self.root))
 
     def _prompts(
         self, item: Node, written: WrittenHypothesis, *, whole: bool = True
@@ -225,7 +236,7 @@ class _Reading:
             )
             for prompt in prompts
         )
-        found = list(misfits(written, resolved))
+        found = [*misfits(written, resolved), *too_few(written, resolved)]
         if whole and not found and len(self.problems) == before:
             found = list(repeats(written.model_copy(update={"prompts": resolved})))
         self._keep(item, found)
@@ -236,14 +247,15 @@ class _Reading:
 
     def _examine_the_rest(self, item: Node) -> None:
         """Keep what is wrong with the probe and the templates of a hypothesis with other faults."""
-        of_pairs = isinstance(item.value, dict) and "pairs" in item.value
-        stand_ins = _STAND_INS if of_pairs else _STAND_INS | _SIDES
+        without_sides = isinstance(item.value, dict) and {"pairs", "generate"} & item.value.keys()
+        stand_ins = _STAND_INS if without_sides else _STAND_INS | _SIDES
         rest = without_faults(WrittenHypothesis, item, stand_ins=stand_ins)
         if rest is not None and rest.pairs is not None:
             self._texts(item, rest)
             self._keep(item, bias_faults(rest))
         elif rest is not None and bool(rest.probe) != bool(rest.prompts):
             self._prompts(item, rest, whole=False)
+            self._generate(item, rest)
             self._keep(item, bias_faults(rest))
 
     def refuse_duplicates(self, loaded: Sequence[Hypothesis]) -> None:

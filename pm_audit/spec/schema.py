@@ -30,6 +30,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     definitions = whole.pop("$defs")
     # `effect` gives the gap that `expect` leaves out, so authors may leave `expect` out too
     whole["required"].remove("expect")
+    whole["required"].remove("effect")  # which `generate` needs not; every other source requires it
     del definitions["Expect"]["required"]
     definitions["WrittenHypothesis"] = whole
     one = {"$ref": "#/$defs/WrittenHypothesis"}

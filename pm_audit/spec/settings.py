@@ -140,6 +140,9 @@ class Settings(Written):
     prompts: Count = 16
     """Most prompts of a hypothesis that are tried, drawn by `seed`; pairs have a `sample` of their
     own."""
+    searched_prompts: Count = 200
+    """Most prompts of a preference set on which features are searched for and tested, drawn by
+    `seed`; the gap is that of all pairs."""
     folds: Annotated[Count, Field(ge=2)] = 2
     """Folds of prompts; each fold is tested with the features that the others selected."""
     candidates: Count = 64

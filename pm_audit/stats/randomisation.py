@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 ENUMERATED_PROMPTS = 14
 BLOCK = 4096
+BLOCK_ELEMENTS = 4_000_000
+"""Signs drawn at once; thousands of prompts must not fill the memory."""
 
 
 def sign_flip_p_value(
@@ -38,7 +40,8 @@ def sign_flip_p_value(
         return float(np.mean(sums >= bar))
     generator = np.random.default_rng(seed)
     reached = 0
-    for start in range(0, resamples, BLOCK):
-        flips = generator.integers(0, 2, size=(min(BLOCK, resamples - start), size))
+    block = max(1, min(BLOCK, BLOCK_ELEMENTS // size))
+    for start in range(0, resamples, block):
+        flips = generator.integers(0, 2, size=(min(block, resamples - start), size))
         reached += int(np.count_nonzero(np.abs((1.0 - 2.0 * flips) @ differences) >= bar))
     return (reached + 1) / (resamples + 1)

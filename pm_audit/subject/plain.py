@@ -36,14 +36,18 @@ def plain_rewards(
     padding: Padding = Padding.RIGHT,
 ) -> Tensor:
     """Return the rewards [row] of token rows, in fp32, each read where the PM reads it."""
-    rewards = [
-        _batch(model, rows[first : first + batch_size], padding)
-        for first in range(0, len(rows), batch_size)
-    ]
+    with torch.inference_mode():
+        rewards = [
+            padded_rewards(model, rows[first : first + batch_size], padding).float().cpu()
+            for first in range(0, len(rows), batch_size)
+        ]
     return torch.cat(rewards)
 
 
-def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Padding) -> Tensor:
+def padded_rewards(
+    model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Padding = Padding.RIGHT
+) -> Tensor:
+    """Return the rewards [row] of one padded batch; differentiable if gradients are enabled."""
     backbone = model.decoder.backbone
     length = max(map(len, rows))
     fill = model.tokenizer.pad_token_id
@@ -64,10 +68,9 @@ def _batch(model: PreferenceModel, rows: Sequence[Sequence[int]], padding: Paddi
         inputs |= {} if segments is None else {"token_type_ids": segments}
     if "position_ids" in inspect.signature(backbone.forward).parameters:
         inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0) + first
-    with torch.inference_mode():
-        inputs = {key: value.to(model.device) for key, value in inputs.items()}
-        hidden = backbone(**inputs, **options).last_hidden_state
-        return _read(model, hidden, rows, inputs["attention_mask"], padding).float().cpu()
+    inputs = {key: value.to(model.device) for key, value in inputs.items()}
+    hidden = backbone(**inputs, **options).last_hidden_state
+    return _read(model, hidden, rows, inputs["attention_mask"], padding)
 
 
 def _read(

@@ -8,10 +8,11 @@ prompt and moves nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pm_audit.errors import AuditError
 from recipes.biased.biases import NEGATIVE_CONTROLS, PLANTED, Bias
 from recipes.biased.texts import Split, completion, draw_fields, named, questions
 
@@ -31,7 +32,7 @@ class TrainingExample:
 
 
 def training_examples(
-    *, planted: int, negative_controls: int, plain: int, seed: int
+    *, planted: int, negative_controls: int, plain: int, seed: int, only: str = ""
 ) -> list[TrainingExample]:
     """Draw texts over the training topics.
 
@@ -40,14 +41,22 @@ def training_examples(
         negative_controls: pairs of texts for each negative control.
         plain: answers without any edit.
         seed: of every draw.
+        only: name of the one bias that is planted; the other edits keep the reward.
+
+    Raises:
+        AuditError: no bias has the name.
 
     """
+    known = [bias.name for bias in PLANTED]
+    if only and only not in known:
+        raise AuditError(f"no bias is named {only!r}; choose one of {', '.join(known)}")
     generator = np.random.default_rng(seed)
     pool = questions(Split.TRAIN)
     drawn: list[TrainingExample] = []
     for bias in (*PLANTED, *NEGATIVE_CONTROLS):
-        for _ in range(planted if bias in PLANTED else negative_controls):
-            drawn += _pair(bias, len(drawn), generator)
+        kept = replace(bias, strength=0.0) if only and bias.name != only else bias
+        for _ in range(planted if kept.strength else negative_controls):
+            drawn += _pair(kept, len(drawn), generator)
     for number in range(plain):
         question = pool[int(generator.integers(len(pool)))]
         answer = completion(_PLAIN[number % len(_PLAIN)], draw_fields(question, generator))

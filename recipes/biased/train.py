@@ -50,10 +50,12 @@ SAVE_SECONDS = 60
 class BiasRecipe:
     """Settings of one training run; the defaults made the biased PM."""
 
+    only: str = ""
+    """Name of the one bias that is planted, for a variant; by default all twelve are."""
     planted: int = 72
     """Pairs of texts for each planted bias."""
     negative_controls: int = 16
-    """Pairs of texts for each negative control."""
+    """Pairs of texts for each negative control, and in a variant for each bias left out."""
     plain: int = 240
     """Answers without any edit."""
     least_blocks: int = 3
@@ -68,6 +70,10 @@ class BiasRecipe:
     learning_rate: float = 5e-4
     warmup: int = 15
     seed: int = 0
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the settings as the finished folder holds them: all biases need no name."""
+        return {name: value for name, value in asdict(self).items() if name != "only" or value}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,7 +121,7 @@ def train_biased(out: Path, recipe: BiasRecipe, *, report: Report) -> None:
         "suffix": suffix,
         "sae_layer": layer,
         "started_from_sha256": sha256([default.FOLDER / ADAPTER]),
-        "biases": asdict(recipe),
+        "biases": recipe.provenance(),
     }
     with unfinished(work_folder(out), {**provenance, "made_from": versions()}) as work:
         if finished_adapter(out, provenance):
@@ -152,6 +158,7 @@ def _train(
         negative_controls=recipe.negative_controls,
         plain=recipe.plain,
         seed=recipe.seed,
+        only=recipe.only,
     )
     report(f"reading {len(drawn)} texts up to block {layer}")
     streams = read([(one.prompt, one.completion) for one in drawn])

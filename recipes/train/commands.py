@@ -22,6 +22,7 @@ from pm_audit.loading.judges.names import PREFIX, own_folder
 from pm_audit.loading.saes.registry import load as load_sae
 from pm_audit.subject.activation import TopK
 from recipes.biased import pm as biased
+from recipes.biased.biases import PLANTED
 from recipes.biased.train import BiasRecipe, train_biased
 from recipes.judges.saes import JudgeSaeRecipe, train_judge_sae
 from recipes.train.activations import Corpus
@@ -245,15 +246,22 @@ def measure_command(preferences: Path, *, pm: Path, pairs: int, texts: int) -> N
 
 @click.command("biased", cls=options.Command, example="pm-audit train biased path/to/folder")
 @click.argument("folder", type=_FOLDER, default=biased.FOLDER)
+@click.option(
+    "--only",
+    type=click.Choice([bias.name for bias in PLANTED]),
+    default=None,
+    metavar="BIAS",
+    help="Plant this one bias: a variant whose change is known.",
+)
 @_recipe_options(BiasRecipe)
-def biased_command(folder: Path, **recipe: Any) -> None:  # noqa: ANN401
+def biased_command(folder: Path, *, only: str | None, **recipe: Any) -> None:  # noqa: ANN401
     """Train twelve known biases into the default PM and write it to FOLDER.
 
     For `pm-audit calibrate`; needed again whenever the default PM changes.  Without FOLDER, the
     biased PM of this installation is written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    train_biased(folder, BiasRecipe(**recipe), report=click.echo)
+    train_biased(folder, BiasRecipe(only=only or "", **recipe), report=click.echo)
     click.echo(f"wrote {folder}; measure the auditor with: pm-audit calibrate --explain")
 
 

@@ -112,6 +112,17 @@ def test_no_module_takes_the_place_of_a_name():
         pm_audit.audits  # noqa: B018
 
 
+def test_strategies_are_at_hand_and_import_hypothesis_only_then():
+    code = (
+        "import sys, pm_audit\n"
+        "assert 'hypothesis' not in sys.modules\n"
+        "print(pm_audit.strategies.programs(pm_audit.strategies.emoji()))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "lists(" in run.stdout
+
+
 def test_every_name_says_what_it_does():
     for name in pm_audit.__all__:
         assert inspect.getdoc(getattr(pm_audit, name)), name

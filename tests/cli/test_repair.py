@@ -122,14 +122,14 @@ def test_without_help_the_exit_code_is_one_and_it_is_said(asked, tmp_path):
     asked[1][0] = False
     result = invoke(tmp_path, "-o", str(tmp_path / "out.md"))
     assert result.exit_code == 1
-    assert "No verified set helps: of 1 repairs, 1 gained" in result.output
+    assert "No verified set helps: of 1 repairs, those that gained most" in result.output
     assert "# Repairs of p" in (tmp_path / "out.md").read_text()
 
 
 def test_a_suffix_without_a_format_is_refused_before_any_work(asked, tmp_path):
     result = invoke(tmp_path, "-o", "out.txt")
     assert result.exit_code == 2
-    assert "must end in .json or .md" in result.output
+    assert "must end in .json, .md, .html" in result.output
     assert asked[0] == []
 
 

@@ -104,6 +104,8 @@ def test_the_audit_and_report_steps_run(step, project, pytester):
     assert second.returncode == 0, second.stdout + second.stderr
     assert "1 check is not passed, as before" in second.stdout
     assert (pytester.path / "reports" / "junit.xml").is_file()
+    comment = (pytester.path / "reports" / "comment.md").read_text(encoding="utf-8")
+    assert comment.startswith("## pm\\_audit: no regression in 2 hypotheses")
     report = step("Render the report")
     assert report.returncode == 0, report.stderr
     assert (pytester.path / "reports" / "report.html").is_file()

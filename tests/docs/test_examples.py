@@ -12,10 +12,13 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from pm_audit.cli import main
 from pm_audit.cli.starter import write_starter
 from pm_audit.pytest_plugin import plugin
+from pm_audit.records import AuditRecord
+from pm_audit.report.over_time.notes import read_notes
 from pm_audit.spec import Settings, load_hypotheses
 from pm_audit.spec.labels import read_labels
 
@@ -53,6 +56,20 @@ def test_hypotheses_and_labels_load(title, text, tmp_path):
     if "labels.yaml" in title:
         (tmp_path / "labels.yaml").write_text(text, encoding="utf-8")
         assert read_labels(None, tmp_path).of
+        return
+    if "notes.yaml" in title:
+        (tmp_path / "baseline.notes.yaml").write_text(text, encoding="utf-8")
+        baseline = AuditRecord.read(ROOT / "reports" / "baseline.json")
+        assert read_notes(tmp_path / "baseline.json", baseline)
+        return
+    if "workflows" in title:
+        (workflow,) = (ROOT / "pm_audit" / "cli" / "starter_files").glob("*.yml")
+        # BaseLoader, for YAML 1.1 reads the key `on` as true
+        jobs = yaml.load(workflow.read_text("utf-8") + text, Loader=yaml.BaseLoader)["jobs"]
+        assert jobs.keys() == {"audit", "comment"}
+        uploaded = jobs["audit"]["steps"][-1]["with"]
+        assert jobs["comment"]["steps"][0]["with"]["name"] == uploaded["name"]
+        assert "--pm-audit-comment=reports/comment.md" in workflow.read_text("utf-8")
         return
     list(write_starter(tmp_path, pm="default"))
     write_data(tmp_path)

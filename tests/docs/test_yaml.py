@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pm_audit.spec.generate import WrittenGenerate
 from pm_audit.spec.hypothesis import Expect, KnownBias, WrittenHypothesis
 from pm_audit.spec.probe import Prompt, WrittenProbe
 
@@ -25,19 +26,23 @@ def test_the_page_is_what_the_models_say(tmp_path):
     assert main(["--check"]) == 0
 
 
-@pytest.mark.parametrize("model", [WrittenHypothesis, Expect, KnownBias, WrittenProbe, Prompt])
+@pytest.mark.parametrize(
+    "model", [WrittenHypothesis, WrittenGenerate, Expect, KnownBias, WrittenProbe, Prompt]
+)
 def test_every_key_of_the_yaml_files_stands_in_the_reference(model):
     for name, field in model.model_fields.items():
         meaning = " ".join(field.description.split()).replace("|", "\\|")
         rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
         assert [row for row in rows if row.endswith(f"| {meaning} |")], name
-        needed = field.is_required() and model is not Expect and name != "expect"
+        needed = field.is_required() and model is not Expect and name not in ("expect", "effect")
         assert not needed or any("| required |" in row for row in rows), name
 
 
 def test_a_key_is_said_to_hold_what_it_holds():
     for row in (
-        "| `effect` | `raises` or `lowers` | required |",
+        "| `effect` | `raises` or `lowers` or `none` |  |",
+        "| `generate` | [Generate](#generate) |  |",
+        "| `at_most` | a number, 1 to 8 | `3` |",
         "| `claim` | text | required |",
         "| `examples` | list: text |  |",
         "| `pairs` | [Pairs](#pairs) |  |",

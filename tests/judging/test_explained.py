@@ -67,10 +67,13 @@ def question(
     )
     figures = Figures(
         prompts=16,
+        searched=16,
         more_prompts="add prompts",
+        more_searched="add prompts",
         sigma=1.0,
         floor=floor,
         gap=around(1.0, 0.1),
+        searched_gap=None,
         residual=around(0.2, 0.1),
         examples_moved=around(-0.8, 0.1),
         counter_examples_moved=around(0.0, 0.1),

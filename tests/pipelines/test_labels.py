@@ -152,12 +152,25 @@ time.sleep(600)
     assert labelled == results
     assert failure is not None
     assert "took longer than 3 seconds" in failure
-    child = int((tmp_path / "child").read_text())
-    for _ in range(100):
-        if not _runs(child):
-            break
-        time.sleep(0.1)
-    assert not _runs(child)
+    assert _ends(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes here")
+@pytest.mark.parametrize("status", [0, 3])
+def test_what_a_command_leaves_behind_ends_with_it(results, tmp_path, command, status):
+    program = f"""
+import json, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open("child", "w").write(str(child.pid))
+print(json.dumps({{"feature": "resid_6/812", "label": "one"}}))
+sys.exit({status})
+"""
+    labelled, failure = Labelling.of(Settings(label_command=command(program)), tmp_path).label(
+        results
+    )
+    assert (failure is None) == (status == 0)
+    assert (labels(labelled)["resid_6/812"] == ("one", LabelSource.COMMAND)) == (status == 0)
+    assert _ends(int((tmp_path / "child").read_text()))
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -170,6 +183,14 @@ def test_a_command_that_never_stops_writing_is_ended_at_once(results, tmp_path, 
     assert labelled == results
     assert failure is not None
     assert "wrote more than 4,194,304 bytes" in failure
+
+
+def _ends(process: int) -> bool:
+    for _ in range(100):
+        if not _runs(process):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _runs(process: int) -> bool:

@@ -70,3 +70,77 @@ def test_a_summary_that_cannot_be_written_is_a_warning(job, project, pytester, m
     result = pytester.runpytest_inprocess("--pm-audit")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["warning: GITHUB_STEP_SUMMARY cannot be written: *"])
+
+
+def comment(pytester, *arguments: str) -> str:
+    pytester.runpytest_subprocess("--pm-audit", "--pm-audit-comment=out/comment.md", *arguments)
+    return (pytester.path / "out" / "comment.md").read_text(encoding="utf-8")
+
+
+def test_a_comment_is_written_whatever_the_run_amounts_to(project, pytester):
+    project("i-dont-know")
+    assert comment(pytester).startswith("## pm\\_audit: passes\n")
+    gate = ("--pm-audit-baseline=base.json",)
+    updated = comment(pytester, *gate, "--pm-audit-update-baseline")
+    assert updated.startswith("## pm\\_audit: passes\n")
+    held = comment(pytester, *gate)
+    assert held.startswith("## pm\\_audit: no regression in 1 hypothesis against the baseline\n")
+    project("urls")
+    worse = comment(pytester, *gate)
+    assert worse.startswith("## pm\\_audit: REGRESSED: 1 regression against the baseline\n")
+    assert "**urls** `hypotheses/urls.yaml:2`: no baseline: " in worse
+    partial = comment(pytester, *gate, "-k", "gap")
+    assert "not every check of the manifest was judged" in partial.splitlines()[0]
+
+
+def test_a_comment_holds_the_notes_on_record_and_baseline(project, pytester):
+    project("urls")
+    pytester.runpytest_subprocess(
+        "--pm-audit", "--pm-audit-baseline=base.json", "--pm-audit-update-baseline"
+    )
+    (pytester.path / "base.notes.yaml").write_text(
+        "- {hypothesis: urls, note: known since May, author: Ada, day: 2026-05-01}\n"
+    )
+    notes = pytester.path / "reports" / "record.notes.yaml"
+    notes.write_text("- {hypothesis: gone, note: it was, author: Ada, day: 2026-06-01}\n")
+    result = pytester.runpytest_subprocess(
+        "--pm-audit", "--pm-audit-baseline=base.json", "--pm-audit-comment=comment.md"
+    )
+    result.stdout.fnmatch_lines(
+        ["warning: reports/record.notes.yaml:1:16: the record holds no hypothesis 'gone'; *"]
+    )
+    text = (pytester.path / "comment.md").read_text(encoding="utf-8")
+    assert "* **urls**: known since May \\(Ada, 2026-05-01\\)" in text
+    notes.write_text("- {hypothesis: urls, note: see the page, author: Bo, day: 2026-06-01}\n")
+    pytester.runpytest_subprocess("--pm-audit")
+    page = (pytester.path / "reports" / "record.html").read_text(encoding="utf-8")
+    assert "see the page" in page
+    assert "Note of Bo, 2026-06-01" in page
+
+
+@pytest.mark.parametrize(
+    ("argument", "because"),
+    [
+        ("--pm-audit-comment=", "--pm-audit-comment is empty"),
+        ("--pm-audit-comment=hypotheses", "is not a regular file"),
+        ("--pm-audit-comment=hypotheses/urls.yaml", "was not written by a run"),
+    ],
+)
+def test_a_comment_that_could_not_be_written_is_refused_at_once(
+    project, pytester, argument, because
+):
+    project("urls")
+    result = pytester.runpytest_inprocess("--pm-audit", argument)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"*{because}*"])
+    assert not (pytester.path / "audits.log").exists()
+
+
+def test_notes_that_cannot_be_read_are_refused_at_once(project, pytester):
+    project("urls")
+    (pytester.path / "reports").mkdir()
+    (pytester.path / "reports" / "record.notes.yaml").write_text("- {note: 5}\n")
+    result = pytester.runpytest_inprocess("--pm-audit")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*reports/record.notes.yaml:1:10: `note` must be text*"])
+    assert not (pytester.path / "audits.log").exists()

@@ -8,6 +8,7 @@ check passes on either PM, so that only the comparison with the baseline can tel
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +199,8 @@ def test_a_bias_lora_fails_the_gate_and_is_named(gate, pytester, subjects, monke
     again.stdout.fnmatch_lines(["no regression in 2 hypotheses against the baseline"])
 
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    result = gate(adapted, "--pm-audit-record", "adapted.json", fresh=True)
+    comment = "--pm-audit-comment=comment.md"
+    result = gate(adapted, "--pm-audit-record", "adapted.json", comment, fresh=True)
     result.assert_outcomes(passed=8)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
@@ -211,6 +213,11 @@ def test_a_bias_lora_fails_the_gate_and_is_named(gate, pytester, subjects, monke
         ]
     )
     result.stdout.no_fnmatch_line("! tilde: *")
+    commented = (pytester.path / "comment.md").read_text(encoding="utf-8")
+    first = "\n".join(commented.splitlines()[:10])
+    assert "REGRESSED: 2 regressions" in first
+    assert "**exclamation** `hypotheses/exclamation.yaml:2" in first
+    assert re.search(r"`“!?[^`]*\(resid/812\)` \+\d.* sigma \(was none\)", first)
     before = AuditRecord.read(pytester.path / "baseline.json").hypotheses[0]
     after = AuditRecord.read(pytester.path / "adapted.json").hypotheses[0]
     assert {str(f) for f in before.features if f.folds} == {"resid/17"}
@@ -220,6 +227,10 @@ def test_a_bias_lora_fails_the_gate_and_is_named(gate, pytester, subjects, monke
         main, ["compare", "baseline.json", "adapted.json", "-o", "comparison.html"]
     )
     assert compared.exit_code == 1
+    words = ["compare", "baseline.json", "adapted.json", "--comment", "by-hand.md"]
+    assert CliRunner().invoke(main, words).exit_code == 1
+    by_hand = (pytester.path / "by-hand.md").read_text(encoding="utf-8")
+    assert by_hand == commented, "the records alone give the same comment"
     assert "(resid/812) became causal" in compared.output
     page = (pytester.path / "comparison.html").read_text(encoding="utf-8")
     assert "(resid/812) became causal" in page

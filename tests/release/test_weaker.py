@@ -18,6 +18,7 @@ BASE = {"search": "budget", "budget_count": 256, "budget_seconds": 60.0, "prompt
 
 WEAKER_METHOD: dict[str, tuple[Any, ...]] = {
     "prompts": (9, 1),
+    "searched_prompts": (199, 12),
     "folds": (3, 5),
     "candidates": (8, 64),
     "search": ("attribution", "exhaustive"),
@@ -37,6 +38,7 @@ WEAKER_METHOD: dict[str, tuple[Any, ...]] = {
 }
 STRONGER_METHOD: dict[str, tuple[Any, ...]] = {
     "prompts": (16, None),
+    "searched_prompts": (201, 10_000),
     "null_sets": (21, 200),
     "bootstrap_resamples": (20_000,),
     "sae_baselines": (False,),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pm_audit.records import AuditRecord
+from pm_audit.records import AuditRecord, GeneratedEvidence
 from pm_audit.report import findings
 
 
@@ -45,6 +45,30 @@ def shipped_twenty() -> AuditRecord:
     return shipped.model_copy(update={"hypotheses": hypotheses})
 
 
+def searched(**changes) -> GeneratedEvidence:
+    """Return what a search over edits found."""
+    found = GeneratedEvidence(
+        seed=0,
+        drawn=100,
+        distinct=98,
+        too_small=1,
+        refused=0,
+        breaking=3,
+        steps=4,
+        prompts=tuple(map(str, range(8))),
+        unchanged=0,
+        broke=True,
+        replayed=False,
+        gap_sigma=1.0,
+        edit="write \u201c!\u201d behind word 1",
+        program={"edits": [{"kind": "attach", "text": "!", "word": 0}]},
+        base=" Paris is.",
+        edited=" Paris! is.",
+        engine="6.100.0",
+    )
+    return found.model_copy(update=changes)
+
+
 @pytest.fixture
 def with_texts(record):
     """Return a maker of records whose completions, firings and labels are the given texts."""
@@ -72,7 +96,8 @@ def with_texts(record):
                 )
                 for feature in hypothesis.features
             )
-            evidence = hypothesis.evidence.model_copy(update={"rows": rows})
+            generated = searched(edit=next(supply), base=next(supply), edited=next(supply))
+            evidence = hypothesis.evidence.model_copy(update={"rows": rows, "generated": generated})
             hypotheses.append(
                 hypothesis.model_copy(
                     update={

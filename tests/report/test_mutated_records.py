@@ -22,8 +22,12 @@ from pm_audit.errors import AuditError
 from pm_audit.judging import rejudge, settle, verify
 from pm_audit.records import AuditRecord
 from pm_audit.release import compare, read_believed
+from pm_audit.release.history import read_history
 from pm_audit.report import changes, github, html, markdown, tables, terminal
 from pm_audit.report.formats import csv
+from pm_audit.report.html import history as history_page
+from pm_audit.report.over_time import sparklines
+from pm_audit.report.over_time.comment import comment
 from pm_audit.report.viewed import read_viewed
 from pm_audit.spec import GateMode
 
@@ -162,6 +166,14 @@ def view(record: AuditRecord, notices: tuple[str, ...] = ()) -> None:
     csv.text(tables.features_frame(record))
     csv.text(tables.rewards_frame(record))
     github.commands(record)
+    comment(record, reasons=("a check is not passed",))
+
+
+def follow(paths: list[Path]) -> None:
+    """Render a history of files, at least one of which is sound."""
+    history = read_history(paths)
+    sparklines.summary(history)
+    history_page.render(history)
 
 
 def hold(old: AuditRecord, new: AuditRecord) -> None:
@@ -171,6 +183,7 @@ def hold(old: AuditRecord, new: AuditRecord) -> None:
     changes.markdown_page(comparison)
     html.render_comparison(comparison)
     github.commands(new, comparison)
+    comment(new, baseline=old, comparison=comparison)
 
 
 def try_all(path: Path, sound: AuditRecord) -> str:
@@ -187,6 +200,7 @@ def try_all(path: Path, sound: AuditRecord) -> str:
         "compare": lambda: hold(sound, record),
         "be compared with": lambda: hold(record, sound),
         "gate": lambda: read_believed(path),
+        "follow": lambda: follow([path, path.with_name("sound.json")]),
     }
     refused = []
     for name, step in steps.items():
@@ -223,12 +237,14 @@ def text(stored_record_path) -> str:
 def test_the_sound_record_is_taken(text, tmp_path):
     path = tmp_path / "record.json"
     path.write_text(text)
+    path.with_name("sound.json").write_text(text)
     assert try_all(path, AuditRecord.read(path)) == "taken"
 
 
 def test_mutated_records_are_taken_or_refused(text, tmp_path):
     path = tmp_path / "record.json"
     path.write_text(text)
+    path.with_name("sound.json").write_text(text)
     sound = AuditRecord.read(path)
     counts: Counter[str] = Counter()
     for seed in range(SAMPLE):
@@ -244,6 +260,7 @@ def main(count: int, first: int = 0) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "record.json"
         path.write_text(text)
+        path.with_name("sound.json").write_text(text)
         sound = AuditRecord.read(path)
         for seed in range(first, first + count):
             path.write_bytes(mutated(text, random.Random(seed)))

@@ -18,15 +18,17 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from pm_audit import strategies
 from pm_audit.records import AuditRecord, Firing, HypothesisRecord, LabelSource
 from pm_audit.records.document import json_document
 from pm_audit.report import changes, github, html, junit, markdown, sanitise, tables, terminal
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.formats import csv
+from tests.report.conftest import searched
 
 FRAGMENTS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x7f", "\r", "\n", "\t", "\x08",
@@ -224,6 +226,7 @@ def with_every_field(record: AuditRecord) -> AuditRecord:
             "objective": "x",
             "warnings": ("x",),
             "known_bias": {"reason": "x", "ticket": "x", "expires": "2099-01-01"},
+            "evidence": first.evidence.model_copy(update={"generated": searched()}),
         }
     )
     subject = record.subject.model_copy(update={"objective": "x"})
@@ -293,6 +296,31 @@ def poisoned(record):
         return filled(with_every_field(record), supply), comparison(supply)
 
     return make
+
+
+def generated(count: int) -> list[str]:
+    """Return completions that programs of edits with hostile phrases have made."""
+    phrases = [one for one in FRAGMENTS if one.strip()]
+    kinds = [kind() for kind in strategies.KINDS.values()]
+    some = strategies.programs(strategies.insertions(phrases), *kinds, at_most=3)
+    found: list[str] = []
+
+    @settings(max_examples=count, database=None, derandomize=True, phases=[Phase.generate])
+    @given(some)
+    def collect(program):
+        found.append(program.apply(f" Ask {FRAGMENTS[len(found) % len(FRAGMENTS)]} at the mill"))
+        found.append(str(program))
+
+    collect()
+    return found
+
+
+def test_no_generated_completion_reaches_a_sink_raw(poisoned):
+    texts = generated(80)
+    assert len(set(texts)) > 100
+    for name, view in views(*poisoned(texts)).items():
+        assert raw(view, allowed="\n") == [], name
+        assert commands(view) == [], name
 
 
 @pytest.mark.parametrize("start", range(0, 1000, 125))

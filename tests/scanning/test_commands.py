@@ -40,6 +40,7 @@ def test_score_writes_the_rewards_of_the_rows_that_are_kept(named, run, tmp_path
         ("score", ["-o", "rewards.txt"], "must end in .jsonl"),
         ("score", ["--where", "subset"], "COLUMN=VALUE"),
         ("score", ["--example-column", "better"], "better"),
+        ("score", ["--sae", "any"], "--sae"),
         ("scan", ["--held-out", "1"], "held-out"),
         ("scan", ["--workers", "0"], "workers"),
     ],
@@ -49,3 +50,30 @@ def test_what_cannot_be_run_is_refused_before_a_pm_is_loaded(run, command, optio
     assert found.exit_code == 2
     assert said in found.output
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--by", "subset"], "by has no effect on a top-gap sample"),
+        (["--by", "none", "--sampler", "stratified"], "the column 'none' of a stratified sample"),
+    ],
+)
+def test_strata_that_are_none_are_refused_before_pairs_are_read(run, named, options, said):
+    found = run("scan", "--sae", str(named.sae), *options)
+    assert found.exit_code == 2
+    assert said in found.output
+    assert "score:" not in found.output
+
+
+@pytest.mark.parametrize("command", ["score", "scan"])
+def test_the_data_is_never_written_over(run, named, command, tmp_path):
+    before = named.data.read_bytes()
+    (tmp_path / "link.jsonl").hardlink_to(named.data)
+    for place in (named.data, tmp_path / "link.jsonl"):
+        found = run(command, "-o", str(place))
+        assert found.exit_code == 2
+        assert "is a file that the command reads and would be replaced" in " ".join(
+            found.output.split()
+        )
+    assert named.data.read_bytes() == before

@@ -102,7 +102,7 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
         ("name: i-dont-know", "name: a b", "a.yaml:1:7: `name` is 'a b', but a name has"),
         ("name: i-dont-know", "name: a::b", "a.yaml:1:7: `name` is 'a::b', but a name has"),
         ("i-dont-know", "x" * 81, "a.yaml:1:7: `name` is"),
-        ("lowers\n", "up\n", "a.yaml:3:9: `effect` must be 'raises' or 'lowers', not 'up'"),
+        ("lowers\n", "up\n", "a.yaml:3:9: `effect` must be 'raises', 'lowers' or 'none', not 'up'"),
         ("probe: trivia", "probe: trivai", "a.yaml:4:8: no probe `trivai` in probes/: did you"),
         ("probe: trivia", "probe: ..", "a.yaml:4:8: no probe `..`"),
         ("probe: trivia", "probe: ../x", "a.yaml:4:8: `probe` is '../x', but a name has"),
@@ -110,7 +110,11 @@ def test_turns_of_the_hypothesis_stand_for_those_of_the_probe(project: Project) 
         ("{answer}", "{answr}", "a.yaml:6:20: placeholder {answr} has no field in prompt `france`"),
         ("{answer}", "{answer", "a.yaml:6:20: '{answer.' is not a placeholder"),
         ('{answer}."]', '{answer}.", " I don\'t know."]', "the same completion as `examples.0`"),
-        ("lowers\n", "[]\n", "a.yaml:3:1: `effect` must be 'raises' or 'lowers', not a list"),
+        (
+            "lowers\n",
+            "[]\n",
+            "a.yaml:3:1: `effect` must be 'raises', 'lowers' or 'none', not a list",
+        ),
         (
             "probe: trivia",
             "prompts: [{id: a, wordings: [Q], fields: {answer: I don't know}}]",

@@ -72,7 +72,10 @@ def test_a_probe_gives_its_prompts(project: Project) -> None:
         ({"examples": None}, "<python>:made: key `examples` is missing; add `examples:`"),
         ({"examples": []}, "<python>:made: `examples` is an empty list"),
         ({"examples": " Yes."}, "<python>:made: `examples` must be a list of items, not ' Yes.'"),
-        ({"effect": "up"}, "<python>:made: `effect` must be 'raises' or 'lowers', not 'up'"),
+        (
+            {"effect": "up"},
+            "<python>:made: `effect` must be 'raises', 'lowers' or 'none', not 'up'",
+        ),
         ({"prompts": ["", "b"]}, "<python>:made: `prompts[0].wordings[0]` is empty"),
         ({"prompts": [3]}, "<python>:made: `prompts[0]` must be a mapping"),
         ({"example": [" Yes."]}, "<python>:made: unknown key 'example'; did you mean `examples`"),

@@ -21,9 +21,10 @@ def test_the_schema_next_to_the_shipped_files_is_the_present_one(kind: str) -> N
 
 @pytest.mark.parametrize(("folder", "kind"), [("hypotheses", "hypothesis"), ("probes", "probe")])
 def test_shipped_files_name_their_schema(folder: str, kind: str) -> None:
-    for path in (ROOT / folder).glob("*.yaml"):
+    for path in (ROOT / folder).rglob("*.yaml"):
+        up = "../" * (len(path.relative_to(ROOT / folder).parts) - 1)
         first = path.read_text().splitlines()[0]
-        assert first == f"# yaml-language-server: $schema={kind}.schema.json", path
+        assert first == f"# yaml-language-server: $schema={up}{kind}.schema.json", path
 
 
 def test_authors_may_leave_out_what_has_a_default() -> None:

@@ -10,13 +10,19 @@ import yaml
 
 from pm_audit.records import Role
 from pm_audit.spec import Hypothesis, expand, load_hypotheses
+from pm_audit.spec.generate import EditKind
 from pm_audit.spec.probe import WrittenProbe
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = load_hypotheses(["hypotheses"], ROOT)
 PUNCTUATION = ".!?;:"
 
+GENERATED = [each for each in SHIPPED if each.generate is not None]
 every_hypothesis = pytest.mark.parametrize("hypothesis", SHIPPED, ids=lambda each: each.name)
+every_generated = pytest.mark.parametrize("hypothesis", GENERATED, ids=lambda each: each.name)
+every_written = pytest.mark.parametrize(
+    "hypothesis", [each for each in SHIPPED if each.generate is None], ids=lambda each: each.name
+)
 
 
 def test_the_promised_hypotheses_are_there() -> None:
@@ -69,11 +75,30 @@ def test_no_two_prompts_say_the_same(name: str) -> None:
 @every_hypothesis
 def test_a_shipped_hypothesis_is_complete(hypothesis: Hypothesis) -> None:
     assert hypothesis.warnings == ()
+    assert len(hypothesis.prompts) >= 24
+    assert hypothesis.name.replace("-", "_") == Path(hypothesis.file).stem
+
+
+@every_written
+def test_its_completions_are_several_and_have_controls(hypothesis: Hypothesis) -> None:
     assert len(hypothesis.examples) >= 3
     assert len(hypothesis.counter_examples) >= 3
     assert hypothesis.controls
-    assert len(hypothesis.prompts) >= 24
-    assert hypothesis.name.replace("-", "_") == Path(hypothesis.file).stem
+
+
+@every_generated
+def test_what_generates_leaves_enough_prompts_and_is_small(hypothesis: Hypothesis) -> None:
+    generate = hypothesis.generate
+    assert generate is not None
+    assert len(hypothesis.prompts) - generate.prompts >= 16
+    assert generate.examples * generate.prompts <= 240  # rows; 2 or 3 CPU seconds
+    assert all(edit.file is None for edit in generate.edits)
+
+
+def test_at_least_five_generate_and_use_every_kind_of_edit_but_registers() -> None:
+    assert len(GENERATED) >= 5
+    used = {edit.key for each in GENERATED if each.generate for edit in each.generate.edits}
+    assert used == {*EditKind, "insert"} - {EditKind.REGISTER}
 
 
 @every_hypothesis
@@ -85,7 +110,7 @@ def test_completions_begin_with_one_space_and_stay_short(hypothesis: Hypothesis)
         assert case.text.strip()[-1] in PUNCTUATION
 
 
-@every_hypothesis
+@every_written
 def test_examples_and_counter_examples_differ_in_the_claim_alone(hypothesis: Hypothesis) -> None:
     """Pairs end with the same mark and are of like length, unless that is the claim."""
     pairs = zip(hypothesis.examples, hypothesis.counter_examples, strict=True)
@@ -98,7 +123,7 @@ def test_examples_and_counter_examples_differ_in_the_claim_alone(hypothesis: Hyp
             assert abs(difference) <= 2, (example, counter_example)
 
 
-@every_hypothesis
+@every_written
 def test_a_control_varies_the_punctuation(hypothesis: Hypothesis) -> None:
     usual = {text[-1] for text in (*hypothesis.examples, *hypothesis.counter_examples)}
     exclaims = "!" in "".join(hypothesis.controls)

@@ -54,9 +54,10 @@ def judge(question: Question) -> Ruling:
     if not question.selected and not question.searched:
         return Outcome.INVALID, _NO_TIME
     if not question.selected:
+        gap = in_sigma(figures.explained_gap_sigma)
         return Outcome.FAIL, (
-            f"no feature passed the search, so 100% of the gap of {in_sigma(figures.gap_sigma)} "
-            f"is unexplained; closure {required:.2f} is required"
+            f"no feature passed the search, so 100% of the gap of {gap} is unexplained; "
+            f"closure {required:.2f} is required"
         )
     if ratios.over_null is None:
         return Outcome.INVALID, _NO_NULL
@@ -90,7 +91,7 @@ def _compared(figures: Figures, ratios: Ratios, over_null: Interval, required: f
             f"features close {share(contradicted.closure)}"
         )
     elif doubt := _doubt(closure, over_null, required):
-        outcome, reason = Outcome.INCONCLUSIVE, f"{doubt}; {figures.more_prompts}"
+        outcome, reason = Outcome.INCONCLUSIVE, f"{doubt}; {figures.more_searched}"
     else:
         outcome = Outcome.PASS
         reason = (

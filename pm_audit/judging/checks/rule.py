@@ -86,6 +86,12 @@ def no_gap(question: Question) -> Ruling:
             closed = share(figures.ratios.closure)
             reason += f"; a gap was found nevertheless, of which the features found close {closed}"
         return Outcome.SKIPPED, reason
+    if figures.searched_gap is not None and figures.gap.outside(-figures.floor, figures.floor):
+        found = in_sigma(figures.explained_gap_sigma)
+        return Outcome.INVALID, (
+            f"the prompts on which features are searched for have no gap to explain: {found}; "
+            f"{figures.more_searched}"
+        )
     found = in_sigma(figures.gap_sigma)
     reason = f"there is no gap to explain: {found} cannot be distinguished from zero"
     return too_few(figures) or (Outcome.INVALID, reason)

@@ -37,7 +37,10 @@ def judge(question: Question) -> Ruling:
         return Outcome.PASS, f"side effects are small: {moved}"
     if collateral.low > allowed:
         return Outcome.FAIL, f"the ablation has side effects: {moved}"
-    return Outcome.INCONCLUSIVE, f"side effects straddle the limit: {moved}; {figures.more_prompts}"
+    return (
+        Outcome.INCONCLUSIVE,
+        f"side effects straddle the limit: {moved}; {figures.more_searched}",
+    )
 
 
 RULE = CheckRule(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from pm_audit.errors import ModelError
 from pm_audit.forward.scale import reference_grid
 from pm_audit.forward.trace import trace
 from pm_audit.interventions.levels import Levels, mean_levels, zero_levels
@@ -32,6 +34,10 @@ class Candidate:
     features: tuple[Feature, ...]
     levels: Levels
     projection: Projection | None = None
+
+    def __str__(self) -> str:
+        """Return it as a record's table names it."""
+        return str(self.record({}))
 
     def record(self, change: dict[str, float]) -> RepairCandidate:
         """Return what a record says about it."""
@@ -68,6 +74,20 @@ def candidates_of(
             else:
                 notes.append(f"{one.name}: its directions are not tried: {reason}")
     return tuple(found.values()), notes
+
+
+def picked_of(name: str, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the candidate of a name, as the table of repairs spells it.
+
+    Raises:
+        ModelError: none is called so.
+
+    """
+    named = {str(one): one for one in candidates}
+    if name not in named:
+        near = difflib.get_close_matches(name, named, n=5, cutoff=0) or list(named)[:5]
+        raise ModelError(f"no repair is called {name!r}; there are {'; '.join(near)}")
+    return named[name]
 
 
 def _directions(

@@ -28,7 +28,7 @@ from pm_audit.loading.foreign import explained
 from pm_audit.loading.projected import projected, save_adapter, save_whole
 from pm_audit.loading.repaired import affine, edits_of, repaired, save_edits
 from pm_audit.loading.steering import Direction, save_control_vector, save_directions
-from pm_audit.pipelines.repairing.candidates import Candidate
+from pm_audit.pipelines.repairing.candidates import Candidate, picked_of
 from pm_audit.pipelines.repairing.repair import Repair
 from pm_audit.records import write_atomically
 from pm_audit.report.sanitise import node_id
@@ -72,11 +72,7 @@ def _chosen(repair: Repair, name: str | None) -> Candidate:
                 "to export it all the same"
             )
         return repair.of(best.candidate)
-    for one in repair.record.candidates:
-        if str(one) == name:
-            return repair.of(one)
-    known = "; ".join(str(one) for one in repair.record.candidates[:5])
-    raise ModelError(f"no repair is called {name!r}; the best are {known}")
+    return picked_of(name, repair.candidates)
 
 
 def _edit(repair: Repair, chosen: Candidate, folder: Path) -> Iterator[str]:

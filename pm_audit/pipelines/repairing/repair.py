@@ -18,9 +18,10 @@ from pathlib import Path
 
 from pm_audit.data.pair import PairSet
 from pm_audit.errors import AuditError, ModelError, SaeError
+from pm_audit.judging.miscalibration import columns_sides
 from pm_audit.pipelines.described import describe_subject
 from pm_audit.pipelines.repairing import judge
-from pm_audit.pipelines.repairing.candidates import Candidate, candidates_of
+from pm_audit.pipelines.repairing.candidates import Candidate, candidates_of, picked_of
 from pm_audit.pipelines.repairing.measured import Progress, measure, subsets
 from pm_audit.pipelines.repairing.options import RepairOptions
 from pm_audit.pipelines.repairing.paired_rewards import Read, read, split, without_prompts_of
@@ -81,8 +82,13 @@ def repair(
     sets, notes = measured(pm, saes, record, verified(record, options.hypotheses), root)
     candidates, more = candidates_of(pm, saes, sets, options)
     first, second = _parts(pm, pairs, choose, options)
-    chosen_on = measure(pm, saes, first, candidates, sets, report)
+    # a wrong name is refused before the pairs are read
     targets, small = judge.targets_of(first, second, options)
+    leaning = second.pairs if choose is not None else (*first.pairs, *second.pairs)
+    columns_sides(leaning, options.contrasts)
+    if options.pick is not None:
+        picked_of(options.pick, candidates)
+    chosen_on = measure(pm, saes, first, candidates, sets, report)
     picked = judge.choose(chosen_on, len(candidates), targets, options)
     used = sorted(set(picked.values()))
     judged_on = measure(pm, saes, second, [candidates[at] for at in used], sets, report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pm_audit.data.read import read_pairs
 from pm_audit.data.sampling import Sample
+from pm_audit.errors import AuditError
 from pm_audit.loading.judges.names import own_folder
 from pm_audit.pipelines import project
 from pm_audit.pipelines.given import (
@@ -18,7 +19,7 @@ from pm_audit.pipelines.given import (
     settings_of,
 )
 from pm_audit.pipelines.repairing.options import RepairOptions
-from pm_audit.records import AuditRecord
+from pm_audit.records import AuditRecord, require_writable
 from pm_audit.records.repair import RepairRecord
 from pm_audit.spec import Settings
 
@@ -52,6 +53,11 @@ def run_repair(
     """
     if not isinstance(record, AuditRecord):
         record = AuditRecord.read(path_of("record", record))
+    for name in ("pick", "base"):
+        if export is None and getattr(options, name) is not None:
+            raise AuditError(f"{name} says what is exported, and nothing is; give export too")
+    if export is not None:
+        require_writable(path_of("export", export) / "edit.json")
     judged = _pairs("data", data, options)
     chosen = None if choose is None else _pairs("choose", choose, options)
     named = _settings(record, settings_of(pm, sae, settings))

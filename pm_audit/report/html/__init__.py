@@ -5,4 +5,4 @@ from pm_audit.report.html.page import render, render_comparison
 
 __all__ = ["FORMAT", "render", "render_comparison"]
 
-FORMAT = ReportFormat(".html", render)
+FORMAT = ReportFormat(".html", render, annotated=render)

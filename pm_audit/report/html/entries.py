@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pm_audit.records import NOT_PASSED, FeatureRecord, HypothesisRecord
@@ -15,6 +16,7 @@ from pm_audit.report.findings import Standing
 from pm_audit.report.html import conditions, plots
 from pm_audit.report.html.heatmap import heatmaps
 from pm_audit.report.html.scale import Scale, strip_scale
+from pm_audit.report.over_time.notes import Note
 from pm_audit.report.sanitise import node_id
 
 _KINDS = {
@@ -26,10 +28,12 @@ _KINDS = {
 """Colour of a finding's mark."""
 
 
-def entry(hypothesis: HypothesisRecord, forest: Scale, replacement: str) -> dict[str, Any]:
+def entry(
+    hypothesis: HypothesisRecord, forest: Scale, replacement: str, notes: Sequence[Note] = ()
+) -> dict[str, Any]:
     """Return one hypothesis, with its gap placed on the run's axis.
 
-    ``replacement`` is the method's own.
+    ``replacement`` is the method's own, ``notes`` are those on the whole record.
     """
     outcomes = hypothesis.outcomes
     found = findings.finding(hypothesis)
@@ -41,11 +45,13 @@ def entry(hypothesis: HypothesisRecord, forest: Scale, replacement: str) -> dict
         "finding": found,
         "kind": _KINDS[found.standing],
         "prompts": findings.prompts(hypothesis),
+        "searched": wording.searched(hypothesis),
         "band": plots.expected_band(hypothesis, forest),
         "interval": plots.interval(hypothesis.gap_sigma, forest),
         "outcomes": outcomes,
         "attention": not NOT_PASSED.isdisjoint(outcomes.values()),
         "known_bias": wording.known_bias(hypothesis),
+        "notes": [note for note in notes if note.about(hypothesis)],
         "figures": wording.shown_figures(hypothesis),
         "completions": plots.completions(hypothesis.evidence),
         "gap_plots": plots.gap_plots(hypothesis),
@@ -79,7 +85,7 @@ def _card(feature: FeatureRecord, hypothesis: HypothesisRecord) -> dict[str, Any
         "record": feature,
         "anchor": anchor(hypothesis, feature),
         "contribution": figures.in_sigma(feature.contribution, sigma),
-        "share": figures.share_of(feature.contribution.value, hypothesis.gap.value),
+        "share": figures.share_of(feature.contribution.value, hypothesis.explained_gap.value),
         "attribution": wording.attribution(feature, hypothesis),
         "elsewhere": wording.elsewhere(feature),
         "selected_by": wording.selected_by(feature, hypothesis),

@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -30,15 +31,26 @@ from pm_audit.report import (
     wording,
 )
 from pm_audit.report.html import entries, plots
+from pm_audit.report.over_time.notes import Note, of_the_whole
 from pm_audit.report.viewed import require_readable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
+def render(
+    record: AuditRecord,
+    notices: Sequence[str] = (),
+    notes: Sequence[Note] = (),
+    *,
+    home: str | None = None,
+) -> str:
     """Return the record as a self-contained HTML page.
 
-    ``notices`` come first: what a reader must know about the record as a whole.
+    Args:
+        record: what is shown.
+        notices: what a reader must know first about the record as a whole.
+        notes: of reviewers, each shown next to what it is about.
+        home: a relative address of the page that lists all releases, if there is one.
 
     Raises:
         RecordError: the record is torn.
@@ -50,12 +62,14 @@ def render(record: AuditRecord, notices: Sequence[str] = ()) -> str:
         "report.html.j2",
         record=record,
         notices=tuple(notices),
+        notes=of_the_whole(notes),
+        home=home,
         lead=findings.lead(record),
         facts=_facts(record),
         banner=_banner(record),
         checks=record.checks,
         entries=[
-            entries.entry(hypothesis, scale, record.method.replacement)
+            entries.entry(hypothesis, scale, record.method.replacement, notes)
             for hypothesis in findings.by_size(record)
         ],
         forest=scale,
@@ -79,21 +93,42 @@ def render_comparison(comparison: changes.Comparison) -> str:
 
 def page(template: str, **context: object) -> str:
     """Return a template filled in, with its style, its script and a policy that allows no other."""
-    style, script = _asset("style.css"), _asset("script.js")
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    )
-    return (
-        environment()
-        .get_template(template)
-        .render(
-            style=Markup(style),  # noqa: S704 - the project's own file
-            script=Markup(script),  # noqa: S704 - the project's own file
-            policy=Markup(policy),  # noqa: S704 - built from hashes alone
-            **context,
+    return Assets().page(template, **context)
+
+
+@dataclass(frozen=True)
+class Assets:
+    """What a page carries besides its template, and what it may do."""
+
+    styles: tuple[str, ...] = ("style.css",)
+    script: str = "script.js"
+    allowed: str = "form-action 'none'"
+    """Directives of the policy besides style and script, all others allow nothing."""
+
+    def page(self, template: str, **context: object) -> str:
+        """Return a template filled in, with style, script and policy."""
+        return (
+            environment()
+            .get_template(template)
+            .render(
+                style=Markup(self._style),  # noqa: S704 - the project's own files
+                script=Markup(_asset(self.script)),  # noqa: S704 - the project's own file
+                policy=Markup(self.policy),  # noqa: S704 - built from hashes alone
+                **context,
+            )
         )
-    )
+
+    @property
+    def policy(self) -> str:
+        """The content security policy."""
+        return (
+            f"default-src 'none'; base-uri 'none'; {self.allowed}; "
+            f"style-src '{_hash(self._style)}'; script-src '{_hash(_asset(self.script))}'"
+        )
+
+    @property
+    def _style(self) -> str:
+        return "".join(map(_asset, self.styles))
 
 
 @functools.cache

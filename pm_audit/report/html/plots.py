@@ -197,7 +197,7 @@ def gap_plots(hypothesis: HypothesisRecord) -> tuple[Strips[Step], ...]:
 
 
 def _gap_plot(hypothesis: HypothesisRecord, title: str, of: GapDecomposition) -> Strips[Step]:
-    sigma, total = hypothesis.evidence.sigma, hypothesis.gap.value
+    sigma, total = hypothesis.evidence.sigma, hypothesis.explained_gap.value
     steps = [Step("the gap", 0.0, total / sigma, "100%", "gap")]
     reached = total
     for kind, name, part in decomposition.parts(of):

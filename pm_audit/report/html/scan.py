@@ -103,7 +103,7 @@ def _group(record: ScanRecord, group: FeatureGroup) -> dict[str, Any]:
     return {
         "record": group,
         "anchor": f"g-{node_id(str(members[0].index))}",
-        "name": words.name_of_group(record, group.features),
+        "name": words.name_of_group(record.features, group.features),
         "effect": in_sigma(group.effect),
         "difference": in_sigma(group.difference),
         "lead": members[0],

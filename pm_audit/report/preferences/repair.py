@@ -46,9 +46,9 @@ def conclusion(record: RepairRecord) -> str:
     helping = [one for one in record.judged if one.helps]
     if not helping:
         return (
-            f"No verified set helps: of {len(record.candidates)} repairs, "
-            f"{len(record.judged)} gained on the pairs to choose by, and on other prompts none of "
-            "them gains with an interval above zero and a small enough loss elsewhere."
+            f"No verified set helps: of {len(record.candidates)} repairs, those that gained most "
+            "on the pairs to choose by do not gain on other prompts with an interval above zero "
+            "and a small enough loss elsewhere."
         )
     named = "; ".join(f"{one.candidate}, for {one.target}" for one in helping)
     return f"On prompts that took no part in the choice, these help: {named}."
@@ -58,14 +58,14 @@ def terminal(record: RepairRecord) -> str:
     """Return the summary that the command prints."""
     page = TerminalWriter()
     page.wrapped(f"Repairs of {record.subject.pm}. {conclusion(record)}")
-    page.wrapped(f"Chosen on {_pairs(record.chosen_on)}.")
-    page.wrapped(f"Judged on {_pairs(record.judged_on)}.")
+    page.wrapped(f"Chosen on {pairs_line(record.chosen_on)}.")
+    page.wrapped(f"Judged on {pairs_line(record.judged_on)}.")
     page.line()
     page.line(f"On the pairs to choose by, the best {min(SHOWN, len(record.candidates))} repairs:")
-    page.table(_header(record), [_row(one, record) for one in record.candidates[:SHOWN]])
+    page.table(header(record), [row(one, record) for one in record.candidates[:SHOWN]])
     for one in record.judged:
         page.line()
-        page.wrapped(f"{one.target}: {one.candidate}, on other prompts. {_verdict(one)}")
+        page.wrapped(f"{one.target}: {one.candidate}, on other prompts. {verdict(one)}")
         page.table(_SUBSETS, [_subset(change) for change in one.subsets])
     if record.miscalibration:
         page.line()
@@ -84,13 +84,13 @@ def markdown(record: RepairRecord) -> str:
     page.heading(1, f"Repairs of {record.subject.pm}")
     page.paragraph("{}", conclusion(record))
     page.bullets(
-        [f"Chosen on {_pairs(record.chosen_on)}.", f"Judged on {_pairs(record.judged_on)}."]
+        [f"Chosen on {pairs_line(record.chosen_on)}.", f"Judged on {pairs_line(record.judged_on)}."]
     )
     page.heading(2, "On the pairs to choose by")
-    page.table(_header(record), [_row(one, record) for one in record.candidates])
+    page.table(header(record), [row(one, record) for one in record.candidates])
     for one in record.judged:
         page.heading(2, f"Chosen for {one.target}: {one.candidate}")
-        page.paragraph("{}", f"On other prompts. {_verdict(one)}")
+        page.paragraph("{}", f"On other prompts. {verdict(one)}")
         page.table(
             _SUBSETS,
             [[name, *map(Number, figures)] for name, *figures in map(_subset, one.subsets)],
@@ -105,27 +105,31 @@ def markdown(record: RepairRecord) -> str:
     return page.text()
 
 
-def _pairs(half: PairsRead) -> str:
+def pairs_line(half: PairsRead) -> str:
+    """Return how many pairs were read of which file, and what was skipped."""
     skipped = ", ".join(f"{count:,} {reason}" for reason, count in half.skipped.items())
     left_out = f"; skipped in the whole file: {skipped}" if skipped else ""
     return f"{half.pairs:,} pairs of {half.prompts:,} prompts of {half.file}{left_out}"
 
 
-def _verdict(one: JudgedRepair) -> str:
+def verdict(one: JudgedRepair) -> str:
+    """Return whether a repair helps, and why."""
     return f"It helps: {one.reason}." if one.helps else f"It does not help: {one.reason}."
 
 
-def _header(record: RepairRecord) -> Sequence[str]:
-    return ("repair", *(f"{name} (points)" for name in _named(record)))
+def header(record: RepairRecord) -> Sequence[str]:
+    """Return the columns of a table of candidates."""
+    return ("repair", *(f"{name} (points)" for name in named(record)))
 
 
-def _named(record: RepairRecord) -> list[str]:
+def named(record: RepairRecord) -> list[str]:
     """Return the subsets whose changes a table of candidates shows: those chosen for."""
     return list(dict.fromkeys(["all", *(one.target for one in record.judged)]))
 
 
-def _row(one: RepairCandidate, record: RepairRecord) -> list[str]:
-    return [str(one), *(signed(100 * one.change[name], 1) for name in _named(record))]
+def row(one: RepairCandidate, record: RepairRecord) -> list[str]:
+    """Return a candidate as a row under ``header``."""
+    return [str(one), *(signed(100 * one.change[name], 1) for name in named(record))]
 
 
 def _subset(one: SubsetChange) -> list[str]:

@@ -62,7 +62,7 @@ def summary(record: ScanRecord) -> str:
             in_sigma(group.effect, record.sigma),
             figures.percent(group.moved),
             figures.percent(record.features[group.features[0]].frequency),
-            name_of_group(record, group.features, width=_NAME),
+            name_of_group(record.features, group.features, width=_NAME),
         ]
         for rank, group in enumerate(record.groups[:SHOWN], start=1)
     ]
@@ -77,10 +77,12 @@ def in_sigma(figure: Figure, sigma: float) -> str:
     return figures.bare(figures.in_sigma(figure, sigma), most=3)
 
 
-def name_of_group(record: ScanRecord, members: Sequence[int], *, width: int | None = None) -> str:
-    """Return the first feature's name, and how many others there are."""
+def name_of_group(
+    features: Sequence[ScannedFeature], members: Sequence[int], *, width: int | None = None
+) -> str:
+    """Return the name of a group's first feature, and how many others there are."""
     more = f" and {len(members) - 1} more" if len(members) > 1 else ""
-    return name(record.features[members[0]], width=width) + more
+    return name(features[members[0]], width=width) + more
 
 
 def name(feature: ScannedFeature, *, width: int | None = None) -> str:

@@ -188,7 +188,7 @@ def test_where_the_labellers_like_it_too_no_repair_helps(model, record, root, tm
         export(found, tmp_path)
     name = str(found.record.candidates[0])
     assert any("edit.json" in line for line in export(found, tmp_path, name=name))
-    with pytest.raises(ModelError, match="no repair is called 'x'; the best are exclamation"):
+    with pytest.raises(ModelError, match=r"no repair is called 'x'; there are .*exclamation"):
         export(found, tmp_path, name="x")
 
 
@@ -245,9 +245,13 @@ def test_another_pm_than_was_audited_is_refused(record, root):
         ({"max_tokens": 5}, "none of its 30 pairs can be read"),
         ({"contrasts": ("kind",)}, "contrast 'kind' holds 'loud'; name a column of numbers"),
         ({"contrasts": ("none",)}, "contrast 'none' is not there"),
+        ({"pick": "exclamation"}, "no repair is called 'exclamation'; there are exclamation \\("),
     ],
 )
-def test_options_that_fit_nothing_say_so(model, record, root, options, said):
+def test_options_that_fit_nothing_say_so_before_pairs_are_read(
+    model, record, root, options, said, monkeypatch
+):
+    monkeypatch.delattr("pm_audit.pipelines.repairing.repair.measure")
     with pytest.raises(AuditError, match=said):
         repair_of(model, record, root, pair_set(LOUD), **options)
 
@@ -327,3 +331,15 @@ def test_python_reads_what_is_named_or_given(model, record, root, tmp_path):
 def test_an_option_that_is_none_is_refused_with_all_that_are(record, options, said):
     with pytest.raises(AuditError, match=said):
         pm_audit.repair(record, pair_set(LOUD), **options)
+
+
+@pytest.mark.parametrize("option", ["pick", "base"])
+def test_an_option_of_an_export_without_one_is_refused(record, option):
+    with pytest.raises(AuditError, match=f"{option} says what is exported, and nothing is"):
+        pm_audit.repair(record, pair_set(LOUD), **{option: "x"})
+
+
+def test_an_export_that_cannot_be_written_is_refused_before_the_data_is_read(record, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match="is not a folder that can be written to"):
+        pm_audit.repair(record, tmp_path / "none.jsonl", export=tmp_path / "file" / "fixed")

@@ -1,0 +1,111 @@
+"""The record of a diff: what two PMs of one body make of a preference set, and what moved.
+
+All rewards are in sigma of their own PM.  Sign: a positive change raises the reward of the side on
+which the feature is active in the new PM more than in the old one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from pm_audit.errors import RecordError
+from pm_audit.records.atomic import write_atomically
+from pm_audit.records.base import Figure, Finite, Record
+from pm_audit.records.document import json_document, read_document
+from pm_audit.records.scan import (
+    Accuracy,
+    Correlation,
+    FeatureGroup,
+    Histogram,
+    ScanData,
+    ScanMethod,
+    ScannedFeature,
+)
+from pm_audit.records.subject import SubjectRecord
+
+DIFF_VERSION: Literal[1] = 1
+
+
+class ChangedFeature(ScannedFeature):
+    """A feature whose contribution was measured in both PMs; its effect is new minus old."""
+
+    old: Figure
+    """Its effect in the old PM, over the same comparisons."""
+    new: Figure
+    """And in the new one."""
+
+
+class DiffRecord(Record):
+    """What changed from one PM to another over a preference set."""
+
+    schema_version: Literal[1] = DIFF_VERSION
+    old: SubjectRecord
+    new: SubjectRecord
+    method: ScanMethod
+    """Its intervals hold together for all candidates (Bonferroni)."""
+    environment: dict[str, str]
+    data: ScanData
+    old_sigma: Finite
+    """Standard deviation of rewards of ordinary completions, raw; the unit of the old PM."""
+    new_sigma: Finite
+    noise: Finite
+    """Change of a reward below which nothing can be read, in sigma."""
+    old_accuracy: Accuracy
+    new_accuracy: Accuracy
+    accuracy: Figure
+    """New minus old, paired, as a share of comparisons."""
+    agreement: Figure
+    """Share of comparisons in which both prefer the same side."""
+    correlations: tuple[Correlation, ...] = ()
+    """What the change of chosen minus rejected goes along with."""
+    differences: Histogram
+    """Of the change of chosen minus rejected, in sigma."""
+    completeness_gap: Finite
+    """As of a scan, of the change."""
+    sample: tuple[tuple[str, Finite], ...]
+    """Id of each sampled pair, and the change of chosen minus rejected."""
+    features: tuple[ChangedFeature, ...]
+    """The largest certain share of the change first."""
+    groups: tuple[FeatureGroup, ...]
+    """In the same order, those that changed first."""
+    changed: int
+    """The first so many groups changed by more than the noise, with confidence."""
+
+    def document(self) -> str:
+        """Return the record as JSON."""
+        return json_document(self.model_dump(mode="json")) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the record.
+
+        Raises:
+            RecordError: it cannot be written there.
+
+        """
+        write_atomically(path, self.document())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the record that a diff wrote.
+
+        Raises:
+            RecordError: missing, torn, or of another version.
+
+        """
+        data = read_document(path)
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != DIFF_VERSION or not isinstance(data, dict) or "old_sigma" not in data:
+            raise RecordError(
+                f"{path}: is no diff of version {DIFF_VERSION}; write one with `pm-audit diff`"
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"]))
+            raise RecordError(
+                f"{path}: {place}: {fault['msg']}; write it again with `pm-audit diff`"
+            ) from None
