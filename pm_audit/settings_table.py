@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 SETTINGS = tuple(
     Setting(*row.split(maxsplit=2))
     for row in """
-pm text The preference model: a folder, a Hub name, ADAPTER@BASE, `default` or, as a judge, `judge:PATH`.
+pm text The preference model: a folder, a Hub name, ADAPTER@BASE, `judge:PATH` or `default`.
 saes list Sparse autoencoders of this PM: files, folders or `release/id`; none means the PM's own. Repeat the option for each; an ini file has one a line.
 text_format text How dialogues become text: `hh`, `raw`, `oasst`, `beaver`, `ultra`, `chat` or `pair`; by default what the PM names.
 text_end text The end of a text, read by heads: `as-written`; `eos`, with the EOS token (TRL's `add_eos`); `openrlhf`; or a special token that is appended. By default as the PM names or the format is.

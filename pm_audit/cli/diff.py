@@ -51,7 +51,7 @@ def diff(old: str, new: str, *, output: Path | None, **given: Any) -> None:  # n
     data = options.read_data(given.pop("data"), given)
     named = {name: given.pop(name) for name in options.OF_TWO}
     sae, workers, cache = given.pop("sae_name"), given.pop("workers"), given.pop("cache")
-    from pm_audit.loading.default.base import cache_folder
+    from pm_audit.loading.wheels import cache_folder
     from pm_audit.pipelines.diff import diff as run
     from pm_audit.pipelines.diff import fleets_of
     from pm_audit.pipelines.scan import ScanSettings
