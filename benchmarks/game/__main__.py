@@ -39,6 +39,7 @@ OURS = "pm_audit"
 AUDITORS |= {
     OURS: audited_by_pm_audit,
     "lasso on features": baselines.lasso,
+    "lasso on words": baselines.lasso_on_words,
     "difference of means, features": baselines.latent_difference,
     "difference of means, stream": baselines.mean_difference,
     "PCA": baselines.principal_components,

@@ -76,12 +76,39 @@ def principal_components(audited: Audited) -> list[Claim]:
 
 
 def lasso(audited: Audited) -> list[Claim]:
-    """Claim the latents with the largest coefficients in a sparse regression of the reward.
+    """Claim the latents with the largest coefficients in a sparse regression of the reward."""
+    return _claims(
+        audited, _sparse(_differences(audited.activations), _differences(audited.rewards))
+    )
 
-    Differences between the texts of pairs, standardised; the penalty is that of the universal
-    threshold, sqrt(2 log latents / pairs), and coefficients are in standard deviations of reward.
+
+def lasso_on_words(audited: Audited) -> list[Claim]:
+    """Claim words by a sparse regression of the reward on their shares of the text; no latent.
+
+    It needs no SAE, and so can name what no latent reads.
     """
-    change, gap = _differences(audited.activations), _differences(audited.rewards)
+    answers = [
+        text.split()
+        for pair in audited.organism.pairs.pairs
+        for text in (pair.examples[0], pair.counter_examples[0])
+    ]
+    words = sorted({word for own in answers for word in own})
+    shares = np.array([[own.count(word) / len(own) for word in words] for own in answers])
+    scores = _sparse(_differences(shares), _differences(audited.rewards))
+    order = np.argsort(-np.abs(scores), kind="stable")[:MOST].tolist()
+    return [
+        Claim(None, words[at], int(np.sign(scores[at])), float(abs(scores[at])))
+        for at in order
+        if scores[at] != 0.0
+    ]
+
+
+def _sparse(change: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Return the coefficients of a lasso of standardised columns [pair column], in sd of reward.
+
+    The penalty is half of the universal threshold, sqrt(2 log columns / pairs): of six that were
+    tried on development organisms, from 0.02 to 1 of it, the one with the best F1.
+    """
     spread = change.std(axis=0)
     given = np.where(spread > 0, change / np.maximum(spread, 1e-12), 0.0)
     wanted = gap / gap.std()
@@ -92,7 +119,7 @@ def lasso(audited: Audited) -> list[Claim]:
     for _ in range(_STEPS):
         moved = found - step * given.T @ (given @ found - wanted) / count
         found = np.sign(moved) * np.maximum(np.abs(moved) - step * penalty, 0)
-    return _claims(audited, found)
+    return found
 
 
 def reward_lens(audited: Audited) -> list[Claim]:
