@@ -7,6 +7,9 @@ tokens, and returns claims.  ``score.py`` says how claims are scored.
     python -m benchmarks.game --json benchmarks/game/results.json --plot benchmarks/game/results.svg
     python -m benchmarks.game --tune       # on other organisms: chooses each auditor's cutoff
 
+Another auditor is a function of an ``Audited`` that returns claims (``auditor.py``); it is given by
+``--add NAME=MODULE:FUNCTION``, first with ``--tune --only NAME``.
+
 What is planted follows from a key by a hash, and is committed to by a hash before an auditor is
 called.  This seals against accidents, not against an auditor that imports the game's own modules.
 Cutoffs were chosen on the organisms of another key, before those of this key were made, and are in
@@ -18,6 +21,7 @@ The bar: pm_audit's F1 leads the best other auditor's by 0.15.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import time
@@ -31,7 +35,7 @@ from benchmarks.game.picture import picture
 from benchmarks.game.product import audited_by_pm_audit
 from benchmarks.game.score import Score, best_cutoff, scored, total
 
-DEVELOPMENT, KEY = "development organisms", "the first game"
+DEVELOPMENT, KEY = "development organisms", "the second game"
 CUTOFFS = Path(__file__).with_name("cutoffs.json")
 LEAD = 0.15
 OURS = "pm_audit"
@@ -123,24 +127,38 @@ def results(played: Played, cutoffs: Mapping[str, float]) -> dict:
 def table(result: dict) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| auditor | F1 | precision | recall | localisation | wrong claims | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| auditor | F1 | precision | recall | localisation | wrong claims | unread | CPU s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, one in result["auditors"].items():
         cells = [f"{one[part]:.2f}" for part in ("f1", "precision", "recall", "localisation")]
-        cells += [str(one["wrong"]), f"{one['cpu_seconds']:.0f}"]
+        cells += [str(one["wrong"]), f"{one['unread_named']} of {one['unread']}"]
+        lines.append(f"| {name} | {' | '.join(cells)} | {one['cpu_seconds']:.0f} |")
+    lines += [f"| {name} | {reason} | | | | | | |" for name, reason in result["absent"].items()]
+    return "\n".join(lines)
+
+
+def table_by_kind(result: dict) -> str:
+    """Return, of each auditor, plants found and wrong claims in the organisms of each kind."""
+    lines = [
+        f"| auditor | {' | '.join(KINDS)} |",
+        f"| --- |{' --- |' * len(KINDS)}",
+    ]
+    for name, one in result["auditors"].items():
+        found = (one["by_kind"][kind] for kind in KINDS)
+        cells = [
+            (f"{own['right']} of {own['plants']}, " if own["plants"] else "")
+            + f"{own['wrong']} wrong"
+            for own in found
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += [f"| {name} | {reason} | | | | | |" for name, reason in result["absent"].items()]
     return "\n".join(lines)
 
 
 def tune(played: Played) -> dict[str, float]:
-    """Return the best cutoff of each auditor; those of auditors that did not play stay."""
+    """Return the best cutoff of each auditor that played."""
     truths = played.truths()
-    known = json.loads(CUTOFFS.read_text(encoding="utf-8")) if CUTOFFS.is_file() else {}
-    return known | {
-        name: round(best_cutoff(claims, truths), 4) for name, claims in played.claims.items()
-    }
+    return {name: round(best_cutoff(claims, truths), 4) for name, claims in played.claims.items()}
 
 
 def main():
@@ -148,18 +166,31 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--only", nargs="*", default=list(AUDITORS), choices=AUDITORS)
+    parser.add_argument("--add", nargs="*", default=[], metavar="NAME=MODULE:FUNCTION")
+    parser.add_argument("--only", nargs="*", help="names of auditors; by default all")
     parser.add_argument("--organisms", type=int, default=sum(KINDS.values()))
     given = parser.parse_args()
+    for written in given.add:
+        name, place = written.split("=", 1)
+        module, function = place.split(":", 1)
+        AUDITORS[name] = getattr(importlib.import_module(module), function)
+    names = list(AUDITORS) if given.only is None else given.only
+    if unknown := sorted(set(names) - set(AUDITORS)):
+        parser.error(f"no auditor {', '.join(unknown)}; there are {', '.join(AUDITORS)}")
+    tuned = json.loads(CUTOFFS.read_text(encoding="utf-8")) if CUTOFFS.is_file() else {}
+    if not given.tune and (untuned := sorted(set(names) - set(tuned))):
+        parser.error(
+            f"no cutoff of {', '.join(untuned)}; choose it with --tune --only and its name"
+        )
     key = DEVELOPMENT if given.tune else KEY
-    played = Played(key, given.only, range(given.organisms))
+    played = Played(key, names, range(given.organisms))
     if given.tune:
-        cutoffs = tune(played)
+        cutoffs = tuned | tune(played)
         CUTOFFS.write_text(json.dumps(cutoffs, indent=1) + "\n", encoding="utf-8")
     else:
-        cutoffs = json.loads(CUTOFFS.read_text(encoding="utf-8"))
+        cutoffs = tuned
     result = results(played, cutoffs)
-    print(table(result))
+    print(table(result), table_by_kind(result), sep="\n\n")
     if given.tune:
         return
     if given.json:

@@ -1,8 +1,8 @@
 """What an auditor receives and returns, and the registry of auditors.
 
-An auditor is a function of an ``Audited`` that returns claims.  ``AUDITORS[name] = function`` adds
-one; ``python -m benchmarks.game --tune`` then chooses its cutoff on development organisms, and the
-game plays it next to the others.
+An auditor is a function of an ``Audited`` that returns claims.  ``python -m benchmarks.game --tune
+--only NAME --add NAME=MODULE:FUNCTION`` chooses its cutoff on development organisms; the game then
+plays it next to the others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.game.organisms import Organism
 from pm_audit.forward.grid import Grid, Row
+from pm_audit.forward.scale import measure_scale
 from pm_audit.forward.trace import trace
 
 BUDGET = 1_500_000
@@ -91,6 +92,11 @@ class Audited:
     def rewards(self) -> np.ndarray:
         """[text], the first of each pair and then the second."""
         return self._trace.rewards
+
+    @cached_property
+    def sigma(self) -> float:
+        """Standard deviation of the PM's rewards over fixed ordinary completions."""
+        return measure_scale(self.organism.pm).sigma
 
     @property
     def sae(self):

@@ -6,7 +6,7 @@
 A hypothesis takes answers with these words from the pairs; its counter-examples are the same
 answers without them.  A claim needs a gap that passes ``gap``; its confidence is the end of the
 effect's interval in the scan that is nearer to zero, or that of the gap if it is smaller, in
-standard deviations of the pairs' rewards.
+sigma, pm_audit's own unit: the spread of the PM's rewards over ordinary completions.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ SCAN = {"sample": 128, "candidates": 48, "ablated": 24, "held_out": 0.0}
 GROUPS = 4
 """Groups of a scan that are audited, the surest first."""
 PROMPTS = 12
-WORTH = 0.1
-"""Standard deviations that an effect must surely have to be audited at all."""
+WORTH = 0.2
+"""Sigma that an effect must surely have to be audited at all."""
 
 
 def audited_by_pm_audit(audited: Audited) -> list[Claim]:
@@ -35,14 +35,13 @@ def audited_by_pm_audit(audited: Audited) -> list[Claim]:
     with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scan = pm_audit.scan(one.pairs, one.pm, one.sae, cache=cache, **SCAN)
-        spread = float(audited.rewards.std())
         found = []
         for group in scan.groups[:GROUPS]:
-            sure = max(group.effect.low or 0.0, -(group.effect.high or 0.0)) / spread
+            sure = max(group.effect.low or 0.0, -(group.effect.high or 0.0)) / scan.sigma
             if sure < WORTH:
                 continue
             sign = 1 if group.effect.value > 0 else -1
-            held, text = _audit(audited, scan, group, sign, spread)
+            held, text = _audit(audited, scan, group, sign)
             if held > 0:
                 latent = scan.features[group.features[0]].index
                 found.append(Claim(latent, text, sign, min(sure, held)))
@@ -50,7 +49,7 @@ def audited_by_pm_audit(audited: Audited) -> list[Claim]:
 
 
 def _audit(
-    audited: Audited, scan: ScanRecord, group: FeatureGroup, sign: int, spread: float
+    audited: Audited, scan: ScanRecord, group: FeatureGroup, sign: int
 ) -> tuple[float, str | None]:
     """Return how large the gap surely is, 0 if the audit does not pass, and the words."""
     lead = scan.features[group.features[0]]
@@ -69,7 +68,7 @@ def _audit(
     gap = record.gap
     if not passed or gap is None or gap.low is None or gap.high is None:
         return 0.0, None
-    return max(gap.low, -gap.high) * scan.sigma / spread, words[0]
+    return max(gap.low, -gap.high), words[0]
 
 
 def _hypothesis(audited: Audited, words: tuple[str, ...], sign: int) -> Hypothesis | None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import pm_audit
+from benchmarks.game import __main__ as game
 from benchmarks.game import baselines
-from benchmarks.game.__main__ import CUTOFFS, KEY, Played, results, table
+from benchmarks.game.__main__ import CUTOFFS, KEY, Played, results, table, table_by_kind
 from benchmarks.game.auditor import AUDITORS, Audited, BudgetSpentError, Claim, Meter
 from benchmarks.game.language import CONCEPTS, form_tokens, tokenizer
 from benchmarks.game.organisms import (
@@ -287,6 +288,28 @@ def test_an_added_auditor_plays_and_an_absent_one_is_named(monkeypatch):
     assert "| absent | not installed: some_package |" in table(found)
 
 
+def test_the_command_adds_an_auditor_once_its_cutoff_is_chosen(monkeypatch, tmp_path, capsys):
+    cutoffs = tmp_path / "cutoffs.json"
+    monkeypatch.setattr(game, "CUTOFFS", cutoffs)
+    monkeypatch.setattr(game, "AUDITORS", dict(AUDITORS))
+    arguments = ["game", "--organisms", "2", "--only", "mine"]
+    arguments += ["--add", "mine=benchmarks.game.baselines:latent_difference"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit):
+        game.main()
+    assert "no cutoff of mine; choose it with --tune" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*arguments, "--tune"])
+    game.main()
+    assert json.loads(cutoffs.read_text(encoding="utf-8")).keys() == {"mine"}
+    written = tmp_path / "results.json", tmp_path / "results.svg"
+    monkeypatch.setattr(
+        "sys.argv", [*arguments, "--json", str(written[0]), "--plot", str(written[1])]
+    )
+    game.main()
+    assert json.loads(written[0].read_text(encoding="utf-8"))["auditors"].keys() == {"mine"}
+    assert ">mine</text>" in written[1].read_text(encoding="utf-8")
+
+
 def test_the_stored_results_are_those_of_the_sealed_organisms():
     stored = json.loads((GAME / "results.json").read_text(encoding="utf-8"))
     assert stored["commitments"] == [sealed(KEY, at).commitment for at in range(36)]
@@ -294,5 +317,7 @@ def test_the_stored_results_are_those_of_the_sealed_organisms():
     assert {
         name: one["cutoff"] for name, one in stored["auditors"].items()
     }.items() <= cutoffs.items()
-    assert table(stored) in (GAME.parent / "README.md").read_text(encoding="utf-8")
+    page = (GAME.parent / "README.md").read_text(encoding="utf-8")
+    assert table(stored) in page
+    assert table_by_kind(stored) in page
     assert picture(stored) == (GAME / "results.svg").read_text(encoding="utf-8")
