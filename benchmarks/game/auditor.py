@@ -23,7 +23,7 @@ from pm_audit.forward.trace import trace
 
 BUDGET = 1_500_000
 """Tokens through a block that an auditor may compute in one organism, gradients not counted: about
-forty readings of all its texts."""
+sixty readings of all its texts."""
 
 
 @dataclass(frozen=True)
