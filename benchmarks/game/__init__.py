@@ -1,0 +1,1 @@
+"""The auditing game; see ``__main__``."""
