@@ -26,6 +26,7 @@ OTHER = Settings(
     dtype="bfloat16",
     device="cuda:1",
     prompts=8,
+    searched_prompts=24,
     folds=3,
     candidates=9,
     search="budget",
