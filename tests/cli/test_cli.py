@@ -395,7 +395,7 @@ def test_pm_and_saes_are_named_alike_on_every_command():
                 found.add(" ".join(path))
                 assert names[f"--{kind}"].multiple == (kind == "sae"), path
     reading = {"doctor", "explain", "index", "run"}
-    assert having["sae"] == reading | {"scan", "propose", "repair", "diff"}
+    assert having["sae"] == reading | {"scan", "propose", "repair", "diff", "exploit"}
     # rewards need no SAE; the two PMs of a diff are arguments
     others = {"score", "init", "train sae", "train measure"}
     assert having["pm"] == (having["sae"] - {"diff"}) | others

@@ -20,9 +20,9 @@ PUNCTUATION = ".!?;:"
 GENERATED = [each for each in SHIPPED if each.generate is not None]
 every_hypothesis = pytest.mark.parametrize("hypothesis", SHIPPED, ids=lambda each: each.name)
 every_generated = pytest.mark.parametrize("hypothesis", GENERATED, ids=lambda each: each.name)
-every_written = pytest.mark.parametrize(
-    "hypothesis", [each for each in SHIPPED if each.generate is None], ids=lambda each: each.name
-)
+EXPLOITS = [each for each in SHIPPED if "exploit" in each.tags]
+WRITTEN = [each for each in SHIPPED if each not in GENERATED and each not in EXPLOITS]
+every_written = pytest.mark.parametrize("hypothesis", WRITTEN, ids=lambda each: each.name)
 
 
 def test_the_promised_hypotheses_are_there() -> None:
@@ -101,13 +101,21 @@ def test_at_least_five_generate_and_use_every_kind_of_edit_but_registers() -> No
     assert used == {*EditKind, "insert"} - {EditKind.REGISTER}
 
 
+def test_an_exploit_is_an_addition_that_should_pay_nothing() -> None:
+    assert len(EXPLOITS) >= 2
+    for each in EXPLOITS:
+        (example,), (counter_example,) = each.examples, each.counter_examples
+        assert example.startswith(counter_example)
+        assert each.expect.gap == "none"
+
+
 @every_hypothesis
 def test_completions_begin_with_one_space_and_stay_short(hypothesis: Hypothesis) -> None:
     for case in expand(hypothesis):
         assert case.text.startswith(" ")
         assert not case.text.startswith("  ")
         assert len(case.text.split()) <= 40, case.text
-        assert case.text.strip()[-1] in PUNCTUATION
+        assert case.text.strip()[-1] in PUNCTUATION or hypothesis in EXPLOITS
 
 
 @every_written

@@ -20,7 +20,7 @@ HOSTILE = [
 
 def test_twenty_releases_of_fifteen_hypotheses_stay_below_a_megabyte(twenty_releases):
     assert len(twenty_releases.releases) == 20
-    assert len(twenty_releases.series) == 15
+    assert len(twenty_releases.series) >= 15
     page = history.render(twenty_releases)
     assert len(page.encode()) < 1_000_000
     assert page.count("<details") == 15
