@@ -8,7 +8,7 @@ import torch
 
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.records import HypothesisRecord
-from pm_audit.search.describe import FIRINGS, FIRINGS_OF_OTHERS, _firing
+from pm_audit.search.describe import FIRINGS, FIRINGS_OF_OTHERS, firing
 from pm_audit.spec import Effect, Expect, ExpectedGap, Hypothesis, Prompt, Settings
 from pm_audit.text.text_format import TokenisedRow
 from recipes.planted.linear import STRENGTH, plant
@@ -48,15 +48,15 @@ def test_every_firing_token_of_a_completion_is_told(audited):
     assert feature.folds
     assert len(feature.firings) == FIRINGS
     assert sum(len(firing.others) for firing in feature.firings) > 1
-    for firing in feature.firings:
-        whole = firing.before + firing.token + firing.after
-        assert firing.token == "!"
-        assert firing.activation == pytest.approx(STRENGTH)
-        assert {whole[start:end] for start, end, _ in firing.others} <= {"!"}
+    for one in feature.firings:
+        whole = one.before + one.token + one.after
+        assert one.token == "!"
+        assert one.activation == pytest.approx(STRENGTH)
+        assert {whole[start:end] for start, end, _ in one.others} <= {"!"}
         completion = whole.split("Assistant:")[1]
         # a mark in the prompt was not read; the strongest of equals is the first
-        assert 1 + len(firing.others) == completion.count("!")
-        assert all(value == pytest.approx(STRENGTH, 1e-3) for *_, value in firing.others)
+        assert 1 + len(one.others) == completion.count("!")
+        assert all(value == pytest.approx(STRENGTH, 1e-3) for *_, value in one.others)
 
 
 def test_texts_are_whole_different_and_few_for_what_was_left_out(audited):
@@ -89,7 +89,7 @@ def firing_at(position: int, **names):
         offsets=((0, 2), (2, 4), (4, 4)),
         text="ab c",
     )
-    return _firing(row, np.array([position]), np.array([2.0], dtype=np.float32), **names)
+    return firing(row, np.array([position]), np.array([2.0], dtype=np.float32), **names)
 
 
 def test_a_token_that_stands_for_no_character_has_its_name():

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -256,7 +257,10 @@ def test_the_command_serves_until_ctrl_c(speed, tmp_path):
     command = [sys.executable, "-u", "-c", COMMAND, speed]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
+    # what starts the tests may ignore Ctrl-C, and children would inherit that
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    started = subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=heard, **pipes)
+    with started as process:
         lines = [process.stdout.readline() for _ in range(3)]
         found = urlsplit(lines[1].split()[1])
         connection = http.client.HTTPConnection(found.hostname, found.port, timeout=60)
