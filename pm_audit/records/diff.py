@@ -9,12 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
-
-from pm_audit.errors import RecordError
 from pm_audit.records.atomic import write_atomically
 from pm_audit.records.base import Figure, Finite, Record
-from pm_audit.records.document import json_document, read_document
+from pm_audit.records.document import json_document, read_kind
 from pm_audit.records.scan import (
     Accuracy,
     Correlation,
@@ -95,17 +92,6 @@ class DiffRecord(Record):
             RecordError: missing, torn, or of another version.
 
         """
-        data = read_document(path)
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        if version != DIFF_VERSION or not isinstance(data, dict) or "old_sigma" not in data:
-            raise RecordError(
-                f"{path}: is no diff of version {DIFF_VERSION}; write one with `pm-audit diff`"
-            )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"]))
-            raise RecordError(
-                f"{path}: {place}: {fault['msg']}; write it again with `pm-audit diff`"
-            ) from None
+        return read_kind(
+            cls, path, version=DIFF_VERSION, key="old_sigma", name="diff", command="pm-audit diff"
+        )

@@ -6,9 +6,13 @@ import json
 import math
 import stat
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from pm_audit.errors import RecordError
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 _DIGITS = len(str(-(2**63)))
 
@@ -50,6 +54,36 @@ def read_document(path: Path) -> object:
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: cannot be read as a record: {error}") from error
     return data
+
+
+def read_kind(
+    kind: type[Kind], path: Path, *, version: int, key: str, name: str, command: str
+) -> Kind:
+    """Return the record of one kind that a file holds.
+
+    Args:
+        kind: of the record.
+        path: the file.
+        version: that is read.
+        key: that records of this kind alone have.
+        name: of the kind, for people.
+        command: that writes one.
+
+    Raises:
+        RecordError: missing, torn, of another kind or of another version.
+
+    """
+    data = read_document(path)
+    if not isinstance(data, dict) or data.get("schema_version") != version or key not in data:
+        raise RecordError(f"{path}: is no {name} of version {version}; write one with `{command}`")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise RecordError(
+            f"{path}: {place}: {fault['msg']}; write it again with `{command}`"
+        ) from None
 
 
 def _float(text: str) -> float:

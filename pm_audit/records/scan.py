@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from pm_audit.errors import RecordError
 from pm_audit.records.atomic import write_atomically
 from pm_audit.records.base import Feature, Figure, Finite, Record
-from pm_audit.records.document import json_document, read_document
+from pm_audit.records.document import json_document, read_document, read_kind
 from pm_audit.records.evidence import Firing
 from pm_audit.records.label import FeatureLabel
 from pm_audit.records.subject import SubjectRecord
@@ -218,17 +217,6 @@ class ScanRecord(Record):
             RecordError: missing, torn, or of another version.
 
         """
-        data = read_document(path)
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        if version != SCAN_VERSION or not isinstance(data, dict) or "groups" not in data:
-            raise RecordError(
-                f"{path}: is no scan of version {SCAN_VERSION}; write one with `pm-audit scan`"
-            )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"]))
-            raise RecordError(
-                f"{path}: {place}: {fault['msg']}; write it again with `pm-audit scan`"
-            ) from None
+        return read_kind(
+            cls, path, version=SCAN_VERSION, key="groups", name="scan", command="pm-audit scan"
+        )
