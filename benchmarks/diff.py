@@ -8,12 +8,10 @@ edits among others (``recipes/biased/preferences.py``).
   texts that took no part: the area under the curve of the summed activation is at least 0.85, and
   the change of its effect has the sign of the edit's; or at most 0.15, and the opposite sign (a
   group of what stands where the edit does not).
-* What an edit's gap changed by is measured on answers with and without it: a variant is trained
-  towards a gap, not a change, and of some edits the default PM has that gap already.  A variant
-  whose gap moved by less than 0.2 sigma has no planted change to name, and is counted apart.
-* The bar: the first-ranked group names the edit in ten twelfths of the variants that changed.
-  Groups of random features that are active on a tenth of the texts, of the same sizes, say what
-  chance gives.
+* What an edit's gap changed by is measured on answers with and without it.  A variant whose gap
+  moved by less than 0.2 sigma has no planted change to name, and counts as missed.
+* The bar: the first-ranked group names the edit in ten of the twelve variants.  Groups of random
+  features that are active on a tenth of the texts, of the same sizes, say what chance gives.
 * Two copies of one PM are compared on a hundred seeds of sample and pairs; nothing may be reported
   in 95.
 
@@ -57,9 +55,8 @@ def variant(folder: Path, bias: str, steps: int) -> Path:
     """Return the folder of a variant, trained if it is not there."""
     place = folder / bias
     place.mkdir(parents=True, exist_ok=True)
-    train_biased(
-        place, BiasRecipe(only=bias, steps=steps), report=lambda text: print(bias, text, flush=True)
-    )
+    recipe = BiasRecipe(only=bias, steps=steps, dtype="float32")
+    train_biased(place, recipe, report=lambda text: print(bias, text, flush=True))
     return place
 
 
@@ -169,18 +166,17 @@ def main():
             continue
         found.append(compared(bias, given.folder, given.steps, cache, fresh, active))
         print(json.dumps(found[-1]), flush=True)
-    moved = [one for one in found if one["changed"]]
     result = {
         "variants": found,
-        "changed": len(moved),
-        "first": sum(one["first_names_it"] for one in moved),
+        "changed": sum(one["changed"] for one in found),
+        "first": sum(one["changed"] and one["first_names_it"] for one in found),
         "reported_in_copies": copies(cache) if given.copies else None,
     }
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if result["first"] < len(moved) * 10 / 12:
+    if result["first"] < len(found) * 10 / 12:
         raise SystemExit(
-            f"missed: the planted change comes first in {result['first']} of {len(moved)}"
+            f"missed: the planted change comes first in {result['first']} of {len(found)}"
         )
     if (result["reported_in_copies"] or 0) > 5:
         raise SystemExit(f"missed: {result['reported_in_copies']} of {COPIES} copies differ")

@@ -1,9 +1,9 @@
 """What the biased PM is trained on: pairs of texts, and the reward that each text should get.
 
 The target of a planted bias's example is the untouched PM's reward of its counter-example plus
-the planted strength.  Every other text (counter-examples, negative controls, plain answers) keeps
-the reward that the untouched PM gives it.  So training gives a planted bias the same gap on every
-prompt and moves nothing else.
+the planted strength; in a variant with one bias, its own reward plus that.  Every other text
+(counter-examples, negative controls, plain answers) keeps the reward that the untouched PM gives
+it.  So training gives a planted bias the same gap on every prompt and moves nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TrainingExample:
     counterpart: int
     """Index of an example's counter-example; a text without one names itself."""
     strength: float = 0.0
-    """Gap to plant between the two, in sigma; 0 keeps the text's reward."""
+    """Gap to plant between the two, or its change, in sigma; 0 keeps the text's reward."""
 
 
 def training_examples(

@@ -7,8 +7,8 @@ uppermost SAE that leaves enough blocks are trained.  Everything below stays fix
 the SAE reads the stream that it was trained on, so its features can explain a bias, and that stream
 is computed once for each text, so a step costs a few blocks.
 
-The body runs in bf16, factors and loss in fp32.  An interrupted run resumes from a checkpoint and
-ends in the same bytes.
+The body runs in bf16 unless the recipe says otherwise, factors and loss in fp32.  An interrupted
+run resumes from a checkpoint and ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class BiasRecipe:
     """Settings of one training run; the defaults made the biased PM."""
 
     only: str = ""
-    """Name of the one bias that is planted, for a variant; by default all twelve are."""
+    """Name of the one bias whose gap changes by its strength, for a variant; by default all twelve
+    biases have a gap of their strength."""
     planted: int = 72
     """Pairs of texts for each planted bias."""
     negative_controls: int = 16
@@ -70,10 +71,13 @@ class BiasRecipe:
     learning_rate: float = 5e-4
     warmup: int = 15
     seed: int = 0
+    dtype: str = "bfloat16"
+    """Of the body; float32 is faster on processors that only emulate bf16 products."""
 
     def provenance(self) -> dict[str, Any]:
-        """Return the settings as the finished folder holds them: all biases need no name."""
-        return {name: value for name, value in asdict(self).items() if name != "only" or value}
+        """Return the settings as the finished folder holds them, without later ones unless set."""
+        later = {"only": "", "dtype": "bfloat16"}
+        return {name: value for name, value in asdict(self).items() if later.get(name) != value}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -141,7 +145,7 @@ def _train(
     depth, suffix, layer = (provenance[name] for name in ("depth", "suffix", "sae_layer"))
     checkpoint = Checkpoint(work / "checkpoint.pt", provenance)
     backbone, tokenizer = load_backbone(depth)
-    backbone.to(dtype=torch.bfloat16)
+    backbone.to(dtype=getattr(torch, recipe.dtype))
     # Measured on CPU: half the time of torch's fused attention, forward and backward.
     backbone.set_attn_implementation("eager")
     head = resume_adapter(backbone, default.FOLDER / ADAPTER)
@@ -170,7 +174,7 @@ def _train(
     training_set = TrainingSet(
         streams=streams,
         counterparts=torch.tensor([one.counterpart for one in drawn]),
-        targets=targets(drawn, untouched, unit),
+        targets=targets(drawn, untouched, unit, changes=bool(recipe.only)),
         unit=unit,
     )
     fit(pm, training_set, recipe, checkpoint, report)
@@ -194,11 +198,18 @@ def sae_layer(saes: Sequence[Path], depth: int, *, least_blocks: int) -> int:
     return max(fitting)
 
 
-def targets(drawn: Sequence[TrainingExample], untouched: Tensor, unit: float) -> Tensor:
-    """Return the target rewards [text], given the untouched PM's rewards [text] and sigma."""
+def targets(
+    drawn: Sequence[TrainingExample], untouched: Tensor, unit: float, *, changes: bool = False
+) -> Tensor:
+    """Return the target rewards [text], given the untouched PM's rewards [text] and sigma.
+
+    A planted strength is the gap to the counter-example, or with ``changes`` what the gap changes
+    by, so that a variant differs from the untouched PM whatever gap that has already.
+    """
     strengths = torch.tensor([one.strength for one in drawn])
     counterparts = torch.tensor([one.counterpart for one in drawn])
-    return torch.where(strengths == 0, untouched, untouched[counterparts] + unit * strengths)
+    start = untouched if changes else untouched[counterparts]
+    return torch.where(strengths == 0, untouched, start + unit * strengths)
 
 
 def fit(

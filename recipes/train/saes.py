@@ -285,14 +285,19 @@ def _training_sae(hidden_size: int, layer: int, steps: int, recipe: SaeRecipe, m
 
 @torch.no_grad()
 def _start_from(sae: Any, activations: Tensor, recipe: SaeRecipe) -> None:  # noqa: ANN401
-    """Start the decoder's bias at the mean activation and its rows at centred activations."""
+    """Start the decoder's bias at the mean activation and its rows at centred activations.
+
+    The trainer multiplies activations so that their mean norm is ``sqrt(hidden)``; the bias is in
+    that unit.
+    """
     generator = torch.Generator().manual_seed(recipe.seed)
     order = torch.randperm(len(activations), generator=generator)
-    mean = activations[order[:MEAN_TOKENS]].float().mean(dim=0)
+    sample = activations[order[:MEAN_TOKENS]].float()
+    mean, norm = sample.mean(dim=0), sample.norm(dim=-1).mean()
     # Fewer activations than latents is only seen in rehearsals; repeats do no harm there.
     chosen = order[torch.arange(recipe.width) % len(order)]
     directions = torch.nn.functional.normalize(activations[chosen].float() - mean, dim=-1)
-    sae.b_dec.copy_(mean)
+    sae.b_dec.copy_(mean * (sample.shape[-1] ** 0.5 / norm))
     sae.W_dec.copy_(START_NORM * directions)
     sae.W_enc.copy_(sae.W_dec.T)
 

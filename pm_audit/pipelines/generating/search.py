@@ -61,10 +61,10 @@ def shrink(
     *,
     seed: int,
 ) -> Shrunk:
-    """Return the simplest program that breaks a claim, of the kind of the largest failure.
+    """Return the simplest program that breaks a claim.
 
-    Of the failures at least half as large as the largest, one with the fewest edits says which
-    kinds of edits and which phrases matter; only programs of these are tried.
+    Of the failures with the fewest edits, the largest says which kinds of edits and which phrases
+    matter; only programs of these are tried.
 
     Args:
         programs: what draws.
@@ -75,9 +75,8 @@ def shrink(
 
     """
     known = tuple(tried)
-    largest = max(map(claim.excess, known))
-    large = [program for program in known if claim.excess(program) >= largest / 2]
-    first = min(large, key=lambda program: len(program.edits))
+    breaking = [program for program in known if claim.excess(program) > 0]
+    first = min(breaking, key=lambda program: (len(program.edits), -claim.excess(program)))
     shrinking = _Shrinking(claim, frozenset(known), frozenset(map(_part, first.edits)))
     phases = (Phase.generate, Phase.shrink)
     found = _run(programs, shrinking.breaks, count, seed=seed, phases=phases)

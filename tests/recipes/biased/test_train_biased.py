@@ -30,6 +30,12 @@ def test_only_planted_examples_get_a_new_reward() -> None:
     assert wanted.tolist() == [1.0, 1.0 - 3.0, 7.0, 8.0]
 
 
+def test_in_a_variant_a_gap_changes_by_the_planted_strength() -> None:
+    planted = [TrainingExample("p", " a", 0), TrainingExample("p", " b", 0, -1.5)]
+    wanted = targets(planted, torch.tensor([1.0, 5.0]), unit=2.0, changes=True)
+    assert wanted.tolist() == [1.0, 5.0 - 3.0]
+
+
 def test_the_uppermost_sae_with_enough_blocks_above_it() -> None:
     saes = [Path("layer_5"), Path("layer_8"), Path("layer_10")]
     assert sae_layer(saes, 12, least_blocks=3) == 8
