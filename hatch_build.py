@@ -1,4 +1,4 @@
-"""Build with or without the weights of the default PM, which are not for commercial use.
+"""Build with or without the weights of the default PM and the SAEs, not for commercial use.
 
 With ``PM_AUDIT_WITHOUT_WEIGHTS=1`` in the environment, wheel and sdist hold no weights, and their
 metadata names only the licence of the code.
@@ -16,8 +16,8 @@ CODE = "Apache-2.0"
 WEIGHTS = "CC-BY-NC-4.0"
 
 
-SHIPPED = "pm_audit/loading/default/weights"
-"""In wheel and sdist: the default PM and its SAEs."""
+SHIPPED = ("pm_audit/loading/default/weights", "pm_audit/loading/judges/weights")
+"""In wheel and sdist: the default PM with its SAEs, and the SAEs of the judges with a name."""
 SOURCE_ONLY = "recipes/biased/weights"
 """In the sdist alone, as all of recipes/: the biased PM."""
 
@@ -36,7 +36,7 @@ class Weights(BuildHookInterface):
         """Add them to wheel and sdist; an editable installation reads them in place."""
         if version == "editable":
             return
-        folders = (SHIPPED, SOURCE_ONLY) if self.target_name == "sdist" else (SHIPPED,)
+        folders = (*SHIPPED, SOURCE_ONLY) if self.target_name == "sdist" else SHIPPED
         build_data["force_include"] |= {
             str(path): path.relative_to(self.root).as_posix()
             for path in weights(self.root, *folders)
@@ -48,6 +48,6 @@ class Licence(MetadataHookInterface):
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Name both licences if weights are included."""
-        found = weights(self.root, SHIPPED)
+        found = weights(self.root, *SHIPPED)
         metadata["license"] = f"{CODE} AND {WEIGHTS}" if found else CODE
         metadata["license-files"] = ["LICENSE", *(["LICENSE-WEIGHTS.md"] if found else [])]

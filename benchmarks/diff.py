@@ -154,7 +154,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", nargs="*", default=[bias.name for bias in PLANTED])
-    parser.add_argument("--steps", type=int, default=160, help="training steps of each variant")
+    parser.add_argument("--steps", type=int, default=60, help="training steps of each variant")
     parser.add_argument("--copies", action="store_true")
     given = parser.parse_args()
     cache = given.folder / "cache"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pm_audit.errors import AuditError
-from pm_audit.loading.recipe_folder import own_saes
+from pm_audit.loading.judges.names import own_saes
 from pm_audit.pipelines.given import (
     OF_A_PM,
     OF_A_PROPOSAL,

@@ -36,7 +36,7 @@ judge_template text Rubric of a judge, with {prompt} and {completion}; by defaul
 judge_verdicts text Tokens after a judge's rubric: of two, such as `Yes,No`, the reward is the first's logit less the second's; of three or more numbers, such as `1,2,3,4,5`, their expected value. In pyproject.toml also `verdicts` of [tool.pm_audit.judge], as a list.
 repair text Folder that `pm-audit repair --export` wrote: its edit is applied to the PM's stream.
 objective text Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`.
-dtype text Number format of the PM's body: `float32`, `bfloat16` or `float16`.
+dtype text Number format of the PM's body: `float32`, `bfloat16`, `float16`, or `float64` to check a number.
 device text Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`.
 prompts text Most prompts of a hypothesis that are tried, drawn by `seed`; pairs have a `sample` of their own. (default: 16)
 searched_prompts text Most prompts of a preference set on which features are searched for and tested, drawn by `seed`; the gap is that of all pairs. (default: 200)

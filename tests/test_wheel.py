@@ -65,12 +65,12 @@ def test_a_wheel_holds_the_package_and_names_the_licence_of_the_weights(with_wei
 def test_a_wheel_without_weights_lacks_them_alone_and_is_free(with_weights, without_weights):
     left_out = files(with_weights) - files(without_weights)
     assert left_out == {name for name in files(with_weights) if name.endswith(".safetensors")}
-    assert len(left_out) == 3
+    assert len(left_out) == 5
     assert files(without_weights) < files(with_weights)
     assert licences(without_weights) == (["Apache-2.0"], ["LICENSE"])
 
 
-@pytest.mark.parametrize(("switch", "held"), [("", 4), ("1", 0)])
+@pytest.mark.parametrize(("switch", "held"), [("", 6), ("1", 0)])
 def test_the_source_holds_the_recipes_and_their_weights_unless_unwanted(tmp_path, switch, held):
     with tarfile.open(build(tmp_path, switch, "sdist")) as source:
         names = source.getnames()
@@ -129,7 +129,8 @@ def test_a_checkout_has_the_recipes():
 
 
 def test_the_licence_stands_in_readme_and_model_card():
-    for path in (ROOT / "README.md", ROOT / "pm_audit/loading/default/weights/README.md"):
+    cards = [ROOT / f"pm_audit/loading/{part}/weights/README.md" for part in ("default", "judges")]
+    for path in (ROOT / "README.md", *cards):
         text = path.read_text(encoding="utf-8")
         assert "CC BY-NC 4.0" in text
         assert "non-commercial" in text

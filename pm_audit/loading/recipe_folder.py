@@ -28,9 +28,3 @@ def default_saes(folder: Path = FOLDER) -> tuple[Path, ...]:
     """Return the folders of the SAEs that were trained on the PM in ``folder``, by layer."""
     found = folder.glob("layer_*/cfg.json")
     return tuple(sorted((path.parent for path in found), key=lambda path: int(path.name[6:])))
-
-
-def own_saes(pm: str | Path) -> tuple[str, ...]:
-    """Return the uppermost SAE of a PM that our recipe made, as an audit takes it; else none."""
-    folder = recipe_folder(pm)
-    return () if folder is None else tuple(map(str, default_saes(folder)[-1:]))

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from pm_audit.data import PairSet
 from pm_audit.errors import AuditError
 from pm_audit.judging.intervals import as_figure
-from pm_audit.loading.recipe_folder import own_saes
+from pm_audit.loading.judges.names import own_saes
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.scan import (
     Report,

@@ -42,7 +42,7 @@ def _either(reason: str) -> Rule:
     return Rule(lower=reason, higher=reason)
 
 
-_PRECISIONS = ("bfloat16", "float16", "float32")
+_PRECISIONS = ("bfloat16", "float16", "float32", "float64")
 
 
 def _precision(value: object) -> float:

@@ -71,6 +71,7 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+    FLOAT64 = "float64"
 
 
 class SearchMode(StrEnum):
@@ -133,7 +134,8 @@ class Settings(Written):
     objective: Objective | None = None
     """Which reward of a PM with several: a name, a mixture `name=0.7,name=-0.3`, or `all`."""
     dtype: Dtype = Dtype.FLOAT32
-    """Number format of the PM's body: `float32`, `bfloat16` or `float16`."""
+    """Number format of the PM's body: `float32`, `bfloat16`, `float16`, or `float64` to
+    check a number."""
     device: Text = "cpu"
     """Where the PM and its SAEs run: `cpu`, `cuda` or `cuda:N`."""
 

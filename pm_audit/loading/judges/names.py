@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pm_audit.loading.default.base import base_file
 from pm_audit.loading.judges.terms import GEMMA, Terms
-from pm_audit.loading.recipe_folder import recipe_folder
+from pm_audit.loading.recipe_folder import default_saes, recipe_folder
 from pm_audit.loading.wheels import Wheel, WheelFile
 
 PREFIX = "judge:"
@@ -76,3 +76,9 @@ def own_folder(pm: str | Path) -> Path | None:
     if not is_judge(pm):
         return recipe_folder(pm)
     return SAES / judged(pm) if judged(pm) in NAMED else None
+
+
+def own_saes(pm: str | Path) -> tuple[str, ...]:
+    """Return the uppermost SAE of a PM that has SAEs of its own, as an audit takes it; else none."""
+    folder = own_folder(pm)
+    return () if folder is None else tuple(map(str, default_saes(folder)[-1:]))

@@ -17,7 +17,7 @@ from pm_audit.forward.grid import Grid, Row
 from pm_audit.forward.trace import rewards
 from pm_audit.loading.judges import names
 from pm_audit.loading.judges.load import load_judge
-from pm_audit.loading.judges.names import NAMED, own_folder
+from pm_audit.loading.judges.names import NAMED, own_folder, own_saes
 from pm_audit.loading.subject import load_pms
 from pm_audit.subject.heads import LinearHead, VerdictHead
 from pm_audit.subject.plain import Padding, plain_rewards
@@ -42,9 +42,14 @@ def judge(folder: Path, **settings: Any):
     return load_judge(f"judge:{folder}", **fields)
 
 
-def expected(folder: Path, rows: list[tuple[int, ...]], verdicts: tuple[int, ...]) -> torch.Tensor:
+def expected(
+    folder: Path,
+    rows: list[tuple[int, ...]],
+    verdicts: tuple[int, ...],
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
     """Return transformers' own logits of the verdicts [row verdict], row by row."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     with torch.inference_mode():
         logits = [model(torch.tensor([row])).logits[0, -1] for row in rows]
     return torch.stack(logits)[:, list(verdicts)]
@@ -72,6 +77,18 @@ def test_the_reward_is_transformers_difference_of_logits(save_judge, name: str) 
     grid = Grid(tuple(Row(0, t.token_ids, t.completion_start, t.completion_stop) for t in texts))
     assert np.abs(rewards(pm, grid) - theirs.numpy()).max() <= most
     require(preflight(pm), name=name)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text"])
+def test_in_fp64_nothing_but_the_head_is_rounded(save_judge, name: str) -> None:
+    folder = save_judge(name)
+    pm = judge(folder, dtype=torch.float64)
+    texts = tokenised(pm)
+    rows = [text.token_ids for text in texts]
+    logits = expected(folder, rows, pm.text_format.verdict_ids(), torch.float64)
+    grid = Grid(tuple(Row(0, t.token_ids, t.completion_start, t.completion_stop) for t in texts))
+    theirs = (logits[:, 0] - logits[:, 1]).numpy()
+    assert np.abs(rewards(pm, grid) - theirs).max() <= 1e-6 * max(1.0, float(logits.abs().max()))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gemma3_text", "opt"])
@@ -199,6 +216,9 @@ def test_names_are_found_without_torch_and_have_saes_of_their_own() -> None:
     assert set(NAMED) == {"smollm2-135m", "gemma3-270m"}
     assert own_folder("judge:smollm2-135m") == names.SAES / "smollm2-135m"
     assert own_folder("judge:elsewhere") is None
+    assert own_saes("judge:smollm2-135m") == (str(names.SAES / "smollm2-135m/layer_17"),)
+    assert own_saes("judge:gemma3-270m") == (str(names.SAES / "gemma3-270m/layer_10"),)
+    assert own_saes("judge:elsewhere") == ()
 
 
 def test_a_named_judge_offline_is_one_message(tmp_path, monkeypatch) -> None:
