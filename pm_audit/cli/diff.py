@@ -40,9 +40,7 @@ def diff(old: str, new: str, *, output: Path | None, **given: Any) -> None:  # n
     Features are attributed and ablated in both, and ranked by how much more they raise the
     reward in NEW.  Writes the record and a page next to it.
     """
-    from pm_audit.records import require_writable, write_atomically
-    from pm_audit.report.html.diff import render
-    from pm_audit.report.preferences.diff import summary
+    from pm_audit.records import require_writable
 
     target = output or Path("reports/diff.json")
     page = target.with_suffix(".html")
@@ -60,8 +58,8 @@ def diff(old: str, new: str, *, output: Path | None, **given: Any) -> None:  # n
     settings = ScanSettings(**given)
     record = run(data, before, after, settings, cache or cache_folder() / "scans", _report)
     record.write(target)
-    write_atomically(page, render(record))
-    click.echo(summary(record))
+    record.save(page)
+    click.echo(str(record))
     click.echo(f"wrote {target} and {page}")
 
 

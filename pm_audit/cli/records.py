@@ -20,23 +20,15 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 def show(record: Path, *, verbose: bool) -> None:
     """Print the summary of RECORD (default: reports/record.json).
 
-    RECORD is of an audit, a scan, a repair or a search for exploits.
+    RECORD is of an audit, a scan, a diff, a repair or a search for exploits.
     """
-    from pm_audit.records.exploit import ExploitRecord
-    from pm_audit.records.repair import RepairRecord
-    from pm_audit.records.scan import ScanRecord
     from pm_audit.report import terminal
-    from pm_audit.report.preferences import scan
+    from pm_audit.report.preferences import kinds
     from pm_audit.report.viewed import read_viewed
 
-    if ScanRecord.is_one(record):
-        click.echo(scan.summary(ScanRecord.read(record)))
-        return
-    if RepairRecord.is_one(record):
-        click.echo(str(RepairRecord.read(record)))
-        return
-    if ExploitRecord.is_one(record):
-        click.echo(str(ExploitRecord.read(record)))
+    other = kinds.read(record)
+    if other is not None:
+        click.echo(str(other))
         return
     read, notices = read_viewed(record)
     click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
@@ -53,32 +45,22 @@ def show(record: Path, *, verbose: bool) -> None:
     "(default: RECORD's name with .html).",
 )
 def report(record: Path, *, output: Path | None) -> None:
-    """Write RECORD (default: reports/record.json) as a page or a table; a scan as a page.
+    """Write RECORD (default: reports/record.json) as a page or a table.
 
-    A repair is written as a page, .html or .md.
-    A page shows a reviewer's notes, kept next to it: record.notes.yaml.
+    A scan and a diff are written as .html, a repair and a search for exploits as .html or .md.
+    A page of an audit shows a reviewer's notes, kept next to it: record.notes.yaml.
     """
-    from pm_audit.records import write_atomically
-    from pm_audit.records.repair import RepairRecord
-    from pm_audit.records.scan import ScanRecord
     from pm_audit.report.files import write
-    from pm_audit.report.html.scan import render
     from pm_audit.report.over_time.notes import read_notes
+    from pm_audit.report.preferences import kinds
     from pm_audit.report.sanitise import terminal_lines
     from pm_audit.report.viewed import read_viewed
 
     target = output or record.with_suffix(".html")
     options.require_apart(target, record)
-    if ScanRecord.is_one(record):
-        if target.suffix != ".html":
-            raise click.UsageError(f"{target}: a scan is written as a page; its name ends in .html")
-        write_atomically(target, render(ScanRecord.read(record)))
-        click.echo(f"wrote {target}")
-        return
-    if RepairRecord.is_one(record):
-        if target.suffix not in (".html", ".md"):
-            raise click.UsageError(f"{target}: a repair is written as a page, .html or .md")
-        RepairRecord.read(record).save(target)
+    other = kinds.read(record)
+    if other is not None:
+        other.save(target)
         click.echo(f"wrote {target}")
         return
     read, notices = read_viewed(record)
@@ -139,11 +121,12 @@ def verify(record: Path) -> None:
     from pm_audit.judging.exploits import verify_exploits
     from pm_audit.records import AuditRecord
     from pm_audit.records.exploit import ExploitRecord
+    from pm_audit.report.preferences import kinds
     from pm_audit.report.sanitise import terminal_lines
 
-    if ExploitRecord.is_one(record):
-        exploits = ExploitRecord.read(record)
-        found, count, nouns = verify_exploits(exploits), len(exploits.exploits), _ADDITIONS
+    other = kinds.read(record)
+    if isinstance(other, ExploitRecord):
+        found, count, nouns = verify_exploits(other), len(other.exploits), _ADDITIONS
     else:
         stored = AuditRecord.read(record)
         found, count, nouns = disagreements(stored), len(stored.hypotheses), _HYPOTHESES

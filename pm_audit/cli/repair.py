@@ -53,12 +53,14 @@ def repair(record: Path, **given: Any) -> None:  # noqa: ANN401 - options of cli
     from pm_audit.pipelines.repairing.options import RepairOptions
     from pm_audit.pipelines.repairing.request import run_repair
     from pm_audit.records import require_writable
-    from pm_audit.records.repair import SUFFIXES
+    from pm_audit.records.repair import RepairRecord
+    from pm_audit.report.preferences.kinds import suffixes
 
     output = given.pop("output")
     if output is not None:
-        if output.suffix not in SUFFIXES:
-            raise click.UsageError(f"{output}: its name must end in {', '.join(SUFFIXES)}")
+        known = suffixes(RepairRecord)
+        if output.suffix not in known:
+            raise click.UsageError(f"{output}: its name must end in {', '.join(known)}")
         options.require_apart(output, record, given["data"], given["choose"])
         require_writable(output)
     given = {name: value for name, value in given.items() if value not in (None, ())}

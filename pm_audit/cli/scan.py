@@ -119,9 +119,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     the two sides; candidates are ablated where they are active, ranked by effect and grouped.
     Writes the record and a page next to it.
     """
-    from pm_audit.records import require_writable, write_atomically
-    from pm_audit.report.html.scan import render
-    from pm_audit.report.preferences import summary
+    from pm_audit.records import require_writable
 
     target = output or Path("reports/scan.json")
     page = target.with_suffix(".html")
@@ -137,8 +135,8 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     settings = ScanSettings(**given | {"sampler": Sampler(given["sampler"])})
     record = run(data, fleet, settings, cache, _report)
     record.write(target)
-    write_atomically(page, render(record))
-    click.echo(summary(record))
+    record.save(page)
+    click.echo(str(record))
     click.echo(f"wrote {target} and {page}")
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pm_audit.records.atomic import write_atomically
-from pm_audit.records.base import Figure, Finite, Record
-from pm_audit.records.document import json_document, read_kind
+from pm_audit.records.base import Figure, Finite
+from pm_audit.records.document import read_kind
+from pm_audit.records.saved import SavedRecord
 from pm_audit.records.scan import (
     Accuracy,
     Correlation,
@@ -35,7 +35,7 @@ class ChangedFeature(ScannedFeature):
     """And in the new one."""
 
 
-class DiffRecord(Record):
+class DiffRecord(SavedRecord):
     """What changed from one PM to another over a preference set."""
 
     schema_version: Literal[1] = DIFF_VERSION
@@ -70,19 +70,6 @@ class DiffRecord(Record):
     """In the same order, those that changed first."""
     changed: int
     """The first so many groups changed by more than the noise, with confidence."""
-
-    def document(self) -> str:
-        """Return the record as JSON."""
-        return json_document(self.model_dump(mode="json")) + "\n"
-
-    def write(self, path: Path) -> None:
-        """Write the record.
-
-        Raises:
-            RecordError: it cannot be written there.
-
-        """
-        write_atomically(path, self.document())
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from pm_audit.errors import RecordError
-from pm_audit.records.atomic import write_atomically
 from pm_audit.records.base import Feature, Figure, Finite, Record
-from pm_audit.records.document import json_document, read_document
+from pm_audit.records.document import read_kind
+from pm_audit.records.saved import SavedRecord
 from pm_audit.records.subject import SubjectRecord
 
 REPAIR_VERSION = 1
-
-SUFFIXES = (".json", ".md", ".html")
-"""Of the files that a record is written to."""
 
 ALL = "all"
 """The subset of all pairs."""
@@ -118,7 +115,7 @@ class PairsRead(Record):
     """Rows left out, by reason."""
 
 
-class RepairRecord(Record):
+class RepairRecord(SavedRecord):
     """Which verified features were tried, what was chosen, and what it does elsewhere."""
 
     schema_version: int = REPAIR_VERSION
@@ -143,62 +140,24 @@ class RepairRecord(Record):
     notes: tuple[str, ...] = ()
     """What was left out, and why."""
 
-    def __str__(self) -> str:
-        """Return the summary that the command prints."""
-        from pm_audit.report.preferences import repair
-
-        return repair.terminal(self)
-
     @property
     def best(self) -> JudgedRepair | None:
         """The first repair that helps its target; None if none does."""
         return next((one for one in self.judged if one.helps), None)
 
-    def save(self, path: Path) -> None:
-        """Write the record as its suffix says: ``.html`` and ``.md`` are pages, others JSON."""
-        if path.suffix == ".md":
-            from pm_audit.report.preferences import repair
-
-            write_atomically(path, repair.markdown(self))
-            return
-        if path.suffix == ".html":
-            from pm_audit.report.html.repair import render
-
-            write_atomically(path, render(self))
-            return
-        write_atomically(path, json_document(self.model_dump(mode="json")) + "\n")
-
-    @staticmethod
-    def is_one(path: Path) -> bool:
-        """Whether a file holds a repair, of whatever version.
-
-        Raises:
-            RecordError: it cannot be read as a record at all.
-
-        """
-        data = read_document(path)
-        return isinstance(data, dict) and {"candidates", "judged", "judged_on"} <= data.keys()
-
     @classmethod
-    def read(cls, path: Path) -> RepairRecord:
+    def read(cls, path: Path) -> Self:
         """Read a record back.
 
         Raises:
             RecordError: the file is missing, torn, or of another version.
 
         """
-        data = read_document(path)
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        if version != REPAIR_VERSION:
-            raise RecordError(
-                f"{path}: schema_version is {ascii(version)[:40]}, this pm_audit reads "
-                f"{REPAIR_VERSION}; run `pm-audit repair` again"
-            )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            place = ".".join(map(str, fault["loc"]))
-            raise RecordError(
-                f"{path}: not a record of a repair: {place}: {fault['msg']}"
-            ) from None
+        return read_kind(
+            cls,
+            path,
+            version=REPAIR_VERSION,
+            key="judged_on",
+            name="repair",
+            command="pm-audit repair",
+        )

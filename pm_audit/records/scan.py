@@ -13,11 +13,11 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from pm_audit.records.atomic import write_atomically
 from pm_audit.records.base import Feature, Figure, Finite, Record
-from pm_audit.records.document import json_document, read_document, read_kind
+from pm_audit.records.document import read_kind
 from pm_audit.records.evidence import Firing
 from pm_audit.records.label import FeatureLabel
+from pm_audit.records.saved import SavedRecord
 from pm_audit.records.subject import SubjectRecord
 
 SCAN_VERSION: Literal[1] = 1
@@ -159,7 +159,7 @@ class FeatureGroup(Record):
     """As a feature's."""
 
 
-class ScanRecord(Record):
+class ScanRecord(SavedRecord):
     """A scan of one SAE's features over a preference set."""
 
     schema_version: Literal[1] = SCAN_VERSION
@@ -184,30 +184,6 @@ class ScanRecord(Record):
     """Most certain effect first: by the end of the interval that is nearer to zero."""
     groups: tuple[FeatureGroup, ...]
     """In the same order."""
-
-    def document(self) -> str:
-        """Return the record as JSON."""
-        return json_document(self.model_dump(mode="json")) + "\n"
-
-    def write(self, path: Path) -> None:
-        """Write the record.
-
-        Raises:
-            RecordError: it cannot be written there.
-
-        """
-        write_atomically(path, self.document())
-
-    @staticmethod
-    def is_one(path: Path) -> bool:
-        """Whether a file holds a scan, of whatever version.
-
-        Raises:
-            RecordError: it cannot be read as a record at all.
-
-        """
-        data = read_document(path)
-        return isinstance(data, dict) and {"groups", "sample", "overall"} <= data.keys()
 
     @classmethod
     def read(cls, path: Path) -> Self:

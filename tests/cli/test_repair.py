@@ -129,7 +129,7 @@ def test_without_help_the_exit_code_is_one_and_it_is_said(asked, tmp_path):
 def test_a_suffix_without_a_format_is_refused_before_any_work(asked, tmp_path):
     result = invoke(tmp_path, "-o", "out.txt")
     assert result.exit_code == 2
-    assert "must end in .json, .md, .html" in result.output
+    assert "must end in .json, .html, .md" in result.output
     assert asked[0] == []
 
 

@@ -267,7 +267,7 @@ def test_the_commands_of_records_show_a_scan(record, tmp_path):
     assert path.with_suffix(".html").read_text() == render(record)
     refused = CliRunner().invoke(main, ["report", str(path), "-o", str(tmp_path / "scan.md")])
     assert refused.exit_code == 2
-    assert "ends in .html" in refused.output
+    assert "a scan is written as .json, .html" in refused.output
 
 
 def test_the_record_is_plain_json(record):

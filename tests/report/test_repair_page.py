@@ -126,7 +126,7 @@ def test_the_commands_of_records_show_a_repair(tmp_path):
         assert target.read_text() == text
     refused = CliRunner().invoke(main, ["report", str(path), "-o", str(tmp_path / "x.csv")])
     assert refused.exit_code == 2
-    assert "a repair is written as a page" in refused.output
+    assert "a repair is written as .json, .html, .md" in refused.output
 
 
 def test_a_record_is_never_written_over_by_its_own_page(tmp_path):

@@ -113,6 +113,10 @@ def test_the_command_writes_a_record_and_a_page_and_python_gives_the_same(named,
     assert changed_line(record)[:20] in found.output
     page = target.with_suffix(".html").read_text()
     assert "What changed from" in page
+    assert CliRunner().invoke(main, ["show", str(target)]).output == f"{summary(record)}\n"
+    again = tmp_path / "again.html"
+    assert CliRunner().invoke(main, ["report", str(target), "-o", str(again)]).exit_code == 0
+    assert again.read_text() == page
     own = pm_audit.diff(
         named.pm,
         new,

@@ -79,6 +79,6 @@ def own_folder(pm: str | Path) -> Path | None:
 
 
 def own_saes(pm: str | Path) -> tuple[str, ...]:
-    """Return the uppermost SAE of a PM that has SAEs of its own, as an audit takes it; else none."""
+    """Return the uppermost of a PM's own SAEs, as an audit takes it; nothing if it has none."""
     folder = own_folder(pm)
     return () if folder is None else tuple(map(str, default_saes(folder)[-1:]))
