@@ -20,9 +20,11 @@ _record = click.argument("record", type=_READABLE, default=Path("reports/record.
 def show(record: Path, *, verbose: bool) -> None:
     """Print the summary of RECORD (default: reports/record.json).
 
-    RECORD is of an audit, a scan, a diff, a repair or a search for exploits.
+    RECORD is of an audit, a scan, a diff, a repair or a search for exploits.  With an audit come a
+    reviewer's notes, kept next to it: record.notes.yaml.
     """
     from pm_audit.report import terminal
+    from pm_audit.report.over_time.notes import read_notes
     from pm_audit.report.preferences import kinds
     from pm_audit.report.viewed import read_viewed
 
@@ -31,7 +33,8 @@ def show(record: Path, *, verbose: bool) -> None:
         click.echo(str(other))
         return
     read, notices = read_viewed(record)
-    click.echo(terminal.summary(read, every_feature=verbose, notices=notices))
+    notes = read_notes(record, read)
+    click.echo(terminal.summary(read, every_feature=verbose, notices=notices, notes=notes))
 
 
 @click.command(

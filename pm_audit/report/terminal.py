@@ -25,6 +25,7 @@ from pm_audit.report import (
     scope,
     wording,
 )
+from pm_audit.report.over_time.notes import Note
 from pm_audit.report.terminal_writer import WIDTH, TerminalWriter, shortened
 from pm_audit.report.viewed import require_readable
 
@@ -39,12 +40,17 @@ _FEATURE_HEADER = ("contribution (sigma)", "of gap", "attribution", "elsewhere",
 
 
 def summary(
-    record: AuditRecord, *, every_feature: bool = False, notices: Sequence[str] = ()
+    record: AuditRecord,
+    *,
+    every_feature: bool = False,
+    notices: Sequence[str] = (),
+    notes: Sequence[Note] = (),
 ) -> str:
     """Return the run's table, the findings with the words on which features fire, and the tally.
 
     With ``every_feature`` each candidate is listed, and each condition in which the set was tried.
-    ``notices`` come first: what a reader must know about the record as a whole.
+    ``notices`` come first: what a reader must know about the record as a whole.  ``notes`` of
+    reviewers come before the tally.
 
     Raises:
         RecordError: the record is torn.
@@ -73,6 +79,9 @@ def summary(
             _everything(page, hypothesis, record.method.replacement)
         else:
             _finding(page, hypothesis, findings.selected(hypothesis)[:_FEATURES_SHOWN])
+    for note in notes:
+        about = "" if note.hypothesis is None else f" on {note.hypothesis}"
+        page.wrapped(f"note{about}: {note.note.strip()} ({note.signature})")
     page.line(wording.tally(record))
     if not record.complete:
         judged, wanted = wording.judged_of_manifest(record)

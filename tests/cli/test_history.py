@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+import pm_audit
 from pm_audit.cli import main
-from pm_audit.records import AuditRecord
+from pm_audit.records import AuditRecord, Check
 
 
 @pytest.fixture
@@ -32,6 +33,18 @@ def test_history_prints_and_writes_page_and_folder(invoke, records, tmp_path):
     assert f"wrote {page}\n" in result.output
     assert page.stat().st_size > 10_000
     assert (site / "index.html").is_file()
+
+
+def test_a_history_in_python_is_what_the_command_prints(invoke, records):
+    history = pm_audit.read_history(records)
+    assert invoke("history", *records).output == f"{history}\n"
+    frame = history.frame()
+    assert len(frame) == sum(len(release.points) for release in history.releases)
+    first = frame[frame["release"] == str(records[0])].set_index("hypothesis")
+    record = pm_audit.read_record(records[0])
+    for one in record.hypotheses:
+        assert first.loc[one.name, "gap_sigma"] == one.gap_sigma.value
+        assert first.loc[one.name, "gap"] == one.outcomes[Check.GAP].value
 
 
 def test_history_refuses_what_it_cannot_show(invoke, records, tmp_path):
@@ -74,6 +87,9 @@ def test_report_shows_the_notes_next_to_the_record(invoke, records, tmp_path, su
     assert "of the whole" in text
     assert "agreed" in text
     assert "agreed <b>" not in text
+    shown = " ".join(invoke("show", records[1]).output.split())
+    assert "note on urls: agreed <b> (Ada, 2026-02-01)" in shown
+    assert "note: of the whole (Ada, 2026-02-02)" in shown
     (tmp_path / "new.notes.yaml").write_text("- {hypothesis: url, note: a, day: 2026-02-01}\n")
     refused = invoke("report", records[1], "-o", page)
     assert refused.exit_code == 2

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pm_audit.records import AuditRecord, Check, Figure, HypothesisRecord, Outcome, Record
 from pm_audit.report import feature_words, findings
 from pm_audit.report.changes import Change, ChangeKind
 from pm_audit.report.over_time.notes import Note
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAMED = 2
 """Most PMs that a title names."""
@@ -185,6 +188,35 @@ class History(Record):
         for at, release in enumerate(self.releases):
             both = at > 0 and points[at] is not None and points[at - 1] is not None
             yield both and release.step is not None and not release.step.why_apart(name)
+
+    def __str__(self) -> str:
+        """Return the sparklines that the command prints."""
+        from pm_audit.report.over_time.sparklines import summary
+
+        return summary(self)
+
+    def frame(self) -> pd.DataFrame:
+        """Return a pandas frame, one row a release and hypothesis; figures in sigma."""
+        import pandas as pd  # a page needs no pandas
+
+        return pd.DataFrame(
+            [
+                {
+                    "release": release.file,
+                    "created": release.created,
+                    "pm": release.pm,
+                    "hypothesis": point.name,
+                    "gap_sigma": point.gap.value,
+                    "gap_sigma_low": point.gap.low,
+                    "gap_sigma_high": point.gap.high,
+                    "residual_sigma": point.residual.value,
+                    "closure": None if point.closure is None else point.closure.value,
+                    **{check.value: outcome.value for check, outcome in point.outcomes.items()},
+                }
+                for release in self.releases
+                for point in release.points.values()
+            ]
+        )
 
     @property
     def checks(self) -> tuple[Check, ...]:
