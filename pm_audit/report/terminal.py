@@ -189,6 +189,7 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
         f"{_VERDICTS[result.outcome]}: {result.reason}",
         f"  at        {place}",
         f"  claim     {hypothesis.claim}",
+        f"  expects   {findings.expected(hypothesis)}",
         *(f"  {word:<8}  {said}" for word, said in _quoted(wording.searched(hypothesis))),
         f"  gap       {figures.with_bounds(hypothesis.gap_sigma)}, "
         f"{figures.with_bounds(hypothesis.gap)} raw",
