@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import click
 import pm_audit
 from pm_audit.cli import main
 from pm_audit.report import glossary
-from pm_audit.strategies import drawn
 from recipes.calibrate import tables
 from recipes.calibrate.result import Calibration
 
@@ -64,19 +62,8 @@ def python() -> str:
     return "\n\n".join(parts)
 
 
-def strategies() -> str:
-    """Return a table of the strategies of edits: how each is called, and what it draws."""
-    names = {kind.__name__: kind for kind in (*drawn.KINDS.values(), *drawn.PHRASED.values())}
-    rows = ["| strategy | what it does |", "| --- | --- |"]
-    for name, strategy in names.items():
-        taken = ", ".join(inspect.signature(strategy).parameters)
-        rows.append(f"| `{name}({taken})` | {inspect.getdoc(strategy).splitlines()[0]} |")
-    return "\n".join(rows)
-
-
 GENERATED = {
     "python": python,
-    "strategies": strategies,
     "command_line": command_line,
     "figures": figures,
     "notebook": execute.page,

@@ -30,8 +30,10 @@ uses one.
 
 Every setting is a key of `[tool.pm_audit]` in `pyproject.toml`, an option of `pytest --pm-audit`
 and an ini option of pytest. The command line wins over `pyproject.toml`, and that over ini options.
-The settings of the subject, `pm` to `device`, are options of `pm-audit run`, `explain`, `doctor`
-and `index` too, without `pm-audit-`: `--pm`, `--sae`, `--text-format`.
+The settings of the subject, `pm` to `device`, are options of `pm-audit run`, `explain`, `doctor`,
+`index`, `score`, `scan`, `propose` and `exploit` too, without `pm-audit-`: `--pm`, `--sae`,
+`--text-format`. What is not given there comes from `[tool.pm_audit]`; ini options count in pytest
+alone. `repair` takes them from its record, and `diff` reads none from `pyproject.toml`.
 
 | key | option of pytest | ini option | default | meaning |
 | --- | --- | --- | --- | --- |

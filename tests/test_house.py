@@ -26,6 +26,7 @@ exploits, diffs, judges, the text box and the history from 26,500."""
 DOORS = (
     *("pm_audit", "pm_audit.cli", "pm_audit.pytest_plugin.plugin", "pm_audit.release"),
     *("pm_audit.report.html.page", "pm_audit.loading.named", "recipes.commands"),
+    "pm_audit.pipelines.generating.keep",
 )
 """What a command or a plain pytest imports before it knows that a PM is needed."""
 

@@ -189,9 +189,8 @@ def doctor(
         # an unset variable of a shell would examine the default PM
         raise click.UsageError("the PM's name is empty; name one, or leave --pm out")
     from pm_audit.pipelines.doctor import doctor as examine
-    from pm_audit.spec import Settings
 
-    settings = Settings.merged(cli=subject | {"saes": (*places, *subject["saes"])})
+    settings = options.settings_of(subject | {"saes": (*places, *subject["saes"])})
     findings = examine(
         settings.pm,
         settings.saes,

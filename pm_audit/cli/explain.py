@@ -85,12 +85,11 @@ def explain(
 
 def _read(subject: dict[str, Any]) -> tuple[Settings, WrittenLabels]:
     """Return the subject's settings and the project's labels."""
-    from pm_audit.pipelines.project import find_root, read_settings
-    from pm_audit.spec import Settings
+    from pm_audit.pipelines.project import find_root
     from pm_audit.spec.labels import read_labels
 
-    root = find_root()
-    return Settings.merged(cli=subject), read_labels(read_settings(root).labels, root)
+    settings = options.settings_of(subject)
+    return settings, read_labels(settings.labels, find_root())
 
 
 def _serve(

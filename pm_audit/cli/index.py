@@ -40,12 +40,11 @@ def index(
     from pm_audit.loading.subject import load_subject
     from pm_audit.pipelines.feature_index import index_features, written
     from pm_audit.records import write_atomically
-    from pm_audit.spec import Settings
 
-    named = (*places, *subject["saes"])
-    if not named:
+    settings = options.settings_of(subject | {"saes": (*places, *subject["saes"])})
+    if not settings.saes:
         raise click.UsageError("name an SAE: --sae PATH")
-    model, loaded = load_subject(Settings.merged(cli=subject | {"saes": named}))
+    model, loaded = load_subject(settings)
     unplaced = [sae.source for sae in loaded if sae.index_path is None]
     if unplaced:
         raise SaeError(f"{unplaced[0]}: lies in no folder of yours; save it to a folder first")

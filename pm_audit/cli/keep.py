@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -28,4 +29,4 @@ def keep(record: Path, name: str, *, output: Path | None) -> None:
     found = keep_edit(
         AuditRecord.read(record), name, root=root, probes=settings.probes, output=output
     )
-    click.echo(terminal_lines(f"wrote {found}"))
+    click.echo(terminal_lines(f"wrote {found}\nnext: pytest --pm-audit {quote(str(found))}"))

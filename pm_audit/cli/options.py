@@ -16,6 +16,7 @@ from pm_audit.settings_table import SETTINGS
 
 if TYPE_CHECKING:
     from pm_audit.data import PairSet
+    from pm_audit.spec import Settings
 
 _COLUMNS = ("prompt", "example", "counter_example", "id")
 _TEXT = ("text_format", "text_end", "text_start", "text_date")
@@ -61,6 +62,19 @@ def as_pytest_has_them(given: Mapping[str, str | tuple[str, ...] | None]) -> lis
         for value in (values if isinstance(values, tuple) else (values,))
         if value is not None
     ]
+
+
+def settings_of(subject: Mapping[str, Any]) -> Settings:
+    """Return the settings that options of :func:`subject` give, then ``[tool.pm_audit]``.
+
+    Raises:
+        InvalidSpec: one of them is unknown or of another kind.
+
+    """
+    from pm_audit.pipelines.project import find_root, read_settings
+
+    given = {name: value for name, value in subject.items() if value != ()}
+    return read_settings(find_root(), cli=given)
 
 
 def number(

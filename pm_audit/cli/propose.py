@@ -68,14 +68,13 @@ def propose(
     from pm_audit.pipelines import propose as pipeline
     from pm_audit.pipelines.project import find_root
     from pm_audit.scanning.task import chosen_sae
-    from pm_audit.spec import Settings
 
     own = {name: given.pop(name) for name in ("groups", "drafts", "prompts", "seed")}
     settings = pipeline.ProposeSettings(**own)
     root = find_root([folder])
     if name_command is not None:
         command.require_command(name_command, root)
-    pm, saes = load_subject(Settings.merged(cli=given))
+    pm, saes = load_subject(options.settings_of(given))
     sae = chosen_sae(tuple(saes), record.subject.saes[0].name)
     found = pipeline.propose(
         record, pairs, pm, sae, settings, lambda text: click.echo(terminal(text), err=True)

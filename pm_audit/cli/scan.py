@@ -145,10 +145,9 @@ def _fleet(
 ) -> tuple[Fleet, Path]:
     """Take the options of the subject and of the work out of those that were given."""
     from pm_audit.loading.named import require_named_subject
-    from pm_audit.spec import Settings
 
     named = {name: given.pop(name) for name in options.SUBJECT if name in given}
-    settings = Settings.merged(cli=named | {"saes": named.get("saes") or None})
+    settings = options.settings_of(named)
     engine, workers, cache = given.pop("engine"), given.pop("workers"), given.pop("cache")
     if not rewards_only:  # which need no SAE
         require_named_subject(settings)

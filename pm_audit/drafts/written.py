@@ -20,7 +20,7 @@ from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
-from pm_audit.report.sanitise import visible
+from pm_audit.report.sanitise import visible, yaml
 from pm_audit.spec import Effect, load_hypotheses
 from pm_audit.stats import Interval
 
@@ -116,7 +116,7 @@ def document(draft: Draft, *, scan: str) -> str:
     lines = [f"# {_comment(line)}" for line in _evidence(draft, scan)]
     lines += [
         f"name: {draft.name}",
-        f"claim: {scalar(draft.claim)}",
+        f"claim: {yaml(draft.claim)}",
         f"effect: {draft.effect.value}",
         "tags: [draft]",
         "severity: warn # remove it once the hypothesis is yours",
@@ -198,35 +198,22 @@ def _evidence(draft: Draft, scan: str) -> Iterator[str]:
 def _prompt(number: int, pair: DraftPair, *, with_control: bool) -> Iterator[str]:
     turns = pair.example.text.turns
     yield f"  - id: pair-{number}"
-    yield f"    wordings: [{scalar(turns[-1].text)}]"
+    yield f"    wordings: [{yaml(turns[-1].text)}]"
     if len(turns) > 1:
         yield "    turns:"
         yield from (f"      - {line}" for line in _dialogue(turns))
     yield "    fields:"
-    yield f"      example: {scalar(pair.example.text.completion)}"
-    yield f"      counter_example: {scalar(pair.counter_example.text.completion)}"
+    yield f"      example: {yaml(pair.example.text.completion)}"
+    yield f"      counter_example: {yaml(pair.counter_example.text.completion)}"
     if with_control and pair.control is not None:
-        yield f"      control: {scalar(pair.control.text.completion)}"
+        yield f"      control: {yaml(pair.control.text.completion)}"
 
 
 def _dialogue(turns: Dialogue) -> Iterator[str]:
     for turn in turns[:-1]:
         template = turn.text.replace("{", "{{").replace("}", "}}")
-        yield f"{turn.speaker.value}: {scalar(template)}"
+        yield f"{turn.speaker.value}: {yaml(template)}"
     yield f'{turns[-1].speaker.value}: "{{question}}"'
-
-
-def scalar(text: str) -> str:
-    """Return a text as a double-quoted YAML scalar on one line."""
-    return f'"{"".join(map(_escaped, text))}"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character == "\n":
-        return "\\n"
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _comment(line: str) -> str:

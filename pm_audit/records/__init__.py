@@ -45,7 +45,7 @@ from pm_audit.records.explanation import (
     GapDecomposition,
     Transfer,
 )
-from pm_audit.records.generated import GeneratedEvidence
+from pm_audit.records.generated import BreakingEdit, GeneratedEvidence
 from pm_audit.records.label import FeatureLabel, LabelSource
 from pm_audit.records.ours import require_ours
 from pm_audit.records.pairs import PairsEvidence, SkippedRow
@@ -69,6 +69,7 @@ __all__ = [
     "Baseline",
     "BaselineEvidence",
     "BaselinePoint",
+    "BreakingEdit",
     "Check",
     "CheckResult",
     "Departure",

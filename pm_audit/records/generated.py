@@ -7,6 +7,15 @@ from typing import Any
 from pm_audit.records.base import Finite, Record
 
 
+class BreakingEdit(Record):
+    """An edit that breaks the claim on the search's prompts, and was not judged."""
+
+    edit: str
+    """The edit in words."""
+    gap_sigma: Finite
+    """Its mean gap on the search's prompts; chosen for its size, so no estimate."""
+
+
 class GeneratedEvidence(Record):
     """The search of one hypothesis, on prompts that took no part in the judgement."""
 
@@ -22,6 +31,9 @@ class GeneratedEvidence(Record):
     """Of the distinct ones, how many make a text that the PM cannot read."""
     breaking: int
     """Of the distinct ones, how many break the claim on the search's prompts."""
+    others: tuple[BreakingEdit, ...] = ()
+    """Breaking edits of other kinds, or with other phrases, than the edit that is judged: the
+    largest of each, of the fewest edits first, and none that holds the kinds of another."""
     steps: int
     """Further edits that were tried to find a simpler one."""
     prompts: tuple[str, ...]

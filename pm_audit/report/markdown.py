@@ -132,6 +132,8 @@ def _section(page: MarkdownWriter, hypothesis: HypothesisRecord, replacement: st
     page.paragraph("**{}** {}", found.sentence, found.explanation)
     if edit := wording.searched(hypothesis):
         page.paragraph("The edit: {}. Tried: {}.", edit["edit"], edit["tried"])
+        if "others" in edit:
+            page.paragraph("Others that broke the claim there: {}.", edit["others"])
         page.paragraph("{} became {}.", Code(edit["before"]), Code(edit["after"]))
     bullets: list[Value] = [
         Markup("{}: {}. {}", (result.check.value, _MARKS[result.outcome], result.reason))

@@ -128,6 +128,19 @@ def html(text: str) -> str:
     return "".join(parts).replace("::", ":&#58;").replace("##[", "##&#91;")
 
 
+def yaml(text: str) -> str:
+    """Return a text as a double-quoted YAML scalar on one line, which reads back as it is."""
+    return f'"{"".join(map(_yaml_escape, text))}"'
+
+
+def _yaml_escape(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character == "\n":
+        return "\\n"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
 def node_id(name: str) -> str:
     """Return a name for a node id: letters, digits, ``_ . -``, at most 80 of them."""
     if NAME.fullmatch(name):

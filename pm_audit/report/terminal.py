@@ -6,7 +6,7 @@ compared; raw figures are in the record.  Positive contributions raise the rewar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pm_audit.records import (
     AuditRecord,
@@ -70,6 +70,8 @@ def summary(
         if found := wording.searched(hypothesis):
             page.wrapped(f"{hypothesis.name}: {found['edit']}")
             page.wrapped(found["tried"], indent="  ")
+            if "others" in found:
+                page.wrapped(f"others that broke it there: {found['others']}", indent="  ")
             page.wrapped(
                 f"\u201c{found['before']}\u201d became \u201c{found['after']}\u201d", indent="  "
             )
@@ -196,7 +198,8 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
         f"{_VERDICTS[result.outcome]}: {result.reason}",
         f"  at        {place}",
         f"  claim     {hypothesis.claim}",
-        *(f"  {word:<8}  {said}" for word, said in wording.searched(hypothesis).items()),
+        f"  expects   {findings.expected(hypothesis)}",
+        *(f"  {word:<8}  {said}" for word, said in _quoted(wording.searched(hypothesis))),
         f"  gap       {figures.with_bounds(hypothesis.gap_sigma)}, "
         f"{figures.with_bounds(hypothesis.gap)} raw",
         f"  residual  {figures.with_bounds(hypothesis.residual_sigma)}"
@@ -208,6 +211,12 @@ def failure(hypothesis: HypothesisRecord, result: CheckResult, *, place: str, co
     for line in lines:
         page.whole_line(line)
     return page.text()
+
+
+def _quoted(searched: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what a search says, its two completions in quotes: they begin with a space."""
+    for word, said in searched.items():
+        yield word, f"\u201c{said}\u201d" if word in ("before", "after") else said
 
 
 _VERDICTS = {

@@ -130,9 +130,11 @@ def searched(hypothesis: HypothesisRecord) -> dict[str, str]:
     else:
         tried += f"{found.breaking:,} broke the claim, and the simplest is judged"
     left_out = f"; {found.unchanged:,} prompts without it are left out" if found.unchanged else ""
+    others = "; ".join(f"{one.edit} ({one.gap_sigma:+.2f} sigma)" for one in found.others)
     return {
         "edit": found.edit + left_out,
         "tried": tried,
+        **({"others": others} if others else {}),
         "before": _shortened(found.base),
         "after": _shortened(found.edited),
     }

@@ -205,12 +205,10 @@ def _phrase(phrases: Iterable[str]) -> SearchStrategy[str]:
 
 
 def _texts(given: Iterable[str]) -> list[str]:
-    found = [given] if isinstance(given, str) else list(dict.fromkeys(given))
-    if (
-        isinstance(given, str)
-        or not found
-        or not all(isinstance(one, str) and one for one in found)
-    ):
+    if isinstance(given, str):
+        raise AuditError(f"give a list of one or more texts, not one text: [{given!a}]")
+    found = list(dict.fromkeys(given))
+    if not found or not all(isinstance(one, str) and one for one in found):
         raise AuditError("give a list of one or more texts, none of them empty")
     return found
 

@@ -456,6 +456,35 @@ def test_every_setting_of_a_subject_is_an_option(invoke, monkeypatch, tmp_path, 
         assert arguments[-1] == expected
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("doctor",),
+        ("explain", "a", "b", "c"),
+        ("index", "--sae", "s", "--texts", "pairs.jsonl"),
+        ("score", "pairs.jsonl"),
+        ("scan", "pairs.jsonl", "--sae", "s"),
+        ("exploit", "one", "--held-out", "4", "--audits", "0"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_command_reads_the_pm_of_the_project(invoke, monkeypatch, tmp_path, words, named):
+    places = {name: tmp_path / name for name in ("theirs", "mine")}
+    (tmp_path / "pyproject.toml").write_text(f"[tool.pm_audit]\npm = '{places['theirs']}'\n")
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    (tmp_path / "probes").mkdir()
+    prompt = "  - {id: a%d, wordings: [Where is %d?], fields: {answer: Here, wrong: There}}\n"
+    probe = "prompts:\n" + "".join(prompt % (number, number) for number in range(8))
+    (tmp_path / "probes" / "one.yaml").write_text(probe)
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*words, *(("--pm", places["mine"]) if named else ()))
+    assert result.exit_code in (1, 2)
+    said = "".join(result.output.split())
+    assert str(places["mine" if named else "theirs"]) in said
+    assert str(places["theirs" if named else "mine"]) not in said
+
+
 HOSTILE = "a\x1b[31m\n::error::b\u202e##[error]c"
 
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
+
+from pm_audit.strategies import drawn
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "property-tests.md"
 TITLED = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^```output\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_table_has_every_strategy_with_its_arguments_and_its_names_in_yaml():
+    names: dict[str, list[str]] = {}
+    for found, written in ((drawn.KINDS, "`{}`"), (drawn.PHRASED, "`{{{}: ...}}`")):
+        for key, strategy in found.items():
+            call = f"`{strategy.__name__}({', '.join(inspect.signature(strategy).parameters)})`"
+            names.setdefault(call, []).append(written.format(key))
+    _, table = PAGE.read_text(encoding="utf-8").split("| strategy | in YAML | what it draws |\n")
+    rows = [line.strip("| ").split(" | ") for line in table.split("\n\n")[0].splitlines()[1:]]
+    assert {call: keys for call, keys, _ in rows} == {
+        call: ", ".join(keys) for call, keys in names.items()
+    }
 
 
 def test_the_tests_of_the_page_pass_and_fail_as_it_says(pytester, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pm_audit.records import AuditRecord, GeneratedEvidence
+from pm_audit.records import AuditRecord, BreakingEdit, GeneratedEvidence
 from pm_audit.report import findings
 
 
@@ -54,6 +54,7 @@ def searched(**changes) -> GeneratedEvidence:
         too_small=1,
         refused=0,
         breaking=3,
+        others=(BreakingEdit(edit="write \u201c?\u201d behind word 2", gap_sigma=-1.5),),
         steps=4,
         prompts=tuple(map(str, range(8))),
         unchanged=0,

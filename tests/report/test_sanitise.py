@@ -18,6 +18,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -127,6 +128,13 @@ def test_json_is_ascii_without_commands_and_reads_back():
     assert commands(document) == []
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_document([float("nan")])
+
+
+def test_yaml_is_one_line_of_printed_characters_and_reads_back():
+    for text in COMPLETIONS:
+        scalar = sanitise.yaml(text)
+        assert scalar.isprintable()
+        assert yaml.safe_load(f"[{scalar}]") == [text]
 
 
 class Reader(HTMLParser):

@@ -53,3 +53,20 @@ def test_every_report_shows_the_edit_and_both_texts(record):
     for name, view in views.items():
         for text in ("behind word 1", "Paris is.", "Paris! is.", "98 edits on 8 prompts"):
             assert text in view, name
+        # each of the others with its gap on the prompts of the search
+        assert "behind word 2" in view, name
+        assert "1.50 sigma" in view, name
+    assert "  before    \u201c Paris is.\u201d\n" in views["failure"]
+    # folded away, a page says which edit is judged
+    folded = [
+        one.split("</summary>")[0] for one in views["html"].split('<details class="hypothesis')
+    ]
+    assert sum("The edit: <bdi>write \u201c!\u201d behind word 1" in one for one in folded) == 1
+
+
+def test_a_search_without_other_failures_names_none(record):
+    hypothesis = one(record, others=())
+    assert "others" not in wording.searched(hypothesis)
+    whole = record.model_copy(update={"hypotheses": (hypothesis,)})
+    for view in (terminal.summary(whole), markdown.render(whole), html.render(whole)):
+        assert "thers that broke" not in view

@@ -68,6 +68,7 @@ def test_a_failure_tells_place_figures_reason_and_command(record):
     first, *others = text.split("\n")
     assert first == f"refuted: {result.reason}"
     assert others[0] == "  at        a.yaml:12"
+    assert others[1:3] == [f"  claim     {hypothesis.claim}", "  expects   lowers"]
     for word in ("gap", "residual", "again     pytest --pm-audit a", "68% of the gap"):
         assert any(word in line for line in others), word
 

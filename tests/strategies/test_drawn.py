@@ -101,6 +101,11 @@ def test_phrases_must_be_texts(wrong):
         strategies.insertions(wrong)
 
 
+def test_one_text_in_place_of_phrases_is_said_as_a_list():
+    with pytest.raises(AuditError, match=r"not one text: \['Cheers'\]$"):
+        strategies.suffixes("Cheers")
+
+
 def test_a_register_holds_the_text_once():
     (edit,) = set(drawn(strategies.registers(["Sir, {text} Bye."]), count=5))
     assert edit.apply(TEXT) == " Sir, Paris is the capital of France. Bye."

@@ -11,7 +11,7 @@ prompts that took no part in its choice, so that its interval and p-value hold a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import hypothesis as engine
 
@@ -20,14 +20,17 @@ from pm_audit.errors import AuditError
 from pm_audit.forward.scale import Scale
 from pm_audit.pipelines.generating.gaps import Gaps
 from pm_audit.pipelines.generating.kept import keep, kept
-from pm_audit.pipelines.generating.search import Shrunk, draw, shrink
+from pm_audit.pipelines.generating.search import Shrunk, by_weight, draw, parts, shrink
 from pm_audit.pipelines.generating.strategy import each_phrase, strategy_of
 from pm_audit.pipelines.generating.turned import bases, changed, turned
-from pm_audit.records import GeneratedEvidence, MethodRecord
+from pm_audit.records import BreakingEdit, GeneratedEvidence, MethodRecord
 from pm_audit.spec import Hypothesis
 from pm_audit.spec.generate import WrittenGenerate
 from pm_audit.strategies import Program
 from pm_audit.subject.preference_model import PreferenceModel
+
+MOST_OTHERS = 5
+"""Failures that are listed next to the one that is judged."""
 
 
 def generate(
@@ -90,6 +93,7 @@ def generate(
         too_small=len(gaps.too_small.intersection(distinct)),
         refused=len(gaps.refused.intersection(distinct)),
         breaking=len(breaking),
+        others=_others(breaking, gaps, program),
         steps=0 if found is None else found.steps,
         prompts=tuple(prompt.id for prompt in searched.prompts),
         unchanged=whole - len(judged.prompts),
@@ -141,6 +145,18 @@ def _replayed(
     gaps = reader()
     gaps.measure(known)
     return [program for program in known if gaps.excess(program) > 0]
+
+
+def _others(breaking: Iterable[Program], gaps: Gaps, judged: Program) -> tuple[BreakingEdit, ...]:
+    """Return the first failures of other kinds of edits, none of which holds another failure."""
+    kinds, found = [parts(judged)], list[BreakingEdit]()
+    for program in by_weight(breaking, gaps):
+        measured = gaps[program]
+        if measured is None or any(kind <= parts(program) for kind in kinds):
+            continue
+        kinds.append(parts(program))
+        found.append(BreakingEdit(edit=str(program), gap_sigma=measured.gap))
+    return tuple(found[:MOST_OTHERS])
 
 
 def _nearest(hypothesis: Hypothesis, gaps: Gaps, programs: tuple[Program, ...]) -> Program:

@@ -9,11 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pm_audit.drafts.written import scalar
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.pipelines.generating.turned import changed, turned
 from pm_audit.records import AuditRecord, HypothesisRecord, require_writable, write_atomically
-from pm_audit.report.sanitise import visible
+from pm_audit.report.sanitise import visible, yaml
 from pm_audit.spec import Hypothesis, Prompt, load_hypotheses
 from pm_audit.spec.probe import DEFAULT_TURNS
 from pm_audit.strategies import Program
@@ -109,7 +108,7 @@ def _document(hypothesis: Hypothesis, found: HypothesisRecord, *, with_probe: bo
     keys["severity"] = hypothesis.severity.value
     keys["expect"] = hypothesis.expect.model_dump(mode="json", exclude_unset=True)
     lines = [f"# {visible(line)}" for line in comments]
-    return "\n".join([*lines, *_yaml(keys), ""])
+    return "\n".join([*lines, *_mapping(keys), ""])
 
 
 def _prompt(prompt: Prompt) -> dict[str, Any]:
@@ -123,15 +122,15 @@ def _prompt(prompt: Prompt) -> dict[str, Any]:
     return written
 
 
-def _yaml(keys: Mapping[str, Any], pad: str = "") -> Iterator[str]:
+def _mapping(keys: Mapping[str, Any], pad: str = "") -> Iterator[str]:
     for key, value in keys.items():
         if isinstance(value, Mapping):
             yield f"{pad}{key}:"
-            yield from _yaml(value, f"{pad}  ")
+            yield from _mapping(value, f"{pad}  ")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             yield f"{pad}{key}:"
             for item in value:
-                first, *rest = _yaml(item, f"{pad}    ")
+                first, *rest = _mapping(item, f"{pad}    ")
                 yield f"{pad}  - {first.lstrip()}"
                 yield from rest
         else:
@@ -140,7 +139,7 @@ def _yaml(keys: Mapping[str, Any], pad: str = "") -> Iterator[str]:
 
 def _inline(value: str | float | Sequence[str]) -> str:
     if isinstance(value, str):
-        return scalar(value)
+        return yaml(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(scalar, value))}]"
+        return f"[{', '.join(map(yaml, value))}]"
     return json.dumps(value)

@@ -16,7 +16,7 @@ from hypothesis import Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from pm_audit.strategies import Edit, Insert, Program
+from pm_audit.strategies import Insert, Program
 
 MOST_STEPS = 24
 """Programs that are tried to find a simpler one."""
@@ -76,14 +76,26 @@ def shrink(
     """
     known = tuple(tried)
     breaking = [program for program in known if claim.excess(program) > 0]
-    first = min(breaking, key=lambda program: (len(program.edits), -claim.excess(program)))
-    shrinking = _Shrinking(claim, frozenset(known), frozenset(map(_part, first.edits)))
+    first = by_weight(breaking, claim)[0]
+    shrinking = _Shrinking(claim, frozenset(known), parts(first))
     phases = (Phase.generate, Phase.shrink)
     found = _run(programs, shrinking.breaks, count, seed=seed, phases=phases)
     if shrinking.failed is not None:
         raise shrinking.failed
     # a phrase that was tried by itself, and not drawn, is as simple as it can be
     return Shrunk(first if found is None else found, len(shrinking.steps))
+
+
+def by_weight(breaking: Iterable[Program], claim: Claim) -> list[Program]:
+    """Return failures, those of the fewest edits first, and of these the largest."""
+    return sorted(breaking, key=lambda program: (len(program.edits), -claim.excess(program)))
+
+
+def parts(program: Program) -> frozenset[tuple[str, str]]:
+    """Return the kinds of a program's edits, each with its phrase if it inserts one."""
+    return frozenset(
+        (edit.kind, edit.text if isinstance(edit, Insert) else "") for edit in program.edits
+    )
 
 
 class _Shrinking:
@@ -106,7 +118,7 @@ class _Shrinking:
         return self._answers[program]
 
     def _breaks(self, program: Program) -> bool:
-        if self.failed is not None or not self._parts.issuperset(map(_part, program.edits)):
+        if self.failed is not None or not self._parts.issuperset(parts(program)):
             return False
         if program not in self._tried:
             if len(self.steps) == MOST_STEPS:
@@ -118,11 +130,6 @@ class _Shrinking:
         except Exception as error:  # noqa: BLE001 - raised later: here it would be the PM's failure
             self.failed = error
             return False
-
-
-def _part(edit: Edit) -> tuple[str, str]:
-    """Return the kind of an edit, with its phrase if it inserts one."""
-    return edit.kind, edit.text if isinstance(edit, Insert) else ""
 
 
 def _run(

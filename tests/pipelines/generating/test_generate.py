@@ -96,6 +96,21 @@ def test_a_phrase_among_others_is_found_alone(liked, seed):
     assert edits(found(liked, hypothesis)[1]) == (Insert(text=LIKED, after=0),)
 
 
+def test_other_failures_are_the_largest_of_each_kind_without_compositions_of_them(liked):
+    phrases = ["so!", "so they!!!", "well!!!!!", "fine", "good"]
+    asked = claim(edits=["punctuation", {"suffix": phrases}], at_most=2, examples=60)
+    evidence = auditor_of(liked).audit(asked).evidence.generated
+    assert evidence.edit == "write \u201cwell!!!!!\u201d at the end"
+    assert [one.edit for one in evidence.others] == [
+        "write \u201c!!!\u201d behind word 2",
+        "write \u201cso they!!!\u201d at the end",
+        "write \u201cso!\u201d at the end",
+    ]
+    gaps = [one.gap_sigma for one in evidence.others]
+    assert gaps == sorted(gaps, reverse=True)
+    assert evidence.breaking > len(gaps) + 1
+
+
 def test_nothing_breaks_a_claim_that_holds(indifferent):
     hypothesis = claim(margin=2.0)
     record = auditor_of(indifferent).audit(hypothesis)

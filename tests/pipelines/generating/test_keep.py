@@ -130,7 +130,8 @@ def test_the_command_says_what_it_wrote(root, stored_record_path):
     record_of(root, stored_record_path, program).write(root / "record.json")
     run = CliRunner().invoke(main, ["keep", "record.json", "no-bonus"])
     assert run.exit_code == 0, run.output
-    assert "no-bonus-kept.yaml" in run.output
+    assert "\nnext: pytest --pm-audit " in run.output
+    assert run.output.endswith("no-bonus-kept.yaml\n")
     again = CliRunner().invoke(main, ["keep", "record.json", "no-bonus"])
     assert again.exit_code == 2
 
