@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pm_audit.data import Columns, PairSet
     from pm_audit.drafts.written import Proposal
     from pm_audit.pipelines.given import OneSae, Pm
-    from pm_audit.pipelines.scan import Scores
+    from pm_audit.pipelines.scan import ScanSettings, Scores
     from pm_audit.records.diff import DiffRecord
     from pm_audit.records.scan import ScanRecord
     from pm_audit.scanning.engines import Fleet
@@ -117,14 +117,9 @@ def scan(
     report = reporter(progress)
     pairs = _pairs(data, columns)
     with ONE_AT_A_TIME:
-        from pm_audit.pipelines.scan import ScanSettings
         from pm_audit.pipelines.scan import scan as run
-        from pm_audit.scanning.sampler import Sampler
 
-        own = {name: settings.pop(name) for name in OF_A_SCAN & settings.keys()}
-        if "sampler" in own:
-            own["sampler"] = one_of(Sampler, "sampler", own["sampler"])
-        how = ScanSettings(**own)
+        how = _how(settings)
         chosen = Settings.merged(python=settings_of(pm, sae, known_only(OF_A_PM, settings)))
         given = loaded_subject(pm, sae, chosen)
         fleet, folder = _fleet(chosen, given, engine, workers, cache)
@@ -161,23 +156,23 @@ def diff(
             a setting is not as it must be, or a number is not finite.
 
     """
+    if len(each(sae)) > 1:
+        raise AuditError("diff reads both PMs with one SAE; call it once for each")
     report = reporter(progress)
     pairs = _pairs(data, columns)
-    own = {name: settings.pop(name) for name in OF_A_SCAN & settings.keys()}
-    rest = known_only(OF_A_PM, settings)
-    if sae is None:
-        named = (pm for pm in (old, new) if isinstance(pm, str | Path))
-        sae = next((saes[0] for pm in named if (saes := own_saes(pm))), None)
+    if sae is None or isinstance(sae, str):
+        named = () if sae is None else (sae,)
+        owners = (pm for pm in (old, new) if isinstance(pm, str | Path) and own_saes(pm))
+        sae = next((own_saes(pm, named)[0] for pm in owners), sae)
     with ONE_AT_A_TIME:
         from pm_audit.pipelines.diff import diff as run
-        from pm_audit.pipelines.scan import ScanSettings
 
+        how, rest = _how(settings), known_only(OF_A_PM, settings)
         fleets = []
         for pm in (old, new):
             chosen = Settings.merged(python=settings_of(pm, sae, rest))
             fleet, folder = _fleet(chosen, loaded_subject(pm, sae, chosen), "local", workers, cache)
             fleets.append(fleet)
-        how = ScanSettings(**own)
         return run(pairs, fleets[0], fleets[1], how, folder, report or (lambda _: None))
 
 
@@ -244,6 +239,17 @@ def propose(
             kept = [draft for draft in found.drafts if draft.holds]
             write_drafts(kept, path_of("folder", folder), root=root, scan=place)
         return found
+
+
+def _how(settings: dict[str, Any]) -> ScanSettings:
+    """Take the settings of a scan out of those that were given."""
+    from pm_audit.pipelines.scan import ScanSettings
+    from pm_audit.scanning.sampler import Sampler
+
+    own = {name: settings.pop(name) for name in OF_A_SCAN & settings.keys()}
+    if "sampler" in own:
+        own["sampler"] = one_of(Sampler, "sampler", own["sampler"])
+    return ScanSettings(**own)
 
 
 def _pairs(data: Data, columns: Columns | None) -> PairSet:

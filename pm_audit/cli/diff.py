@@ -40,21 +40,16 @@ def diff(old: str, new: str, *, output: Path | None, **given: Any) -> None:  # n
     Features are attributed and ablated in both, and ranked by how much more they raise the
     reward in NEW.  Writes the record and a page next to it.
     """
-    from pm_audit.records import require_writable
-
-    target = output or Path("reports/diff.json")
-    page = target.with_suffix(".html")
-    for path in (target, page):
-        require_writable(path)
+    target, page = options.record_and_page(output, "reports/diff.json", given["data"])
+    common = options.settings_of({name: given.pop(name) for name in options.OF_TWO})
     data = options.read_data(given.pop("data"), given)
-    named = {name: given.pop(name) for name in options.OF_TWO}
     sae, workers, cache = given.pop("sae_name"), given.pop("workers"), given.pop("cache")
     from pm_audit.loading.wheels import cache_folder
     from pm_audit.pipelines.diff import diff as run
     from pm_audit.pipelines.diff import fleets_of
     from pm_audit.pipelines.scan import ScanSettings
 
-    before, after = fleets_of(old, new, named, sae=sae, workers=workers)
+    before, after = fleets_of(old, new, common, sae=sae, workers=workers)
     settings = ScanSettings(**given)
     record = run(data, before, after, settings, cache or cache_folder() / "scans", _report)
     record.write(target)

@@ -133,6 +133,26 @@ def require_apart(target: Path, *read: Path | None) -> None:
             )
 
 
+def record_and_page(output: Path | None, default: str, *read: Path | None) -> tuple[Path, Path]:
+    """Return where a command writes its record, and the page next to it.
+
+    Raises:
+        click.UsageError: the name is no record's, or one of them is a file that is read.
+        RecordError: no file can be written there.
+
+    """
+    from pm_audit.records import require_writable
+
+    target = output or Path(default)
+    if target.suffix != ".json":
+        raise click.UsageError(f"{target}: the record's name must end in .json")
+    page = target.with_suffix(".html")
+    for path in (target, page):
+        require_apart(path, *read)
+        require_writable(path)
+    return target, page
+
+
 class Command(click.Command):
     """A command whose help ends with one example of its use."""
 

@@ -89,12 +89,18 @@ def report(record: Path, *, output: Path | None) -> None:
 )
 def compare(old: Path, new: Path, *, output: Path | None, comment: Path | None, gate: str) -> None:
     """Compare two records; exit code 1 if NEW is a regression against OLD."""
+    from pm_audit.records import require_ours
     from pm_audit.release import compare as compare_records
     from pm_audit.release import read_believed
     from pm_audit.report import changes
     from pm_audit.report.files import write_comparison
     from pm_audit.spec import GateMode
 
+    for target, others in ((output, (old, new)), (comment, (old, new, output))):
+        if target is not None:
+            options.require_apart(target, *others)
+    if comment is not None:
+        require_ours(comment, comment)
     before, after = read_believed(old), read_believed(new)
     comparison = compare_records(before, after, gate=GateMode(gate))
     click.echo("\n".join(changes.terminal_lines(comparison)))

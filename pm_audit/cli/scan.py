@@ -119,13 +119,7 @@ def scan(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - shared
     the two sides; candidates are ablated where they are active, ranked by effect and grouped.
     Writes the record and a page next to it.
     """
-    from pm_audit.records import require_writable
-
-    target = output or Path("reports/scan.json")
-    page = target.with_suffix(".html")
-    for path in (target, page):
-        options.require_apart(path, given["data"])
-        require_writable(path)
+    target, page = options.record_and_page(output, "reports/scan.json", given["data"])
     data = options.read_data(given.pop("data"), given)
     fleet, cache = _fleet(given, sae=given.pop("sae_name"))
     from pm_audit.pipelines.scan import ScanSettings

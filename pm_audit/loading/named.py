@@ -66,6 +66,9 @@ def _pm(settings: Settings) -> Iterator[Problem]:
         )
     if folder is not None:
         return
+    if not name:
+        yield _problem("pm", f"{settings.pm} names no language model; write judge:PATH")
+        return
     if entry_points(group="pm_audit.pms"):
         return  # a family of another package may find its PMs anywhere
     if not exists(name) and "@" in name:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from pm_audit.data import PairSet
 from pm_audit.errors import AuditError
 from pm_audit.judging.intervals import as_figure
 from pm_audit.loading.judges.names import own_saes
+from pm_audit.loading.named import require_named_subject
 from pm_audit.pipelines.described import describe_environment, describe_subject
 from pm_audit.pipelines.scan import (
     Report,
@@ -134,15 +135,15 @@ def diff(
 
 
 def fleets_of(
-    old: str, new: str, named: Mapping[str, Any], *, sae: str | None, workers: int = 1
+    old: str, new: str, common: Settings, *, sae: str | None, workers: int = 1
 ) -> tuple[Fleet, Fleet]:
     """Load two PMs that are named, each with the SAE that reads both.
 
     Args:
         old: the PM before.
         new: the PM after.
-        named: what both have in common, by the names of settings; without ``saes`` the SAEs are
-            those of the old PM, or else of the new one.
+        common: settings of both, which are read as they are trained: ``repair`` is left out.
+            Without ``saes`` the SAEs are those of the old PM, or else of the new one.
         sae: which of several SAEs; the first for None.
         workers: processes of each.
 
@@ -151,9 +152,14 @@ def fleets_of(
 
     """
     owner = next((pm for pm in (old, new) if own_saes(pm)), old)
-    both = dict(named) | {"saes": named.get("saes") or own_saes(owner) or None}
-    loaders = [Loader(Settings.merged(cli=both | {"pm": pm}), sae) for pm in (old, new)]
-    found = [Fleet.of(loader, workers=workers) for loader in loaders]
+    both = {"saes": own_saes(owner, common.saes), "repair": None}
+    each = [
+        common.model_copy(update=both | {"pm": Settings.merged(cli={"pm": pm}).pm})
+        for pm in (old, new)
+    ]
+    for settings in each:
+        require_named_subject(settings)
+    found = [Fleet.of(Loader(settings, sae), workers=workers) for settings in each]
     return found[0], found[1]
 
 

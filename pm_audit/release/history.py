@@ -8,6 +8,7 @@ stand next to each other and nothing is said about their difference.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -43,7 +44,8 @@ def read_history(paths: Sequence[Path]) -> History:
         raise RecordError(f"{', '.join(missing)}: no such record; check the path")
     found: dict[str, tuple[Release, Path]] = {}
     set_aside: list[SetAside] = []
-    once = {path.resolve(): path for path in sorted(paths, reverse=True)}
+    # a link to a record is another file of it, with notes of its own
+    once = {os.path.normpath(path.absolute()): path for path in sorted(paths, reverse=True)}
     for path in sorted(once.values()):
         try:
             record = _dated(path)

@@ -35,8 +35,10 @@ class Form:
             pairs = parse_qsl(
                 body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=8
             )
-        except ValueError:
+        except UnicodeError:
             raise Refused(HTTPStatus.BAD_REQUEST, "the texts are no UTF-8") from None
+        except ValueError:  # too many fields
+            pairs = []
         fields = dict(pairs)
         if len(fields) != len(pairs) or fields.keys() - {_SPACE} != set(_TEXTS):
             names = ", ".join(_TEXTS)

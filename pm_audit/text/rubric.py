@@ -283,6 +283,10 @@ def rubric_format(
 
     """
     name = text_format or (CHAT if tokenizer.chat_template else RAW)
+    if name == CHAT and not tokenizer.chat_template:
+        raise ModelError(
+            "the tokenizer has no chat template; set text_format to raw, or leave it out"
+        )
     if name == CHAT:
         rubric = Rubric((template or TEMPLATE).strip(), verdicts or VERDICTS)
     else:

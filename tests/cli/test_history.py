@@ -95,3 +95,19 @@ def test_report_shows_the_notes_next_to_the_record(invoke, records, tmp_path, su
     assert refused.exit_code == 2
     assert "new.notes.yaml:1:" in refused.output
     assert "key `author` is missing" in refused.output
+
+
+def test_a_comparison_replaces_no_record_and_no_strangers_file(invoke, records, tmp_path):
+    old, new = records
+    stranger = tmp_path / "README.md"
+    stranger.write_text("ours")
+    for given, reason in (
+        (["--comment", old], "would be replaced"),
+        (["--comment", stranger], "was not written by a run"),
+        (["-o", new], "would be replaced"),
+    ):
+        before = old.read_bytes(), new.read_bytes(), stranger.read_bytes()
+        result = invoke("compare", old, new, *given)
+        assert result.exit_code == 2
+        assert reason in result.output
+        assert (old.read_bytes(), new.read_bytes(), stranger.read_bytes()) == before

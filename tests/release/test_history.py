@@ -146,13 +146,15 @@ def test_a_copy_is_named_and_counted_once(releases, written, tmp_path):
     assert [note.note for note in first.points["urls"].notes] == ["why"]
 
 
-def test_one_file_under_two_names_is_one_file(releases, written, tmp_path):
-    (path,) = written(releases[0])
-    link = tmp_path / "link.json"
+def test_one_file_under_two_names_counts_once(releases, written, tmp_path):
+    (path,) = written(releases[0], names="z")
+    (tmp_path / "z.notes.yaml").write_text("- {note: seen, author: Ada, day: 2026-01-02}\n")
+    link = tmp_path / "latest.json"
     link.symlink_to(path)
     (tmp_path / "b").mkdir()
-    (release,) = read_history([path, link, tmp_path / "b" / ".." / "a.json"]).releases
-    assert release.copies == ()
+    (release,) = read_history([path, link, tmp_path / "b" / ".." / "z.json"]).releases
+    assert {release.file, *release.copies} == {str(tmp_path / "b/../z.json"), str(link)}
+    assert [note.note for note in release.notes] == ["seen"]
 
 
 def test_what_is_no_release_is_set_aside_with_its_reason(releases, written, tmp_path):

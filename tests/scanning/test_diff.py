@@ -22,6 +22,7 @@ from pm_audit.report.html.diff import render
 from pm_audit.report.preferences.diff import changed_line, summary
 from pm_audit.scanning.attributed import Attributed
 from pm_audit.scanning.ranking import Change, carriers
+from pm_audit.spec import Settings
 from tests.scanning.conftest import Named, write_pairs, write_sae
 
 FEW = ScanSettings(sample=96, candidates=12, ablated=16)
@@ -46,7 +47,7 @@ def copy_of(pm, folder, change=None):
 
 
 def record_of(named, old, new, tmp_path, settings=FEW):
-    common = {"saes": (str(named.sae),), "text_format": "hh"}
+    common = Settings.merged(cli={"saes": (str(named.sae),), "text_format": "hh"})
     fleets = fleets_of(str(old), str(new), common, sae=None)
     data = read_pairs(named.data)
     return diff(data, *fleets, settings, tmp_path / "cache", lambda _: None)
@@ -130,6 +131,42 @@ def test_the_command_writes_a_record_and_a_page_and_python_gives_the_same(named,
     )
     assert own.groups == record.groups
     assert own.features == record.features
+
+
+def test_the_command_reads_the_projects_settings(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pm_audit]\nsaes = ["no/sae"]\ntext_format = "odd"\nrepair = "no/repair"\n'
+    )
+    write_pairs(tmp_path, 4)
+    monkeypatch.chdir(tmp_path)
+    data = next(path.name for path in tmp_path.glob("*.jsonl*"))
+    found = CliRunner().invoke(main, ["diff", "default", "default", "--data", data])
+    assert found.exit_code == 2
+    assert "no/sae: no such file" in found.output
+    assert "'odd' is unknown" in found.output
+    assert "no/repair" not in found.output  # both PMs are read as they were trained
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("p.jsonl", "must end in .json"), ("p.html", "must end in .json"), ("d.json", "would be")],
+)
+@pytest.mark.parametrize("command", [["diff", "a", "b", "--data"], ["scan"]])
+def test_no_record_replaces_the_data_or_its_own_page(tmp_path, command, name, reason):
+    data = tmp_path / "d.json"
+    data.write_text("[]")
+    found = CliRunner().invoke(main, [*command, str(data), "-o", str(tmp_path / name)])
+    assert found.exit_code == 2
+    assert reason in found.output
+    assert data.read_text() == "[]"
+
+
+def test_python_refuses_an_unknown_sampler_and_two_saes():
+    rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}]
+    with pytest.raises(AuditError, match="sampler: must be one of top-gap"):
+        pm_audit.diff("default", "default", rows, sampler="largest")
+    with pytest.raises(AuditError, match="one SAE"):
+        pm_audit.diff("default", "default", rows, ["a", "b"])
 
 
 def test_hostile_names_reach_neither_page_nor_terminal_raw(named, tmp_path):

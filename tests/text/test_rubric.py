@@ -193,3 +193,11 @@ def test_template_and_verdicts_are_part_of_what_decides_a_reward(tokenizer) -> N
     assert one != form(tokenizer, "raw", template=f"So. {RAW}").settings
     assert one != form(tokenizer, "raw", verdicts="2,1").settings
     assert "rubric" in one
+
+
+def test_a_chat_rubric_without_a_chat_template_is_refused(tokenizer, tmp_path) -> None:
+    tokenizer.save_pretrained(tmp_path)
+    bare = type(tokenizer).from_pretrained(tmp_path)
+    bare.chat_template = None
+    with pytest.raises(ModelError, match="no chat template; set text_format to raw, or leave"):
+        form(bare, "chat")

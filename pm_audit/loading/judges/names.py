@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,11 @@ def own_folder(pm: str | Path) -> Path | None:
     return SAES / judged(pm) if judged(pm) in NAMED else None
 
 
-def own_saes(pm: str | Path) -> tuple[str, ...]:
-    """Return the uppermost of a PM's own SAEs, as an audit takes it; nothing if it has none."""
+def own_saes(pm: str | Path, named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the SAEs that are named, a PM's own by their paths.
+
+    Without a name it is the uppermost of its own, as an audit takes it; nothing if it has none.
+    """
     folder = own_folder(pm)
-    return () if folder is None else tuple(map(str, default_saes(folder)[-1:]))
+    own = {} if folder is None else {path.name: str(path) for path in default_saes(folder)}
+    return tuple(own.get(name, name) for name in named) or tuple(own.values())[-1:]

@@ -6,6 +6,7 @@ A line interrupted by ``|`` joins no figures that cannot be compared; the reason
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, zip_longest
 
 from pm_audit.records import Outcome
 from pm_audit.report import figures
@@ -59,10 +60,10 @@ _LEGEND = (
 )
 
 
-def sparkline(values: Sequence[float | None], breaks: Sequence[bool] = ()) -> str:
+def sparkline(values: Sequence[float | None], breaks: Sequence[str] = ()) -> str:
     """Return a character a value, its height from the smallest to the largest, zero included.
 
-    ``breaks`` says before which values the line is interrupted.
+    ``breaks`` holds what stands before each value, such as ``BREAK``.
     """
     known = [0.0, *(value for value in values if value is not None)]
     low, high = min(known), max(known)
@@ -76,21 +77,36 @@ def sparkline(values: Sequence[float | None], breaks: Sequence[bool] = ()) -> st
     return _interrupted([level(value) for value in values], breaks)
 
 
-def _interrupted(cells: Sequence[str], breaks: Sequence[bool]) -> str:
-    before = [BREAK if at < len(breaks) and breaks[at] else "" for at in range(len(cells))]
-    return "".join(f"{bar}{cell}" for bar, cell in zip(before, cells, strict=True))
+def _interrupted(cells: Sequence[str], breaks: Sequence[str]) -> str:
+    return "".join(f"{bar}{cell}" for bar, cell in zip_longest(breaks, cells, fillvalue=""))
 
 
 def _table(page: TerminalWriter, history: History, first: int) -> None:
     shown = history.releases[first:]
-    breaks = [at > 0 and bool(one.step and one.step.breaks) for at, one in enumerate(shown)]
+    whole = [bool(one.step and one.step.breaks) for one in shown]
+    apart = [_apart(one, whole) for one in history.series]
+    seams = [any(column) for column in zip(*apart, strict=True)]
     header = ["hypothesis", "gap (sigma)", "last", "residual", "last", "worst check"]
-    rows = [_row(one, first, breaks) for one in history.series]
+    rows = [
+        _row(
+            one,
+            first,
+            [(BREAK if own else " ") * seam for own, seam in zip(at, seams, strict=True)],
+        )
+        for one, at in zip(history.series, apart, strict=True)
+    ]
     room = WIDTH - sum(max(len(row[at]) for row in (header, *rows)) + 2 for at in range(1, 6))
     page.table(header, [[shortened(row[0], max(room, 6)), *row[1:]] for row in rows], ruled=True)
 
 
-def _row(series: Series, first: int, breaks: Sequence[bool]) -> list[str]:
+def _apart(series: Series, whole: Sequence[bool]) -> list[bool]:
+    """Return before which releases a line is interrupted: its own, or every line (``whole``)."""
+    pairs = zip(pairwise(series.points), series.joined[1:], strict=True)
+    own = [False, *(None not in pair and not joined for pair, joined in pairs)][-len(whole) :]
+    return [at > 0 and (one or whole[at]) for at, one in enumerate(own)]
+
+
+def _row(series: Series, first: int, breaks: Sequence[str]) -> list[str]:
     shown = series.points[first:]
     last = series.last
     worst = [MISSING if one is None else MARKS[one.worst] for one in shown]
@@ -129,3 +145,5 @@ def _counted(step: Step) -> Iterator[str]:
     if count := step.regressions:
         names = dict.fromkeys(one.hypothesis for one in step.changes if one.regression)
         yield f"! {count} regression{'s' if count > 1 else ''}: {', '.join(names)}"
+    apart = [one for one in step.changes if step.why_apart(one.hypothesis) == one.message]
+    yield from (f"{BREAK} {one.hypothesis}: {one.message}" for one in apart[:_CHANGES])

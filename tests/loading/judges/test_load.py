@@ -219,6 +219,8 @@ def test_names_are_found_without_torch_and_have_saes_of_their_own() -> None:
     assert own_saes("judge:smollm2-135m") == (str(names.SAES / "smollm2-135m/layer_17"),)
     assert own_saes("judge:gemma3-270m") == (str(names.SAES / "gemma3-270m/layer_10"),)
     assert own_saes("judge:elsewhere") == ()
+    by_name = own_saes("judge:smollm2-135m", ("layer_17", "other"))
+    assert by_name == (str(names.SAES / "smollm2-135m/layer_17"), "other")
 
 
 def test_a_named_judge_offline_is_one_message(tmp_path, monkeypatch) -> None:

@@ -32,7 +32,7 @@ def test_zero_is_part_of_the_scale():
     assert sparkline([2.0, 2.0]) == "██"
     assert sparkline([-2.0, -1.0, 0.0]) == "▁▅█"
     assert sparkline([0.0]) == "▁"
-    assert sparkline([1.0, None, 1.0], [False, False, True]) == "█·|█"
+    assert sparkline([1.0, None, 1.0], ["", "", "|"]) == "█·|█"
 
 
 def test_a_row_a_hypothesis_and_a_column_a_release(record, shifted, history_of):
@@ -50,6 +50,23 @@ def test_a_row_a_hypothesis_and_a_column_a_release(record, shifted, history_of):
     assert urls[5] == "✕✕|✕|✕"
     assert "     ! 1 regression: urls" in lines
     assert text.count("a seed can be chosen until the checks pass") == 2
+
+
+def test_other_texts_interrupt_one_hypothesis_alone(record, shifted, history_of):
+    records = [record, shifted(record, "urls", 0.1), record]
+    urls = next(one for one in records[1].hypotheses if one.name == "urls")
+    rows = tuple(
+        row.model_copy(update={"text": f"{row.text} Other."}) for row in urls.evidence.rows
+    )
+    other = urls.model_copy(update={"evidence": urls.evidence.model_copy(update={"rows": rows})})
+    changed = tuple(other if one is urls else one for one in records[1].hypotheses)
+    records[1] = records[1].model_copy(update={"hypotheses": changed})
+    text = summary(history_of(records))
+    lines = {line.split("  ")[0]: line for line in text.splitlines()}
+    assert lines["urls"].count("|") == 6
+    assert "▁ ▁ ▁" in lines["i-dont-know"]
+    assert "|" not in lines["i-dont-know"]
+    assert "     | urls: the texts are not the baseline's" in text
 
 
 def test_no_line_is_wider_than_the_terminal(twenty_releases):
