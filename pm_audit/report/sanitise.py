@@ -16,6 +16,8 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$]|^[+-])")
+_REFERENCES = re.compile(r"&#64;|&#58;//(?=\w)|\\#(?=\d)|\bgh-(?=\d)", re.IGNORECASE)
+"""What GitHub looks for in the text that Markdown became: escapes are gone by then."""
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -75,7 +77,9 @@ def markdown(text: str) -> str:
     safe = _MARKDOWN_SPECIAL.sub(r"\\\1", visible(text))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = safe.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
-    return safe.replace("::", ":&#58;").replace("##[", "##&#91;")
+    safe = safe.replace("::", ":&#58;").replace("##[", "##&#91;")
+    # a space without width: https://github.com/github/cmark-gfm/issues/181
+    return _REFERENCES.sub(r"\g<0>&#8203;", safe)
 
 
 def markdown_code(text: str) -> str:

@@ -15,6 +15,7 @@ import random
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -193,6 +194,17 @@ def test_a_code_span_is_closed_by_its_own_fence_only(text):
     assert span.endswith(fence)
     assert fence not in re.findall(r"`+", inner)
     assert re.search(r"(?<!\\)\|", inner) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["@someone", "(@org/team)", "a@b.com", "#123", "owner/name#7", "GH-12", "see gh-3",
+     "http://evil.example", "x:@y #8"],
+)  # fmt: skip
+def test_markdown_refers_to_nobody_after_its_escapes_are_read(text):
+    read = unescape(re.sub(r"\\([#(){}\[\]])", r"\1", sanitise.markdown(text)))
+    assert re.search(r"@\w|#\d|gh-\d|://\w", read, re.IGNORECASE) is None
+    assert read.replace("\u200b", "") == text
 
 
 def filled(value: object, supply: Callable[[], str]) -> object:
