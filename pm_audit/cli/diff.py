@@ -29,6 +29,7 @@ from pm_audit.cli import options
     help="Folder of finished shards (default: `scans` in the cache of pm_audit).",
 )
 @options.number("--sample", 256, "Comparisons that are attributed, of the largest changes.")
+@options.left_out
 @options.number("--candidates", 64, "Features that are ablated for real, in both PMs.")
 @options.number("--ablated", 32, "Comparisons on which each of them is ablated.")
 @options.number("--seed", 0, "Seed of everything that is drawn.", least=0)

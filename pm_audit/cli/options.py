@@ -104,6 +104,20 @@ def columns(command: Callable[..., object]) -> Callable[..., object]:
     return command
 
 
+def left_out(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that say which comparisons are left out before a sample is drawn."""
+    percent, share = click.FloatRange(0, 100), click.FloatRange(0, 1, max_open=True)
+    length = "Percentile of length {} which comparisons are left out."
+    for flag, default, kind, text in (
+        ("--held-out", 0.2, share, "Share of prompts that take no part in the ranking."),
+        ("--longest", 95.0, percent, length.format("above")),
+        ("--shortest", 0.0, percent, length.format("below")),
+    ):
+        option = click.option(flag, type=kind, default=default, show_default=True, help=text)
+        command = option(command)
+    return command
+
+
 def read_data(path: Path, given: dict[str, Any]) -> PairSet:
     """Take the options of :func:`columns` out of those that were given, and read the set."""
     from pm_audit.data import Columns, read_pairs

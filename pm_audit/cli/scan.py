@@ -86,27 +86,7 @@ def score(*, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - share
 )
 @options.number("--sample", 512, "Comparisons that are attributed.")
 @click.option("--by", default=None, metavar="COLUMN", help="Column of a stratified sample.")
-@click.option(
-    "--shortest",
-    type=click.FloatRange(0, 100),
-    default=0.0,
-    show_default=True,
-    help="Percentile of length below which comparisons are left out.",
-)
-@click.option(
-    "--longest",
-    type=click.FloatRange(0, 100),
-    default=95.0,
-    show_default=True,
-    help="Percentile of length above which comparisons are left out.",
-)
-@click.option(
-    "--held-out",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.2,
-    show_default=True,
-    help="Share of prompts that take no part in the ranking.",
-)
+@options.left_out
 @options.number("--candidates", 96, "Features that are ablated for real.")
 @options.number("--ablated", 32, "Comparisons on which each of them is ablated.")
 @options.number("--ig-steps", 2, "Steps of integrated gradients.")

@@ -161,6 +161,12 @@ def test_no_record_replaces_the_data_or_its_own_page(tmp_path, command, name, re
     assert data.read_text() == "[]"
 
 
+def test_the_command_takes_the_options_that_an_error_names(tmp_path):
+    given = ["--longest", "100", "--shortest", "0", "--held-out", "0"]
+    found = CliRunner().invoke(main, ["diff", "a", "b", "--data", str(tmp_path / "none"), *given])
+    assert "there is no such file" in found.output
+
+
 def test_python_refuses_an_unknown_sampler_and_two_saes():
     rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}]
     with pytest.raises(AuditError, match="sampler: must be one of top-gap"):
