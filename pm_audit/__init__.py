@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         load_hypotheses,
         load_pm,
         load_sae,
+        read_history,
         read_record,
         rewards,
     )
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pm_audit.pipelines.exploiting.request import exploit
     from pm_audit.pipelines.repairing.request import repair
     from pm_audit.records import AuditRecord
-    from pm_audit.release.history import read_history
     from pm_audit.sets import diff, propose, scan, score
     from pm_audit.spec import Hypothesis, Settings
 
@@ -72,7 +72,6 @@ _ELSEWHERE = {
     "exploit": "pm_audit.pipelines.exploiting.request",
     "miscalibration": "pm_audit.judging.miscalibration",
     "propose": "pm_audit.sets",
-    "read_history": "pm_audit.release.history",
     "read_pairs": "pm_audit.data",
     "repair": "pm_audit.pipelines.repairing.request",
     "scan": "pm_audit.sets",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pm_audit.pipelines.rewards import Prompt, Prompts
     from pm_audit.release import Tolerance
     from pm_audit.report.changes import Comparison
+    from pm_audit.report.over_time.history import History
     from pm_audit.subject.preference_model import PreferenceModel
     from pm_audit.subject.sae import Sae
 
@@ -242,6 +243,20 @@ def read_record(path: str | Path) -> AuditRecord:
 
     """
     return AuditRecord.read(path_of("path", path))
+
+
+def read_history(records: Iterable[str | Path] | str | Path) -> History:
+    """Return the releases that files of records hold, in the order of their own times.
+
+    Raises:
+        RecordError: a file is missing, or none holds a record that can be believed.
+        InvalidSpec: notes next to a record cannot be read.
+
+    """
+    from pm_audit.release.history import read_history as read
+
+    several = isinstance(records, Iterable) and not isinstance(records, str)
+    return read([path_of("records", one) for one in (records if several else (records,))])
 
 
 def compare(

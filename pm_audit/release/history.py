@@ -52,7 +52,9 @@ def read_history(paths: Sequence[Path]) -> History:
         except RecordError as error:
             set_aside.append(SetAside(file=str(path), reason=_reason(error, path)))
             continue
+        utc = moment(record.created).astimezone(UTC).isoformat()
         release = Release.of(record, str(path), read_notes(path, record))
+        release = release.model_copy(update={"created": utc})
         first = found.get(release.digest)
         found[release.digest] = (release, path) if first is None else (_merged(*first, release))
     if not found:

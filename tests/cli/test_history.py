@@ -36,7 +36,10 @@ def test_history_prints_and_writes_page_and_folder(invoke, records, tmp_path):
 
 
 def test_a_history_in_python_is_what_the_command_prints(invoke, records):
-    history = pm_audit.read_history(records)
+    history = pm_audit.read_history(map(str, records))
+    assert pm_audit.read_history(str(records[0])).releases[0].file == str(records[0])
+    with pytest.raises(pm_audit.AuditError, match="must be a path, not"):
+        pm_audit.read_history(None)
     assert invoke("history", *records).output == f"{history}\n"
     frame = history.frame()
     assert len(frame) == sum(len(release.points) for release in history.releases)

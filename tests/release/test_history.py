@@ -122,6 +122,14 @@ def test_any_shuffle_with_repeats_is_the_same_history(order, twice, releases, tm
     assert all(release.copies == () for release in found.releases)
 
 
+def test_days_are_of_one_zone(releases, written):
+    zones = "2026-11-28T01:00:00+00:00", "2026-11-27T23:30:00-05:00"
+    paths = written(*(releases[0].model_copy(update={"created": one}).sealed() for one in zones))
+    found = read_history(paths)
+    assert [one.created[:16] for one in found.releases] == ["2026-11-28T01:00", "2026-11-28T04:30"]
+    assert found.lead.endswith(", 2026-11-28")
+
+
 @pytest.mark.parametrize(
     "created", ["", "yesterday", "2026-01-01", "20260101T000000", "2026-13-01T00:00"]
 )
