@@ -255,8 +255,9 @@ def read_history(records: Iterable[str | Path] | str | Path) -> History:
     """
     from pm_audit.release.history import read_history as read
 
-    several = isinstance(records, Iterable) and not isinstance(records, str)
-    return read([path_of("records", one) for one in (records if several else (records,))])
+    if isinstance(records, str | Path) or not isinstance(records, Iterable):
+        records = (records,)
+    return read([path_of("records", one) for one in records])
 
 
 def compare(

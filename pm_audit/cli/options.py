@@ -104,7 +104,7 @@ def columns(command: Callable[..., object]) -> Callable[..., object]:
     return command
 
 
-def left_out(command: Callable[..., object]) -> Callable[..., object]:
+def left_out(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which comparisons are left out before a sample is drawn."""
     percent, share = click.FloatRange(0, 100), click.FloatRange(0, 1, max_open=True)
     length = "Percentile of length {} which comparisons are left out."

@@ -79,5 +79,12 @@ class Plan:
         if self.comment is not None:
             if not self.comment:
                 raise RecordError("--pm-audit-comment is empty; name a file, or leave it out")
+            of_run = (self.settings.record, self.settings.baseline)
+            places = [(self.root / one).resolve() for one in of_run if one is not None]
+            if (self.root / self.comment).resolve() in places:
+                raise RecordError(
+                    f"{self.comment}: is the run's record or baseline and would be replaced by the "
+                    "comment; name another file"
+                )
             require_writable(self.root / self.comment)
             require_ours(self.root / self.comment, Path(self.comment))

@@ -121,6 +121,7 @@ def test_a_comment_holds_the_notes_on_record_and_baseline(project, pytester):
 @pytest.mark.parametrize(
     ("argument", "because"),
     [
+        ("--pm-audit-comment=reports/record.json", "is the run's record or baseline"),
         ("--pm-audit-comment=", "--pm-audit-comment is empty"),
         ("--pm-audit-comment=hypotheses", "is not a regular file"),
         ("--pm-audit-comment=hypotheses/urls.yaml", "was not written by a run"),
