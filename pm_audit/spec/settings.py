@@ -52,7 +52,9 @@ Objective = Annotated[Text, AfterValidator(_tight)]
 
 def _separated(value: object) -> object:
     """Return a list of texts as one text, separated by commas."""
-    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list | tuple):
+        if not all(isinstance(one, str) for one in value):
+            raise ValueError('each verdict is text: put it in quotes, as in ["1", "2", "3"]')
         if any("," in one for one in value):
             raise ValueError("a verdict is one token and holds no comma")
         return ",".join(value)

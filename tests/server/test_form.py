@@ -46,3 +46,9 @@ def test_what_is_no_form_is_refused(body):
         Form.sent(body)
     assert refused.value.status is HTTPStatus.BAD_REQUEST
     assert refused.value.reason
+
+
+def test_too_many_fields_are_said_to_be_that():
+    with pytest.raises(Refused) as refused:
+        Form.sent(b"&".join(b"a%d=b" % at for at in range(20)))
+    assert refused.value.reason.startswith("a form has each of")

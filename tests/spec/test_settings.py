@@ -49,6 +49,7 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
         ({"text_date": "86400"}, "a day is written as"),
         ({"text_date": 86400}, "a day is written as"),
         ({"judge_verdicts": ["Yes", "No,"]}, "a verdict is one token and holds no comma"),
+        ({"judge": {"verdicts": [1, 2, 3]}}, "each verdict is text: put it in quotes"),
         ({"judge": {"rubric": "{prompt}"}}, "unknown key 'judge_rubric'"),
         ({"judge": "smollm2-135m"}, "unknown key 'judge'"),
     ],
