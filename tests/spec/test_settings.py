@@ -42,7 +42,10 @@ def test_the_command_line_wins_over_the_project_and_the_project_over_ini() -> No
         ({"extra_scores": [1]}, "`extra_scores` must be true or false, not "),
         ({"candidates": 1.5}, "`candidates` must be a number, not the number 1.5"),
         ({"confidence": float("nan")}, "`confidence`"),
-        ({"dtype": "int8"}, "`dtype` must be 'float32', 'bfloat16' or 'float16', not 'int8'"),
+        (
+            {"dtype": "int8"},
+            "`dtype` must be 'float32', 'bfloat16', 'float16' or 'float64', not 'int8'",
+        ),
         ({"candidate": 3}, "unknown key 'candidate'; did you mean `candidates`?"),
         ({"record": 3}, "`record`"),
         ({"text_date": "tomorrow"}, "a day is written as 2027-01-31 (`text_date`)"),
