@@ -20,7 +20,7 @@ from pm_audit.strategies import Case, Insert, Program, Wrap
 PROBE = "prompts:\n" + "".join(
     f"  - {{id: p{number}, wordings: [Question {number}?, Q{number}?],"
     f" fields: {{answer: Answer {number}}}}}\n"
-    for number in range(8)
+    for number in range(9)
 )
 YAML = """\
 name: no-bonus
