@@ -17,11 +17,11 @@ from pathlib import Path
 from pm_audit.data import Dialogue
 from pm_audit.drafts.edits import Action, Rule, spelled
 from pm_audit.drafts.pairs import Drafted, DraftPair
-from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
 from pm_audit.report.sanitise import visible
-from pm_audit.spec import Effect, load_hypotheses
+from pm_audit.spec import Effect
+from pm_audit.spec.write import write_hypothesis
 from pm_audit.stats import Interval
 
 _LONGEST = 48
@@ -146,11 +146,8 @@ def write_drafts(drafts: Sequence[Draft], folder: Path, *, root: Path, scan: str
         while path.exists():
             number += 1
             path = folder / f"{draft.name}-{number}.yaml"
-        require_writable(path)
-        write_atomically(path, document(replace(draft, name=path.stem), scan=scan))
-        written.append(path)
-    if written:
-        load_hypotheses(written, root)
+        text = document(replace(draft, name=path.stem), scan=scan)
+        written.append(write_hypothesis(path, text, root=root))
     return written
 
 

@@ -18,7 +18,7 @@ from pm_audit.pipelines.generating.turned import bases
 from pm_audit.records import Check, Outcome
 from pm_audit.spec import Hypothesis, Settings, expand
 from pm_audit.spec.generate import FEWEST_JUDGED
-from pm_audit.strategies import Attach, Insert, Program
+from pm_audit.strategies import Attach, Insert, Program, Repeat
 from recipes.planted.linear import plant
 
 torch.set_num_threads(1)
@@ -183,6 +183,14 @@ def test_what_broke_one_pm_is_judged_on_the_next_if_nothing_drawn_breaks_the_cla
     assert edits(generated) == many.edits
     generated = found(indifferent, hypothesis)[1]
     assert (generated.broke, generated.replayed) == (False, False)
+
+
+def test_a_kept_failure_that_fills_the_memory_is_refused(indifferent):
+    hypothesis = claim(margin=12.0)
+    written = hypothesis.generate.model_copy(update={"at_most": 8})
+    hypothesis = hypothesis.model_copy(update={"generate": written})
+    keep(hypothesis, written, Program(edits=(Repeat(words=None, times=16),) * 8))
+    assert not found(indifferent, hypothesis)[1].broke
 
 
 def test_an_interrupted_search_leaves_nothing_and_the_next_is_the_same(liked, monkeypatch):

@@ -15,7 +15,7 @@ from pm_audit.pipelines.record import manifest
 from pm_audit.records import AuditRecord, GeneratedEvidence
 from pm_audit.report import sanitise
 from pm_audit.spec import expand, load_hypotheses
-from pm_audit.strategies import Case, Insert, Program, Wrap
+from pm_audit.strategies import Case, Insert, Program, Repeat, Substitute, Wrap
 
 PROBE = "prompts:\n" + "".join(
     f"  - {{id: p{number}, wordings: [Question {number}?, Q{number}?],"
@@ -123,6 +123,35 @@ def test_what_cannot_be_kept_is_said(root, stored_record_path):
     path.write_text(path.read_text().replace("0.5", "0.6"))
     with pytest.raises(AuditError, match="is not what was audited any more"):
         keep_edit(record, "no-bonus", output=root / "hypotheses" / "b.yaml", **place)
+
+
+def test_each_file_has_a_name_of_its_own(root, stored_record_path):
+    record = record_of(root, stored_record_path, Program(edits=(Case(how="upper"),)))
+    place = {"root": root, "probes": root / "probes"}
+    keep_edit(record, "no-bonus", **place)
+    keep_edit(record, "no-bonus", output=root / "hypotheses" / "again.yaml", **place)
+    names = {one.name for one in load_hypotheses(["hypotheses"], root)}
+    assert names == {"no-bonus", "no-bonus-kept", "again"}
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (Program(edits=()), "the record's edit changes no completion"),
+        (
+            Program(edits=(Substitute(old="zz", new="z"),)),
+            "the record's edit changes no completion",
+        ),
+        (Program(edits=(Repeat(words=None, times=16),) * 9), "at most 65,536 are allowed"),
+    ],
+)
+def test_an_edit_that_makes_no_hypothesis_leaves_no_file(
+    root, stored_record_path, program, message
+):
+    record = record_of(root, stored_record_path, program)
+    with pytest.raises(AuditError, match=message):
+        keep_edit(record, "no-bonus", root=root, probes=root / "probes")
+    assert [path.name for path in (root / "hypotheses").iterdir()] == ["no_bonus.yaml"]
 
 
 def test_the_command_says_what_it_wrote(root, stored_record_path):
