@@ -19,7 +19,7 @@ from pm_audit.drafts.edits import Action, Rule, spelled
 from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
-from pm_audit.report.sanitise import visible
+from pm_audit.report.sanitise import terminal, visible
 from pm_audit.spec import Effect
 from pm_audit.spec.write import write_hypothesis
 from pm_audit.stats import Interval
@@ -113,7 +113,7 @@ def document(draft: Draft, *, scan: str) -> str:
         scan: the record that it was drafted from, as it was named.
 
     """
-    lines = [f"# {_comment(line)}" for line in _evidence(draft, scan)]
+    lines = [comment(line) for line in _evidence(draft, scan)]
     lines += [
         f"name: {draft.name}",
         f"claim: {scalar(draft.claim)}",
@@ -214,8 +214,8 @@ def _dialogue(turns: Dialogue) -> Iterator[str]:
 
 
 def scalar(text: str) -> str:
-    """Return a text as a double-quoted YAML scalar on one line."""
-    return f'"{"".join(map(_escaped, text))}"'
+    """Return a text as a double-quoted YAML scalar on one line, which a job log may hold."""
+    return f'"{"".join(map(_escaped, text))}"'.replace("##[", "##\\x5b")
 
 
 def _escaped(character: str) -> str:
@@ -226,8 +226,9 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
-def _comment(line: str) -> str:
-    return visible(line)
+def comment(line: str) -> str:
+    """Return a line of a YAML file that says what its texts are, which a job log may hold."""
+    return f"# {terminal(line)}"
 
 
 def _quoted(text: str) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pm_audit.drafts.written import scalar
+from pm_audit.drafts.written import comment, scalar
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.pipelines.generating.turned import changed, turned
 from pm_audit.records import AuditRecord, HypothesisRecord
-from pm_audit.report.sanitise import node_id, visible
+from pm_audit.report.sanitise import node_id
 from pm_audit.spec import Hypothesis, Prompt, load_hypotheses
 from pm_audit.spec.probe import DEFAULT_TURNS
 from pm_audit.spec.write import write_hypothesis
@@ -111,8 +111,7 @@ def _document(
             keys[key] = list(given)
     keys["severity"] = hypothesis.severity.value
     keys["expect"] = hypothesis.expect.model_dump(mode="json", exclude_unset=True)
-    lines = [f"# {visible(line)}" for line in comments]
-    return "\n".join([*lines, *_yaml(keys), ""])
+    return "\n".join([*map(comment, comments), *_yaml(keys), ""])
 
 
 def _prompt(prompt: Prompt) -> dict[str, Any]:

@@ -85,7 +85,9 @@ def texts(hypothesis) -> list[tuple[str, str, str]]:
         Program(edits=(Wrap(before="*", behind="*"),)),
         Program(edits=(Case(how="upper"),)),
         Program(edits=(Insert(text="{answer} {}"),)),
-        Program(edits=(Insert(text='\x1b[31m"\\ #: \u2028 \U0001f525\n- x: y', after=1),)),
+        Program(
+            edits=(Insert(text='\x1b[31m"\\ #: \u2028 \U0001f525\n- x: y ##[error]', after=1),)
+        ),
     ],
     ids=["as-template", "as-fields", "braces", "hostile"],
 )
@@ -99,7 +101,9 @@ def test_a_kept_edit_gives_the_same_texts(root, stored_record_path, program):
     assert (kept.name, kept.generate) == ("no-bonus-kept", None)
     for field in ("claim", "effect", "tags", "severity", "expect"):
         assert getattr(kept, field) == getattr(hypothesis, field), field
-    assert "\x1b" not in path.read_text(encoding="utf-8")
+    written = path.read_text(encoding="utf-8")
+    assert "\x1b" not in written
+    assert "##[" not in written
 
 
 def test_a_template_keeps_the_probe(root, stored_record_path):
