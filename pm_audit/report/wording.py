@@ -131,7 +131,7 @@ def searched(hypothesis: HypothesisRecord) -> dict[str, str]:
         tried += f"{found.breaking:,} broke the claim, and the simplest is judged"
     left_out = f"; {found.unchanged:,} prompts without it are left out" if found.unchanged else ""
     return {
-        "edit": found.edit + left_out,
+        "edit": _shortened(found.edit) + left_out,
         "tried": tried,
         "before": _shortened(found.base),
         "after": _shortened(found.edited),
