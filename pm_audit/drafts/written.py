@@ -16,12 +16,12 @@ from pathlib import Path
 
 from pm_audit.data import Dialogue
 from pm_audit.drafts.edits import Action, Rule, spelled
+from pm_audit.drafts.hypothesis_file import write_hypothesis
 from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
 from pm_audit.report.sanitise import terminal, visible
 from pm_audit.spec import Effect
-from pm_audit.spec.write import write_hypothesis
 from pm_audit.stats import Interval
 
 _LONGEST = 48

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pm_audit.drafts.hypothesis_file import write_hypothesis
 from pm_audit.drafts.written import comment, scalar
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.pipelines.generating.turned import changed, turned
@@ -16,7 +17,6 @@ from pm_audit.records import AuditRecord, HypothesisRecord
 from pm_audit.report.sanitise import node_id
 from pm_audit.spec import Hypothesis, Prompt, load_hypotheses
 from pm_audit.spec.probe import DEFAULT_TURNS
-from pm_audit.spec.write import write_hypothesis
 from pm_audit.strategies import Program
 
 ENDING = "-kept"

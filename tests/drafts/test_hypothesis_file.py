@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pm_audit.drafts.hypothesis_file import write_hypothesis
 from pm_audit.errors import AuditError
 from pm_audit.spec import load_hypotheses
-from pm_audit.spec.write import write_hypothesis
 
 YAML = """\
 name: a
