@@ -8,8 +8,7 @@ edits among others (``recipes/biased/preferences.py``).
   texts that took no part: the area under the curve of the summed activation is at least 0.85, and
   the change of its effect has the sign of the edit's; or at most 0.15, and the opposite sign (a
   group of what stands where the edit does not).
-* What an edit's gap changed by is measured on answers with and without it.  A variant whose gap
-  moved by less than 0.2 sigma has no planted change to name, and counts as missed.
+* What an edit's gap changed by is measured on answers with and without it, and gives the sign.
 * The bar: the first-ranked group names the edit in ten of the twelve variants.  Groups of random
   features that are active on a tenth of the texts, of the same sizes, say what chance gives.
 * Two copies of one PM are compared on a hundred seeds of sample and pairs; nothing may be reported
@@ -44,8 +43,6 @@ from recipes.biased.train import BiasRecipe, train_biased
 
 SETTINGS = {"sample": 120, "candidates": 64, "ablated": 16, "held_out": 0.0}
 PAIRS = 240
-CHANGED = 0.2
-"""Change of a gap, in sigma, from which a variant has a planted change."""
 TELLS = 0.85
 """Area under the curve from which a group tells an edit."""
 COPIES, SMALL = 100, {"sample": 24, "candidates": 8, "ablated": 8, "held_out": 0.0}
@@ -122,7 +119,6 @@ def compared(bias, folder, steps, cache, fresh, active):
         "planted": bias.strength,
         "old_gap": round(gaps[0], 3),
         "new_gap": round(gaps[1], 3),
-        "changed": abs(gaps[1] - gaps[0]) >= CHANGED,
         "reported": record.changed,
         "reported_that_name_it": int(found[: record.changed].sum()),
         "first_names_it": bool(found[0] and record.changed),
@@ -168,8 +164,7 @@ def main():
         print(json.dumps(found[-1]), flush=True)
     result = {
         "variants": found,
-        "changed": sum(one["changed"] for one in found),
-        "first": sum(one["changed"] and one["first_names_it"] for one in found),
+        "first": sum(one["first_names_it"] for one in found),
         "reported_in_copies": copies(cache) if given.copies else None,
     }
     if given.json:

@@ -4,8 +4,9 @@
     pytest --pm-audit --pm-audit-pm judge:gemma3-270m --pm-audit-record gemma3.json
     python -m benchmarks.judges reports/baseline.json smollm2.json gemma3.json
 
-Prints two Markdown tables.  A bias is shared if the intervals of the gap of all PMs lie on one side
-of zero; features are those that the searches selected, by the size of their contributions.
+Prints two Markdown tables of the hypotheses that all records hold.  A bias is shared if the
+intervals of the gap of all PMs lie on one side of zero; features are those that the searches
+selected, by the size of their contributions.
 """
 
 from __future__ import annotations
@@ -34,17 +35,15 @@ def by_name(record: AuditRecord) -> dict[str, HypothesisRecord]:
     return {one.name: one for one in record.hypotheses}
 
 
-def gap(one: HypothesisRecord | None) -> str:
+def gap(one: HypothesisRecord) -> str:
     """Return the gap in sigma, in bold if its interval excludes zero."""
-    if one is None or one.gap_sigma is None:
-        return "-"
     text = f"{one.gap_sigma.value:+.2f}"
     return f"**{text}**" if side(one.gap_sigma) else text
 
 
-def carriers(one: HypothesisRecord | None) -> str:
-    """Return the selected features with the largest contributions, and the closure."""
-    if one is None or one.closure is None:
+def carriers(one: HypothesisRecord) -> str:
+    """Return the closure, and the selected features with the largest contributions."""
+    if one.closure is None:
         return "-"
     selected = [feature for feature in one.features if feature.folds]
     largest = sorted(selected, key=lambda feature: -abs(feature.contribution.value))[:SHOWN]
@@ -55,19 +54,21 @@ def carriers(one: HypothesisRecord | None) -> str:
 def tables(records: Sequence[AuditRecord]) -> str:
     """Return both tables."""
     found = [by_name(record) for record in records]
-    names = [markdown(record.subject.pm) for record in records]
-    every = list(dict.fromkeys(key for one in found for key in one))
-    lines = [f"| hypothesis | {' | '.join(names)} | shared |", "| --- " * (len(names) + 2) + "|"]
-    for key in every:
-        of_each = [one.get(key) for one in found]
-        sides = {side(one.gap_sigma) if one else 0 for one in of_each}
+    names = " | ".join(markdown(record.subject.pm) for record in records)
+    every = [[one[key] for one in found] for key in found[0] if all(key in one for one in found)]
+    columns = "| --- " * (len(records) + 1) + "|"
+    lines = [f"| hypothesis | claimed | {names} | shared |", f"{columns} --- | --- |"]
+    for own in every:
+        sides = {side(one.gap_sigma) for one in own}
         shared = {1: "raises", -1: "lowers"}.get(sides.pop(), "") if len(sides) == 1 else ""
-        lines.append(f"| {key} | {' | '.join(map(gap, of_each))} | {shared} |")
-    lines += ["", f"| hypothesis | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
-    for key in every:
-        of_each = [one.get(key) for one in found]
-        if any(one is not None and one.closure is not None for one in of_each):
-            lines.append(f"| {key} | {' | '.join(map(carriers, of_each))} |")
+        claimed = own[0].expect["gap"]
+        lines.append(f"| {own[0].name} | {claimed} | {' | '.join(map(gap, own))} | {shared} |")
+    lines += ["", f"| hypothesis | {names} |", columns]
+    lines += [
+        f"| {own[0].name} | {' | '.join(map(carriers, own))} |"
+        for own in every
+        if any(one.closure is not None for one in own)
+    ]
     return "\n".join(lines) + "\n"
 
 

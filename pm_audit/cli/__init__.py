@@ -49,6 +49,10 @@ _FROM_SOURCE = ("calibrate", "train")
 """Commands of ``recipes/``, a folder next to the package that only a checkout has."""
 
 
+_INTERRUPTED = 130
+"""Exit code of a command that was interrupted, as of shells."""
+
+
 class _Commands(click.Group):
     """A group whose commands turn an ``AuditError`` into one message and exit code 2."""
 
@@ -85,6 +89,10 @@ class _Commands(click.Group):
 
             click.echo(terminal_lines(f"error: {error}"), err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            # click would exit with 1, which says that something was found
+            click.echo("interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
 
 
 def _has_recipes() -> bool:

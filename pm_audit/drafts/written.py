@@ -16,12 +16,12 @@ from pathlib import Path
 
 from pm_audit.data import Dialogue
 from pm_audit.drafts.edits import Action, Rule, spelled
+from pm_audit.drafts.hypothesis_file import write_hypothesis
 from pm_audit.drafts.pairs import Drafted, DraftPair
-from pm_audit.records import require_writable, write_atomically
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
-from pm_audit.report.sanitise import visible, yaml
-from pm_audit.spec import Effect, load_hypotheses
+from pm_audit.report.sanitise import terminal, visible, yaml
+from pm_audit.spec import Effect
 from pm_audit.stats import Interval
 
 _LONGEST = 48
@@ -113,7 +113,7 @@ def document(draft: Draft, *, scan: str) -> str:
         scan: the record that it was drafted from, as it was named.
 
     """
-    lines = [f"# {_comment(line)}" for line in _evidence(draft, scan)]
+    lines = [comment(line) for line in _evidence(draft, scan)]
     lines += [
         f"name: {draft.name}",
         f"claim: {yaml(draft.claim)}",
@@ -146,11 +146,8 @@ def write_drafts(drafts: Sequence[Draft], folder: Path, *, root: Path, scan: str
         while path.exists():
             number += 1
             path = folder / f"{draft.name}-{number}.yaml"
-        require_writable(path)
-        write_atomically(path, document(replace(draft, name=path.stem), scan=scan))
-        written.append(path)
-    if written:
-        load_hypotheses(written, root)
+        text = document(replace(draft, name=path.stem), scan=scan)
+        written.append(write_hypothesis(path, text, root=root))
     return written
 
 
@@ -216,8 +213,9 @@ def _dialogue(turns: Dialogue) -> Iterator[str]:
     yield f'{turns[-1].speaker.value}: "{{question}}"'
 
 
-def _comment(line: str) -> str:
-    return visible(line)
+def comment(line: str) -> str:
+    """Return a line of a YAML file that says what its texts are, which a job log may hold."""
+    return f"# {terminal(line)}"
 
 
 def _quoted(text: str) -> str:

@@ -72,7 +72,10 @@ def _disagreements(record: AuditRecord) -> Iterator[str]:
 
 
 def _contradictions(record: HypothesisRecord) -> Iterator[str]:
-    """Yield what a hypothesis holds twice and not alike."""
+    """Yield what a hypothesis holds twice and not alike, or on both sides of a search."""
+    searched = record.evidence.generated
+    if searched and (both := set(searched.prompts).intersection(record.evidence.prompts)):
+        yield f"edits were searched for on prompt {min(both)[:80]!a}, which judges them"
     selected: dict[str, list[int]] = defaultdict(list)
     for number, fold in enumerate(record.evidence.folds):
         for feature in fold.selected:

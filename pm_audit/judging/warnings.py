@@ -37,6 +37,13 @@ def _warnings(figures: Figures, expect: Expect, evidence: Evidence) -> Iterator[
             f"expect.margin of {expect.margin:g} sigma is not above the noise floor of "
             f"{figures.floor_sigma:.2g} sigma; such a gap cannot be shown to be none"
         )
+    if (search := evidence.generated) and not search.broke:
+        left = search.too_small + search.refused
+        if 2 * left >= search.distinct:
+            yield (
+                f"{left:,} of {search.distinct:,} edits were not judged, as they change too few "
+                "texts or make texts that the PM cannot read; what holds, holds of the others"
+            )
     if not evidence.folds:
         where = " on the prompts with a search" if figures.searched_gap is not None else ""
         yield f"no gap was found{where}, so no feature was searched for and nothing was ablated"

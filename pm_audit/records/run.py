@@ -286,8 +286,8 @@ class AuditRecord(Record):
         data = read_document(path)
         if isinstance(data, dict) and "subject" in data and "hypotheses" not in data:
             raise RecordError(
-                f"{path}: this is the record of a scan or a repair and holds no hypotheses; name "
-                "one that `pytest --pm-audit` wrote"
+                f"{path}: this is the record of a scan, a repair or a search for exploits and "
+                "holds no hypotheses; name one that `pytest --pm-audit` wrote"
             )
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:

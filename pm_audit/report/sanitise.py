@@ -133,8 +133,11 @@ def html(text: str) -> str:
 
 
 def yaml(text: str) -> str:
-    """Return a text as a double-quoted YAML scalar on one line, which reads back as it is."""
-    return f'"{"".join(map(_yaml_escape, text))}"'
+    """Return a text as a double-quoted YAML scalar on one line, which reads back as it is.
+
+    A job log may hold it: ``##[`` would be a command there.
+    """
+    return f'"{"".join(map(_yaml_escape, text))}"'.replace("##[", "##\\x5b")
 
 
 def _yaml_escape(character: str) -> str:

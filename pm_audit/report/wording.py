@@ -132,7 +132,7 @@ def searched(hypothesis: HypothesisRecord) -> dict[str, str]:
     left_out = f"; {found.unchanged:,} prompts without it are left out" if found.unchanged else ""
     others = "; ".join(f"{one.edit} ({one.gap_sigma:+.2f} sigma)" for one in found.others)
     return {
-        "edit": found.edit + left_out,
+        "edit": _shortened(found.edit) + left_out,
         "tried": tried,
         **({"others": others} if others else {}),
         "before": _shortened(found.base),

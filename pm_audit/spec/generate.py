@@ -25,7 +25,10 @@ MOST_PHRASES = 10_000
 LONGEST_PHRASE = 2_000
 """Characters of a phrase."""
 
-FEWEST_PROMPTS = 6
+FEWEST_SEARCHED = 3
+FEWEST_JUDGED = 6
+"""Prompts without which no gap is judged."""
+FEWEST_PROMPTS = FEWEST_SEARCHED + FEWEST_JUDGED
 """Prompts of a hypothesis that generates: at most half are searched, the others judge."""
 
 
@@ -141,7 +144,7 @@ class WrittenGenerate(Written):
     """Edits that are made one after the other."""
     examples: Annotated[int, Field(strict=True, ge=1, le=5_000)] = 100
     """Edits, or compositions of them, that are drawn and tried."""
-    prompts: Annotated[int, Field(strict=True, ge=3, le=100)] = 8
+    prompts: Annotated[int, Field(strict=True, ge=FEWEST_SEARCHED, le=100)] = 8
     """Prompts on which all of these are tried, at most half of those that there are; the edit that
     is found is judged on the others."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
@@ -200,7 +203,9 @@ def _unfit(key: str, phrases: Sequence[str]) -> Iterator[str]:
     if len(phrases) > MOST_PHRASES:
         yield f"it has {len(phrases):,} phrases, at most {MOST_PHRASES:,} are drawn from"
     for number, phrase in enumerate(phrases, start=1):
-        if not phrase.strip():
+        if any("\ud800" <= character <= "\udfff" for character in phrase):
+            yield f"phrase {number} holds a lone surrogate; remove it"
+        elif not phrase.strip():
             yield f"phrase {number} is blank; `white_space` writes white space"
         elif len(phrase) > LONGEST_PHRASE:
             size = f"{len(phrase):,} characters"

@@ -60,7 +60,7 @@ def read_text(path: Path, root: Path) -> str:
     real = inside(path, root)
     try:
         if not stat.S_ISREG(real.stat().st_mode):
-            raise _refusal(path, root, "is not a regular file; name a YAML file")
+            raise _refusal(path, root, "is not a regular file; name one of text")
         with real.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -5,7 +5,7 @@ Every strategy shrinks to fewer edits, shorter phrases, earlier places and simpl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import TypeVar
 
@@ -173,8 +173,12 @@ def programs(*edits: SearchStrategy[Edit], at_most: int = 3) -> SearchStrategy[P
         AuditError: no kind of edit is given, or ``at_most`` is no positive number.
 
     """
-    if not edits or at_most < 1:
-        raise AuditError("programs need a kind of edit, and at_most of 1 or more")
+    strange = [edit for edit in edits if not isinstance(edit, SearchStrategy)]
+    if not edits or strange or type(at_most) is not int or at_most < 1:
+        raise AuditError(
+            "programs need a strategy of edits, such as punctuation(), or several one after the "
+            "other, and at_most, a whole number of 1 or more"
+        )
     some = st.lists(st.one_of(edits), min_size=1, max_size=at_most, unique=True)
     return some.map(lambda found: Program(edits=tuple(found)))
 
@@ -183,9 +187,11 @@ def edited(text: str, *edits: SearchStrategy[Edit], at_most: int = 3) -> SearchS
     """Draw what a program of such edits makes of a text.
 
     Raises:
-        AuditError: as of ``programs``.
+        AuditError: as of ``programs``, or ``text`` is no text.
 
     """
+    if not isinstance(text, str):
+        raise AuditError(f"edited needs a text, not {type(text).__name__}")
     return programs(*edits, at_most=at_most).map(lambda program: program.apply(text))
 
 
@@ -207,10 +213,11 @@ def _phrase(phrases: Iterable[str]) -> SearchStrategy[str]:
 def _texts(given: Iterable[str]) -> list[str]:
     if isinstance(given, str):
         raise AuditError(f"give a list of one or more texts, not one text: [{given!a}]")
-    found = list(dict.fromkeys(given))
+    found = list(given) if isinstance(given, Iterable) else []
     if not found or not all(isinstance(one, str) and one for one in found):
         raise AuditError("give a list of one or more texts, none of them empty")
-    return found
+    # the order of a set differs between processes, and so would what a seed draws
+    return sorted(found) if isinstance(given, Set) else list(dict.fromkeys(found))
 
 
 def _one_of(items: Sequence[Item]) -> SearchStrategy[Item]:

@@ -13,10 +13,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from pm_audit.errors import TooLongError
 from pm_audit.records.base import Record
 
 _WORD = re.compile(r"\S+")
 _END = re.compile(r"[^\w\s]+\s*$")
+
+LONGEST = 65_536
+"""Characters of an edited text: a few repetitions, one on the other, would fill the memory."""
 
 Place = Annotated[int, Field(ge=0)]
 """A number of words, from 0."""
@@ -257,9 +261,19 @@ class Program(Record):
     edits: tuple[Annotated[Edit, Field(discriminator="kind")], ...]
 
     def apply(self, text: str) -> str:
-        """Return the edited text."""
+        """Return the edited text.
+
+        Raises:
+            TooLongError: it grows beyond what a hypothesis can hold.
+
+        """
         for edit in self.edits:
             text = edit.apply(text)
+            if len(text) > LONGEST:
+                raise TooLongError(
+                    f"an edit makes a text of {len(text):,} characters, at most {LONGEST:,} are "
+                    "allowed; make fewer edits, or of a shorter text"
+                )
         return text
 
     def __str__(self) -> str:

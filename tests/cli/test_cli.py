@@ -513,3 +513,13 @@ def test_doctor_of_an_empty_name_is_refused(invoke, words):
     result = invoke("doctor", *words)
     assert result.exit_code == 2
     assert "the PM's name is empty" in result.output
+
+
+def test_an_interrupted_command_does_not_exit_as_if_it_had_found_something(monkeypatch):
+    def interrupt(*_given, **_named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pm_audit.pipelines.exploiting.request.exploit", interrupt)
+    run = CliRunner().invoke(main, ["exploit", "facts"])
+    assert run.exit_code == 130
+    assert run.output == "interrupted\n"

@@ -15,6 +15,7 @@ from pm_audit.records import (
     SubjectRecord,
     Unit,
 )
+from tests.report.conftest import searched
 
 SELECTED = FeatureRecord(
     sae="mid",
@@ -85,6 +86,19 @@ def test_a_sound_record_verifies_after_a_round_trip(record, tmp_path):
     assert verify(record) == ()
     record.write(tmp_path / "record.json")
     assert verify(AuditRecord.read(tmp_path / "record.json")) == ()
+
+
+def test_prompts_that_were_searched_on_do_not_judge(record):
+    def resealed(*prompts):
+        one, *others = record.hypotheses
+        evidence = one.evidence.model_copy(update={"generated": searched(prompts=prompts)})
+        one = one.model_copy(update={"evidence": evidence}).sealed()
+        return record.model_copy(update={"hypotheses": (one, *others)}).sealed()
+
+    assert verify(resealed("another")) == ()
+    shared = record.hypotheses[0].evidence.prompts[2]
+    (said,) = verify(resealed("another", shared))
+    assert said.endswith(f"edits were searched for on prompt '{shared}', which judges them")
 
 
 def numbers(tree, path=()):

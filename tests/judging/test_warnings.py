@@ -6,6 +6,7 @@ import pytest
 
 from pm_audit.judging import judge
 from pm_audit.records import Role
+from tests.report.conftest import searched
 
 
 @pytest.fixture
@@ -27,6 +28,18 @@ def test_few_random_sets_and_folds_that_found_nothing_are_warned(warned, make_ev
     assert few.startswith("only 5 matched random sets")
     nothing = make_evidence(gaps, null_sets=5, selected=False)
     assert not any("folds selected" in warning for warning in warned(nothing))
+
+
+def test_a_search_that_could_judge_few_edits_is_warned(warned, make_evidence, gaps):
+    def found(**changes):
+        generated = searched(**{"distinct": 40, "broke": False} | changes)
+        return warned(make_evidence(gaps).model_copy(update={"generated": generated}))
+
+    (warning,) = found(too_small=5, refused=15)
+    assert warning.startswith("20 of 40 edits were not judged, as they change too few texts or")
+    assert found(too_small=5, refused=14) == ()
+    # one that breaks the claim is enough to refute it
+    assert found(too_small=5, refused=15, broke=True) == ()
 
 
 def single(evidence):

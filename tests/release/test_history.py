@@ -179,7 +179,7 @@ def test_what_is_no_release_is_set_aside_with_its_reason(releases, written, tmp_
     assert "is partial" in reasons["b.json"]
     assert "was changed after the record was written" in reasons["c.json"]
     assert "schema_version is 2" in reasons["d.json"]
-    assert "record of a scan or a repair" in reasons["scan.json"]
+    assert "record of a scan, a repair" in reasons["scan.json"]
     assert "cannot be read as a record" in reasons["torn.json"]
 
 

@@ -30,7 +30,8 @@ def test_the_search_in_one_sentence(record, changes, said):
 
 
 def test_prompts_without_the_edit_are_said_and_long_texts_cut(record):
-    found = wording.searched(one(record, unchanged=2, edited="a" * 1000))
+    found = wording.searched(one(record, unchanged=2, edited="a" * 1000, edit="b" * 1000))
+    assert found["edit"].startswith(400 * "b" + "\u2026;")
     assert found["edit"].endswith("; 2 prompts without it are left out")
     assert found["after"] == 400 * "a" + "\u2026"
 

@@ -19,7 +19,7 @@ Project = Callable[..., Path]
 
 PROMPTS = ", ".join(
     f"{{id: p{number}, wordings: [Q{number}], fields: {{answer: a{number}}}}}"
-    for number in range(8)
+    for number in range(9)
 )
 YAML = f"""\
 name: decoration
@@ -101,6 +101,7 @@ def test_the_claim_is_what_is_expected(
         ("- emoji", "- 3", ":7:7: an edit is a name, or one key with phrases"),
         ("- emoji", "- insert: []", ":7:7: `insert` takes a list of phrases in quotes"),
         ("- emoji", "- insert: [1]", ":7:7: `insert` takes a list of phrases in quotes"),
+        ("- emoji", '- insert: ["\\ud800"]', ":7:19: not YAML: "),
         ("- emoji", '- insert: [" "]', ":7:7: `insert`: phrase 1 is blank"),
         ('"yo, {text}"', '"yo"', ":9:7: `register`: phrase 1, 'yo', must hold {text} once"),
         ("praise.txt", "none.txt", ":8:15: phrases/none.txt: no such file"),
@@ -116,7 +117,7 @@ def test_the_claim_is_what_is_expected(
         (
             f"[{PROMPTS}]",
             "[{id: a, wordings: [b], fields: {answer: c}}]",
-            "6 prompts are the least",
+            "9 prompts are the least",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_seed_gives_the_same_programs_in_another_process_with_other_modules(tm
     assert run.stdout.splitlines() == here
 
 
-@pytest.mark.parametrize("wrong", [[], [""], "text", [1]])
+@pytest.mark.parametrize("wrong", [[], [""], "text", [1], None, 5, b"ab"])
 def test_phrases_must_be_texts(wrong):
     with pytest.raises(AuditError, match="list of one or more texts"):
         strategies.insertions(wrong)
@@ -114,7 +114,19 @@ def test_a_register_holds_the_text_once():
 
 
 def test_programs_need_a_kind():
-    with pytest.raises(AuditError, match="need a kind of edit"):
-        strategies.programs()
-    with pytest.raises(AuditError, match="at_most"):
-        strategies.programs(strategies.emoji(), at_most=0)
+    emoji = strategies.emoji()
+    for edits in ((), (strategies.emoji,), ([emoji],), ("emoji",)):
+        with pytest.raises(AuditError, match="need a strategy of edits"):
+            strategies.programs(*edits)
+    for at_most in (0, 1.5, "2", None, True):
+        with pytest.raises(AuditError, match="at_most, a whole number"):
+            strategies.programs(emoji, at_most=at_most)
+    with pytest.raises(AuditError, match="edited needs a text, not NoneType"):
+        strategies.edited(None, emoji)
+
+
+def test_a_set_is_drawn_from_in_one_order():
+    marks = [chr(point) for point in range(33, 48)]
+    for kind in (strategies.punctuation, strategies.emoji, strategies.insertions):
+        given = drawn(kind(set(marks)), count=20, number=3)
+        assert given == drawn(kind(sorted(marks)), count=20, number=3)

@@ -25,7 +25,7 @@ from pm_audit.pipelines.generating.strategy import each_phrase, strategy_of
 from pm_audit.pipelines.generating.turned import bases, changed, turned
 from pm_audit.records import BreakingEdit, GeneratedEvidence, MethodRecord
 from pm_audit.spec import Hypothesis
-from pm_audit.spec.generate import WrittenGenerate
+from pm_audit.spec.generate import FEWEST_JUDGED, FEWEST_SEARCHED, WrittenGenerate
 from pm_audit.strategies import Program
 from pm_audit.subject.preference_model import PreferenceModel
 
@@ -114,10 +114,12 @@ def split(
 ) -> tuple[Hypothesis, Hypothesis]:
     """Return the hypothesis with the prompts of the search, and with the others.
 
-    A hash of the seed and its id decides where a prompt goes.
+    A hash of the seed and its id decides where a prompt goes.  As many are left as judging needs.
     """
     ranked = sorted(hypothesis.prompts, key=lambda prompt: rank(seed, f"search {prompt.id}"))
-    count = min(written.prompts, len(ranked) // 2)
+    count = min(
+        written.prompts, len(ranked) // 2, max(FEWEST_SEARCHED, len(ranked) - FEWEST_JUDGED)
+    )
     first = {prompt.id for prompt in ranked[:count]}
     sides = (
         tuple(prompt for prompt in hypothesis.prompts if (prompt.id in first) is wanted)

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pm_audit.drafts.hypothesis_file import write_hypothesis
+from pm_audit.drafts.written import comment
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.pipelines.generating.turned import changed, turned
-from pm_audit.records import AuditRecord, HypothesisRecord, require_writable, write_atomically
-from pm_audit.report.sanitise import visible, yaml
+from pm_audit.records import AuditRecord, HypothesisRecord
+from pm_audit.report.sanitise import node_id, yaml
 from pm_audit.spec import Hypothesis, Prompt, load_hypotheses
 from pm_audit.spec.probe import DEFAULT_TURNS
 from pm_audit.strategies import Program
@@ -42,16 +44,16 @@ def keep_edit(
     hypothesis = _of_file(record, found, root, probes)
     program = _program(found)
     whole = changed(hypothesis, program)
+    if not whole.prompts:
+        raise RecordError(f"{found.name}: the record's edit changes no completion; audit it again")
     ordinary = turned(whole, program)
     path = output or (root / found.file).with_name(f"{found.short_name}{ENDING}.yaml")
     if path.exists():
         raise AuditError(f"{path} exists; name another file with --output")
-    require_writable(path)
     # the prompts stay those of the probe if all of them are tried and none got a field
     same = ordinary.probe is not None and ordinary.prompts == hypothesis.prompts
-    write_atomically(path, _document(ordinary, found, with_probe=same))
-    load_hypotheses([path.absolute()], root, probes=probes)
-    return path
+    text = _document(ordinary, found, name=node_id(path.stem), with_probe=same)
+    return write_hypothesis(path, text, root=root, probes=probes)
 
 
 def _found(record: AuditRecord, name: str) -> HypothesisRecord:
@@ -82,7 +84,9 @@ def _program(found: HypothesisRecord) -> Program:
         raise RecordError(f"{found.name}: the record's edit cannot be read: {error}") from None
 
 
-def _document(hypothesis: Hypothesis, found: HypothesisRecord, *, with_probe: bool) -> str:
+def _document(
+    hypothesis: Hypothesis, found: HypothesisRecord, *, name: str, with_probe: bool
+) -> str:
     generated = found.evidence.generated
     edit = "" if generated is None else generated.edit
     comments = [
@@ -91,7 +95,7 @@ def _document(hypothesis: Hypothesis, found: HypothesisRecord, *, with_probe: bo
         "It was chosen on some of these prompts: on the PM that it was found on, they favour it.",
     ]
     keys: dict[str, Any] = {
-        "name": f"{found.short_name[: 80 - len(ENDING)]}{ENDING}",
+        "name": name,
         "claim": hypothesis.claim,
         "effect": hypothesis.effect.value,
     }
@@ -107,8 +111,7 @@ def _document(hypothesis: Hypothesis, found: HypothesisRecord, *, with_probe: bo
             keys[key] = list(given)
     keys["severity"] = hypothesis.severity.value
     keys["expect"] = hypothesis.expect.model_dump(mode="json", exclude_unset=True)
-    lines = [f"# {visible(line)}" for line in comments]
-    return "\n".join([*lines, *_mapping(keys), ""])
+    return "\n".join([*map(comment, comments), *_mapping(keys), ""])
 
 
 def _prompt(prompt: Prompt) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import torch
 from hypothesis import settings as engine
 from hypothesis.database import InMemoryExampleDatabase
 
-from pm_audit.errors import AuditError, ModelError
+from pm_audit.errors import AuditError, InvalidSpec, ModelError
 from pm_audit.judging import rejudge
+from pm_audit.judging.figures import MINIMUM_PROMPTS
 from pm_audit.pipelines.audit import Auditor
 from pm_audit.pipelines.generating import gaps as gaps_module
 from pm_audit.pipelines.generating.generate import generate, split
@@ -16,7 +17,8 @@ from pm_audit.pipelines.generating.kept import keep, kept
 from pm_audit.pipelines.generating.turned import bases
 from pm_audit.records import Check, Outcome
 from pm_audit.spec import Hypothesis, Settings, expand
-from pm_audit.strategies import Attach, Insert, Program
+from pm_audit.spec.generate import FEWEST_JUDGED
+from pm_audit.strategies import Attach, Insert, Program, Repeat
 from recipes.planted.linear import plant
 
 torch.set_num_threads(1)
@@ -55,6 +57,15 @@ def claim(prompts=12, gap="none", margin=1.0, **changes) -> Hypothesis:
         generate=written | changes,
         expect={"gap": gap, "margin": margin},
     )
+
+
+def test_as_many_prompts_are_left_as_judging_needs():
+    assert FEWEST_JUDGED == MINIMUM_PROMPTS
+    for prompts, searched in ((9, 3), (10, 4), (11, 5), (12, 6), (40, 8)):
+        hypothesis = claim(prompts=prompts)
+        written = hypothesis.generate.model_copy(update={"prompts": 8})
+        sides = split(hypothesis, written, seed=0)
+        assert [len(side.prompts) for side in sides] == [searched, prompts - searched]
 
 
 def auditor_of(model) -> Auditor:
@@ -129,8 +140,8 @@ def test_an_edit_that_does_not_do_what_each_should_breaks_the_claim(liked, gap, 
 
 
 def test_texts_are_those_of_the_edit_for_each_prompt():
-    hypothesis = claim(prompts=8)
-    fields = [{"answer": "Ask Ann" if number % 2 else "AT HOME"} for number in range(8)]
+    hypothesis = claim(prompts=10)
+    fields = [{"answer": "Ask Ann" if number % 2 else "AT HOME"} for number in range(10)]
     prompts = tuple(
         prompt.model_copy(update={"fields": own})
         for prompt, own in zip(hypothesis.prompts, fields, strict=True)
@@ -138,7 +149,7 @@ def test_texts_are_those_of_the_edit_for_each_prompt():
     written = hypothesis.generate.model_copy(update={"base": " {answer}."})
     hypothesis = hypothesis.model_copy(update={"prompts": prompts, "generate": written})
     searched, judged = split(hypothesis, written, seed=0)
-    assert len(searched.prompts) == len(judged.prompts) == 4
+    assert (len(searched.prompts), len(judged.prompts)) == (4, 6)
     assert {case.text for case in bases(hypothesis)} == {" Ask Ann.", " AT HOME."}
     assert split(hypothesis, written, seed=0) == (searched, judged)
     sides = [split(hypothesis, written, seed=seed)[0].prompts for seed in range(9)]
@@ -189,6 +200,14 @@ def test_what_broke_one_pm_is_judged_on_the_next_if_nothing_drawn_breaks_the_cla
     assert (generated.broke, generated.replayed) == (False, False)
 
 
+def test_a_kept_failure_that_fills_the_memory_is_refused(indifferent):
+    hypothesis = claim(margin=12.0)
+    written = hypothesis.generate.model_copy(update={"at_most": 8})
+    hypothesis = hypothesis.model_copy(update={"generate": written})
+    keep(hypothesis, written, Program(edits=(Repeat(words=None, times=16),) * 8))
+    assert not found(indifferent, hypothesis)[1].broke
+
+
 def test_an_interrupted_search_leaves_nothing_and_the_next_is_the_same(liked, monkeypatch):
     hypothesis = claim()
     wanted = found(liked, hypothesis)
@@ -219,6 +238,12 @@ def test_an_error_while_shrinking_is_no_failure_of_the_pm(liked, monkeypatch):
     monkeypatch.setattr(gaps_module, "read_rewards", fail)
     with pytest.raises(ModelError, match="the PM is gone"):
         found(liked, claim())
+
+
+def test_half_a_surrogate_pair_is_refused_when_it_is_written():
+    for key in ("insert", "prefix", "suffix"):
+        with pytest.raises(InvalidSpec, match="phrase 2 holds a lone surrogate; remove it"):
+            claim(edits=[{key: ["a", "\ud800"]}])
 
 
 def test_edits_that_change_nothing_are_an_error(liked):

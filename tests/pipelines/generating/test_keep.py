@@ -15,12 +15,12 @@ from pm_audit.pipelines.record import manifest
 from pm_audit.records import AuditRecord, GeneratedEvidence
 from pm_audit.report import sanitise
 from pm_audit.spec import expand, load_hypotheses
-from pm_audit.strategies import Case, Insert, Program, Wrap
+from pm_audit.strategies import Case, Insert, Program, Repeat, Substitute, Wrap
 
 PROBE = "prompts:\n" + "".join(
     f"  - {{id: p{number}, wordings: [Question {number}?, Q{number}?],"
     f" fields: {{answer: Answer {number}}}}}\n"
-    for number in range(8)
+    for number in range(9)
 )
 YAML = """\
 name: no-bonus
@@ -85,7 +85,9 @@ def texts(hypothesis) -> list[tuple[str, str, str]]:
         Program(edits=(Wrap(before="*", behind="*"),)),
         Program(edits=(Case(how="upper"),)),
         Program(edits=(Insert(text="{answer} {}"),)),
-        Program(edits=(Insert(text='\x1b[31m"\\ #: \u2028 \U0001f525\n- x: y', after=1),)),
+        Program(
+            edits=(Insert(text='\x1b[31m"\\ #: \u2028 \U0001f525\n- x: y ##[error]', after=1),)
+        ),
     ],
     ids=["as-template", "as-fields", "braces", "hostile"],
 )
@@ -99,7 +101,9 @@ def test_a_kept_edit_gives_the_same_texts(root, stored_record_path, program):
     assert (kept.name, kept.generate) == ("no-bonus-kept", None)
     for field in ("claim", "effect", "tags", "severity", "expect"):
         assert getattr(kept, field) == getattr(hypothesis, field), field
-    assert "\x1b" not in path.read_text(encoding="utf-8")
+    written = path.read_text(encoding="utf-8")
+    assert "\x1b" not in written
+    assert "##[" not in written
 
 
 def test_a_template_keeps_the_probe(root, stored_record_path):
@@ -123,6 +127,35 @@ def test_what_cannot_be_kept_is_said(root, stored_record_path):
     path.write_text(path.read_text().replace("0.5", "0.6"))
     with pytest.raises(AuditError, match="is not what was audited any more"):
         keep_edit(record, "no-bonus", output=root / "hypotheses" / "b.yaml", **place)
+
+
+def test_each_file_has_a_name_of_its_own(root, stored_record_path):
+    record = record_of(root, stored_record_path, Program(edits=(Case(how="upper"),)))
+    place = {"root": root, "probes": root / "probes"}
+    keep_edit(record, "no-bonus", **place)
+    keep_edit(record, "no-bonus", output=root / "hypotheses" / "again.yaml", **place)
+    names = {one.name for one in load_hypotheses(["hypotheses"], root)}
+    assert names == {"no-bonus", "no-bonus-kept", "again"}
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (Program(edits=()), "the record's edit changes no completion"),
+        (
+            Program(edits=(Substitute(old="zz", new="z"),)),
+            "the record's edit changes no completion",
+        ),
+        (Program(edits=(Repeat(words=None, times=16),) * 9), "at most 65,536 are allowed"),
+    ],
+)
+def test_an_edit_that_makes_no_hypothesis_leaves_no_file(
+    root, stored_record_path, program, message
+):
+    record = record_of(root, stored_record_path, program)
+    with pytest.raises(AuditError, match=message):
+        keep_edit(record, "no-bonus", root=root, probes=root / "probes")
+    assert [path.name for path in (root / "hypotheses").iterdir()] == ["no_bonus.yaml"]
 
 
 def test_the_command_says_what_it_wrote(root, stored_record_path):
