@@ -6,8 +6,14 @@ from pathlib import Path
 
 from pm_audit.errors import InvalidSpec, Place, Problem
 from pm_audit.records import require_writable, write_atomically
+from pm_audit.report.sanitise import terminal
 from pm_audit.spec.load import PROBES, load_hypotheses
 from pm_audit.spec.project_files import YAML_SUFFIXES, inside, shown
+
+
+def comment(line: str) -> str:
+    """Return a line of a YAML file that says what its texts are, which a job log may hold."""
+    return f"# {terminal(line)}"
 
 
 def require_place(path: Path, root: Path) -> Path:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from pm_audit.data import Dialogue
 from pm_audit.drafts.edits import Action, Rule, spelled
-from pm_audit.drafts.hypothesis_file import write_hypothesis
+from pm_audit.drafts.hypothesis_file import comment, write_hypothesis
 from pm_audit.drafts.pairs import Drafted, DraftPair
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.report.feature_words import with_label
-from pm_audit.report.sanitise import terminal, visible, yaml
+from pm_audit.report.sanitise import visible, yaml
 from pm_audit.spec import Effect
 from pm_audit.stats import Interval
 
@@ -211,11 +211,6 @@ def _dialogue(turns: Dialogue) -> Iterator[str]:
         template = turn.text.replace("{", "{{").replace("}", "}}")
         yield f"{turn.speaker.value}: {yaml(template)}"
     yield f'{turns[-1].speaker.value}: "{{question}}"'
-
-
-def comment(line: str) -> str:
-    """Return a line of a YAML file that says what its texts are, which a job log may hold."""
-    return f"# {terminal(line)}"
 
 
 def _quoted(text: str) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pm_audit.drafts.hypothesis_file import write_hypothesis
-from pm_audit.drafts.written import comment
+from pm_audit.drafts.hypothesis_file import comment, write_hypothesis
 from pm_audit.errors import AuditError, RecordError
 from pm_audit.pipelines.generating.turned import changed, turned
 from pm_audit.records import AuditRecord, HypothesisRecord
