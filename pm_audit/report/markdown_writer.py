@@ -85,7 +85,7 @@ class MarkdownWriter:
 
 
 def _row(cells: Sequence[Value]) -> str:
-    return f"| {' | '.join(_safe(cell) for cell in cells)} |"
+    return f"| {' | '.join(sanitise.markdown_cell(_safe(cell)) for cell in cells)} |"
 
 
 def _safe(value: Value) -> str:

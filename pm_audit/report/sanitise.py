@@ -18,6 +18,7 @@ _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$]|^[+-])")
 _REFERENCES = re.compile(r"&#64;|&#58;//(?=\w)|\\#(?=\d)|\bgh-(?=\d)", re.IGNORECASE)
 """What GitHub looks for in the text that Markdown became: escapes are gone by then."""
+_BAR = re.compile(r"(\\*)\|")
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -83,15 +84,20 @@ def markdown(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Return a code span that holds the text, in a table cell too.
+    """Return a code span that holds the text.
 
     A code span takes no markup, mentions or links; its fence is longer than any run of
     backticks inside.
     """
-    safe = _break_commands(visible(text)).replace("|", "\\|")
+    safe = _break_commands(visible(text))
     fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(safe)), default=0))
     pad = " " if safe.startswith(("`", " ")) or safe.endswith(("`", " ")) or not safe else ""
     return f"{fence}{pad}{safe}{pad}{fence}"
+
+
+def markdown_cell(safe: str) -> str:
+    """Return safe Markdown for a table, where a bar ends a cell even inside a code span."""
+    return _BAR.sub(lambda bar: bar[0] if len(bar[1]) % 2 else f"{bar[1]}\\|", safe)
 
 
 def csv(text: str) -> str:

@@ -30,6 +30,7 @@ from pm_audit.records.document import json_document
 from pm_audit.report import changes, github, html, junit, markdown, sanitise, tables, terminal
 from pm_audit.report.changes import Change, ChangeKind, Comparison
 from pm_audit.report.formats import csv
+from pm_audit.report.markdown_writer import Code, MarkdownWriter
 from tests.report.conftest import searched
 
 FRAGMENTS = (
@@ -193,7 +194,15 @@ def test_a_code_span_is_closed_by_its_own_fence_only(text):
     inner = span[len(fence) : -len(fence)]
     assert span.endswith(fence)
     assert fence not in re.findall(r"`+", inner)
-    assert re.search(r"(?<!\\)\|", inner) is None
+    assert re.search(r"(?<!\\)\|", sanitise.markdown_cell(inner)) is None
+
+
+def test_a_bar_is_escaped_in_a_table_alone():
+    writer = MarkdownWriter()
+    writer.bullets([Code("<|end|>")])
+    writer.table(["a"], [[Code("<|end|>")], ["a|b"], [Code("a\\\\|b")]])
+    assert "* `<|end|>`\n" in writer.text()
+    assert "| `<\\|end\\|>` |\n| a\\|b |\n| `a\\\\\\|b` |" in writer.text()
 
 
 @pytest.mark.parametrize(
