@@ -79,7 +79,11 @@ def test_any_text_comes_back_to_the_letter(
         ("set.arrow", b"x", "is not Arrow: .*; write the file again"),
         ("set.json", b'[{"a": 1},', "is not JSON: .*; correct it, or write one object a line"),
         ("set.jsonl.gz", b"x", "cannot be read: .*; fetch or write the file again"),
-        ("set.jsonl.gz", gzip.compress(b"{}" * 999, mtime=0)[:-9], "cannot be read: .*; fetch or write"),
+        (
+            "set.jsonl.gz",
+            gzip.compress(b"{}" * 999, mtime=0)[:-9],
+            "cannot be read: .*; fetch or write",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
