@@ -4,11 +4,12 @@
       -> length filter, held-out prompts, sample of the largest changes
       -> attributions in both over what differs, subtracted -> candidates
       -> each ablated in both on the same texts, subtracted
-      -> ranked by the share of the change that they carry, labelled, grouped -> record
+      -> labelled, grouped, ranked by the share of the change that they carry -> record
 
 The share of a feature is sum(D d) / sum(D D) over the sample, D the change of chosen minus rejected
 and d what the feature adds to it: shares of all features and of the error term would add up to one
-if contributions were additive.
+if contributions were additive.  Groups are ranked by what is certain of it, times how closely their
+activity follows D.
 
 One SAE reads both streams: a direction keeps its meaning as long as training moved the body
 little, which the fit of the SAE to the new stream shows.  Rewards are in sigma of their own PM.
@@ -56,6 +57,9 @@ from pm_audit.stats import clustered_mean, clustered_share
 from pm_audit.subject.compatibility import require_saes_of
 
 Floats = npt.NDArray[np.float64]
+
+MOVED = 0.5
+"""Share of comparisons that a group must move beyond the noise if only its share is certain."""
 Changed = TypeVar("Changed", ChangedFeature, FeatureGroup)
 
 
@@ -89,17 +93,17 @@ def diff(
     read = _both(*(score(data, fleet, cache, report) for fleet in (old, new)))
     changes = _changes(*read, *units)
     picked = pick(changes, settings)
-    together = 1 - (1 - settings.confidence) / settings.candidates
+    # of each candidate two figures may show a change
+    together = 1 - (1 - settings.confidence) / (2 * settings.candidates)
     plan = Plan(settings.candidates, settings.ablated, settings.ig_steps, together, settings.seed)
     shops = [Shop(fleet, folder_of(fleet, cache), report) for fleet in (old, new)]
     paired = PairedShop(shops[0], shops[1], units)
-    change = Change(changes.differences[picked.sampled], settings.confidence)
+    change = Change(changes.differences[picked.sampled], together)
     scanner = Scanner(paired, changes, picked.sampled, noise, plan, change)
     ranked = scanner.described(scanner.ranked())
     features = _in_both(ranked, paired.of_both(), together)
     groups = [_in_sigma(group) for group in scanner.groups(ranked)]
-    # what may be no change comes last
-    groups.sort(key=lambda one: certainty(one.effect) <= noise)
+    groups.sort(key=lambda one: not _changed(one, noise))  # what may be no change comes last
     before, after = (scores.reading for scores in read)
     confidence = settings.confidence
     right = [_right(one.differences) for one in (before, after)]
@@ -130,7 +134,7 @@ def diff(
         ),
         features=tuple(features),
         groups=tuple(groups),
-        changed=_changed(groups, noise),
+        changed=sum(_changed(one, noise) for one in groups),
     )
 
 
@@ -244,8 +248,10 @@ def _in_sigma(one: Changed) -> Changed:
     return one.model_copy(update=named)
 
 
-def _changed(groups: list[FeatureGroup], noise: float) -> int:
-    return sum(certainty(one.effect) > noise for one in groups)
+def _changed(group: FeatureGroup, noise: float) -> bool:
+    """Whether a group's effect, or its share of the change, is certainly not none."""
+    carries = group.share is not None and certainty(group.share) > 0
+    return certainty(group.effect) > noise or (carries and group.moved >= MOVED)
 
 
 def _right(differences: Floats) -> Floats:

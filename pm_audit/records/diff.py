@@ -67,9 +67,9 @@ class DiffRecord(SavedRecord):
     features: tuple[ChangedFeature, ...]
     """The largest certain share of the change first."""
     groups: tuple[FeatureGroup, ...]
-    """In the same order, those that changed first."""
+    """Those that changed first; by their certain share of the change, times ``follows``."""
     changed: int
-    """The first so many groups changed by more than the noise, with confidence."""
+    """The first so many groups certainly changed in effect, or carry some of the change."""
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -157,6 +157,9 @@ class FeatureGroup(Record):
     comparisons, or cosine of decoder rows; None for a group of one."""
     share: Figure | None = None
     """As a feature's."""
+    follows: Finite | None = None
+    """In a diff of two PMs: how closely its activity follows the change of chosen minus rejected,
+    the size of their cosine over the sample, 0 to 1."""
 
 
 class ScanRecord(SavedRecord):

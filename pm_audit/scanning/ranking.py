@@ -168,6 +168,21 @@ class Measured:
         interval = clustered_mean(values, self.cluster[compared], confidence=confidence)
         return as_figure(interval, Unit.SHARE)
 
+    def follows(self, latents: Sequence[int]) -> float | None:
+        """Return how closely the activity of features together follows the change, 0 to 1.
+
+        Each counts by how much more active it is on the chosen side, as a share of its own size.
+        """
+        if self.change is None:
+            return None
+        together = np.zeros(len(self.gaps))
+        for latent in latents:
+            own = self.entries.of(latent)
+            lean = own.chosen.astype(np.float64) - own.rejected
+            together[own.compared] += lean / max(float(np.linalg.norm(lean)), 1e-300)
+        sizes = np.linalg.norm(together) * np.linalg.norm(self.change.values)
+        return float(abs(together @ self.change.values) / max(float(sizes), 1e-300))
+
     def mean(self, values: Floats, compared: Integers) -> Figure:
         """Return the mean over comparisons with its interval over prompts, raw reward."""
         interval = clustered_mean(values, self.cluster[compared], confidence=self.confidence)
@@ -220,9 +235,21 @@ class Measured:
         )
 
 
-def rank_of(one: ScannedFeature | FeatureGroup) -> float:
-    """Return what features and groups are ranked by, the largest first."""
+def rank_of(one: ScannedFeature) -> float:
+    """Return what features are ranked by, the largest first."""
     return certainty(one.effect if one.share is None else one.share)
+
+
+def rank_of_group(one: FeatureGroup) -> float:
+    """Return what groups are ranked by, the largest first.
+
+    In a diff that is the share of the change that is certain, by how closely the group's activity
+    follows the change: features of every answer carry something of any change.
+    """
+    if one.share is None:
+        return certainty(one.effect)
+    share = certainty(one.share)
+    return share * one.follows if share > 0 and one.follows is not None else share
 
 
 def certainty(effect: Figure) -> float:

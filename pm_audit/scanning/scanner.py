@@ -25,6 +25,7 @@ from pm_audit.scanning.ranking import (
     candidates,
     carriers,
     rank_of,
+    rank_of_group,
     trials,
 )
 from pm_audit.scanning.store import BUDGET, SHARD, Shop, shards
@@ -149,8 +150,10 @@ class Scanner:
         for members in found:
             lead = self._ranked[latents[members[0]]]
             effects = joint.get(lead.feature.index, lead.effects)
-            groups.append(self._group(members, lead, effects, closeness(alike, members)))
-        return sorted(groups, key=lambda one: -rank_of(one))
+            group = self._group(members, lead, effects, closeness(alike, members))
+            follows = self._measured.follows([latents[at] for at in members])
+            groups.append(group.model_copy(update={"follows": follows}))
+        return sorted(groups, key=lambda one: -rank_of_group(one))
 
     def _group(
         self, members: tuple[int, ...], lead: Ranked, effects: Floats, similarity: float | None
