@@ -98,7 +98,7 @@ def diff(
     plan = Plan(settings.candidates, settings.ablated, settings.ig_steps, together, settings.seed)
     shops = [Shop(fleet, folder_of(fleet, cache), report) for fleet in (old, new)]
     paired = PairedShop(shops[0], shops[1], units)
-    change = Change(changes.differences[picked.sampled], together)
+    change = Change(changes.differences[picked.sampled], settings.confidence)
     scanner = Scanner(paired, changes, picked.sampled, noise, plan, change)
     ranked = scanner.described(scanner.ranked())
     features = _in_both(ranked, paired.of_both(), together)
@@ -250,8 +250,8 @@ def _in_sigma(one: Changed) -> Changed:
 
 def _changed(group: FeatureGroup, noise: float) -> bool:
     """Whether a group's effect, or its share of the change, is certainly not none."""
-    carries = group.share is not None and certainty(group.share) > 0
-    return certainty(group.effect) > noise or (carries and group.moved >= MOVED)
+    carries = group.carries and group.moved >= MOVED
+    return certainty(group.effect) > noise or carries
 
 
 def _right(differences: Floats) -> Floats:

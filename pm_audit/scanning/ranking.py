@@ -153,10 +153,13 @@ class Measured:
     change: Change | None = None
     """What features are ranked by their shares of; None ranks by the effect."""
 
-    def share(self, trials: Sequence[Trial], effects: Floats) -> Figure | None:
+    def share(
+        self, trials: Sequence[Trial], effects: Floats, *, together: bool = False
+    ) -> Figure | None:
         """Return the share of the change that contributions on these trials carry.
 
-        The trials are a draw of the comparisons in which the feature is active.
+        The trials are a draw of the comparisons in which the feature is active.  The interval holds
+        for this share alone, or for those of all candidates ``together``.
         """
         if self.change is None:
             return None
@@ -164,7 +167,7 @@ class Measured:
         chosen = np.array([trial.side == CHOSEN for trial in trials])
         active = len(self.entries.of(trials[0].latent).compared)
         values = self.change.weight[compared] * np.where(chosen, effects, -effects) * active
-        confidence = self.change.confidence
+        confidence = self.confidence if together else self.change.confidence
         interval = clustered_mean(values, self.cluster[compared], confidence=confidence)
         return as_figure(interval, Unit.SHARE)
 

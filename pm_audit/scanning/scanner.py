@@ -24,6 +24,7 @@ from pm_audit.scanning.ranking import (
     Trial,
     candidates,
     carriers,
+    certainty,
     rank_of,
     rank_of_group,
     trials,
@@ -150,17 +151,22 @@ class Scanner:
         for members in found:
             lead = self._ranked[latents[members[0]]]
             effects = joint.get(lead.feature.index, lead.effects)
-            group = self._group(members, lead, effects, closeness(alike, members))
             follows = self._measured.follows([latents[at] for at in members])
-            groups.append(group.model_copy(update={"follows": follows}))
+            groups.append(self._group(members, lead, effects, closeness(alike, members), follows))
         return sorted(groups, key=lambda one: -rank_of_group(one))
 
     def _group(
-        self, members: tuple[int, ...], lead: Ranked, effects: Floats, similarity: float | None
+        self,
+        members: tuple[int, ...],
+        lead: Ranked,
+        effects: Floats,
+        similarity: float | None,
+        follows: float | None,
     ) -> FeatureGroup:
         compared = np.array([trial.compared for trial in lead.trials])
         chosen = np.array([trial.side == CHOSEN for trial in lead.trials])
         measured = self._measured
+        strict = measured.share(lead.trials, effects, together=True)
         return FeatureGroup(
             features=members,
             effect=measured.mean(effects, compared),
@@ -169,6 +175,8 @@ class Scanner:
             compared=len(effects),
             similarity=similarity,
             share=measured.share(lead.trials, effects),
+            follows=follows,
+            carries=strict is not None and certainty(strict) > 0,
         )
 
     def _joint(self, sets: Sequence[tuple[int, ...]]) -> dict[int, Floats]:
