@@ -119,9 +119,10 @@ def compared(bias, folder, steps, cache, fresh, active):
         "planted": bias.strength,
         "old_gap": round(gaps[0], 3),
         "new_gap": round(gaps[1], 3),
-        "reported": record.changed,
-        "reported_that_name_it": int(found[: record.changed].sum()),
-        "first_names_it": bool(found[0] and record.changed),
+        "reported": len(record.changed),
+        "reported_that_name_it": int(found[[one.changed for one in record.groups]].sum()),
+        "first_names_it": bool(found[0]),
+        "first_reported": record.groups[0].changed,
         "rank": next((at + 1 for at, one in enumerate(found.tolist()) if one), None),
         "area": round(float(areas[0]), 3),
         "random_names_it": float(((random >= TELLS) | (random <= 1 - TELLS)).mean() / 2),
@@ -141,7 +142,7 @@ def copies(cache):
     for seed in range(COPIES):
         data = read_rows([pair.row for pair in ordinary_pairs(30, seed=1000 + seed)])
         record = pm_audit.diff(old, new, data, sae, cache=cache, seed=seed, **SMALL)
-        found += record.changed > 0
+        found += len(record.changed) > 0
     return found
 
 

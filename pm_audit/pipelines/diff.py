@@ -46,7 +46,7 @@ from pm_audit.records.diff import ChangedFeature, DiffRecord
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.scanning.engines import Fleet
 from pm_audit.scanning.paired import OfBoth, PairedShop
-from pm_audit.scanning.ranking import Change, certainty
+from pm_audit.scanning.ranking import Change
 from pm_audit.scanning.scanner import Plan, Scanner
 from pm_audit.scanning.score import Scored
 from pm_audit.scanning.store import Shop
@@ -57,9 +57,6 @@ from pm_audit.stats import clustered_mean, clustered_share
 from pm_audit.subject.compatibility import require_saes_of
 
 Floats = npt.NDArray[np.float64]
-
-MOVED = 0.5
-"""Share of comparisons that a group must move beyond the noise if only its share is certain."""
 Changed = TypeVar("Changed", ChangedFeature, FeatureGroup)
 
 
@@ -103,7 +100,6 @@ def diff(
     ranked = scanner.described(scanner.ranked())
     features = _in_both(ranked, paired.of_both(), together)
     groups = [_in_sigma(group) for group in scanner.groups(ranked)]
-    groups.sort(key=lambda one: not _changed(one, noise))  # what may be no change comes last
     before, after = (scores.reading for scores in read)
     confidence = settings.confidence
     right = [_right(one.differences) for one in (before, after)]
@@ -134,7 +130,6 @@ def diff(
         ),
         features=tuple(features),
         groups=tuple(groups),
-        changed=sum(_changed(one, noise) for one in groups),
     )
 
 
@@ -246,12 +241,6 @@ def _in_sigma(one: Changed) -> Changed:
     }
     named = {name: value.model_copy(update={"unit": Unit.SIGMA}) for name, value in raw.items()}
     return one.model_copy(update=named)
-
-
-def _changed(group: FeatureGroup, noise: float) -> bool:
-    """Whether a group's effect, or its share of the change, is certainly not none."""
-    carries = group.carries and group.moved >= MOVED
-    return certainty(group.effect) > noise or carries
 
 
 def _right(differences: Floats) -> Floats:

@@ -23,7 +23,7 @@ from pm_audit.records.scan import (
 )
 from pm_audit.records.subject import SubjectRecord
 
-DIFF_VERSION: Literal[1] = 1
+DIFF_VERSION: Literal[2] = 2
 
 
 class ChangedFeature(ScannedFeature):
@@ -38,7 +38,7 @@ class ChangedFeature(ScannedFeature):
 class DiffRecord(SavedRecord):
     """What changed from one PM to another over a preference set."""
 
-    schema_version: Literal[1] = DIFF_VERSION
+    schema_version: Literal[2] = DIFF_VERSION
     old: SubjectRecord
     new: SubjectRecord
     method: ScanMethod
@@ -67,9 +67,12 @@ class DiffRecord(SavedRecord):
     features: tuple[ChangedFeature, ...]
     """The largest certain share of the change first."""
     groups: tuple[FeatureGroup, ...]
-    """Those that changed first; by their certain share of the change, times ``follows``."""
-    changed: int
-    """The first so many groups certainly changed in effect, or carry some of the change."""
+    """By the share of the change that they certainly carry, times ``follows``."""
+
+    @property
+    def changed(self) -> tuple[FeatureGroup, ...]:
+        """The groups that certainly changed, in their order."""
+        return tuple(group for group in self.groups if group.changed)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -160,8 +160,9 @@ class FeatureGroup(Record):
     follows: Finite | None = None
     """In a diff of two PMs: how closely its activity follows the change of chosen minus rejected,
     the size of their cosine over the sample, 0 to 1."""
-    carries: bool = False
-    """In a diff: whether its share lies above zero, with confidence in all candidates together."""
+    changed: bool = False
+    """In a diff: whether its effect certainly changed beyond the noise, or its share is certainly
+    above zero; with confidence in all candidates together."""
 
 
 class ScanRecord(SavedRecord):

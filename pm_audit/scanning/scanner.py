@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pm_audit.forward.grid import Integers
+from pm_audit.records import Figure
 from pm_audit.records.scan import FeatureGroup, ScannedFeature
 from pm_audit.scanning.ablated import Ablated, AblateTask, joined
 from pm_audit.scanning.attributed import AttributeTask, merged
@@ -36,6 +37,8 @@ Floats = npt.NDArray[np.float64]
 
 DESCRIBED = 64
 """Ranked features that are kept, labelled and grouped."""
+MOVED = 0.5
+"""Share of comparisons that a group moves beyond the noise if only its share says it changed."""
 TEXTS = 6
 """Comparisons from which a feature's label and texts are taken, the most active first."""
 
@@ -166,18 +169,28 @@ class Scanner:
         compared = np.array([trial.compared for trial in lead.trials])
         chosen = np.array([trial.side == CHOSEN for trial in lead.trials])
         measured = self._measured
-        strict = measured.share(lead.trials, effects, together=True)
+        effect, moved = measured.mean(effects, compared), measured.moved(effects)
         return FeatureGroup(
             features=members,
-            effect=measured.mean(effects, compared),
+            effect=effect,
             difference=measured.mean(np.where(chosen, effects, -effects), compared),
-            moved=measured.moved(effects),
+            moved=moved,
             compared=len(effects),
             similarity=similarity,
             share=measured.share(lead.trials, effects),
             follows=follows,
-            carries=strict is not None and certainty(strict) > 0,
+            changed=self._changed(lead.trials, effects, effect, moved),
         )
+
+    def _changed(
+        self, trials: Sequence[Trial], effects: Floats, effect: Figure, moved: float
+    ) -> bool:
+        """Whether the effect of a group certainly differs in two PMs, or carries their change."""
+        share = self._measured.share(trials, effects, together=True)
+        if share is None:
+            return False
+        carries = certainty(share) > 0 and moved >= MOVED
+        return certainty(effect) > self._measured.noise or carries
 
     def _joint(self, sets: Sequence[tuple[int, ...]]) -> dict[int, Floats]:
         """Return contributions of whole sets on the trials of their first features, by these."""

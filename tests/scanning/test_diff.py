@@ -57,7 +57,7 @@ def record_of(named, old, new, tmp_path, settings=FEW):
 def test_a_copy_has_no_change(named, tmp_path, seed):
     settings = ScanSettings(sample=96, candidates=12, ablated=16, seed=seed)
     record = record_of(named, named.pm, copy_of(named.pm, tmp_path / "copy"), tmp_path, settings)
-    assert record.changed == 0
+    assert record.changed == ()
     assert record.accuracy.value == 0
     assert record.agreement.value == 1
     assert "No feature changed" in changed_line(record)
@@ -70,7 +70,7 @@ def test_a_reward_on_another_scale_is_no_change(named, tmp_path):
 
     record = record_of(named, named.pm, copy_of(named.pm, tmp_path / "two", double), tmp_path)
     assert record.new_sigma == pytest.approx(2 * record.old_sigma, rel=1e-5)
-    assert record.changed == 0
+    assert record.changed == ()
 
 
 def test_a_changed_head_moves_features_by_what_both_pms_say(named, tmp_path):
@@ -83,7 +83,10 @@ def test_a_changed_head_moves_features_by_what_both_pms_say(named, tmp_path):
         assert one.new.value == pytest.approx(-one.old.value, abs=2e-4)
         assert one.effect.value == pytest.approx(one.new.value - one.old.value, abs=1e-9)
         assert one.effect.unit == "sigma"
-    assert record.changed > 0
+    assert record.changed
+    # a head of the other sign changes a reward by minus twice itself, where the marks stand
+    assert record.groups[0].changed
+    assert 0.2 < record.groups[0].follows <= 1
     assert record.agreement.value == pytest.approx(0)
     lead = record.features[record.groups[0].features[0]]
     page = render(record)

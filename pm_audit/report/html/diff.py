@@ -36,11 +36,16 @@ def render(record: DiffRecord) -> str:
             )
             if fact
         ],
-        changed=groups[: record.changed],
-        others=groups[record.changed :],
+        shown=[group for group in groups if _is_shown(group["record"])],
+        others=[group for group in groups if not _is_shown(group["record"])],
         scale=strip_scale(end for figure in every for end in edges(figure)),
         interval=interval,
     )
+
+
+def _is_shown(group: FeatureGroup) -> bool:
+    carries = group.share is not None and group.share.low is not None and group.share.low > 0
+    return group.changed or carries
 
 
 def _group(record: DiffRecord, group: FeatureGroup) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def changed_line(record: DiffRecord) -> str:
         tried = f"{total} groups of features were measured" if total else "no feature differs"
         return f"No feature changed what it does to the reward: {tried}."
     return (
-        f"{record.changed} of {total} groups of features changed what they do to the reward, with "
-        f"{record.method.confidence:.0%} confidence in all of these together."
+        f"{len(record.changed)} of {total} groups of features changed what they do to the reward, "
+        f"with {record.method.confidence:.0%} confidence in all of these together."
     )
 
 
@@ -76,7 +76,7 @@ def summary(record: DiffRecord) -> str:
 def _rows(record: DiffRecord) -> Sequence[list[str]]:
     return [
         [
-            str(rank) if rank <= record.changed else f"({rank})",
+            str(rank) if group.changed else f"({rank})",
             "" if group.share is None else figures.percent(group.share.value),
             bare(group.effect),
             effect(record.features[group.features[0]]),
