@@ -45,7 +45,8 @@ SETTINGS = {"sample": 120, "candidates": 64, "ablated": 16, "held_out": 0.0}
 PAIRS = 240
 TELLS = 0.85
 """Area under the curve from which a group tells an edit."""
-COPIES, SMALL = 100, {"sample": 24, "candidates": 8, "ablated": 8, "held_out": 0.0}
+COPIES, FEW = 100, 12
+SMALL = {"sample": FEW, "candidates": 8, "ablated": 4, "held_out": 0.0}
 
 
 def variant(folder: Path, bias: str, steps: int) -> Path:
@@ -140,9 +141,10 @@ def copies(cache):
     old, new = load_pm(), load_pm()
     found = 0
     for seed in range(COPIES):
-        data = read_rows([pair.row for pair in ordinary_pairs(30, seed=1000 + seed)])
+        data = read_rows([pair.row for pair in ordinary_pairs(FEW, seed=1000 + seed)])
         record = pm_audit.diff(old, new, data, sae, cache=cache, seed=seed, **SMALL)
         found += len(record.changed) > 0
+        print(seed, len(record.changed), "changed", flush=True)
     return found
 
 
