@@ -34,7 +34,7 @@ BAD = {
     "absent device": (["--pm-audit-device=cuda:99"], "setting device: 'cuda:99'"),
     "objective": (["--pm-audit-objective=tone"], "'tone' was named, default has only one"),
     "kind of setting": (["--pm-audit-seed=x"], "`seed` must be a number"),
-    "dtype": (["--pm-audit-dtype=int8"], "`dtype` must be 'float32', 'bfloat16' or"),
+    "dtype": (["--pm-audit-dtype=int8"], "`dtype` must be 'float32', 'bfloat16', 'float16' or"),
     "file": (["hypotheses/nowhere.yaml"], "hypotheses/nowhere.yaml: no such file"),
     "YAML": (["broken"], "broken/one.yaml:2"),
     "baseline": (["--pm-audit-baseline=nowhere.json"], "nowhere.json: no such record"),
