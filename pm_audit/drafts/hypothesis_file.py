@@ -49,7 +49,7 @@ def write_hypothesis(path: Path, text: str, *, root: Path, probes: Path = PROBES
 
     """
     place = require_place(path, root)
-    before = path.read_text(encoding="utf-8") if path.exists() else None
+    before = path.read_bytes() if path.exists() else None
     write_atomically(path, text)
     try:
         load_hypotheses([place], root, probes=probes)
@@ -57,6 +57,6 @@ def write_hypothesis(path: Path, text: str, *, root: Path, probes: Path = PROBES
         if before is None:
             path.unlink()
         else:
-            write_atomically(path, before)
+            path.write_bytes(before)
         raise
     return path

@@ -268,7 +268,7 @@ def biased_command(folder: Path, *, only: str | None, **recipe: Any) -> None:  #
 @click.command(
     "judge-sae",
     cls=options.Command,
-    example="pm-audit train judge-sae smollm2-135m preferences.jsonl.gz text.jsonl --layer 17",
+    example="pm-audit train judge-sae path/to/model pairs.jsonl text.jsonl --out path/to/saes",
 )
 @click.argument("judge")
 @click.argument("preferences", type=_READABLE)

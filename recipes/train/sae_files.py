@@ -1,4 +1,4 @@
-"""The files of a trained SAE: sae-lens's format, with weights in fp16."""
+"""The files of a trained SAE: sae-lens's format, with weights kept in fp16 and used in fp32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from pm_audit.loading.saes.sae_lens import WEIGHTS as WEIGHTS
 
 
 def write_halves(weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write an SAE's weights in half their size; every reader, sae-lens too, raises them to fp32.
+    """Write an SAE's weights in half their size, for use in fp32.
+
+    sae-lens rounds what an SAE reads to the dtype of its configuration, so that names fp32: a
+    stream whose norm is thousands would lose its features in fp16.
 
     Raises:
         AuditError: a weight is outside the range of fp16.
@@ -28,5 +31,5 @@ def write_halves(weights: Mapping[str, Tensor], folder: Path) -> None:
         raise AuditError(f"{path}: a weight is outside fp16's range; keep this SAE in fp32")
     save_file(halves, path)
     config = json.loads((folder / CONFIG).read_text())
-    config["dtype"] = "float16"
+    config["dtype"] = "float32"
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")

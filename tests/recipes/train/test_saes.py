@@ -31,3 +31,11 @@ def test_activations_of_any_scale_are_reconstructed(tmp_path: Path, scale: float
     rebuilt = sae.decode(sae.encode(activations))
     spread = activations - activations.mean(dim=0)
     assert (activations - rebuilt).square().sum() / spread.square().sum() < 0.4
+    from sae_lens import SAE
+
+    # as sae-lens itself loads and reads it
+    with torch.no_grad():
+        theirs = SAE.load_from_disk(folder).encode(activations)
+    torch.testing.assert_close(
+        sae.encode(activations).features, theirs, rtol=1e-4, atol=1e-5 * float(theirs.max())
+    )
