@@ -11,8 +11,8 @@ edits among others (``recipes/biased/preferences.py``).
 * What an edit's gap changed by is measured on answers with and without it, and gives the sign.
 * The bar: the first-ranked group names the edit in ten of the twelve variants.  Groups of random
   features that are active on a tenth of the texts, of the same sizes, say what chance gives.
-* Two copies of one PM are compared on a hundred seeds of sample and pairs; nothing may be reported
-  in 95.
+* Two copies of one PM, of which one is read in fp64 so that nothing is zero by being the same, are
+  compared on a hundred seeds of sample and pairs; nothing may be reported in 95.
 
     python -m benchmarks.diff FOLDER --json FILE
 
@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.stats import mannwhitneyu
 
 import pm_audit
@@ -138,13 +139,14 @@ def compared(bias, folder, steps, cache, fresh, active):
 def copies(cache):
     """Return in how many of a hundred comparisons of two copies something was reported."""
     sae = load_sae(default_saes()[-1])
-    old, new = load_pm(), load_pm()
+    old, new = load_pm(), load_pm(dtype=torch.float64)
     found = 0
     for seed in range(COPIES):
         data = read_rows([pair.row for pair in ordinary_pairs(FEW, seed=1000 + seed)])
         record = pm_audit.diff(old, new, data, sae, cache=cache, seed=seed, **SMALL)
         found += len(record.changed) > 0
-        print(seed, len(record.changed), "changed", flush=True)
+        largest = max(abs(change) for _, change in record.sample)
+        print(seed, len(record.changed), "changed, rewards by at most", largest, flush=True)
     return found
 
 
