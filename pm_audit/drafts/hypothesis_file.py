@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pm_audit.errors import InvalidSpec, Place, Problem
+from pm_audit.errors import AuditError, InvalidSpec, Place, Problem
 from pm_audit.records import require_writable, write_atomically
 from pm_audit.report.sanitise import terminal
 from pm_audit.spec.load import PROBES, load_hypotheses
@@ -39,24 +39,23 @@ def write_hypothesis(path: Path, text: str, *, root: Path, probes: Path = PROBES
     """Write a hypothesis file, and return it as it was named once it was read back.
 
     Args:
-        path: the file, inside ``root``; one that exists is replaced.
+        path: the file, inside ``root``, which is not there yet.
         text: its YAML.
         root: the project's folder.
         probes: the folder of probes, from ``root``.
 
     Raises:
-        AuditError: as of ``require_place``, or the text cannot be read as hypotheses.
+        AuditError: as of ``require_place``, the file exists, or the text cannot be read as
+            hypotheses.
 
     """
     place = require_place(path, root)
-    before = path.read_bytes() if path.exists() else None
+    if path.exists():
+        raise AuditError(f"{path} exists; name another file")
     write_atomically(path, text)
     try:
         load_hypotheses([place], root, probes=probes)
     except BaseException:
-        if before is None:
-            path.unlink()
-        else:
-            path.write_bytes(before)
+        path.unlink()
         raise
     return path

@@ -41,10 +41,11 @@ def test_what_cannot_be_read_is_not_left_behind(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_file_that_was_there_stays_if_the_new_one_cannot_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("effect", ["lowers", "up"])
+def test_a_file_that_was_there_stays(tmp_path: Path, effect: str) -> None:
     path = write_hypothesis(tmp_path / "a.yaml", YAML, root=tmp_path)
-    with pytest.raises(AuditError):
-        write_hypothesis(path, YAML.replace("raises", "up"), root=tmp_path)
+    with pytest.raises(AuditError, match="exists; name another file"):
+        write_hypothesis(path, YAML.replace("raises", effect), root=tmp_path)
     assert path.read_text() == YAML
 
 

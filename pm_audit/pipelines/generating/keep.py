@@ -47,8 +47,6 @@ def keep_edit(
         raise RecordError(f"{found.name}: the record's edit changes no completion; audit it again")
     ordinary = turned(whole, program)
     path = output or (root / found.file).with_name(f"{found.short_name}{ENDING}.yaml")
-    if path.exists():
-        raise AuditError(f"{path} exists; name another file with --output")
     # the prompts stay those of the probe if all of them are tried and none got a field
     same = ordinary.probe is not None and ordinary.prompts == hypothesis.prompts
     text = _document(ordinary, found, name=node_id(path.stem), with_probe=same)
